@@ -1,0 +1,294 @@
+"""What the lab is made of: kernels, initrds and QEMU, fetched by package name and cached outside the tree.
+
+Every item is a folder of the cache that appears at once, complete (lock, prepare beside it, rename), so
+that runs of several users or trees can share one cache. Removing the cache is the way to refresh it.
+"""
+
+import contextlib
+import fcntl
+import glob
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOOLS = os.path.join(os.path.dirname(os.path.dirname(HERE)), "tools")
+# Changes when the layout of an item changes.
+LAYOUT = "v1"
+
+# Guest kernels: name, package, whether it comes from backports.
+KERNELS = {
+    "cloud": ("linux-image-cloud-amd64", False),
+    "full": ("linux-image-amd64", False),
+    "backports": ("linux-image-cloud-amd64", True),
+}
+# Debian builds nearly every driver as a module. What is built in for a flavour is skipped.
+GUEST_MODULES = ["virtio_pci", "virtio_console", "virtio_blk", "virtio-rng", "ext4", "button", "evdev", "pvpanic-pci"]
+LAB_MODULES = ["virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay", "virtio_blk", "ext4"]
+
+
+class AssetError(Exception):
+    """A package or kernel could not be had."""
+
+
+def cache_dir():
+    chosen = os.environ.get("VMM_LAB_CACHE")
+    if not chosen:
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+        chosen = os.path.join(base, "vmm-lab")
+    path = os.path.join(os.path.abspath(chosen), LAYOUT)
+    os.makedirs(path, exist_ok=True)
+    return path
+
+
+@contextlib.contextmanager
+def locked(name):
+    with open(os.path.join(cache_dir(), f".lock-{name}"), "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def item(name, prepare):
+    """Returns the folder of a cached item; prepare(folder) fills it on first use."""
+    path = os.path.join(cache_dir(), name)
+    if os.path.isdir(path):
+        return path
+    with locked(name):
+        if not os.path.isdir(path):
+            partial = f"{path}.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            os.makedirs(partial)
+            prepare(partial)
+            os.rename(partial, path)
+    return path
+
+
+def run(command, **options):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **options)
+    if done.returncode:
+        raise AssetError(f"{' '.join(command)}: exit status {done.returncode}\n{done.stdout[-2000:]}")
+    return done.stdout
+
+
+def ensure_packages():
+    """Installs what the lab itself runs, on a bare machine."""
+    needed = {
+        "qemu-system-x86_64": "qemu-system-x86",
+        "busybox": "busybox-static",
+        "depmod": "kmod",
+        "lz4": "lz4",
+        "mke2fs": "e2fsprogs",
+    }
+    path = os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    missing = [package for program, package in needed.items() if not shutil.which(program, path=path)]
+    if missing:
+        print(f"lab: installing {' '.join(missing)}", file=sys.stderr)
+        run([os.path.join(TOOLS, "install-packages"), *missing])
+
+
+# --- packages ---------------------------------------------------------------------------------------------------------
+
+
+def _apt_options(root):
+    """Points apt at a private configuration and state: the machine's own is read, never changed."""
+    return [
+        "-o", f"Dir::Etc::SourceList={root}/sources.list",
+        "-o", "Dir::Etc::SourceParts=/dev/null",
+        "-o", f"Dir::State::Lists={root}/lists",
+        "-o", f"Dir::Cache={root}/cache",
+        "-o", "Debug::NoLocking=1",
+        "-o", "APT::Sandbox::User=root",
+        "-o", "Acquire::Retries=2",
+    ]  # fmt: skip
+
+
+def _prepare_apt(root):
+    os.makedirs(f"{root}/lists/partial")
+    os.makedirs(f"{root}/cache/archives/partial")
+    targets = run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)",
+                   "Created-By: Packages"])  # fmt: skip
+    sources = {tuple(line.split()) for line in targets.splitlines() if line.count(" ") == 2}
+    release = _release()
+    debian = sorted((uri, suite) for uri, suite, component in sources
+                    if component == "main" and suite.split("-")[0].split("/")[0] == release)  # fmt: skip
+    if not debian:
+        raise AssetError(f"apt has no source for {release}: add Debian's to its configuration")
+    lines = [f"deb {uri} {suite} main" for uri, suite in debian]
+    # Backports live beside the release itself on every mirror.
+    beside = [f"deb {uri} {release}-backports main" for uri, suite in debian if suite == release]
+    with open(f"{root}/sources.list", "w", encoding="utf-8") as f:
+        f.write("\n".join(lines + beside) + "\n")
+    try:
+        run(["apt-get", *_apt_options(root), "-q", "update", "--error-on=any"])
+    except AssetError:
+        with open(f"{root}/sources.list", "w", encoding="utf-8") as f:
+            f.write("\n".join(lines) + "\n")
+        run(["apt-get", *_apt_options(root), "-q", "update"])
+
+
+def _release():
+    with open("/etc/os-release", encoding="utf-8") as f:
+        values = dict(line.strip().split("=", 1) for line in f if "=" in line)
+    return values.get("VERSION_CODENAME", "bookworm").strip('"')
+
+
+def _apt():
+    return _apt_options(item("apt", _prepare_apt))
+
+
+def have_backports():
+    with open(os.path.join(item("apt", _prepare_apt), "sources.list"), encoding="utf-8") as f:
+        return "-backports" in f.read()
+
+
+def _suite(package, backports):
+    return f"{package}/{_release()}-backports" if backports else package
+
+
+def _stable_version(package):
+    """Returns the newest version of a package that does not come from backports."""
+    rows = [line.split("|") for line in run(["apt-cache", *_apt(), "madison", package]).splitlines()]
+    versions = [row[1].strip() for row in rows if "-backports" not in row[2]]
+    if not versions:
+        raise AssetError(f"package {package} is not in the configured apt sources")
+    return versions[0]
+
+
+def _package(name, backports):
+    """Returns NAME=VERSION or NAME/SUITE as apt wants it."""
+    return _suite(name, True) if backports else f"{name}={_stable_version(name)}"
+
+
+def _image_package(meta, backports):
+    """Returns the package with the kernel that a kernel meta-package depends on."""
+    shown = run(["apt-cache", *_apt(), "show", _package(meta, backports)])
+    for line in shown.splitlines():
+        if line.startswith("Depends:"):
+            return line.split(":")[1].split("(")[0].split(",")[0].strip()
+    raise AssetError(f"{meta} names no kernel package")
+
+
+def _unpack(package, folder, apt):
+    run(["apt-get", *apt, "-q", "download", package], cwd=folder)
+    for deb in glob.glob(f"{folder}/*.deb"):
+        run(["dpkg-deb", "-x", deb, f"{folder}/unpacked"])
+        os.unlink(deb)
+
+
+# --- kernels and initrds ----------------------------------------------------------------------------------------------
+
+
+def kernel(name):
+    """Returns the folder of a kernel: bzImage, vmlinux, modules (a folder with depmod's index), version."""
+    meta, backports = KERNELS[name]
+    if backports and not have_backports():
+        raise AssetError(f"kernel {name}: the apt mirror has no backports")
+
+    def prepare(folder):
+        _unpack(_image_package(meta, backports), folder, _apt())
+        unpacked = f"{folder}/unpacked"
+        lib = f"{unpacked}/usr/lib" if os.path.isdir(f"{unpacked}/usr/lib/modules") else f"{unpacked}/lib"
+        version = os.listdir(f"{lib}/modules")[0]
+        os.makedirs(f"{folder}/lib/modules")
+        os.rename(f"{lib}/modules/{version}", f"{folder}/lib/modules/{version}")
+        os.rename(f"{unpacked}/boot/vmlinuz-{version}", f"{folder}/bzImage")
+        shutil.rmtree(unpacked)
+        run(["depmod", "-b", folder, version])
+        run([os.path.join(TOOLS, "extract-vmlinux"), f"{folder}/bzImage", f"{folder}/vmlinux"])
+        with open(f"{folder}/version", "w", encoding="utf-8") as f:
+            f.write(version)
+
+    return item(f"kernel-{name}", prepare)
+
+
+def kernel_version(name):
+    with open(os.path.join(kernel(name), "version"), encoding="utf-8") as f:
+        return f.read()
+
+
+def modules_dir(name):
+    return os.path.join(kernel(name), "lib", "modules", kernel_version(name))
+
+
+def _initrd(kind, kernel_name, init, modules):
+    digest = hashlib.sha256(" ".join([kernel_version(kernel_name), *modules]).encode())
+    for path in (init, os.path.join(TOOLS, "mkinitrd")):
+        with open(path, "rb") as f:
+            digest.update(f.read())
+
+    def prepare(folder):
+        command = [os.path.join(TOOLS, "mkinitrd"), "-o", f"{folder}/initrd", "--init", init]
+        command += ["--modules", modules_dir(kernel_name)]
+        for module in modules:
+            command += ["--module", module]
+        run(command)
+
+    return os.path.join(item(f"{kind}-{kernel_name}-{digest.hexdigest()[:12]}", prepare), "initrd")
+
+
+def guest_initrd(kernel_name):
+    return _initrd("guest", kernel_name, os.path.join(HERE, "guest_init"), GUEST_MODULES)
+
+
+def lab_initrd():
+    return _initrd("lab", "full", os.path.join(HERE, "lab_init"), LAB_MODULES)
+
+
+def guest(name):
+    """Returns the paths of everything a guest of that kernel boots from."""
+    folder = kernel(name)
+    return {
+        "version": kernel_version(name),
+        "bzImage": os.path.join(folder, "bzImage"),
+        "vmlinux": os.path.join(folder, "vmlinux"),
+        "initrd": guest_initrd(name),
+    }
+
+
+# --- QEMU -------------------------------------------------------------------------------------------------------------
+
+
+def _prepare_qemu(folder):
+    """Unpacks QEMU from backports with the libraries it needs beyond the installed ones; leaves an empty folder if not to be had."""
+    if not have_backports():
+        return
+    apt = _apt() + ["-o", f"Dir::Cache::archives={folder}/debs"]
+    os.makedirs(f"{folder}/debs/partial")
+    try:
+        run(["apt-get", *apt, "-q", "-y", "--download-only", "--no-install-recommends",
+             "-t", f"{_release()}-backports", "install", "qemu-system-x86"])  # fmt: skip
+        for deb in glob.glob(f"{folder}/debs/*.deb"):
+            run(["dpkg-deb", "-x", deb, f"{folder}/root"])
+    except AssetError as error:
+        print(f"lab: QEMU from backports: {error}", file=sys.stderr)
+        shutil.rmtree(f"{folder}/root", ignore_errors=True)
+    shutil.rmtree(f"{folder}/debs")
+    if os.path.isdir(f"{folder}/root"):
+        try:
+            run(_qemu_command(folder) + ["-M", "help"], env=_qemu_environment(folder))
+        except (AssetError, OSError) as error:
+            print(f"lab: QEMU from backports does not start here: {error}", file=sys.stderr)
+            shutil.rmtree(f"{folder}/root")
+
+
+def _qemu_command(folder):
+    root = f"{folder}/root"
+    return [f"{root}/usr/bin/qemu-system-x86_64", "-L", f"{root}/usr/share/seabios", "-L", f"{root}/usr/share/qemu"]
+
+
+def _qemu_environment(folder):
+    lib = f"{folder}/root/usr/lib/x86_64-linux-gnu"
+    return {**os.environ, "LD_LIBRARY_PATH": lib, "QEMU_MODULE_DIR": f"{lib}/qemu"}
+
+
+def qemu():
+    """Returns (command, environment, version) of the best QEMU to be had."""
+    folder = item("qemu", _prepare_qemu)
+    if os.path.isdir(f"{folder}/root"):
+        command, environment = _qemu_command(folder), _qemu_environment(folder)
+    else:
+        command, environment = ["qemu-system-x86_64"], dict(os.environ)
+    version = run(command[:1] + ["--version"], env=environment).split("(")[0].split()[-1]
+    return command, environment, version
