@@ -1,0 +1,130 @@
+#include "base/guest_memory.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include <bit>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status.h"
+
+namespace base {
+
+// The copies race with the guest by design: the result may be torn, never unsafe, since every
+// caller checks the copy it got. noinline keeps the compiler from merging or repeating the fetch.
+__attribute__((noinline, no_sanitize("thread"))) void CopyFromGuest(void* to, const void* guest,
+                                                                    size_t bytes) {
+  std::memcpy(to, guest, bytes);
+  asm volatile("" ::: "memory");
+}
+
+__attribute__((noinline, no_sanitize("thread"))) void CopyToGuest(void* guest, const void* from,
+                                                                  size_t bytes) {
+  std::memcpy(guest, from, bytes);
+  asm volatile("" ::: "memory");
+}
+
+absl::StatusOr<std::unique_ptr<GuestMemory>> GuestMemory::Create(const Options& options,
+                                                                 std::vector<Region> regions) {
+  int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  if (options.hugepages) {
+    flags |= MAP_HUGETLB;
+    if (options.hugepage_size_bytes != 0) {
+      flags |= std::countr_zero(options.hugepage_size_bytes) << MAP_HUGE_SHIFT;
+    }
+  }
+  for (Region& region : regions) region.host = nullptr;
+  auto memory = std::unique_ptr<GuestMemory>(new GuestMemory(options, std::move(regions)));
+  uint64_t previous_end = 0;
+  for (Region& region : memory->regions_) {
+    CHECK(region.guest_start >= previous_end && region.guest_start % 4096 == 0);
+    CHECK(region.size_bytes > 0 && region.size_bytes % 4096 == 0);
+    previous_end = region.guest_start + region.size_bytes;
+    void* host = mmap(nullptr, region.size_bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (host == MAP_FAILED) {
+      return ErrnoStatus(
+          errno, absl::StrCat(
+                     "memory: cannot map ", region.size_bytes >> 20, " MiB of guest RAM",
+                     options.hugepages ? "; reserve more pages in /proc/sys/vm/nr_hugepages" : ""));
+    }
+    region.host = static_cast<uint8_t*>(host);
+    // Advice is best effort: a kernel without the feature loses speed or dump size, not
+    // correctness.
+    madvise(host, region.size_bytes, MADV_DONTDUMP);
+    madvise(host, region.size_bytes, MADV_DONTFORK);
+    if (options.thp && !options.hugepages) madvise(host, region.size_bytes, MADV_HUGEPAGE);
+    if (options.prefault && madvise(host, region.size_bytes, MADV_POPULATE_WRITE) != 0) {
+      return ErrnoStatus(errno, absl::StrCat("memory.prefault: cannot populate ",
+                                             region.size_bytes >> 20, " MiB of guest RAM"));
+    }
+  }
+  return memory;
+}
+
+GuestMemory::~GuestMemory() {
+  for (const Region& region : regions_) {
+    if (region.host != nullptr) munmap(region.host, region.size_bytes);
+  }
+}
+
+uint64_t GuestMemory::total_bytes() const {
+  uint64_t total = 0;
+  for (const Region& region : regions_) total += region.size_bytes;
+  return total;
+}
+
+const GuestMemory::Region* GuestMemory::Find(GuestRange range) const {
+  for (const Region& region : regions_) {
+    if (range.start() >= region.guest_start &&
+        range.end() <= region.guest_start + region.size_bytes) {
+      return &region;
+    }
+  }
+  return nullptr;
+}
+
+std::optional<iovec> GuestMemory::IoVec(GuestRange range) const {
+  const Region* region = Find(range);
+  if (region == nullptr) return std::nullopt;
+  return iovec{region->host + (range.start() - region->guest_start), range.size()};
+}
+
+bool GuestMemory::Read(uint64_t addr, std::span<uint8_t> to) const {
+  const auto range = GuestRange::Create(addr, to.size());
+  if (!range) return false;
+  const auto iov = IoVec(*range);
+  if (!iov) return false;
+  CopyFromGuest(to.data(), iov->iov_base, to.size());
+  return true;
+}
+
+bool GuestMemory::Write(uint64_t addr, std::span<const uint8_t> from) {
+  const auto range = GuestRange::Create(addr, from.size());
+  if (!range) return false;
+  const auto iov = IoVec(*range);
+  if (!iov) return false;
+  CopyToGuest(iov->iov_base, from.data(), from.size());
+  MarkWritten(*iov);
+  return true;
+}
+
+void GuestMemory::DiscardAll() {
+  for (const Region& region : regions_) {
+    // Cannot fail on a private anonymous mapping of ours; if it did, a reset would leak the old
+    // guest's memory into the new one, so it is fatal.
+    CHECK(madvise(region.host, region.size_bytes, MADV_DONTNEED) == 0);
+  }
+}
+
+std::optional<uint64_t> GuestMemory::GuestAddressOf(const void* host) const {
+  const auto* byte = static_cast<const uint8_t*>(host);
+  for (const Region& region : regions_) {
+    if (byte >= region.host && byte < region.host + region.size_bytes) {
+      return region.guest_start + static_cast<uint64_t>(byte - region.host);
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace base

@@ -1,0 +1,172 @@
+// Guest RAM as the host sees it. The only file (with its .cc) that turns guest physical addresses
+// into host pointers; everything above works on copies, on GuestArray or on iovecs made here.
+//
+// Guest RAM is shared with running vCPUs: every access may race with the guest. Small objects are
+// read once with volatile loads, bulk copies go through CopyFromGuest/CopyToGuest, ring indices
+// through std::atomic_ref. The region table is immutable for the VM's life. All functions: any
+// thread.
+#ifndef BASE_GUEST_MEMORY_H_
+#define BASE_GUEST_MEMORY_H_
+
+#include <sys/uio.h>
+
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/endian.h"
+
+namespace base {
+
+// A guest physical address.
+enum class GuestAddr : uint64_t {};
+constexpr uint64_t ToInt(GuestAddr addr) { return static_cast<uint64_t>(addr); }
+
+// A half-open range [start, start + size) of guest physical addresses that does not wrap around
+// 2^64.
+class GuestRange {
+ public:
+  // Returns nullopt if start + size overflows. Size 0 is allowed.
+  static std::optional<GuestRange> Create(uint64_t start, uint64_t size) {
+    uint64_t end;
+    if (__builtin_add_overflow(start, size, &end)) return std::nullopt;
+    return GuestRange(start, size);
+  }
+  uint64_t start() const { return start_; }
+  uint64_t size() const { return size_; }
+  uint64_t end() const { return start_ + size_; }
+
+ private:
+  GuestRange(uint64_t start, uint64_t size) : start_(start), size_(size) {}
+  uint64_t start_;
+  uint64_t size_;
+};
+
+// Copies between host buffers and memory that a guest may be changing. Out of line, so that the
+// compiler cannot fetch the source twice.
+void CopyFromGuest(void* to, const void* guest, size_t bytes);
+void CopyToGuest(void* guest, const void* from, size_t bytes);
+
+// A validated array of `count` wire objects in guest RAM: the rings of a virtqueue. Bounds are
+// checked once when it is made; indices are the caller's own and DCHECKed by reduction in the
+// caller.
+template <typename T>
+class GuestArray {
+ public:
+  GuestArray() = default;
+
+  uint32_t count() const { return count_; }
+  bool valid() const { return base_ != nullptr; }
+  // Reads element `i` once and returns the copy. `i` in [0, count).
+  T Load(uint32_t i) const requires WireType<T> {
+    T value;
+    CopyFromGuest(&value, base_ + size_t{i} * sizeof(T), sizeof(T));
+    return value;
+  }
+  void Store(uint32_t i, const T& value) const requires WireType<T> {
+    CopyToGuest(base_ + size_t{i} * sizeof(T), &value, sizeof(T));
+  }
+  // Atomic access for ring indices and flags; T must be uint16_t or uint32_t and aligned.
+  T LoadAtomic(uint32_t i, std::memory_order order) const {
+    return std::atomic_ref<T>(reinterpret_cast<T*>(base_)[i]).load(order);
+  }
+  void StoreAtomic(uint32_t i, T value, std::memory_order order) const {
+    std::atomic_ref<T>(reinterpret_cast<T*>(base_)[i]).store(value, order);
+  }
+
+ private:
+  friend class GuestMemory;
+  GuestArray(uint8_t* base, uint32_t count) : base_(base), count_(count) {}
+  uint8_t* base_ = nullptr;
+  uint32_t count_ = 0;
+};
+
+class GuestMemory {
+ public:
+  struct Options {
+    bool thp = true;                   // MADV_HUGEPAGE
+    bool prefault = false;             // MADV_POPULATE_WRITE
+    bool hugepages = false;            // MAP_HUGETLB
+    uint64_t hugepage_size_bytes = 0;  // 0: the system's default size
+  };
+  struct Region {
+    uint64_t guest_start;
+    uint64_t size_bytes;
+    uint8_t* host;  // set by Create
+  };
+
+  // Maps private anonymous memory for each region (`host` is ignored). Regions must be page
+  // aligned, ascending and disjoint. Pages are not dumped, not inherited by fork, and appear when
+  // touched. Errors: ResourceExhausted/Internal with size and errno.
+  static absl::StatusOr<std::unique_ptr<GuestMemory>> Create(const Options& options,
+                                                             std::vector<Region> regions);
+  ~GuestMemory();
+  GuestMemory(const GuestMemory&) = delete;
+  GuestMemory& operator=(const GuestMemory&) = delete;
+
+  std::span<const Region> regions() const { return regions_; }
+  uint64_t total_bytes() const;
+
+  // True if `range` lies wholly in RAM. An empty range is contained if its start is in or at the
+  // end of RAM.
+  bool Contains(GuestRange range) const { return Find(range) != nullptr; }
+
+  // Reads one object by value. nullopt if it is not wholly in RAM.
+  template <WireType T>
+  std::optional<T> Load(uint64_t addr) const {
+    T value;
+    if (!Read(addr, std::span(reinterpret_cast<uint8_t*>(&value), sizeof(T)))) return std::nullopt;
+    return value;
+  }
+  template <WireType T>
+  bool Store(uint64_t addr, const T& value) {
+    return Write(addr, std::span(reinterpret_cast<const uint8_t*>(&value), sizeof(T)));
+  }
+  // Copies out of / into guest RAM. False, and nothing copied, if the range is not wholly in RAM.
+  bool Read(uint64_t addr, std::span<uint8_t> to) const;
+  bool Write(uint64_t addr, std::span<const uint8_t> from);
+
+  // Returns the host view of `range` as one iovec for the kernel to read or write (readv,
+  // io_uring). nullopt if the range is not wholly in one RAM region. Valid as long as this object.
+  // The bytes may change at any time: never parse through it.
+  std::optional<iovec> IoVec(GuestRange range) const;
+
+  // Returns a view of `count` objects at `addr`, or nullopt if not wholly in RAM or not aligned to
+  // sizeof(T) up to 16 bytes.
+  template <typename T>
+  std::optional<GuestArray<T>> Array(uint64_t addr, uint32_t count) const {
+    const auto range = GuestRange::Create(addr, uint64_t{count} * sizeof(T));
+    if (!range || addr % (alignof(T)) != 0) return std::nullopt;
+    const auto iov = IoVec(*range);
+    if (!iov) return std::nullopt;
+    return GuestArray<T>(static_cast<uint8_t*>(iov->iov_base), count);
+  }
+
+  // Tells dirty tracking that the host wrote to `iov` (KVM's dirty log does not see io_uring
+  // writes). Every device write passes here. A no-op until migration exists.
+  void MarkWritten(const iovec& /*iov*/) {}
+
+  // Zeroes all RAM by giving its pages back (MADV_DONTNEED). Only while no vCPU runs and no I/O is
+  // in flight.
+  void DiscardAll();
+
+  // Returns the guest address behind host address `host`, if it is in RAM (for SIGBUS reports).
+  std::optional<uint64_t> GuestAddressOf(const void* host) const;
+
+ private:
+  GuestMemory(const Options& options, std::vector<Region> regions)
+      : options_(options), regions_(std::move(regions)) {}
+  const Region* Find(GuestRange range) const;
+
+  Options options_;
+  std::vector<Region> regions_;
+};
+
+}  // namespace base
+
+#endif  // BASE_GUEST_MEMORY_H_

@@ -1,0 +1,89 @@
+// The contract between a virtio device and its transport.
+//
+// Life: Create -> [transport negotiates] -> Activate -> StartQueue* -> (requests) -> StopQueue* ->
+// Deactivate. The transport's registers live on vCPU threads under the transport's lock; everything
+// of a device but its configuration reads happens on the device's event loop. No vCPU ever waits
+// for the loop: stopping is asynchronous and the driver polls device_status / queue_reset until it
+// reads back the wanted value.
+#ifndef VIRTIO_DEVICE_H_
+#define VIRTIO_DEVICE_H_
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/strings/string_view.h"
+#include "base/event_loop.h"
+#include "virtio/queue/split_queue.h"
+
+namespace virtio {
+
+// How a device reaches its driver. Implemented by the transport. Any thread; never blocks.
+class DriverNotifier {
+ public:
+  virtual ~DriverNotifier() = default;
+  // "Used buffers" interrupt of queue `index`.
+  virtual void NotifyQueue(uint16_t index) = 0;
+  // Configuration change: bumps the generation and interrupts. [VIRTIO 1.2 §2.5, §4.1.4.3]
+  virtual void NotifyConfig() = 0;
+  // Sets DEVICE_NEEDS_RESET and tells the driver; logs `why` (rate limited). [VIRTIO 1.2 §2.1.2]
+  virtual void NeedsReset(absl::string_view why) = 0;
+};
+
+// A queue the driver has enabled, as handed to the device.
+struct QueueStart {
+  uint16_t index = 0;
+  std::unique_ptr<SplitQueue> ring;
+  int doorbell_fd = -1;  // eventfd; stays the transport's, valid until the queue is stopped
+};
+
+// Named numbers for vm.counters.
+using Counters = std::map<std::string, uint64_t>;
+
+class Device {
+ public:
+  using Done = absl::AnyInvocable<void()>;
+
+  virtual ~Device() = default;
+
+  // Constant for the device's life; any thread.
+  virtual absl::string_view id() const = 0;  // "_disk0"
+  virtual uint16_t type() const = 0;         // VIRTIO_ID_*
+  virtual uint64_t features() const = 0;     // offered, without VERSION_1 (the transport's)
+  virtual std::span<const uint16_t> queue_sizes() const = 0;  // maximum size by queue index
+  virtual base::EventLoop& loop() = 0;
+
+  // Configuration space. Under the transport's lock, on a vCPU thread; must not block. Bytes beyond
+  // the device's structure read as 0. [VIRTIO 1.2 §2.5]
+  virtual uint32_t config_size() const = 0;
+  virtual void ReadConfig(uint32_t offset, std::span<uint8_t> to) = 0;
+  virtual void WriteConfig(uint32_t /*offset*/, std::span<const uint8_t> /*from*/) {}
+
+  // --- On loop() from here on ---
+
+  // The driver has set DRIVER_OK with `features` accepted. `notifier` is valid until Deactivate.
+  virtual void Activate(uint64_t features, DriverNotifier& notifier) = 0;
+  // Begins serving a queue: at DRIVER_OK, or later after a queue reset.
+  virtual void StartQueue(QueueStart queue) = 0;
+  // Stops serving queue `index`: no new pops, in-flight requests are cancelled or waited for;
+  // `done` runs when none is left and the ring will not be touched again. A queue that was not
+  // started: done at once.
+  virtual void StopQueue(uint16_t index, Done done) = 0;
+  // All queues are stopped; forgets `notifier` and everything negotiated.
+  virtual void Deactivate() = 0;
+
+  // Quiesces all queues and keeps them: `done` runs when nothing is in flight (nothing is
+  // cancelled, nothing is lost). Resume serves whatever was made available meanwhile.
+  virtual void Pause(Done done) = 0;
+  virtual void Resume() = 0;
+
+  virtual Counters counters() const = 0;
+};
+
+}  // namespace virtio
+
+#endif  // VIRTIO_DEVICE_H_

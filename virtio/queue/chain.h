@@ -1,0 +1,66 @@
+// A descriptor chain, validated once and held as host iovecs.
+#ifndef VIRTIO_QUEUE_CHAIN_H_
+#define VIRTIO_QUEUE_CHAIN_H_
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <span>
+
+#include "base/guest_memory.h"
+
+namespace virtio {
+
+// One buffer the driver made available: readable bytes first, then writable ones, each a list of
+// iovecs that lie in guest RAM. Lives in the device's request (base class or member) at a fixed
+// address; storage for the iovecs is given once. Message framing is of no meaning: devices see two
+// byte streams. Loop thread of the queue. [VIRTIO 1.2 §2.7.4, §2.7.5]
+class Chain {
+ public:
+  Chain() = default;
+  Chain(const Chain&) = delete;
+  Chain& operator=(const Chain&) = delete;
+
+  // Gives the chain its iovec storage; its size bounds the descriptors of a chain.
+  void SetStorage(std::span<iovec> storage) { storage_ = storage; }
+
+  uint16_t head() const { return head_; }
+  uint32_t readable_bytes() const { return readable_bytes_; }
+  uint32_t writable_bytes() const { return writable_bytes_; }
+
+  // Copies out the first bytes of the readable stream and removes them. False, and nothing changed,
+  // if it is shorter. The only way to look at a request: fetch once, use the copy.
+  bool PopReadable(std::span<uint8_t> to);
+  // Copies into the first bytes of the writable stream and removes them. Returns the bytes copied.
+  size_t PushWritable(base::GuestMemory& memory, std::span<const uint8_t> from);
+  // Removes the last writable byte and remembers where it is, for StoreStatus. False if there is
+  // none.
+  bool SplitStatusByte();
+  // Writes the byte that SplitStatusByte removed; no-op if there was none.
+  void StoreStatus(base::GuestMemory& memory, uint8_t status);
+
+  // What is left of either stream, for the kernel to read from or write to. Never parse through it.
+  std::span<iovec> readable() { return storage_.subspan(first_readable_, readable_count_); }
+  std::span<iovec> writable() { return storage_.subspan(first_writable_, writable_count_); }
+
+  // Total writable bytes as the driver gave them: the bound of a used length.
+  uint32_t original_writable_bytes() const { return original_writable_bytes_; }
+
+ private:
+  friend class SplitQueue;
+
+  std::span<iovec> storage_;
+  uint32_t first_readable_ = 0;
+  uint32_t readable_count_ = 0;
+  uint32_t first_writable_ = 0;
+  uint32_t writable_count_ = 0;
+  uint32_t readable_bytes_ = 0;
+  uint32_t writable_bytes_ = 0;
+  uint32_t original_writable_bytes_ = 0;
+  uint8_t* status_byte_ = nullptr;
+  uint16_t head_ = 0;
+};
+
+}  // namespace virtio
+
+#endif  // VIRTIO_QUEUE_CHAIN_H_

@@ -1,0 +1,96 @@
+// The part of a data path that is the same in every device: doorbell, budget, used-ring batching,
+// one interrupt per turn, and the gate that makes stop and pause wait for requests in flight.
+#ifndef VIRTIO_QUEUE_DEVICE_QUEUE_H_
+#define VIRTIO_QUEUE_DEVICE_QUEUE_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "base/event_loop.h"
+#include "base/guest_memory.h"
+#include "base/unique_fd.h"
+#include "virtio/device.h"
+#include "virtio/queue/chain.h"
+#include "virtio/queue/split_queue.h"
+
+namespace virtio {
+
+// One started queue. A device derives from it and says what to do with a chain; all on the device's
+// loop.
+//
+//   kick -> (base) pop -> Start(chain): parse, submit ... later: Complete(chain, written)
+class DeviceQueue : private base::TurnHook {
+ public:
+  using Done = Device::Done;
+
+  DeviceQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index);
+  virtual ~DeviceQueue();  // must be stopped
+
+  // Takes the ring and begins serving; watches the doorbell. A doorbell that cannot be registered
+  // is reported by `notifier`.
+  void StartServing(QueueStart start, DriverNotifier& notifier);
+  // No new pops, CancelRequests(), and `done` once nothing is in flight and the doorbell watch has
+  // ended.
+  void Stop(Done done);
+  // No new pops; `done` once nothing is in flight. Resume goes on.
+  void Pause(Done done);
+  void Resume();
+
+  bool started() const { return ring_ != nullptr; }
+  uint16_t index() const { return index_; }
+
+ protected:
+  // Returns a free request's chain to pop into, or nullptr if all are in use (serving goes on at
+  // the next Complete).
+  virtual Chain* AcquireChain() = 0;
+  // Gives back what AcquireChain returned when there was nothing to pop.
+  virtual void ReleaseChain(Chain& chain) = 0;
+  // Begins the request in `chain`. May Complete it at once.
+  virtual void Start(Chain& chain) = 0;
+  // Cancels whatever can be cancelled; each request still ends with Complete. Default: nothing.
+  virtual void CancelRequests() {}
+
+  // Ends a request: into the used ring with `written_bytes`; the driver sees it and is interrupted
+  // at the end of the turn. `chain` is released (ReleaseChain) and must not be used again.
+  void Complete(Chain& chain, uint32_t written_bytes);
+  // Pops what is available as far as requests are free: for devices whose buffers wait for host
+  // data (console input) this is called when data arrives.
+  void Serve();
+  // False: Serve does nothing and kicks are ignored, e.g. an input queue without input. Default
+  // true.
+  virtual bool WantsChains() const { return true; }
+
+  base::EventLoop& loop() { return loop_; }
+  base::GuestMemory& memory() { return memory_; }
+
+ private:
+  class DoorbellWatch final : public base::Operation {
+   public:
+    explicit DoorbellWatch(DeviceQueue& queue) : queue_(queue) {}
+    void OnComplete(int32_t result) override;
+
+   private:
+    DeviceQueue& queue_;
+  };
+
+  void OnTurnEnd() override;
+  void FinishIfQuiet();
+
+  base::EventLoop& loop_;
+  base::GuestMemory& memory_;
+  const uint16_t index_;
+  DoorbellWatch doorbell_watch_;
+  base::LoopFile doorbell_;
+  std::unique_ptr<SplitQueue> ring_;
+  DriverNotifier* notifier_ = nullptr;
+  bool paused_ = false;
+  bool stopping_ = false;
+  bool used_pending_ = false;  // PushUsed since the last Publish
+  bool serve_again_ = false;   // out of budget: go on next turn
+  Done stop_done_;
+  Done pause_done_;
+};
+
+}  // namespace virtio
+
+#endif  // VIRTIO_QUEUE_DEVICE_QUEUE_H_

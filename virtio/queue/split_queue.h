@@ -1,0 +1,132 @@
+// A split virtqueue, device side. [VIRTIO 1.2 §2.7]
+#ifndef VIRTIO_QUEUE_SPLIT_QUEUE_H_
+#define VIRTIO_QUEUE_SPLIT_QUEUE_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "base/guest_memory.h"
+#include "virtio/queue/chain.h"
+
+namespace virtio {
+
+inline constexpr uint16_t kMaxQueueSize = 32768;
+// Longest chain served; also the most requests in flight per queue. Above it a chain is refused.
+inline constexpr uint32_t kMaxChainSegments = 1024;
+
+// What the driver programmed for one queue.
+struct QueueAddresses {
+  uint16_t size = 0;              // power of two, 1..kMaxQueueSize
+  uint64_t descriptor_table = 0;  // guest physical, 16-byte aligned
+  uint64_t driver_area = 0;       // "avail", 2-byte aligned
+  uint64_t device_area = 0;       // "used", 4-byte aligned
+};
+
+struct RingFeatures {
+  bool event_idx = false;
+  bool indirect = false;
+};
+
+// Why a queue is broken. The driver's fault: the device goes to DEVICE_NEEDS_RESET.
+enum class QueueError : uint8_t {
+  kNone,
+  kRingNotInRam,
+  kRingMisaligned,
+  kBadSize,
+  kAvailIndexJump,  // more than size entries made available
+  kHeadOutOfRange,
+  kHeadInFlight,
+  kNextOutOfRange,
+  kChainTooLong,       // loop, or more than size descriptors
+  kChainTooManyBytes,  // more than 2^32 - 1
+  kBufferNotInRam,
+  kReadableAfterWritable,
+  kIndirectNotNegotiated,
+  kIndirectNested,
+  kIndirectWithNext,
+  kIndirectBadLength,
+  kIndirectNotInRam,
+};
+absl::string_view ToString(QueueError error);
+
+class SplitQueue {
+ public:
+  // Checks the addresses. On failure returns nullptr and sets `error`.
+  static std::unique_ptr<SplitQueue> Create(base::GuestMemory& memory,
+                                            const QueueAddresses& addresses, RingFeatures features,
+                                            QueueError& error);
+
+  enum class PopResult { kEmpty, kChain, kBroken };
+  // Takes the next available chain into `chain`. After kBroken every Pop is kBroken and error()
+  // says why.
+  PopResult Pop(Chain& chain);
+  // True if Pop would not return kEmpty.
+  bool HasAvailable() const;
+
+  // Puts `chain` into the used ring: `written_bytes` is the length of the prefix of the writable
+  // bytes that the device wrote. Visible to the driver after the next Publish. [VIRTIO 1.2
+  // §2.7.8.2]
+  void PushUsed(const Chain& chain, uint32_t written_bytes);
+  // Makes all pushed chains visible. Returns true if the driver wants an interrupt. [VIRTIO 1.2
+  // §2.7.7.2]
+  bool Publish();
+
+  // Asks the driver not to kick (advice). [VIRTIO 1.2 §2.7.10]
+  void SuppressKicks();
+  // Asks the driver to kick again; returns true if chains became available meanwhile: the caller
+  // pops on.
+  bool EnableKicks();
+
+  QueueError error() const { return error_; }
+  uint16_t size() const { return size_; }
+  uint16_t in_flight() const { return in_flight_count_; }
+  const QueueAddresses& addresses() const { return addresses_; }
+
+  // Ring positions, for snapshots. With nothing in flight both describe the ring wholly.
+  struct Positions {
+    uint16_t next_avail = 0;
+    uint16_t next_used = 0;
+  };
+  Positions positions() const { return {next_avail_, next_used_}; }
+  void set_positions(Positions positions);
+
+ private:
+  struct Descriptor {
+    base::Le64 addr;
+    base::Le32 len;
+    base::Le16 flags;
+    base::Le16 next;
+  };
+  struct UsedElement {
+    base::Le32 id;
+    base::Le32 len;
+  };
+
+  SplitQueue(base::GuestMemory& memory, const QueueAddresses& addresses, RingFeatures features)
+      : memory_(memory), addresses_(addresses), features_(features), size_(addresses.size) {}
+  PopResult Break(QueueError error);
+  bool Walk(uint16_t head, Chain& chain);
+
+  base::GuestMemory& memory_;
+  QueueAddresses addresses_;
+  RingFeatures features_;
+  uint16_t size_;
+  base::GuestArray<Descriptor> descriptors_;
+  base::GuestArray<uint16_t> avail_;        // flags, idx, ring[size], used_event
+  base::GuestArray<uint16_t> used_header_;  // flags, idx
+  base::GuestArray<UsedElement> used_ring_;
+  base::GuestArray<uint16_t> avail_event_;
+  uint16_t next_avail_ = 0;
+  uint16_t next_used_ = 0;       // includes what is pushed but not published
+  uint16_t published_used_ = 0;  // what the driver can see
+  uint16_t in_flight_count_ = 0;
+  std::vector<bool> in_flight_;  // by head
+  QueueError error_ = QueueError::kNone;
+};
+
+}  // namespace virtio
+
+#endif  // VIRTIO_QUEUE_SPLIT_QUEUE_H_
