@@ -1,0 +1,175 @@
+#include "vmm/config/config_fields.h"
+
+namespace vmm {
+namespace {
+
+constexpr const char* kImageTypes[] = {"Unknown", "Raw"};
+constexpr const char* kForeignImageTypes[] = {"FixedVhd", "Qcow2", "Vhdx", "FlatVmdk"};
+constexpr const char* kConsoleModes[] = {"Off", "Null", "Tty", "Pty", "File", "Socket"};
+
+constexpr TextRules kPathRules = {.kind = TextKind::kPath, .max_bytes = 4095};  // PATH_MAX - NUL
+constexpr TextRules kSocketRules = {.kind = TextKind::kSocketPath, .max_bytes = 107};  // sun_path
+constexpr TextRules kIdRules = {.kind = TextKind::kAscii, .max_bytes = 64};
+constexpr TextRules kSmbiosRules = {.kind = TextKind::kAscii, .max_bytes = 255};
+
+// The keys that every PCI device of cloud-hypervisor has.
+void DescribePciDevice(FieldVisitor& v, std::string& id, std::optional<uint32_t>& pci_device_id,
+                       std::optional<uint64_t>& features_mask) {
+  v.Text(
+      {"id", "Name of the device in messages, counters and the API; unique, `_KIND` by default."},
+      kIdRules, id);
+  v.Integer({"pci_device_id", "PCI slot; by default the lowest that is free, in a fixed order."},
+            {.min = 1, .max = kMaxPciSlot}, pci_device_id);
+  v.Integer({"features_mask", "Virtio feature bits that may be offered; for tests only."}, {},
+            features_mask);
+  v.AtDefaultOnly("iommu", "false");
+  v.AtDefaultOnly("pci_segment", "0");
+}
+
+template <typename T>
+void DescribeSink(FieldVisitor& v, const char* mode_doc, T& c) {
+  v.Enum({"mode", mode_doc}, {.names = kConsoleModes}, c.mode);
+  v.Text({"file", "File that output is written to; needed for mode File."}, kPathRules, c.file);
+  v.Text({"socket", "Unix socket that is listened on; needed for mode Socket."}, kSocketRules,
+         c.socket);
+}
+
+}  // namespace
+
+void Describe(FieldVisitor& v, CpusConfig& c) {
+  v.Integer({"boot_vcpus", "Number of virtual CPUs."}, {.min = 1, .max = 254}, c.boot_vcpus);
+  v.Integer({"max_vcpus", "As boot_vcpus, which is its default: vCPUs cannot be added later."},
+            {.min = 1, .max = 254}, c.max_vcpus);
+  v.Integer(
+      {"max_phys_bits", "Bits of a guest physical address, at most; the host may have fewer."},
+      {.min = 36, .max = 52}, c.max_phys_bits);
+  v.Bool({"nested", "Let the guest run virtual machines of its own (VMX or SVM)."}, c.nested);
+  v.AtDefaultOnly("topology", "null");
+  v.AtDefaultOnly("kvm_hyperv", "false");
+  v.AtDefaultOnly("affinity", "null");
+  v.AtDefaultOnly("features", R"({"amx": false})");
+  v.AtDefaultOnly("core_scheduling", R"("Vm")");
+  v.AtDefaultOnly("profile", R"("Host")");
+}
+
+void Describe(FieldVisitor& v, MemoryConfig& c) {
+  v.Integer({"size", "Guest memory; a multiple of 4 KiB, with huge pages of their size."},
+            {.min = 32 * kMiB, .max = 8192 * kGiB, .is_size = true}, c.size);
+  v.Bool({"thp", "Let the host back guest memory with transparent huge pages."}, c.thp);
+  v.Bool({"hugepages", "Take guest memory from the host's reserved huge pages."}, c.hugepages);
+  v.Integer({"hugepage_size", "Size of those huge pages; by default the host's default size."},
+            {.min = 2 * kMiB, .max = kGiB, .power_of_two = true, .is_size = true}, c.hugepage_size);
+  v.Bool({"prefault", "Allocate all guest memory before the guest starts."}, c.prefault);
+  v.AtDefaultOnly("mergeable", "false");
+  v.AtDefaultOnly("hotplug_method", R"("Acpi")");
+  v.AtDefaultOnly("hotplug_size", "null");
+  v.AtDefaultOnly("hotplugged_size", "null");
+  v.AtDefaultOnly("shared", "false");
+  v.AtDefaultOnly("reserve", "false");
+  v.AtDefaultOnly("zones", "null");
+}
+
+void Describe(FieldVisitor& v, PayloadConfig& c) {
+  v.Text({"kernel", "Kernel to boot: a bzImage, or an ELF vmlinux with a PVH note. Required."},
+         kPathRules, c.kernel);
+  v.Text({"initramfs", "Initial RAM disk."}, kPathRules, c.initramfs);
+  // Linux cuts longer ones silently: COMMAND_LINE_SIZE is 2048 with the NUL on x86.
+  v.Text({"cmdline", "Kernel command line."}, {.max_bytes = 2047, .may_be_empty = true}, c.cmdline);
+  v.AtDefaultOnly("firmware", "null");
+  v.AtDefaultOnly("igvm", "null");
+  v.AtDefaultOnly("host_data", "null");
+  v.AtDefaultOnly("fw_cfg_config", "null");
+}
+
+void Describe(FieldVisitor& v, DiskConfig& c) {
+  v.Text({"path", "Raw image file or block device. Required."}, kPathRules, c.path);
+  v.Bool({"readonly", "Refuse writes; the image is locked shared instead of exclusively."},
+         c.readonly);
+  v.Bool({"direct", "Bypass the host's page cache (O_DIRECT)."}, c.direct);
+  v.Bool({"sparse", "Give discarded and zeroed ranges back to the host's file system."}, c.sparse);
+  v.Integer({"num_queues", "Number of request queues, at most boot_vcpus."}, {.min = 1, .max = 254},
+            c.num_queues);
+  v.Integer({"queue_size", "Descriptors per queue."},
+            {.min = 4, .max = 32768, .power_of_two = true}, c.queue_size);
+  v.Text({"serial", "Serial number that the guest sees, as in /dev/disk/by-id/virtio-SERIAL."},
+         {.kind = TextKind::kAscii, .max_bytes = 20}, c.serial);
+  v.Enum({"image_type", "Format of the image; Unknown is read as Raw, nothing is detected."},
+         {.names = kImageTypes, .not_supported = kForeignImageTypes}, c.image_type);
+  DescribePciDevice(v, c.id, c.pci_device_id, c.features_mask);
+  v.AtDefaultOnly("vhost_user", "false");
+  v.AtDefaultOnly("vhost_socket", "null");
+  v.AtDefaultOnly("rate_limit_group", "null");
+  v.AtDefaultOnly("rate_limiter_config", "null");
+  v.AtDefaultOnly("queue_affinity", "null");
+  v.AtDefaultOnly("backing_files", "false");
+  v.AtDefaultOnly("lock_granularity", R"("ByteRange")");
+  v.AtDefaultOnly("disable_io_uring", "false");
+  v.AtDefaultOnly("disable_aio", "false");
+}
+
+void Describe(FieldVisitor& v, RngConfig& c) {
+  v.Text({"src", "File that entropy is read from."}, kPathRules, c.src);
+  DescribePciDevice(v, c.id, c.pci_device_id, c.features_mask);
+}
+
+void Describe(FieldVisitor& v, ConsoleConfig& c) {
+  DescribeSink(v, "Where hvc0 is connected: Tty is this terminal, Off leaves the device out.", c);
+  DescribePciDevice(v, c.id, c.pci_device_id, c.features_mask);
+}
+
+void Describe(FieldVisitor& v, SerialConfig& c) {
+  DescribeSink(v, "Where ttyS0 is connected: Tty is this terminal, Off leaves the port out.", c);
+  v.AtDefaultOnly("iommu", "false");  // of older cloud-hypervisors
+}
+
+void Describe(FieldVisitor& v, PlatformConfig& c) {
+  v.Text({"uuid", "UUID of the machine in SMBIOS.", "system_uuid"},
+         {.kind = TextKind::kUuid, .max_bytes = 36}, c.uuid);
+  v.Text({"serial_number", "Serial number of the machine in SMBIOS.", "system_serial_number"},
+         kSmbiosRules, c.serial_number);
+  v.TextList({"oem_strings", "SMBIOS type 11 strings, where systemd looks for credentials."},
+             {.max_bytes = 16384}, 255, c.oem_strings);
+  v.Text({"system_manufacturer", "Manufacturer in SMBIOS."}, kSmbiosRules, c.system_manufacturer);
+  v.Text({"system_product_name", "Product name in SMBIOS."}, kSmbiosRules, c.system_product_name);
+  v.Text({"system_version", "Version in SMBIOS."}, kSmbiosRules, c.system_version);
+  v.Text({"system_family", "Family in SMBIOS."}, kSmbiosRules, c.system_family);
+  v.Text({"system_sku_number", "SKU number in SMBIOS."}, kSmbiosRules, c.system_sku_number);
+  v.Text({"chassis_asset_tag", "Asset tag of the chassis in SMBIOS."}, kSmbiosRules,
+         c.chassis_asset_tag);
+  v.AtDefaultOnly("credentials", "null");
+  v.AtDefaultOnly("num_pci_segments", "1");
+  v.AtDefaultOnly("iommu_segments", "null");
+  v.AtDefaultOnly("iommu_address_width", "64");
+  v.AtDefaultOnly("iommu_address_width_bits", "64");
+  v.AtDefaultOnly("iommufd", "false");
+  v.AtDefaultOnly("vfio_p2p_dma", "true");
+  v.AtDefaultOnly("tdx", "false");
+  v.AtDefaultOnly("sev_snp", "false");
+}
+
+void Describe(FieldVisitor& v, VmConfig& c) {
+  v.Object({"cpus", "Virtual CPUs."}, c.cpus);
+  v.Object({"memory", "Guest memory."}, c.memory);
+  v.Object({"payload", "What is booted."}, c.payload);
+  v.List({"disks", "Virtio block devices, vda first."}, kMaxPciSlot, c.disks);
+  v.Object({"rng", "Virtio entropy device."}, c.rng);
+  v.Object({"console", "Virtio console, hvc0 in the guest."}, c.console);
+  v.Object({"serial", "Serial port (16550A), ttyS0 in the guest."}, c.serial);
+  v.Object({"platform", "What the guest reads in SMBIOS."}, c.platform);
+  v.Bool({"pvpanic", "Add the device through which a guest reports its panic."}, c.pvpanic);
+  v.Integer({"io_threads", "Threads that serve the devices' queues."}, {.min = 1, .max = 64},
+            c.io_threads);
+  for (const char* name :
+       {"fs", "net", "vsock", "rate_limit_groups", "pmem", "generic_vhost_user", "devices",
+        "user_devices", "vdpa", "balloon", "rtc", "tpm", "numa", "pci_segments", "landlock_rules",
+        "pvmemcontrol", "ivshmem", "preserved_fds"}) {
+    v.AtDefaultOnly(name, "null");
+  }
+  v.AtDefaultOnly("debug_console", R"({"mode": "Off", "file": null, "iobase": 233})");
+  v.AtDefaultOnly("iommu", "false");
+  v.AtDefaultOnly("watchdog", "false");
+  v.AtDefaultOnly("landlock_enable", "false");
+  v.AtDefaultOnly("gdb", "false");
+}
+
+}  // namespace vmm

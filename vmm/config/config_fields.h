@@ -1,0 +1,152 @@
+// Every key of vm.json, described once.
+//
+// Describe(visitor, config) calls the visitor for each key with its description and the member that
+// holds it. Reading, printing, the JSON Schema, the docs table and --help are visitors, so a key is
+// added by adding a member to vm_config.h and one line to config_fields.cc. Nothing is built before
+// main(): the descriptions live on the stack of the walk.
+#ifndef VMM_CONFIG_CONFIG_FIELDS_H_
+#define VMM_CONFIG_CONFIG_FIELDS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "vmm/config/vm_config.h"
+
+namespace vmm {
+
+// A key and its one sentence of documentation.
+struct KeyInfo {
+  const char* name;
+  const char* doc;
+  // A second name that is read too but never printed, or null.
+  const char* alias = nullptr;
+};
+
+struct IntegerRules {
+  uint64_t min = 0;
+  uint64_t max = UINT64_MAX;
+  bool power_of_two = false;
+  // A number of bytes: strings such as "512M" are read too, with suffixes K, M, G, T of 2^10 to
+  // 2^40.
+  bool is_size = false;
+};
+
+enum class TextKind : uint8_t {
+  kText,        // any UTF-8 without NUL
+  kAscii,       // printable ASCII only
+  kPath,        // made absolute by the reader
+  kSocketPath,  // a path that has to fit into sockaddr_un
+  kUuid,        // 8-4-4-4-12 hexadecimal digits
+};
+
+struct TextRules {
+  TextKind kind = TextKind::kText;
+  size_t max_bytes = 4095;
+  bool may_be_empty = false;
+};
+
+struct EnumRules {
+  std::span<const char* const> names;  // indexed by the value
+  // Names that cloud-hypervisor knows and this program does not.
+  std::span<const char* const> not_supported = {};
+};
+
+// A list of objects. The visitor sizes it and has each element described in turn.
+struct ObjectList {
+  size_t max_count;
+  size_t count;
+  absl::FunctionRef<void(size_t)> resize;
+  absl::FunctionRef<void(size_t)> describe_element;
+  // Describes a default element that is part of no list: for documentation.
+  absl::FunctionRef<void()> describe_prototype;
+};
+
+class FieldVisitor {
+ public:
+  virtual ~FieldVisitor() = default;
+
+  virtual void Bool(const KeyInfo& key, bool& value) = 0;
+  virtual void TextList(const KeyInfo& key, const TextRules& rules, size_t max_count,
+                        std::vector<std::string>& value) = 0;
+  // A key of cloud-hypervisor that is accepted at its default only; `default_json` is that default.
+  virtual void AtDefaultOnly(const char* name, const char* default_json) = 0;
+
+  // T is uint32_t, uint64_t, or an optional of one of them. rules.max must fit into it.
+  template <typename T>
+  void Integer(const KeyInfo& key, const IntegerRules& rules, T& member) {
+    if constexpr (std::is_integral_v<T>) {
+      std::optional<uint64_t> value = member;
+      VisitInteger(key, rules, value);
+      member = static_cast<T>(value.value_or(member));
+    } else {
+      std::optional<uint64_t> value = member;
+      VisitInteger(key, rules, value);
+      member = value.has_value() ? T(static_cast<typename T::value_type>(*value)) : std::nullopt;
+    }
+  }
+
+  void Text(const KeyInfo& key, const TextRules& rules, std::string& member) {
+    std::optional<std::string> value;
+    if (!member.empty()) value = member;
+    VisitText(key, rules, value);
+    member = value.value_or("");
+  }
+  void Text(const KeyInfo& key, const TextRules& rules, std::optional<std::string>& member) {
+    VisitText(key, rules, member);
+  }
+
+  template <typename E>
+  void Enum(const KeyInfo& key, const EnumRules& rules, E& member) {
+    size_t index = static_cast<size_t>(member);
+    VisitEnum(key, rules, index);
+    member = static_cast<E>(index);
+  }
+
+  template <typename T>
+  void Object(const KeyInfo& key, T& member) {
+    VisitObject(key, [&] { Describe(*this, member); });
+  }
+
+  template <typename T>
+  void List(const KeyInfo& key, size_t max_count, std::vector<T>& member) {
+    VisitList(key, ObjectList{.max_count = max_count,
+                              .count = member.size(),
+                              .resize = [&](size_t count) { member.resize(count); },
+                              .describe_element = [&](size_t i) { Describe(*this, member[i]); },
+                              .describe_prototype =
+                                  [&] {
+                                    T prototype;
+                                    Describe(*this, prototype);
+                                  }});
+  }
+
+ protected:
+  virtual void VisitInteger(const KeyInfo& key, const IntegerRules& rules,
+                            std::optional<uint64_t>& value) = 0;
+  // An empty std::string member is seen as nullopt.
+  virtual void VisitText(const KeyInfo& key, const TextRules& rules,
+                         std::optional<std::string>& value) = 0;
+  virtual void VisitEnum(const KeyInfo& key, const EnumRules& rules, size_t& index) = 0;
+  virtual void VisitObject(const KeyInfo& key, absl::FunctionRef<void()> describe) = 0;
+  virtual void VisitList(const KeyInfo& key, const ObjectList& list) = 0;
+};
+
+void Describe(FieldVisitor& visitor, CpusConfig& config);
+void Describe(FieldVisitor& visitor, MemoryConfig& config);
+void Describe(FieldVisitor& visitor, PayloadConfig& config);
+void Describe(FieldVisitor& visitor, DiskConfig& config);
+void Describe(FieldVisitor& visitor, RngConfig& config);
+void Describe(FieldVisitor& visitor, ConsoleConfig& config);
+void Describe(FieldVisitor& visitor, SerialConfig& config);
+void Describe(FieldVisitor& visitor, PlatformConfig& config);
+void Describe(FieldVisitor& visitor, VmConfig& config);
+
+}  // namespace vmm
+
+#endif  // VMM_CONFIG_CONFIG_FIELDS_H_

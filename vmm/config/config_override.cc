@@ -1,0 +1,107 @@
+#include "vmm/config/config_override.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "vmm/config/key_path.h"
+
+namespace vmm {
+namespace {
+
+// Reads the value as JSON, else as a plain string: `=true` and `="true"` differ, `=root.raw` needs
+// no quotes.
+absl::StatusOr<JsonValue> ParseValue(absl::string_view text) {
+  if (absl::StatusOr<JsonValue> value = ParseJson(text); value.ok()) return value;
+  JsonValue value{std::string(text)};
+  // Printing replaces what is no UTF-8, so only proper text comes back as it went.
+  if (const absl::StatusOr<JsonValue> printed = ParseJson(PrintJson(value, 0));
+      !printed.ok() || *printed != value) {
+    return absl::InvalidArgumentError("the value is not UTF-8 text");
+  }
+  return value;
+}
+
+// Cuts the next `name`, up to a dot or bracket, from `path`.
+absl::string_view CutName(absl::string_view& path) {
+  const absl::string_view name = path.substr(0, path.find_first_of(".[]"));
+  path.remove_prefix(name.size());
+  return name;
+}
+
+// Cuts `[N]` from `path` and returns N.
+absl::StatusOr<size_t> CutIndex(absl::string_view& path) {
+  const size_t end = path.find(']');
+  uint32_t index = 0;
+  if (end == absl::string_view::npos || !absl::SimpleAtoi(path.substr(1, end - 1), &index)) {
+    return absl::InvalidArgumentError("an index is written [N], with a whole number N");
+  }
+  path.remove_prefix(end + 1);
+  return index;
+}
+
+// Returns the member `name` of `node`, made if need be; a null node becomes an object first.
+absl::StatusOr<JsonValue*> EnterKey(JsonValue* node, absl::string_view name,
+                                    const std::string& path) {
+  if (name.empty()) return absl::InvalidArgumentError("the path has an empty key");
+  if (node->is_null()) node->value = JsonObject();
+  auto* object = node->get<JsonObject>();
+  if (object == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat(path, " is no object, it has no keys"));
+  }
+  if (JsonValue* found = FindMember(*object, name)) return found;
+  return &object->emplace_back(JsonMember{std::string(name), {}}).value;
+}
+
+// Returns element `index` of `node`, made if it is the one after the last; a null node becomes a
+// list first.
+absl::StatusOr<JsonValue*> EnterIndex(JsonValue* node, size_t index, const std::string& path) {
+  if (node->is_null()) node->value = JsonArray();
+  auto* array = node->get<JsonArray>();
+  if (array == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat(path, " is no list, it has no index"));
+  }
+  if (index > array->size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " has ", array->size(), " elements; the next index is ", array->size()));
+  }
+  if (index == array->size()) array->emplace_back();
+  return &(*array)[index];
+}
+
+absl::Status Apply(absl::string_view assignment, JsonValue& root) {
+  const size_t equals = assignment.find('=');
+  if (equals == absl::string_view::npos) {
+    return absl::InvalidArgumentError("write it as KEY.PATH=VALUE, such as memory.size=1G");
+  }
+  absl::string_view rest = assignment.substr(0, equals);
+  std::string path = Printable(CutName(rest));
+  ASSIGN_OR_RETURN(JsonValue * node,
+                   EnterKey(&root, assignment.substr(0, equals - rest.size()), ""));
+  while (!rest.empty()) {
+    if (rest.front() == '[') {
+      ASSIGN_OR_RETURN(const size_t index, CutIndex(rest));
+      ASSIGN_OR_RETURN(node, EnterIndex(node, index, path));
+      path = JoinIndex(path, index);
+    } else if (rest.front() == '.') {
+      rest.remove_prefix(1);
+      const absl::string_view name = CutName(rest);
+      ASSIGN_OR_RETURN(node, EnterKey(node, name, path));
+      path = JoinKey(path, name);
+    } else {
+      return absl::InvalidArgumentError("after ] comes a dot, [ or =");
+    }
+  }
+  ASSIGN_OR_RETURN(*node, ParseValue(assignment.substr(equals + 1)));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ApplyOverride(absl::string_view assignment, JsonValue& root) {
+  return base::Annotate(Apply(assignment, root), absl::StrCat("--set ", Printable(assignment)));
+}
+
+}  // namespace vmm

@@ -1,0 +1,210 @@
+#include "vmm/config/config_validation.h"
+
+#include <array>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "vmm/config/key_path.h"
+
+namespace vmm {
+namespace {
+
+absl::Status Invalid(absl::string_view path, absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat(path, ": ", what));
+}
+
+// A PCI device of the config: where it stands in vm.json, and its members.
+struct PciDevice {
+  std::string path;
+  std::string& id;
+  std::optional<uint32_t>& slot;
+};
+
+// Returns the PCI devices in the order in which slots are given out.
+std::vector<PciDevice> PciDevices(VmConfig& c) {
+  std::vector<PciDevice> devices;
+  if (c.console.mode != ConsoleMode::kOff) {
+    devices.push_back({"console", c.console.id, c.console.pci_device_id});
+  }
+  devices.push_back({"rng", c.rng.id, c.rng.pci_device_id});
+  for (size_t i = 0; i < c.disks.size(); ++i) {
+    devices.push_back({JoinIndex("disks", i), c.disks[i].id, c.disks[i].pci_device_id});
+  }
+  return devices;
+}
+
+absl::Status CompleteIds(VmConfig& c) {
+  if (c.console.id.empty()) c.console.id = "_console";
+  if (c.rng.id.empty()) c.rng.id = "_rng";
+  for (size_t i = 0; i < c.disks.size(); ++i) {
+    if (c.disks[i].id.empty()) c.disks[i].id = absl::StrCat("_disk", i);
+  }
+  const std::vector<PciDevice> devices = PciDevices(c);
+  for (size_t i = 0; i < devices.size(); ++i) {
+    const std::string path = absl::StrCat(devices[i].path, ".id");
+    if (absl::StartsWith(devices[i].id, "__")) {
+      return Invalid(path,
+                     absl::StrCat("\"", Printable(devices[i].id),
+                                  "\" starts with \"__\", which is reserved; choose another"));
+    }
+    for (size_t j = 0; j < i; ++j) {
+      if (devices[i].id == devices[j].id) {
+        return Invalid(path, absl::StrCat("\"", Printable(devices[i].id), "\" is also the id of ",
+                                          devices[j].path, "; give each device its own"));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AssignPciSlots(VmConfig& c) {
+  std::array<const PciDevice*, kMaxPciSlot + 1> owners = {};
+  std::vector<PciDevice> devices = PciDevices(c);
+  for (const PciDevice& device : devices) {
+    if (!device.slot.has_value()) continue;
+    const PciDevice*& owner = owners.at(*device.slot);
+    if (owner != nullptr) {
+      return Invalid(absl::StrCat(device.path, ".pci_device_id"),
+                     absl::StrCat("slot ", *device.slot, " is taken by ", owner->path,
+                                  "; give each device its own"));
+    }
+    owner = &device;
+  }
+  uint32_t lowest = 1;
+  for (PciDevice& device : devices) {
+    if (device.slot.has_value()) continue;
+    while (lowest <= kMaxPciSlot && owners.at(lowest) != nullptr) ++lowest;
+    if (lowest > kMaxPciSlot) {
+      return Invalid(device.path, "no PCI slot is free for it: there are 31; remove a device");
+    }
+    owners.at(lowest) = &device;
+    device.slot = lowest;
+  }
+  c.pvpanic_pci_slot = 0;
+  if (!c.pvpanic) return absl::OkStatus();
+  uint32_t highest = kMaxPciSlot;
+  while (highest > 0 && owners.at(highest) != nullptr) --highest;
+  if (highest == 0) {
+    return Invalid("pvpanic", "no PCI slot is free for it: there are 31; remove a device");
+  }
+  c.pvpanic_pci_slot = highest;
+  return absl::OkStatus();
+}
+
+absl::Status CheckCpus(CpusConfig& cpus) {
+  if (cpus.max_vcpus == 0) cpus.max_vcpus = cpus.boot_vcpus;
+  if (cpus.max_vcpus != cpus.boot_vcpus) {
+    return Invalid("cpus.max_vcpus",
+                   absl::StrCat(cpus.max_vcpus, " is not supported with ", cpus.boot_vcpus,
+                                " boot_vcpus, since vCPUs cannot be added later; leave it out"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckMemory(const MemoryConfig& memory, const CpusConfig& cpus) {
+  // Half of the address space is left to the hole below 4 GiB and to devices.
+  if (memory.size > uint64_t{1} << (cpus.max_phys_bits - 1)) {
+    return Invalid("memory.size", absl::StrCat("does not fit into ", cpus.max_phys_bits,
+                                               " address bits; raise cpus.max_phys_bits"));
+  }
+  if (memory.hugepage_size.has_value() && !memory.hugepages) {
+    return Invalid("memory.hugepage_size",
+                   "given without hugepages; set memory.hugepages to true or remove it");
+  }
+  const uint64_t page = memory.hugepages ? memory.hugepage_size.value_or(2 * kMiB) : 4096;
+  if (memory.size % page != 0) {
+    return Invalid("memory.size",
+                   absl::StrCat(memory.size, " is no multiple of the page size, ", page,
+                                " bytes; round it up to ", (memory.size / page + 1) * page));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckDisks(const VmConfig& c) {
+  for (size_t i = 0; i < c.disks.size(); ++i) {
+    const DiskConfig& disk = c.disks[i];
+    const std::string path = JoinIndex("disks", i);
+    if (disk.path.empty()) {
+      return Invalid(absl::StrCat(path, ".path"), "missing; name a raw image or a block device");
+    }
+    if (disk.num_queues > c.cpus.boot_vcpus) {
+      return Invalid(absl::StrCat(path, ".num_queues"),
+                     absl::StrCat(disk.num_queues, " queues are more than the ", c.cpus.boot_vcpus,
+                                  " of cpus.boot_vcpus; at most one per vCPU"));
+    }
+    for (size_t j = 0; j < i; ++j) {
+      const DiskConfig& other = c.disks[j];
+      if (disk.path == other.path && !(disk.readonly && other.readonly)) {
+        return Invalid(absl::StrCat(path, ".path"),
+                       absl::StrCat("\"", Printable(disk.path), "\" is already disks[", j,
+                                    "]; two disks can share an image only if both are readonly"));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Checks that the file or socket is there exactly if the mode needs it.
+absl::Status CheckSink(absl::string_view path, ConsoleMode mode,
+                       const std::optional<std::string>& file,
+                       const std::optional<std::string>& socket) {
+  struct Target {
+    const char* key;
+    const char* mode_name;
+    ConsoleMode mode;
+    bool given;
+  };
+  for (const Target& target :
+       {Target{"file", "File", ConsoleMode::kFile, file.has_value()},
+        Target{"socket", "Socket", ConsoleMode::kSocket, socket.has_value()}}) {
+    const std::string key = JoinKey(path, target.key);
+    if (mode == target.mode && !target.given) {
+      return Invalid(key, absl::StrCat("missing, and ", path, ".mode is ", target.mode_name,
+                                       "; name the ", target.key));
+    }
+    if (mode != target.mode && target.given) {
+      return Invalid(key, absl::StrCat("given, and ", path, ".mode is not ", target.mode_name,
+                                       "; change the mode or remove it"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckConsoles(const ConsoleConfig& console, const SerialConfig& serial) {
+  RETURN_IF_ERROR(CheckSink("console", console.mode, console.file, console.socket));
+  RETURN_IF_ERROR(CheckSink("serial", serial.mode, serial.file, serial.socket));
+  if (console.mode != serial.mode) return absl::OkStatus();
+  if (console.mode == ConsoleMode::kTty) {
+    return Invalid(
+        "serial.mode",
+        "Tty, and console.mode is Tty too, but there is one terminal; set one of them to "
+        "Null or Off (console is Tty by default)");
+  }
+  if (console.mode == ConsoleMode::kFile && console.file == serial.file) {
+    return Invalid("serial.file", "is also console.file; give each its own");
+  }
+  if (console.mode == ConsoleMode::kSocket && console.socket == serial.socket) {
+    return Invalid("serial.socket", "is also console.socket; give each its own");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CompleteAndValidate(VmConfig& config) {
+  if (config.payload.kernel.empty()) {
+    return Invalid("payload.kernel", "missing; name a bzImage or an ELF vmlinux");
+  }
+  RETURN_IF_ERROR(CheckCpus(config.cpus));
+  RETURN_IF_ERROR(CheckMemory(config.memory, config.cpus));
+  RETURN_IF_ERROR(CheckDisks(config));
+  RETURN_IF_ERROR(CheckConsoles(config.console, config.serial));
+  RETURN_IF_ERROR(CompleteIds(config));
+  return AssignPciSlots(config);
+}
+
+}  // namespace vmm

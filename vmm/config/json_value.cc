@@ -1,0 +1,178 @@
+#include "vmm/config/json_value.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "vmm/config/key_path.h"
+
+namespace vmm {
+namespace {
+
+using Library = nlohmann::ordered_json;
+
+// Returns "line L, column C" (from 1, counted in bytes) of the byte before `end`, the last one
+// read.
+std::string LineAndColumn(absl::string_view text, size_t end) {
+  const size_t last = std::min(end, text.size());
+  size_t line = 1;
+  size_t line_start = 0;
+  for (size_t i = 0; i + 1 < last; ++i) {
+    if (text[i] == '\n') {
+      ++line;
+      line_start = i + 1;
+    }
+  }
+  return absl::StrCat("line ", line, ", column ", std::max<size_t>(last - line_start, 1));
+}
+
+// Builds the tree from the library's events, so that duplicate keys and over-deep texts are seen
+// and numbers keep their spelling.
+class TreeBuilder : public nlohmann::json_sax<Library> {
+ public:
+  explicit TreeBuilder(absl::string_view text) : text_(text) {}
+
+  bool null() override { return Add(JsonValue{nullptr}); }
+  bool boolean(bool value) override { return Add(JsonValue{value}); }
+  bool number_integer(int64_t value) override {
+    return Add(JsonValue{OtherNumber{absl::StrCat(value)}});
+  }
+  bool number_unsigned(uint64_t value) override { return Add(JsonValue{value}); }
+  bool number_float(double /*value*/, const std::string& text) override {
+    return Add(JsonValue{OtherNumber{text}});
+  }
+  bool string(std::string& value) override { return Add(JsonValue{std::move(value)}); }
+  bool binary(Library::binary_t& /*value*/) override { return false; }  // not in JSON texts
+
+  bool start_object(size_t /*elements*/) override { return Open(JsonValue{JsonObject()}); }
+  bool start_array(size_t /*elements*/) override { return Open(JsonValue{JsonArray()}); }
+  bool end_object() override { return Close(); }
+  bool end_array() override { return Close(); }
+
+  bool key(std::string& name) override {
+    if (FindMember(*open_.back()->get<JsonObject>(), name) != nullptr) {
+      return Fail(absl::StrCat(JoinKey(Path(), name), ": given twice; keep one"));
+    }
+    key_ = std::move(name);
+    return true;
+  }
+
+  bool parse_error(size_t position, const std::string& /*last_token*/,
+                   const nlohmann::detail::exception& error) override {
+    // The library's text is "[json.exception.parse_error.101] parse error at line 1, column 3:
+    // ...".
+    absl::string_view what = error.what();
+    for (absl::string_view cut : {"] ", ": "}) {
+      if (const size_t at = what.find(cut); at != absl::string_view::npos) {
+        what.remove_prefix(at + cut.size());
+      }
+    }
+    absl::ConsumePrefix(&what, "syntax error ");
+    return Fail(absl::StrCat(LineAndColumn(text_, position), ": not JSON: ", Printable(what, 160)));
+  }
+
+  absl::StatusOr<JsonValue> Result() && {
+    if (!error_.empty()) return absl::InvalidArgumentError(error_);
+    return std::move(root_);
+  }
+
+ private:
+  JsonValue* Place(JsonValue value) {
+    if (open_.empty()) {
+      root_ = std::move(value);
+      return &root_;
+    }
+    if (auto* array = open_.back()->get<JsonArray>()) {
+      return &array->emplace_back(std::move(value));
+    }
+    return &open_.back()->get<JsonObject>()->emplace_back(JsonMember{key_, std::move(value)}).value;
+  }
+  bool Add(JsonValue value) {
+    Place(std::move(value));
+    return true;
+  }
+  bool Open(JsonValue value) {
+    if (open_.size() == kMaxJsonDepth) {
+      return Fail(absl::StrCat("nested deeper than ", kMaxJsonDepth, " levels"));
+    }
+    // LIFETIME: a parent's vector does not grow while a child of it is open, so pointers stay good.
+    open_.push_back(Place(std::move(value)));
+    return true;
+  }
+  bool Close() {
+    open_.pop_back();
+    return true;
+  }
+  bool Fail(std::string error) {
+    error_ = std::move(error);
+    return false;
+  }
+  std::string Path() const {
+    std::string path;
+    for (size_t i = 0; i + 1 < open_.size(); ++i) {
+      if (const auto* array = open_[i]->get<JsonArray>()) {
+        path = JoinIndex(path, array->size() - 1);
+      } else {
+        path = JoinKey(path, open_[i]->get<JsonObject>()->back().name);
+      }
+    }
+    return path;
+  }
+
+  const absl::string_view text_;
+  JsonValue root_;
+  std::vector<JsonValue*>
+      open_;  // the objects and arrays around the current place, outermost first
+  std::string key_;
+  std::string error_;
+};
+
+Library ToLibrary(const JsonValue& value) {
+  if (const auto* flag = value.get<bool>()) return *flag;
+  if (const auto* number = value.get<uint64_t>()) return *number;
+  if (const auto* number = value.get<OtherNumber>()) return number->text;
+  if (const auto* text = value.get<std::string>()) return *text;
+  if (const auto* array = value.get<JsonArray>()) {
+    Library result = Library::array();
+    for (const JsonValue& element : *array) result.push_back(ToLibrary(element));
+    return result;
+  }
+  if (const auto* object = value.get<JsonObject>()) {
+    Library result = Library::object();
+    for (const JsonMember& member : *object) result[member.name] = ToLibrary(member.value);
+    return result;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+const JsonValue* FindMember(const JsonObject& object, absl::string_view name) {
+  for (const JsonMember& member : object) {
+    if (member.name == name) return &member.value;
+  }
+  return nullptr;
+}
+
+JsonValue* FindMember(JsonObject& object, absl::string_view name) {
+  return const_cast<JsonValue*>(FindMember(static_cast<const JsonObject&>(object), name));
+}
+
+absl::StatusOr<JsonValue> ParseJson(absl::string_view text) {
+  if (text.size() > kMaxJsonBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("larger than ", kMaxJsonBytes, " bytes, the most that is read"));
+  }
+  TreeBuilder builder(text);
+  Library::sax_parse(text.begin(), text.end(), &builder);
+  return std::move(builder).Result();
+}
+
+std::string PrintJson(const JsonValue& value, int indent) {
+  return ToLibrary(value).dump(indent > 0 ? indent : -1, ' ', false,
+                               Library::error_handler_t::replace);
+}
+
+}  // namespace vmm

@@ -1,0 +1,70 @@
+// A JSON text as a tree of values. The only code that knows the JSON library is json_value.cc.
+#ifndef VMM_CONFIG_JSON_VALUE_H_
+#define VMM_CONFIG_JSON_VALUE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace vmm {
+
+inline constexpr size_t kMaxJsonBytes = size_t{1} << 20;
+inline constexpr int kMaxJsonDepth = 16;
+
+struct JsonValue;
+struct JsonMember;
+using JsonArray = std::vector<JsonValue>;
+using JsonObject = std::vector<JsonMember>;  // in the order of the text; names are unique
+
+// A number that is no uint64_t (negative, fractional or too large), as written. No key takes one,
+// so it only ever appears in a message.
+struct OtherNumber {
+  std::string text;
+  bool operator==(const OtherNumber&) const = default;
+};
+
+struct JsonValue {
+  std::variant<std::nullptr_t, bool, uint64_t, OtherNumber, std::string, JsonArray, JsonObject>
+      value = nullptr;
+
+  bool is_null() const { return std::holds_alternative<std::nullptr_t>(value); }
+  template <typename T>
+  const T* get() const {
+    return std::get_if<T>(&value);
+  }
+  template <typename T>
+  T* get() {
+    return std::get_if<T>(&value);
+  }
+  bool operator==(const JsonValue&) const;
+};
+
+struct JsonMember {
+  std::string name;
+  JsonValue value;
+  bool operator==(const JsonMember&) const = default;
+};
+
+inline bool JsonValue::operator==(const JsonValue&) const = default;
+
+// Returns the member called `name`, or null.
+const JsonValue* FindMember(const JsonObject& object, absl::string_view name);
+JsonValue* FindMember(JsonObject& object, absl::string_view name);
+
+// Parses one JSON text of at most kMaxJsonBytes, nested at most kMaxJsonDepth deep. Error messages
+// are "line L, column C: ..." for syntax and "KEY.PATH: given twice..." for duplicate keys.
+absl::StatusOr<JsonValue> ParseJson(absl::string_view text);
+
+// Returns `value` as JSON text: on one line if `indent` is 0, else over several lines indented by
+// so many spaces, without a final newline. Bytes that are no UTF-8 are replaced by U+FFFD.
+std::string PrintJson(const JsonValue& value, int indent);
+
+}  // namespace vmm
+
+#endif  // VMM_CONFIG_JSON_VALUE_H_

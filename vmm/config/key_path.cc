@@ -1,0 +1,66 @@
+#include "vmm/config/key_path.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+
+namespace vmm {
+namespace {
+
+// The Levenshtein distance with case ignored: the fewest insertions, deletions and replacements.
+size_t EditDistance(absl::string_view a, absl::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const bool same = absl::ascii_tolower(static_cast<unsigned char>(a[i - 1])) ==
+                        absl::ascii_tolower(static_cast<unsigned char>(b[j - 1]));
+      const size_t replaced = diagonal + (same ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+}  // namespace
+
+std::string Printable(absl::string_view text, size_t max_bytes) {
+  if (text.size() <= max_bytes) return absl::Utf8SafeCEscape(text);
+  size_t end = max_bytes;
+  // Not within a UTF-8 sequence: continuation bytes are 10xxxxxx.
+  while (end > 0 && (static_cast<uint8_t>(text[end]) & 0xC0) == 0x80) --end;
+  return absl::StrCat(absl::Utf8SafeCEscape(text.substr(0, end)), "...");
+}
+
+std::string JoinKey(absl::string_view parent, absl::string_view key) {
+  return absl::StrCat(parent, parent.empty() ? "" : ".", Printable(key));
+}
+
+std::string JoinIndex(absl::string_view parent, size_t index) {
+  return absl::StrCat(parent, "[", index, "]");
+}
+
+absl::string_view Nearest(absl::string_view word,
+                          const std::vector<absl::string_view>& candidates) {
+  constexpr size_t kLongestWord = 64;  // bounds the work; no key is nearly as long
+  if (word.size() > kLongestWord) return "";
+  absl::string_view best;
+  size_t best_distance = SIZE_MAX;
+  for (absl::string_view candidate : candidates) {
+    const size_t distance = EditDistance(word, candidate);
+    // A third of the letters wrong is a typing mistake; more is another word.
+    if (distance < best_distance && distance <= std::max<size_t>(candidate.size() / 3, 1)) {
+      best = candidate;
+      best_distance = distance;
+    }
+  }
+  return best;
+}
+
+}  // namespace vmm

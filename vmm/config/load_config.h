@@ -1,0 +1,37 @@
+// Reading vm.json.
+#ifndef VMM_CONFIG_LOAD_CONFIG_H_
+#define VMM_CONFIG_LOAD_CONFIG_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "vmm/config/vm_config.h"
+
+namespace vmm {
+
+struct ParseOptions {
+  // What messages call the text: a file name, or "request body". Empty: nothing is put in front.
+  std::string source = "vm.json";
+  // Directory that relative paths are joined to; "" leaves them as they are.
+  std::string base_dir;
+  // Makes relative paths an error: for texts that come from no file, as the API's.
+  bool paths_must_be_absolute = false;
+  // `KEY.PATH=VALUE` each, applied in order before anything is checked.
+  std::vector<std::string> overrides;
+};
+
+// Parses and validates a vm.json of at most 1 MiB. The result is complete: ids, PCI slots and
+// max_vcpus are set. Errors are one line "SOURCE: KEY.PATH: what is wrong; what to do".
+absl::StatusOr<VmConfig> ParseVmConfig(absl::string_view text, const ParseOptions& options);
+
+// Reads the file `path` ("-": standard input) and parses it. Relative paths in it become relative
+// to its directory (for standard input: the working directory), so all paths of the result are
+// absolute.
+absl::StatusOr<VmConfig> LoadVmConfig(const std::string& path,
+                                      const std::vector<std::string>& overrides);
+
+}  // namespace vmm
+
+#endif  // VMM_CONFIG_LOAD_CONFIG_H_

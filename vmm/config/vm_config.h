@@ -1,0 +1,128 @@
+// The configuration of one virtual machine: what vm.json says, as plain values.
+//
+// Names, nesting and enums are cloud-hypervisor's VmConfig wherever it has the thing. The member
+// initialisers are the defaults; config_fields.cc lists every key once, with its limits and its
+// sentence of documentation, and parsing, printing, the JSON Schema, the docs table and --help all
+// follow from that list. Paths in a VmConfig are absolute unless the caller of the parser chose
+// otherwise.
+#ifndef VMM_CONFIG_VM_CONFIG_H_
+#define VMM_CONFIG_VM_CONFIG_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace vmm {
+
+inline constexpr uint64_t kMiB = uint64_t{1} << 20;
+inline constexpr uint64_t kGiB = uint64_t{1} << 30;
+// Slot 0 of PCI bus 0 is the host bridge; one bus has 32 slots.
+inline constexpr uint32_t kMaxPciSlot = 31;
+
+struct CpusConfig {
+  uint32_t boot_vcpus = 1;
+  // 0 in an unvalidated config stands for "as boot_vcpus".
+  uint32_t max_vcpus = 0;
+  uint32_t max_phys_bits = 46;
+  bool nested = false;
+  bool operator==(const CpusConfig&) const = default;
+};
+
+struct MemoryConfig {
+  uint64_t size = 512 * kMiB;  // bytes
+  bool thp = true;
+  bool hugepages = false;
+  std::optional<uint64_t> hugepage_size;  // bytes
+  bool prefault = false;
+  bool operator==(const MemoryConfig&) const = default;
+};
+
+struct PayloadConfig {
+  std::string kernel;
+  std::optional<std::string> initramfs;
+  std::string cmdline;
+  bool operator==(const PayloadConfig&) const = default;
+};
+
+enum class ImageType : uint8_t { kUnknown, kRaw };
+
+struct DiskConfig {
+  std::string id;  // `_diskN` if not given
+  std::string path;
+  bool readonly = false;
+  bool direct = false;
+  bool sparse = true;
+  uint32_t num_queues = 1;
+  uint32_t queue_size = 128;
+  std::optional<std::string> serial;
+  ImageType image_type = ImageType::kUnknown;
+  std::optional<uint32_t> pci_device_id;  // set in every validated config
+  std::optional<uint64_t> features_mask;
+  bool operator==(const DiskConfig&) const = default;
+};
+
+struct RngConfig {
+  std::string id;  // `_rng` if not given
+  std::string src = "/dev/urandom";
+  std::optional<uint32_t> pci_device_id;  // set in every validated config
+  std::optional<uint64_t> features_mask;
+  bool operator==(const RngConfig&) const = default;
+};
+
+// Where a console's bytes go. Off: no device. Null: a device whose output is discarded.
+enum class ConsoleMode : uint8_t { kOff, kNull, kTty, kPty, kFile, kSocket };
+
+// The virtio console, hvc0.
+struct ConsoleConfig {
+  std::string id;  // `_console` if not given
+  ConsoleMode mode = ConsoleMode::kTty;
+  std::optional<std::string> file;
+  std::optional<std::string> socket;
+  std::optional<uint32_t> pci_device_id;  // set in every validated config unless the mode is Off
+  std::optional<uint64_t> features_mask;
+  bool operator==(const ConsoleConfig&) const = default;
+};
+
+// The 16550A serial port, ttyS0.
+struct SerialConfig {
+  ConsoleMode mode = ConsoleMode::kNull;
+  std::optional<std::string> file;
+  std::optional<std::string> socket;
+  bool operator==(const SerialConfig&) const = default;
+};
+
+// What the guest reads in SMBIOS.
+struct PlatformConfig {
+  std::optional<std::string> uuid;
+  std::optional<std::string> serial_number;
+  std::vector<std::string> oem_strings;
+  std::optional<std::string> system_manufacturer;
+  std::optional<std::string> system_product_name;
+  std::optional<std::string> system_version;
+  std::optional<std::string> system_family;
+  std::optional<std::string> system_sku_number;
+  std::optional<std::string> chassis_asset_tag;
+  bool operator==(const PlatformConfig&) const = default;
+};
+
+struct VmConfig {
+  CpusConfig cpus;
+  MemoryConfig memory;
+  PayloadConfig payload;
+  std::vector<DiskConfig> disks;
+  RngConfig rng;
+  ConsoleConfig console;
+  SerialConfig serial;
+  PlatformConfig platform;
+  bool pvpanic = true;
+  uint32_t io_threads = 1;
+
+  // Not a key of vm.json: the PCI slot of the pvpanic device, set by validation if `pvpanic`.
+  uint32_t pvpanic_pci_slot = 0;
+  bool operator==(const VmConfig&) const = default;
+};
+
+}  // namespace vmm
+
+#endif  // VMM_CONFIG_VM_CONFIG_H_
