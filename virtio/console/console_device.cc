@@ -1,0 +1,123 @@
+#include "virtio/console/console_device.h"
+
+#include <linux/virtio_ids.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "virtio/console/console_wire.h"
+
+namespace virtio {
+namespace {
+
+constexpr std::array<uint16_t, kConsoleQueueCount> kQueueSizes = {kConsoleQueueSize,
+                                                                  kConsoleQueueSize};
+constexpr uint64_t kFeatureSize = uint64_t{1} << VIRTIO_CONSOLE_F_SIZE;
+constexpr uint64_t kFeatureEmergencyWrite = uint64_t{1} << VIRTIO_CONSOLE_F_EMERG_WRITE;
+
+}  // namespace
+
+ConsoleDevice::ConsoleDevice(Options options, base::EventLoop& loop, base::GuestMemory& memory,
+                             devices::CharacterBackend& backend)
+    : options_(std::move(options)),
+      loop_(loop),
+      backend_(backend),
+      receive_(loop, memory, backend),
+      transmit_(loop, memory, backend) {
+  backend_.SetClient(this);
+}
+
+ConsoleDevice::~ConsoleDevice() { backend_.SetClient(nullptr); }
+
+uint16_t ConsoleDevice::type() const { return VIRTIO_ID_CONSOLE; }
+
+uint64_t ConsoleDevice::features() const {
+  return (kFeatureSize | kFeatureEmergencyWrite) & options_.features_mask;
+}
+
+std::span<const uint16_t> ConsoleDevice::queue_sizes() const { return kQueueSizes; }
+
+uint32_t ConsoleDevice::config_size() const { return sizeof(ConsoleConfig); }
+
+void ConsoleDevice::ReadConfig(uint32_t offset, std::span<uint8_t> to) {
+  ConsoleConfig config;
+  const uint32_t size = size_.load(std::memory_order_relaxed);
+  config.columns = static_cast<uint16_t>(size);
+  config.rows = static_cast<uint16_t>(size >> 16);
+  std::fill(to.begin(), to.end(), uint8_t{0});
+  if (offset >= sizeof(config)) return;
+  std::memcpy(to.data(), reinterpret_cast<const uint8_t*>(&config) + offset,
+              std::min(to.size(), sizeof(config) - offset));
+}
+
+void ConsoleDevice::WriteConfig(uint32_t offset, std::span<const uint8_t> from) {
+  // The lower byte of a write to emerg_wr is output, whatever state the device is in.
+  // [VIRTIO 1.2 §5.3.5.1]
+  if ((features() & kFeatureEmergencyWrite) == 0 || from.empty()) return;
+  if (offset != offsetof(ConsoleConfig, emergency_write)) return;
+  backend_.Write(from.first(1));
+  emergency_bytes_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void ConsoleDevice::Activate(uint64_t features, DriverNotifier& notifier) {
+  notifier_ = &notifier;
+  resize_negotiated_ = (features & kFeatureSize) != 0;
+  // The driver may have read the size before the change.
+  if (resize_unannounced_) NotifyResize();
+}
+
+void ConsoleDevice::StartQueue(QueueStart queue_start) {
+  DeviceQueue* target = queue(queue_start.index);
+  if (target == nullptr || notifier_ == nullptr) return;
+  target->StartServing(std::move(queue_start), *notifier_);
+}
+
+void ConsoleDevice::StopQueue(uint16_t index, Done done) {
+  DeviceQueue* target = queue(index);
+  if (target == nullptr || !target->started()) return done();
+  target->Stop(std::move(done));
+}
+
+void ConsoleDevice::Deactivate() {
+  notifier_ = nullptr;
+  resize_negotiated_ = false;
+}
+
+void ConsoleDevice::Pause(Done done) {
+  receive_.Pause([this, done = std::move(done)]() mutable { transmit_.Pause(std::move(done)); });
+}
+
+void ConsoleDevice::Resume() {
+  transmit_.Resume();
+  receive_.Resume();
+}
+
+Counters ConsoleDevice::counters() const {
+  return {
+      {"rx_bytes", receive_.delivered_bytes()},
+      {"rx_pending_bytes", receive_.pending_bytes()},
+      {"tx_bytes", transmit_.written_bytes() + emergency_bytes_.load(std::memory_order_relaxed)},
+      {"dropped_bytes", backend_.dropped_bytes()}};
+}
+
+size_t ConsoleDevice::OnInput(std::span<const uint8_t> bytes) { return receive_.Input(bytes); }
+
+void ConsoleDevice::OnResize(uint16_t columns, uint16_t rows) {
+  const uint32_t size = columns | uint32_t{rows} << 16;
+  if (size_.exchange(size, std::memory_order_relaxed) != size) NotifyResize();
+}
+
+DeviceQueue* ConsoleDevice::queue(uint16_t index) {
+  if (index == kConsoleReceiveQueue) return &receive_;
+  if (index == kConsoleTransmitQueue) return &transmit_;
+  return nullptr;
+}
+
+void ConsoleDevice::NotifyResize() {
+  resize_unannounced_ = notifier_ == nullptr;
+  if (notifier_ != nullptr && resize_negotiated_) notifier_->NotifyConfig();
+}
+
+}  // namespace virtio

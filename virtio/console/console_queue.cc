@@ -1,0 +1,66 @@
+#include "virtio/console/console_queue.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "virtio/console/console_wire.h"
+
+namespace virtio {
+
+ConsoleReceiveQueue::ConsoleReceiveQueue(base::EventLoop& loop, base::GuestMemory& memory,
+                                         devices::CharacterBackend& backend)
+    : DeviceQueue(loop, memory, kConsoleReceiveQueue), backend_(backend) {}
+
+size_t ConsoleReceiveQueue::Input(std::span<const uint8_t> bytes) {
+  if (pending_begin_ > 0) {
+    std::memmove(pending_.data(), pending_.data() + pending_begin_, pending_bytes());
+    pending_end_ -= pending_begin_;
+    pending_begin_ = 0;
+  }
+  const size_t taken = std::min(bytes.size(), pending_.size() - pending_end_);
+  std::copy_n(bytes.begin(), taken, pending_.begin() + static_cast<ptrdiff_t>(pending_end_));
+  pending_end_ += taken;
+  if (taken < bytes.size()) backend_waits_ = true;
+  if (!starting_ && started()) Serve();
+  return taken;
+}
+
+void ConsoleReceiveQueue::Start(Chain& chain) {
+  const size_t written =
+      chain.PushWritable(memory(), std::span(pending_).subspan(pending_begin_, pending_bytes()));
+  pending_begin_ += written;
+  delivered_bytes_ += written;
+  Complete(chain, static_cast<uint32_t>(written));
+  if (written == 0 || !backend_waits_) return;  // 0: a buffer without a writable byte
+  backend_waits_ = false;
+  starting_ = true;
+  backend_.ResumeInput();
+  starting_ = false;
+}
+
+ConsoleTransmitQueue::ConsoleTransmitQueue(base::EventLoop& loop, base::GuestMemory& memory,
+                                           devices::CharacterBackend& backend)
+    : DeviceQueue(loop, memory, kConsoleTransmitQueue), backend_(backend) {}
+
+void ConsoleTransmitQueue::Start(Chain& chain) {
+  cancelled_ = false;
+  Continue(chain);
+}
+
+void ConsoleTransmitQueue::Continue(Chain& chain) {
+  std::array<uint8_t, kPieceBytes> buffer;
+  size_t budget = cancelled_ ? 0 : kMaxBytesPerTurn;
+  while (budget > 0) {
+    const size_t bytes = std::min({buffer.size(), budget, size_t{chain.readable_bytes()}});
+    const std::span piece = std::span(buffer).first(bytes);
+    if (bytes == 0 || !chain.PopReadable(piece)) return Complete(chain, 0);
+    backend_.Write(piece);
+    written_bytes_ += bytes;
+    budget -= bytes;
+  }
+  if (cancelled_ || chain.readable_bytes() == 0) return Complete(chain, 0);
+  // LIFETIME: the chain is in flight until Complete, and a queue with chains in flight stays alive.
+  loop().Post([this, &chain] { Continue(chain); });
+}
+
+}  // namespace virtio

@@ -1,0 +1,119 @@
+#include "virtio/entropy/entropy_device.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/virtio_ids.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+
+namespace virtio {
+namespace {
+
+constexpr std::array<uint16_t, 1> kQueueSizes = {kEntropyQueueSize};
+
+struct Source {
+  base::UniqueFd fd;
+  bool seekable = false;
+};
+
+absl::StatusOr<Source> OpenSource(const std::string& path) {
+  Source source;
+  // O_NONBLOCK: a FIFO without a writer must not hold the start up.
+  source.fd.reset(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!source.fd.valid()) {
+    return base::ErrnoStatus(errno, absl::StrCat("rng.src: ", path, ": cannot open for reading"));
+  }
+  struct stat info;
+  if (fstat(source.fd.get(), &info) != 0) {
+    return base::ErrnoStatus(errno, absl::StrCat("rng.src: ", path, ": cannot stat"));
+  }
+  if (S_ISDIR(info.st_mode)) {
+    return base::ErrnoStatus(
+        EISDIR, absl::StrCat("rng.src: ", path, ": not a source of random bytes; name a file"));
+  }
+  // Reads wait for bytes; the loop never does.
+  if (fcntl(source.fd.get(), F_SETFL, O_RDONLY) != 0) {
+    return base::ErrnoStatus(errno, absl::StrCat("rng.src: ", path, ": cannot set blocking mode"));
+  }
+  source.seekable = S_ISREG(info.st_mode) || S_ISBLK(info.st_mode);
+  return source;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<EntropyDevice>> EntropyDevice::Create(Options options,
+                                                                     base::EventLoop& loop,
+                                                                     base::GuestMemory& memory) {
+  uint8_t probe;
+  while (getrandom(&probe, sizeof(probe), 0) < 0) {
+    if (errno != EINTR) return base::ErrnoStatus(errno, "rng: getrandom");
+  }
+  Source source;
+  base::LoopFile file;
+  if (options.source != "/dev/urandom" && options.source != "/dev/random") {
+    ASSIGN_OR_RETURN(source, OpenSource(options.source));
+    auto added = loop.AddFile(source.fd.get());
+    if (!added.ok()) return base::Annotate(added.status(), "rng.src");
+    file = *added;
+  }
+  return std::unique_ptr<EntropyDevice>(new EntropyDevice(
+      std::move(options), loop, memory, std::move(source.fd), file, source.seekable));
+}
+
+EntropyDevice::EntropyDevice(Options options, base::EventLoop& loop, base::GuestMemory& memory,
+                             base::UniqueFd source_fd, base::LoopFile source, bool seekable)
+    : options_(std::move(options)),
+      loop_(loop),
+      source_fd_(std::move(source_fd)),
+      source_(source),
+      queue_(loop, memory, source, seekable) {}
+
+EntropyDevice::~EntropyDevice() {
+  if (source_.valid()) loop_.RemoveFile(source_);
+}
+
+uint16_t EntropyDevice::type() const { return VIRTIO_ID_RNG; }
+
+std::span<const uint16_t> EntropyDevice::queue_sizes() const { return kQueueSizes; }
+
+void EntropyDevice::ReadConfig(uint32_t /*offset*/, std::span<uint8_t> to) {
+  std::fill(to.begin(), to.end(), uint8_t{0});
+}
+
+void EntropyDevice::Activate(uint64_t /*features*/, DriverNotifier& notifier) {
+  notifier_ = &notifier;
+}
+
+void EntropyDevice::StartQueue(QueueStart queue) {
+  if (queue.index != 0 || notifier_ == nullptr) return;
+  queue_.StartServing(std::move(queue), *notifier_);
+}
+
+void EntropyDevice::StopQueue(uint16_t index, Done done) {
+  if (index != 0 || !queue_.started()) return done();
+  queue_.Stop(std::move(done));
+}
+
+void EntropyDevice::Deactivate() { notifier_ = nullptr; }
+
+void EntropyDevice::Pause(Done done) {
+  queue_.Pause(std::move(done));
+  queue_.StopWaiting();
+}
+
+void EntropyDevice::Resume() { queue_.Resume(); }
+
+Counters EntropyDevice::counters() const {
+  return {{"requests", queue_.requests()},
+          {"bytes", queue_.bytes()},
+          {"source_errors", queue_.source_errors()}};
+}
+
+}  // namespace virtio

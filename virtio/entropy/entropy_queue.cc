@@ -1,0 +1,84 @@
+#include "virtio/entropy/entropy_queue.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace virtio {
+namespace {
+
+// Copies to `to` the part of `from` that covers its first `max_bytes`; returns what was filled.
+std::span<const iovec> Prefix(std::span<const iovec> from, size_t max_bytes, std::span<iovec> to) {
+  size_t count = 0;
+  for (const iovec& segment : from) {
+    if (max_bytes == 0 || count == to.size()) break;
+    to[count] = {segment.iov_base, std::min(segment.iov_len, max_bytes)};
+    max_bytes -= to[count].iov_len;
+    ++count;
+  }
+  return to.first(count);
+}
+
+}  // namespace
+
+EntropyQueue::EntropyQueue(base::EventLoop& loop, base::GuestMemory& memory, base::LoopFile source,
+                           bool seekable)
+    : DeviceQueue(loop, memory, 0), source_(source), seekable_(seekable) {
+  chain_.SetStorage(segments_);
+}
+
+void EntropyQueue::StopWaiting() {
+  if (read_.pending()) loop().Cancel(read_);
+}
+
+Chain* EntropyQueue::AcquireChain() {
+  if (in_use_) return nullptr;
+  in_use_ = true;
+  return &chain_;
+}
+
+void EntropyQueue::ReleaseChain(Chain& /*chain*/) { in_use_ = false; }
+
+void EntropyQueue::Start(Chain& chain) {
+  ++requests_;
+  target_ = Prefix(chain.writable(), kEntropyMaxRequestBytes, target_iovecs_);
+  if (chain.writable_bytes() == 0) return Finish(0);  // there is no place for a byte
+  if (!source_.valid()) return FillFromKernel();
+  loop().ReadV(read_, source_, target_, seekable_ ? source_offset_ : 0);
+}
+
+void EntropyQueue::OnSourceRead(int32_t result) {
+  if (result > 0) {
+    if (seekable_) source_offset_ += static_cast<uint64_t>(result);
+    return Finish(static_cast<size_t>(result));
+  }
+  if (result != -ECANCELED) {
+    ++source_errors_;
+    LOG_EVERY_N_SEC(Warning, 60) << "rng.src: " << (result == 0 ? "end of file" : strerror(-result))
+                                 << "; the kernel's random numbers are used instead";
+  }
+  FillFromKernel();
+}
+
+void EntropyQueue::FillFromKernel() {
+  size_t written = 0;
+  for (const iovec& segment : target_) {
+    // Never blocks: EntropyDevice::Create waited for the kernel's generator to be seeded.
+    const ssize_t bytes = getrandom(segment.iov_base, segment.iov_len, 0);
+    if (bytes > 0) written += static_cast<size_t>(bytes);
+    if (bytes < 0 || static_cast<size_t>(bytes) < segment.iov_len) break;
+  }
+  Finish(written);
+}
+
+void EntropyQueue::Finish(size_t written_bytes) {
+  for (const iovec& segment : target_) memory().MarkWritten(segment);
+  bytes_ += written_bytes;
+  Complete(chain_, static_cast<uint32_t>(written_bytes));
+}
+
+}  // namespace virtio

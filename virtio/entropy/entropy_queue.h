@@ -1,0 +1,78 @@
+// The virtio-rng data path. [VIRTIO 1.2 §5.4.6]
+#ifndef VIRTIO_ENTROPY_ENTROPY_QUEUE_H_
+#define VIRTIO_ENTROPY_ENTROPY_QUEUE_H_
+
+#include <sys/uio.h>
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "base/event_loop.h"
+#include "virtio/queue/chain.h"
+#include "virtio/queue/device_queue.h"
+
+namespace virtio {
+
+// Largest queue, hence the longest chain. Linux keeps one request in flight.
+inline constexpr uint16_t kEntropyQueueSize = 64;
+// Most bytes given to one request; less than the buffer is allowed [VIRTIO 1.2 §5.4.6.2]. A whole
+// queue of requests then costs the loop well under a millisecond a turn. Linux asks for 64 bytes.
+inline constexpr size_t kEntropyMaxRequestBytes = 4096;
+
+// Fills buffers from the kernel's generator, or from a file. A source that fails, ends or has
+// nothing does not hold the guest up: the kernel's generator stands in, and it is counted. All on
+// the device's loop.
+class EntropyQueue final : public DeviceQueue {
+ public:
+  // `source` invalid: getrandom(2). `seekable`: reads advance an offset.
+  EntropyQueue(base::EventLoop& loop, base::GuestMemory& memory, base::LoopFile source,
+               bool seekable);
+
+  // Ends a read from the source that may otherwise wait for ever; its request is filled by the
+  // kernel's generator.
+  void StopWaiting();
+
+  uint64_t requests() const { return requests_; }
+  uint64_t bytes() const { return bytes_; }
+  uint64_t source_errors() const { return source_errors_; }
+
+ private:
+  class SourceRead final : public base::Operation {
+   public:
+    explicit SourceRead(EntropyQueue& queue) : queue_(queue) {}
+    void OnComplete(int32_t result) override { queue_.OnSourceRead(result); }
+
+   private:
+    EntropyQueue& queue_;
+  };
+
+  Chain* AcquireChain() override;
+  void ReleaseChain(Chain& chain) override;
+  void Start(Chain& chain) override;
+  void CancelRequests() override { StopWaiting(); }
+
+  void OnSourceRead(int32_t result);
+  void FillFromKernel();
+  void Finish(size_t written_bytes);
+
+  const base::LoopFile source_;
+  const bool seekable_;
+  uint64_t source_offset_ = 0;
+  SourceRead read_{*this};
+
+  // The one request in flight.
+  Chain chain_;
+  std::array<iovec, kEntropyQueueSize> segments_;
+  std::array<iovec, kEntropyQueueSize> target_iovecs_;
+  std::span<const iovec> target_;  // the prefix of the writable bytes to fill
+  bool in_use_ = false;
+
+  uint64_t requests_ = 0;
+  uint64_t bytes_ = 0;
+  uint64_t source_errors_ = 0;
+};
+
+}  // namespace virtio
+
+#endif  // VIRTIO_ENTROPY_ENTROPY_QUEUE_H_
