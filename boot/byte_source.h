@@ -1,0 +1,43 @@
+// Random access to the bytes of a file that boot/ plans for but does not open or read whole.
+#ifndef BOOT_BYTE_SOURCE_H_
+#define BOOT_BYTE_SOURCE_H_
+
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+namespace boot {
+
+// The caller implements it over a descriptor with pread; tests and fuzzers over memory.
+class ByteSource {
+ public:
+  virtual ~ByteSource() = default;
+
+  // Returns the size in bytes, fixed for the object's life.
+  virtual uint64_t size() const = 0;
+
+  // Fills `out` with the bytes at `offset`. False if not all of them could be read (past the end,
+  // or a host error); `out` is then unspecified.
+  virtual bool ReadAt(uint64_t offset, std::span<uint8_t> out) const = 0;
+};
+
+// Bytes in memory, which must outlive the object.
+class MemoryByteSource : public ByteSource {
+ public:
+  explicit MemoryByteSource(std::span<const uint8_t> bytes) : bytes_(bytes) {}
+
+  uint64_t size() const override { return bytes_.size(); }
+
+  bool ReadAt(uint64_t offset, std::span<uint8_t> out) const override {
+    if (offset > bytes_.size() || out.size() > bytes_.size() - offset) return false;
+    if (!out.empty()) std::memcpy(out.data(), bytes_.data() + offset, out.size());
+    return true;
+  }
+
+ private:
+  std::span<const uint8_t> bytes_;
+};
+
+}  // namespace boot
+
+#endif  // BOOT_BYTE_SOURCE_H_

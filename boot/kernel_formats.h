@@ -1,0 +1,42 @@
+// Internal to boot/: what kernel_image.cc and the loaders of the single formats share.
+#ifndef BOOT_KERNEL_FORMATS_H_
+#define BOOT_KERNEL_FORMATS_H_
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "boot/kernel_image.h"
+
+namespace boot {
+
+// What PlanKernelLoad knows of the file when it has chosen the format.
+struct KernelFile {
+  const ByteSource& bytes;
+  absl::string_view name;
+  MemoryRange window;
+  std::span<const uint8_t> head;  // the first bytes of the file, as many as it has up to 4 KiB
+};
+
+inline constexpr absl::string_view kWantedKernel =
+    "an x86_64 vmlinux with a PVH note, or a bzImage";
+
+// Returns "NAME: TEXT" as an error.
+absl::Status KernelError(const KernelFile& file, absl::string_view text);
+
+// Returns the error of a file that ends before `needed` bytes.
+absl::Status TruncatedError(const KernelFile& file, absl::string_view part, uint64_t needed);
+
+// Returns the error of a kernel that needs RAM up to address `needed_end`, beyond the window.
+absl::Status TooLargeError(const KernelFile& file, uint64_t needed_end);
+
+// Returns a size for people: exact, in the largest binary unit that divides it, e.g. "24 MiB".
+std::string FormatSize(uint64_t bytes);
+
+absl::StatusOr<LoadPlan> PlanElf(const KernelFile& file);      // head starts with "\x7fELF"
+absl::StatusOr<LoadPlan> PlanBzImage(const KernelFile& file);  // head has "HdrS" at 0x202
+
+}  // namespace boot
+
+#endif  // BOOT_KERNEL_FORMATS_H_

@@ -1,0 +1,57 @@
+// The guest's physical memory as firmware would report it (E820), and ranges in it.
+#ifndef BOOT_MEMORY_MAP_H_
+#define BOOT_MEMORY_MAP_H_
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace boot {
+
+// Half-open range [start, start + size) of guest physical addresses, in bytes.
+struct MemoryRange {
+  uint64_t start = 0;
+  uint64_t size = 0;
+
+  // Meaningful only for ranges that do not wrap around 2^64; boot/ checks that of its inputs.
+  uint64_t end() const { return start + size; }
+  bool Wraps() const { return start > UINT64_MAX - size; }
+  bool Contains(const MemoryRange& other) const {
+    return other.start >= start && other.end() <= end();
+  }
+  bool Overlaps(const MemoryRange& other) const {
+    return start < other.end() && other.start < end();
+  }
+  friend bool operator==(const MemoryRange&, const MemoryRange&) = default;
+};
+
+// Address range types [ACPI 6.5 §15].
+enum class E820Type : uint32_t { kRam = 1, kReserved = 2, kAcpi = 3, kNvs = 4 };
+
+struct E820Entry {
+  MemoryRange range;
+  E820Type type = E820Type::kRam;
+
+  friend bool operator==(const E820Entry&, const E820Entry&) = default;
+};
+
+// The most entries that struct boot_params and Linux's PVH entry take.
+inline constexpr size_t kMaxE820Entries = 128;
+
+// On a PC, RAM ends here and firmware data follows up to 1 MiB. ACPI and SMBIOS tables live in that
+// range. It is type reserved rather than ACPI: Linux keeps tables in reserved memory for ever, and
+// maps the range as firmware, while it may reclaim ACPI type.
+inline constexpr MemoryRange kLegacyFirmwareRange = {0x9FC00, 0x100000 - 0x9FC00};
+
+// Returns the E820 map, sorted, without overlaps, neighbours of one type merged. `ram` are the
+// guest's RAM regions in any order, `reserved` the ranges that are not RAM to the guest (such as
+// ECAM); where both meet, reserved wins. kLegacyFirmwareRange is always reserved.
+// Fails if a range is empty or wraps, RAM regions overlap, or the map exceeds kMaxE820Entries.
+absl::StatusOr<std::vector<E820Entry>> BuildE820(std::span<const MemoryRange> ram,
+                                                 std::span<const MemoryRange> reserved);
+
+}  // namespace boot
+
+#endif  // BOOT_MEMORY_MAP_H_
