@@ -21,7 +21,7 @@ size_t ConsoleReceiveQueue::Input(std::span<const uint8_t> bytes) {
   std::copy_n(bytes.begin(), taken, pending_.begin() + static_cast<ptrdiff_t>(pending_end_));
   pending_end_ += taken;
   if (taken < bytes.size()) backend_waits_ = true;
-  if (!starting_ && started()) Serve();
+  Serve();  // does nothing if the driver is not there, or from within Start
   return taken;
 }
 
@@ -33,9 +33,7 @@ void ConsoleReceiveQueue::Start(Chain& chain) {
   Complete(chain, static_cast<uint32_t>(written));
   if (written == 0 || !backend_waits_) return;  // 0: a buffer without a writable byte
   backend_waits_ = false;
-  starting_ = true;
-  backend_.ResumeInput();
-  starting_ = false;
+  backend_.ResumeInput();  // may come back with Input
 }
 
 ConsoleTransmitQueue::ConsoleTransmitQueue(base::EventLoop& loop, base::GuestMemory& memory,

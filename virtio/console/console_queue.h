@@ -68,7 +68,6 @@ class ConsoleReceiveQueue final : public DeviceQueue {
   size_t pending_begin_ = 0;
   size_t pending_end_ = 0;
   bool backend_waits_ = false;  // Input refused bytes: ResumeInput is owed
-  bool starting_ = false;       // in Start: ResumeInput may come back with Input
   uint64_t delivered_bytes_ = 0;
 };
 
