@@ -108,9 +108,9 @@ absl::Status KernelError(const KernelFile& file, absl::string_view text) {
 }
 
 absl::Status TruncatedError(const KernelFile& file, absl::string_view part, uint64_t needed) {
-  return KernelError(file, absl::StrFormat("is cut off: %s needs %d bytes, the file has %d; copy "
+  return KernelError(file, absl::StrFormat("is cut off after %d bytes: %d are needed for %s; copy "
                                            "the file again",
-                                           part, needed, file.bytes.size()));
+                                           file.bytes.size(), needed, part));
 }
 
 absl::Status TooLargeError(const KernelFile& file, uint64_t needed_end) {

@@ -140,7 +140,9 @@ absl::StatusOr<LoadSegment> PlanSegment(const KernelFile& file, size_t index,
                                         const Elf64_Phdr& header) {
   const std::string part = absl::StrCat("segment ", index);
   const LoadSegment segment{header.p_offset, header.p_paddr, header.p_filesz, header.p_memsz};
-  RETURN_IF_ERROR(CheckInFile(file, part, segment.file_offset, segment.file_bytes));
+  if (segment.file_bytes != 0) {
+    RETURN_IF_ERROR(CheckInFile(file, part, segment.file_offset, segment.file_bytes));
+  }
   const MemoryRange memory = segment.memory();
   if (memory.Wraps() || segment.file_bytes > segment.memory_bytes) {
     return KernelError(
