@@ -42,14 +42,16 @@ class Operation {
   bool pending() const { return pending_; }
 
  protected:
-  ~Operation() = default;
+  virtual ~Operation() = default;
 
  private:
   friend class EventLoop;
   Operation* next_completed_ = nullptr;
   int32_t result_ = 0;
   bool pending_ = false;
-  bool queued_ = false;  // in the list of drained completions
+  bool queued_ = false;     // in the list of drained completions
+  bool cancelled_ = false;  // Cancel was called since it was started
+  bool ended_ = false;      // the completion in the list is its last
 };
 
 // Something to run once at the end of the current turn: interrupts and used-ring updates are
@@ -59,7 +61,7 @@ class TurnHook {
   virtual void OnTurnEnd() = 0;
 
  protected:
-  ~TurnHook() = default;
+  virtual ~TurnHook() = default;
 
  private:
   friend class EventLoop;
@@ -137,6 +139,8 @@ class EventLoop {
   static int32_t Result(const Operation& op) { return op.result_; }
   static Operation*& Next(Operation& op) { return op.next_completed_; }
   static bool& Queued(Operation& op) { return op.queued_; }
+  static bool& Cancelled(Operation& op) { return op.cancelled_; }
+  static bool& Ended(Operation& op) { return op.ended_; }
   static TurnHook*& Next(TurnHook& hook) { return hook.next_hook_; }
   static bool& Scheduled(TurnHook& hook) { return hook.scheduled_; }
 };

@@ -1,0 +1,44 @@
+// A thread that runs one event loop.
+#ifndef BASE_LOOP_THREAD_H_
+#define BASE_LOOP_THREAD_H_
+
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/status/statusor.h"
+#include "base/uring_event_loop.h"
+
+namespace base {
+
+// Owns an event loop and, between Start() and Stop(), the thread that runs it. All functions: the
+// thread that created it.
+class LoopThread {
+ public:
+  // Makes the loop; files and operations can be added to it until Start(). `name` is the thread's
+  // name as tools show it, at most 15 bytes. Errors: those of UringEventLoop::Create.
+  static absl::StatusOr<std::unique_ptr<LoopThread>> Create(std::string name,
+                                                            const UringEventLoop::Options& options);
+  ~LoopThread();
+  LoopThread(const LoopThread&) = delete;
+  LoopThread& operator=(const LoopThread&) = delete;
+
+  // Starts the thread, with all signals blocked. Once only. Errors: no thread to be had.
+  absl::Status Start();
+  // Lets the loop finish what was posted before and joins the thread. No effect if it does not run.
+  // Not from the loop's own thread.
+  void Stop();
+
+  UringEventLoop& loop() { return *loop_; }
+
+ private:
+  LoopThread(std::string name, std::unique_ptr<UringEventLoop> loop);
+
+  const std::string name_;
+  std::unique_ptr<UringEventLoop> loop_;
+  std::thread thread_;
+};
+
+}  // namespace base
+
+#endif  // BASE_LOOP_THREAD_H_
