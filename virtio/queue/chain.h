@@ -49,6 +49,11 @@ class Chain {
  private:
   friend class SplitQueue;
 
+  // Empties the chain and begins one with `head`.
+  void Reset(uint16_t head);
+  // Adds bytes at the end: readable ones all before writable ones. False if the storage is full.
+  bool Append(const iovec& iov, bool writable);
+
   std::span<iovec> storage_;
   uint32_t first_readable_ = 0;
   uint32_t readable_count_ = 0;
@@ -59,6 +64,7 @@ class Chain {
   uint32_t original_writable_bytes_ = 0;
   uint8_t* status_byte_ = nullptr;
   uint16_t head_ = 0;
+  bool has_writable_ = false;  // a writable descriptor was seen, be it empty
 };
 
 }  // namespace virtio

@@ -5,18 +5,25 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "base/event_loop.h"
 #include "base/guest_memory.h"
-#include "base/unique_fd.h"
 #include "virtio/device.h"
 #include "virtio/queue/chain.h"
 #include "virtio/queue/split_queue.h"
 
 namespace virtio {
 
-// One started queue. A device derives from it and says what to do with a chain; all on the device's
-// loop.
+// What a queue has done since it was made.
+struct QueueCounters {
+  uint64_t kicks = 0;       // doorbell signals seen (several kicks may be one)
+  uint64_t chains = 0;      // popped
+  uint64_t interrupts = 0;  // asked for
+};
+
+// One queue of a device, started and stopped as the driver likes. A device derives from it and says
+// what to do with a chain; all on the device's loop.
 //
 //   kick -> (base) pop -> Start(chain): parse, submit ... later: Complete(chain, written)
 class DeviceQueue : private base::TurnHook {
@@ -30,14 +37,18 @@ class DeviceQueue : private base::TurnHook {
   // is reported by `notifier`.
   void StartServing(QueueStart start, DriverNotifier& notifier);
   // No new pops, CancelRequests(), and `done` once nothing is in flight and the doorbell watch has
-  // ended.
+  // ended: at the end of a turn, or at once if the queue is not started. `done` may destroy the
+  // queue. Asked again while stopping: both are told.
   void Stop(Done done);
-  // No new pops; `done` once nothing is in flight. Resume goes on.
+  // No new pops; `done` once nothing is in flight (at the end of a turn; at once if not started).
+  // Holds for a queue started later too. Resume goes on; a `done` that has not run by then never
+  // does.
   void Pause(Done done);
   void Resume();
 
   bool started() const { return ring_ != nullptr; }
   uint16_t index() const { return index_; }
+  const QueueCounters& queue_counters() const { return counters_; }
 
  protected:
   // Returns a free request's chain to pop into, or nullptr if all are in use (serving goes on at
@@ -72,23 +83,39 @@ class DeviceQueue : private base::TurnHook {
    private:
     DeviceQueue& queue_;
   };
+  // Completes in the next turn: serving goes on after the budget of this one is used up.
+  class NextTurn final : public base::Operation {
+   public:
+    explicit NextTurn(DeviceQueue& queue) : queue_(queue) {}
+    void OnComplete(int32_t result) override;
 
+   private:
+    DeviceQueue& queue_;
+  };
+  enum class Outcome { kIdle, kOutOfBudget };
+
+  void OnDoorbell(int32_t result);
   void OnTurnEnd() override;
+  Outcome ServeSome();
+  bool MayServe() const;
+  void Publish();
   void FinishIfQuiet();
 
   base::EventLoop& loop_;
   base::GuestMemory& memory_;
   const uint16_t index_;
   DoorbellWatch doorbell_watch_;
+  NextTurn next_turn_;
   base::LoopFile doorbell_;
   std::unique_ptr<SplitQueue> ring_;
   DriverNotifier* notifier_ = nullptr;
   bool paused_ = false;
   bool stopping_ = false;
-  bool used_pending_ = false;  // PushUsed since the last Publish
-  bool serve_again_ = false;   // out of budget: go on next turn
-  Done stop_done_;
-  Done pause_done_;
+  bool serving_ = false;  // in Serve: Start may complete at once and complete may ask to serve
+  bool starved_ = false;  // all requests were in use: serve on when one is given back
+  std::vector<Done> stop_done_;
+  std::vector<Done> pause_done_;
+  QueueCounters counters_;
 };
 
 }  // namespace virtio

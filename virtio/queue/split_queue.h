@@ -14,7 +14,8 @@
 namespace virtio {
 
 inline constexpr uint16_t kMaxQueueSize = 32768;
-// Longest chain served; also the most requests in flight per queue. Above it a chain is refused.
+// Longest chain served (what one readv takes, IOV_MAX); also the most requests in flight per queue.
+// Above it a chain is refused. [VIRTIO 1.2 §2.7.4.1]
 inline constexpr uint32_t kMaxChainSegments = 1024;
 
 // What the driver programmed for one queue.
@@ -52,16 +53,19 @@ enum class QueueError : uint8_t {
 };
 absl::string_view ToString(QueueError error);
 
+// The device's half of one queue. Our positions in the rings are private: nothing is read back from
+// where the guest could change it. One thread, the device's loop; the driver runs beside it.
 class SplitQueue {
  public:
-  // Checks the addresses. On failure returns nullptr and sets `error`.
+  // Checks the addresses. On failure returns nullptr and sets `error`. Each ring must lie wholly in
+  // one RAM region, with its event field whether or not EVENT_IDX is on. [VIRTIO 1.2 §2.7]
   static std::unique_ptr<SplitQueue> Create(base::GuestMemory& memory,
                                             const QueueAddresses& addresses, RingFeatures features,
                                             QueueError& error);
 
   enum class PopResult { kEmpty, kChain, kBroken };
   // Takes the next available chain into `chain`. After kBroken every Pop is kBroken and error()
-  // says why.
+  // says why. Descriptors without bytes are skipped, wherever they point.
   PopResult Pop(Chain& chain);
   // True if Pop would not return kEmpty.
   bool HasAvailable() const;
@@ -105,20 +109,21 @@ class SplitQueue {
     base::Le32 len;
   };
 
-  SplitQueue(base::GuestMemory& memory, const QueueAddresses& addresses, RingFeatures features)
-      : memory_(memory), addresses_(addresses), features_(features), size_(addresses.size) {}
+  SplitQueue(base::GuestMemory& memory, const QueueAddresses& addresses, RingFeatures features);
   PopResult Break(QueueError error);
-  bool Walk(uint16_t head, Chain& chain);
+  QueueError Walk(uint16_t head, Chain& chain) const;
+  QueueError Append(const Descriptor& descriptor, Chain& chain, uint64_t& total_bytes) const;
 
   base::GuestMemory& memory_;
-  QueueAddresses addresses_;
-  RingFeatures features_;
-  uint16_t size_;
+  const QueueAddresses addresses_;
+  const RingFeatures features_;
+  const uint16_t size_;
   base::GuestArray<Descriptor> descriptors_;
   base::GuestArray<uint16_t> avail_;        // flags, idx, ring[size], used_event
   base::GuestArray<uint16_t> used_header_;  // flags, idx
   base::GuestArray<UsedElement> used_ring_;
   base::GuestArray<uint16_t> avail_event_;
+  iovec used_area_ = {};  // all three of the above
   uint16_t next_avail_ = 0;
   uint16_t next_used_ = 0;       // includes what is pushed but not published
   uint16_t published_used_ = 0;  // what the driver can see

@@ -1,0 +1,168 @@
+#include "virtio/queue/device_queue.h"
+
+#include <poll.h>
+#include <string.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+
+namespace virtio {
+namespace {
+
+void RunAll(std::vector<Device::Done> functions) {
+  for (Device::Done& function : functions) function();
+}
+
+}  // namespace
+
+DeviceQueue::DeviceQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index)
+    : loop_(loop), memory_(memory), index_(index), doorbell_watch_(*this), next_turn_(*this) {}
+
+DeviceQueue::~DeviceQueue() { CHECK(ring_ == nullptr); }
+
+void DeviceQueue::StartServing(QueueStart start, DriverNotifier& notifier) {
+  CHECK(ring_ == nullptr && start.ring != nullptr);
+  ring_ = std::move(start.ring);
+  notifier_ = &notifier;
+  starved_ = false;
+  absl::StatusOr<base::LoopFile> file = loop_.AddFile(start.doorbell_fd);
+  if (!file.ok()) {
+    notifier.NeedsReset(absl::StrCat("queue ", index_, ": doorbell: ", file.status().message()));
+    return;
+  }
+  doorbell_ = *file;
+  loop_.PollMultishot(doorbell_watch_, doorbell_, POLLIN);
+  Serve();  // what was made available before the queue was enabled, and the first EnableKicks
+}
+
+void DeviceQueue::Stop(Done done) {
+  if (!started()) return done();
+  stop_done_.push_back(std::move(done));
+  if (!stopping_) {
+    stopping_ = true;
+    loop_.Cancel(doorbell_watch_);
+    loop_.Cancel(next_turn_);
+    CancelRequests();
+  }
+  loop_.AtTurnEnd(*this);
+}
+
+void DeviceQueue::Pause(Done done) {
+  paused_ = true;
+  if (!started()) return done();
+  pause_done_.push_back(std::move(done));
+  loop_.AtTurnEnd(*this);
+}
+
+void DeviceQueue::Resume() {
+  paused_ = false;
+  pause_done_.clear();
+  Serve();
+}
+
+void DeviceQueue::DoorbellWatch::OnComplete(int32_t result) { queue_.OnDoorbell(result); }
+
+void DeviceQueue::OnDoorbell(int32_t result) {
+  if (stopping_) {
+    loop_.AtTurnEnd(*this);
+    return;
+  }
+  if (result < 0) {
+    notifier_->NeedsReset(
+        absl::StrCat("queue ", index_, ": watching the doorbell: ", strerrordesc_np(-result)));
+    return;
+  }
+  ++counters_.kicks;
+  // The kernel ends a multishot poll when its completion queue overflows; a new one reports at
+  // once.
+  if (!doorbell_watch_.pending()) loop_.PollMultishot(doorbell_watch_, doorbell_, POLLIN);
+  Serve();
+}
+
+void DeviceQueue::NextTurn::OnComplete(int32_t /*result*/) {
+  if (queue_.stopping_) {
+    queue_.loop_.AtTurnEnd(queue_);
+  } else {
+    queue_.Serve();
+  }
+}
+
+void DeviceQueue::Serve() {
+  if (serving_ || !MayServe() || !WantsChains()) return;
+  serving_ = true;
+  ring_->SuppressKicks();
+  if (ServeSome() == Outcome::kOutOfBudget && !next_turn_.pending()) {
+    loop_.Timeout(next_turn_, std::chrono::nanoseconds(0));
+  }
+  serving_ = false;
+}
+
+DeviceQueue::Outcome DeviceQueue::ServeSome() {
+  // A driver that makes chains available as fast as they are served must not hold up the loop.
+  for (uint32_t budget = ring_->size(); budget > 0; --budget) {
+    if (!MayServe() || !WantsChains()) return Outcome::kIdle;
+    Chain* chain = AcquireChain();
+    starved_ = chain == nullptr;
+    if (starved_) return Outcome::kIdle;
+    switch (ring_->Pop(*chain)) {
+      case SplitQueue::PopResult::kChain:
+        ++counters_.chains;
+        Start(*chain);
+        break;
+      case SplitQueue::PopResult::kEmpty:
+        ReleaseChain(*chain);
+        if (!ring_->EnableKicks()) return Outcome::kIdle;
+        ring_->SuppressKicks();  // chains came in between; their kick may not have been sent
+        break;
+      case SplitQueue::PopResult::kBroken:
+        ReleaseChain(*chain);
+        notifier_->NeedsReset(absl::StrCat("queue ", index_, ": ", ToString(ring_->error())));
+        return Outcome::kIdle;
+    }
+  }
+  return Outcome::kOutOfBudget;
+}
+
+bool DeviceQueue::MayServe() const {
+  return ring_ != nullptr && !paused_ && !stopping_ && ring_->error() == QueueError::kNone;
+}
+
+void DeviceQueue::Complete(Chain& chain, uint32_t written_bytes) {
+  ring_->PushUsed(chain, written_bytes);
+  ReleaseChain(chain);
+  loop_.AtTurnEnd(*this);
+}
+
+void DeviceQueue::OnTurnEnd() {
+  Publish();
+  if (starved_) {
+    Serve();
+    Publish();
+  }
+  FinishIfQuiet();
+}
+
+void DeviceQueue::Publish() {
+  if (ring_ == nullptr || !ring_->Publish()) return;
+  ++counters_.interrupts;
+  notifier_->NotifyQueue(index_);
+}
+
+void DeviceQueue::FinishIfQuiet() {
+  if (ring_ == nullptr || ring_->in_flight() > 0) return;
+  std::vector<Done> quiet = std::exchange(pause_done_, {});
+  if (stopping_ && !doorbell_watch_.pending() && !next_turn_.pending()) {
+    if (doorbell_.valid()) loop_.RemoveFile(std::exchange(doorbell_, base::LoopFile()));
+    ring_.reset();
+    notifier_ = nullptr;
+    stopping_ = false;
+    std::vector<Done> stopped = std::exchange(stop_done_, {});
+    quiet.insert(quiet.end(), std::make_move_iterator(stopped.begin()),
+                 std::make_move_iterator(stopped.end()));
+  }
+  RunAll(std::move(quiet));  // last: a function may destroy this queue
+}
+
+}  // namespace virtio
