@@ -52,6 +52,11 @@ class GuestRange {
 void CopyFromGuest(void* to, const void* guest, size_t bytes);
 void CopyToGuest(void* guest, const void* from, size_t bytes);
 
+// Orders everything before it against everything after it, stores against loads too: what a ring
+// needs between publishing an index and looking at what the other side asked for. (A builtin, since
+// GCC refuses std::atomic_thread_fence under TSan.)
+inline void FullFence() { __sync_synchronize(); }
+
 // A validated array of `count` wire objects in guest RAM: the rings of a virtqueue. Bounds are
 // checked once when it is made; indices are the caller's own and DCHECKed by reduction in the
 // caller.
