@@ -1,0 +1,27 @@
+// A bus device whose registers are single bytes: what sat on the ISA bus.
+#ifndef DEVICES_BYTE_DEVICE_H_
+#define DEVICES_BYTE_DEVICE_H_
+
+#include "devices/bus.h"
+
+namespace devices {
+
+// Splits wider accesses into byte accesses at ascending offsets, as an ISA bridge does.
+class ByteDevice : public BusDevice {
+ public:
+  void Read(uint64_t offset, std::span<uint8_t> data) final {
+    for (uint8_t& byte : data) byte = ReadByte(offset++);
+  }
+  void Write(uint64_t offset, std::span<const uint8_t> data) final {
+    for (const uint8_t byte : data) WriteByte(offset++, byte);
+  }
+
+ protected:
+  // vCPU threads, several at once. `offset` lies within the range that the device was inserted at.
+  virtual uint8_t ReadByte(uint64_t offset) = 0;
+  virtual void WriteByte(uint64_t offset, uint8_t value) = 0;
+};
+
+}  // namespace devices
+
+#endif  // DEVICES_BYTE_DEVICE_H_
