@@ -28,7 +28,7 @@ Examples:
 A vm.json that boots:
   {"payload": {"kernel": "vmlinuz", "initramfs": "initrd.img", "cmdline": "console=hvc0"}}
 
-Keys of vm.json (types, limits and defaults: docs/vm-json.md):
+Keys of vm.json (types, limits and defaults: docs/vm-json.md; relative paths start at its folder):
 )";
 
 constexpr const char* kExitStatus = R"(
@@ -71,9 +71,11 @@ void AddOptions(CLI::App& app, RawOptions& raw) {
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false)
       ->delimiter('\0');
-  app.add_flag("--check", raw.check, "Check the config and exit without running it");
+  app.add_flag("--check", raw.check, "Check the config and exit: 0 if it is good, else 1")
+      ->disable_flag_override();
   app.add_flag("--print-config", raw.print_config,
-               "Print the config with all defaults, ids and PCI slots, and exit");
+               "Print the config with all defaults, ids and PCI slots, and exit")
+      ->disable_flag_override();
   app.add_option("--api-socket", raw.api_socket,
                  "Unix socket of the HTTP API: its path, or fd=N if it is inherited")
       ->type_name("PATH|fd=N");
@@ -89,13 +91,14 @@ void AddOptions(CLI::App& app, RawOptions& raw) {
                  "Least severe messages shown: debug, info (the default),\n"
                  "warning or error")
       ->type_name("LEVEL");
-  app.add_flag("--print-schema", raw.print_schema, "Print the JSON Schema of vm.json and exit");
-  app.add_flag("-V,--version", raw.version, "Print the version and exit");
-  app.add_flag("-h,--help", raw.help, "Print this text and exit");
+  app.add_flag("--print-schema", raw.print_schema, "Print the JSON Schema of vm.json and exit")
+      ->disable_flag_override();
+  app.add_flag("-V,--version", raw.version, "Print the version and exit")->disable_flag_override();
+  app.add_flag("-h,--help", raw.help, "Print this text and exit")->disable_flag_override();
 }
 
 absl::Status Usage(absl::string_view what) {
-  return absl::InvalidArgumentError(absl::StrCat("vmm: ", what, "; see vmm --help"));
+  return absl::InvalidArgumentError(absl::StrCat("vmm: ", what));
 }
 
 // Says what is wrong with an argument that is no option of ours.
@@ -112,7 +115,7 @@ std::string DescribeUnknown(const CLI::App& app, absl::string_view argument) {
   while (absl::ConsumePrefix(&word, "-")) continue;
   const absl::string_view nearest = Nearest(word, names);
   return nearest.empty()
-             ? absl::StrCat("unknown option ", shown)
+             ? absl::StrCat("unknown option ", shown, "; see vmm --help")
              : absl::StrCat("unknown option ", shown, ", did you mean --", nearest, "?");
 }
 
@@ -123,10 +126,20 @@ absl::Status ParseRaw(CLI::App& app, int argc, const char* const* argv) {
   } catch (const CLI::ExtrasError&) {
     const std::vector<std::string> unknown = app.remaining();
     return Usage(DescribeUnknown(app, unknown.empty() ? "" : unknown.front()));
-  } catch (const CLI::Error& error) {
-    return Usage(Printable(error.what(), 200));
+  } catch (const CLI::ArgumentMismatch& error) {
+    // "--NAME: 1 required TYPE missing", "--NAME: At Most 1 required but received N", or
+    // "NAME was given a disallowed flag override".
+    const absl::string_view what = error.what();
+    if (absl::EndsWith(what, " flag override")) {
+      return Usage(
+          absl::StrCat("--", what.substr(0, what.find(' ')), ": takes no value; remove it"));
+    }
+    const absl::string_view name = what.substr(0, what.find(':'));
+    return Usage(absl::EndsWith(what, " missing")
+                     ? absl::StrCat(name, ": needs a value; see vmm --help")
+                     : absl::StrCat(name, ": given more than once; keep one"));
   } catch (const std::exception& error) {
-    return Usage(Printable(error.what(), 200));
+    return Usage(absl::StrCat(Printable(error.what(), 200), "; see vmm --help"));
   }
   return absl::OkStatus();
 }
@@ -209,8 +222,9 @@ absl::StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv) 
     return result;
   }
   if (raw.config.empty())
-    return Usage("--config is missing; name the file that describes the machine");
-  if (raw.check && raw.print_config) return Usage("--check and --print-config exclude each other");
+    return Usage("--config is missing; name the file that describes the machine (see vmm --help)");
+  if (raw.check && raw.print_config)
+    return Usage("--check and --print-config exclude each other; keep one");
   if (raw.check) result.action = CommandLine::Action::kCheck;
   if (raw.print_config) result.action = CommandLine::Action::kPrintConfig;
   result.config_path = std::move(raw.config);

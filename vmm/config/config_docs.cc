@@ -51,8 +51,7 @@ class RowCollector : public FieldVisitor {
   void VisitInteger(const KeyInfo& key, const IntegerRules& rules,
                     std::optional<uint64_t>& value) override {
     const auto format = [&](uint64_t n) {
-      if (!rules.is_size) return absl::StrCat(n);
-      return n >= kGiB ? absl::StrCat("\"", n / kGiB, "G\"") : absl::StrCat("\"", n / kMiB, "M\"");
+      return rules.is_size ? absl::StrCat("\"", FormatSize(n), "\"") : absl::StrCat(n);
     };
     std::string type = rules.is_size ? "bytes" : "integer";
     if (rules.power_of_two) absl::StrAppend(&type, ", power of two");

@@ -1,5 +1,9 @@
 #include "vmm/config/config_fields.h"
 
+#include <iterator>
+
+#include "absl/strings/str_cat.h"
+
 namespace vmm {
 namespace {
 
@@ -35,6 +39,16 @@ void DescribeSink(FieldVisitor& v, const char* mode_doc, T& c) {
 }
 
 }  // namespace
+
+std::string FormatSize(uint64_t bytes) {
+  constexpr const char* kSuffixes[] = {"", "K", "M", "G", "T"};
+  size_t suffix = 0;
+  while (bytes != 0 && bytes % 1024 == 0 && suffix + 1 < std::size(kSuffixes)) {
+    bytes /= 1024;
+    ++suffix;
+  }
+  return absl::StrCat(bytes, kSuffixes[suffix]);
+}
 
 void Describe(FieldVisitor& v, CpusConfig& c) {
   v.Integer({"boot_vcpus", "Number of virtual CPUs."}, {.min = 1, .max = 254}, c.boot_vcpus);

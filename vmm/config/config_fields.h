@@ -20,6 +20,9 @@
 
 namespace vmm {
 
+// Returns `bytes` with the largest suffix of K, M, G, T that keeps it whole, such as "512M".
+std::string FormatSize(uint64_t bytes);
+
 // A key and its one sentence of documentation.
 struct KeyInfo {
   const char* name;

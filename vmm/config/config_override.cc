@@ -49,7 +49,8 @@ absl::StatusOr<JsonValue*> EnterKey(JsonValue* node, absl::string_view name,
   if (node->is_null()) node->value = JsonObject();
   auto* object = node->get<JsonObject>();
   if (object == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(path, " is no object, it has no keys"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path.empty() ? "the top" : path, " is no object, it has no keys"));
   }
   if (JsonValue* found = FindMember(*object, name)) return found;
   return &object->emplace_back(JsonMember{std::string(name), {}}).value;

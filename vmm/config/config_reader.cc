@@ -17,23 +17,13 @@ namespace {
 
 // Returns how a value of the wrong type is called in a message.
 std::string DescribeValue(const JsonValue& value) {
+  if (value.is_null()) return "null";
   if (const auto* flag = value.get<bool>()) return *flag ? "true" : "false";
   if (const auto* number = value.get<uint64_t>()) return absl::StrCat(*number);
   if (const auto* number = value.get<OtherNumber>()) return Printable(number->text);
   if (const auto* text = value.get<std::string>())
     return absl::StrCat("\"", Printable(*text), "\"");
   return value.get<JsonArray>() != nullptr ? "a list" : "an object";
-}
-
-// Returns `bytes` with the largest suffix that keeps it whole.
-std::string FormatSize(uint64_t bytes) {
-  constexpr const char* kSuffixes[] = {"", "K", "M", "G", "T"};
-  size_t suffix = 0;
-  while (bytes != 0 && bytes % 1024 == 0 && suffix + 1 < std::size(kSuffixes)) {
-    bytes /= 1024;
-    ++suffix;
-  }
-  return absl::StrCat(bytes, kSuffixes[suffix]);
 }
 
 // Reads digits with at most one suffix; nullopt if `text` is not that or does not fit.
@@ -55,10 +45,13 @@ std::optional<uint64_t> ParseSize(absl::string_view text) {
 }
 
 std::string DescribeRange(const IntegerRules& rules) {
-  const auto format = [&](uint64_t n) { return rules.is_size ? FormatSize(n) : absl::StrCat(n); };
-  return absl::StrCat(rules.power_of_two ? "a power of two" : "a whole number",
-                      rules.is_size ? " of bytes" : "", " from ", format(rules.min), " to ",
-                      format(rules.max), rules.is_size ? " (such as \"512M\")" : "");
+  if (!rules.is_size) {
+    return absl::StrCat(rules.power_of_two ? "a power of two" : "a whole number", " from ",
+                        rules.min, " to ", rules.max);
+  }
+  return absl::StrCat("a size in bytes or such as \"512M\", ",
+                      rules.power_of_two ? "a power of two " : "", "from ", FormatSize(rules.min),
+                      " to ", FormatSize(rules.max));
 }
 
 bool IsUuid(absl::string_view text) {
@@ -77,7 +70,8 @@ bool IsPrintableAscii(absl::string_view text) {
 
 // Says what is wrong with `text`, or "" if nothing is.
 std::string CheckText(absl::string_view text, const TextRules& rules) {
-  if (text.empty() && !rules.may_be_empty) return "must not be empty; leave it out instead";
+  if (text.empty() && !rules.may_be_empty)
+    return "must not be empty; give it a value or leave it out";
   if (text.find('\0') != absl::string_view::npos) return "contains a NUL character; remove it";
   if (rules.kind == TextKind::kUuid && !IsUuid(text)) {
     return absl::StrCat("must be a UUID such as \"8d4e8f6a-3c1b-4e0e-9d0a-0f1e2d3c4b5a\", not \"",
@@ -299,8 +293,7 @@ class Reader : public FieldVisitor {
                                       const TextRules& rules) {
     const auto* text = given.get<std::string>();
     if (text == nullptr) {
-      FailAt(path, absl::StrCat("must be a string in double quotes, not ",
-                                given.is_null() ? "null" : DescribeValue(given)));
+      FailAt(path, absl::StrCat("must be a string in double quotes, not ", DescribeValue(given)));
       return std::nullopt;
     }
     std::string result = *text;

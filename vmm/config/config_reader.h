@@ -12,7 +12,7 @@ namespace vmm {
 
 struct PathRules {
   // What relative paths are joined to; "" leaves them as they are.
-  std::string base_dir;
+  std::string base_dir = {};
   bool must_be_absolute = false;
 };
 

@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "vmm/config/config_fields.h"
 #include "vmm/config/key_path.h"
 
 namespace vmm {
@@ -118,8 +119,9 @@ absl::Status CheckMemory(const MemoryConfig& memory, const CpusConfig& cpus) {
   const uint64_t page = memory.hugepages ? memory.hugepage_size.value_or(2 * kMiB) : 4096;
   if (memory.size % page != 0) {
     return Invalid("memory.size",
-                   absl::StrCat(memory.size, " is no multiple of the page size, ", page,
-                                " bytes; round it up to ", (memory.size / page + 1) * page));
+                   absl::StrCat(FormatSize(memory.size), " is no multiple of the page size, ",
+                                FormatSize(page), "; round it up to ",
+                                FormatSize((memory.size / page + 1) * page)));
   }
   return absl::OkStatus();
 }

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "vmm/config/key_path.h"
 
 namespace vmm {
@@ -62,14 +61,14 @@ class TreeBuilder : public nlohmann::json_sax<Library> {
   bool parse_error(size_t position, const std::string& /*last_token*/,
                    const nlohmann::detail::exception& error) override {
     // The library's text is "[json.exception.parse_error.101] parse error at line 1, column 3:
-    // ...".
+    // syntax error while parsing value - unexpected ']'; expected ...": what comes after the last
+    // of these.
     absl::string_view what = error.what();
-    for (absl::string_view cut : {"] ", ": "}) {
+    for (absl::string_view cut : {"] ", ": ", " - "}) {
       if (const size_t at = what.find(cut); at != absl::string_view::npos) {
         what.remove_prefix(at + cut.size());
       }
     }
-    absl::ConsumePrefix(&what, "syntax error ");
     return Fail(absl::StrCat(LineAndColumn(text_, position), ": not JSON: ", Printable(what, 160)));
   }
 
@@ -132,7 +131,9 @@ class TreeBuilder : public nlohmann::json_sax<Library> {
 Library ToLibrary(const JsonValue& value) {
   if (const auto* flag = value.get<bool>()) return *flag;
   if (const auto* number = value.get<uint64_t>()) return *number;
-  if (const auto* number = value.get<OtherNumber>()) return number->text;
+  if (const auto* number = value.get<OtherNumber>()) {
+    return Library::parse(number->text, nullptr, /*allow_exceptions=*/false);
+  }
   if (const auto* text = value.get<std::string>()) return *text;
   if (const auto* array = value.get<JsonArray>()) {
     Library result = Library::array();

@@ -4,11 +4,13 @@
 #include <cstdint>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace vmm {
 namespace {
+
+bool IsContinuation(char c) { return (static_cast<uint8_t>(c) & 0xC0) == 0x80; }
 
 // The Levenshtein distance with case ignored: the fewest insertions, deletions and replacements.
 size_t EditDistance(absl::string_view a, absl::string_view b) {
@@ -31,11 +33,22 @@ size_t EditDistance(absl::string_view a, absl::string_view b) {
 }  // namespace
 
 std::string Printable(absl::string_view text, size_t max_bytes) {
-  if (text.size() <= max_bytes) return absl::Utf8SafeCEscape(text);
-  size_t end = max_bytes;
+  size_t end = std::min(text.size(), max_bytes);
   // Not within a UTF-8 sequence: continuation bytes are 10xxxxxx.
-  while (end > 0 && (static_cast<uint8_t>(text[end]) & 0xC0) == 0x80) --end;
-  return absl::StrCat(absl::Utf8SafeCEscape(text.substr(0, end)), "...");
+  while (end > 0 && end < text.size() && IsContinuation(text[end])) --end;
+  std::string result;
+  for (size_t i = 0; i < end; ++i) {
+    const auto byte = static_cast<uint8_t>(text[i]);
+    // U+0080 to U+009F, coded as 0xC2 and the value, are control characters as well.
+    const bool control = byte < 0x20 || byte == 0x7F ||
+                         (byte < 0xA0 && IsContinuation(text[i]) && i > 0 && text[i - 1] == '\xC2');
+    if (control) {
+      absl::StrAppend(&result, "\\x", absl::Hex(byte, absl::kZeroPad2));
+    } else {
+      result.push_back(text[i]);
+    }
+  }
+  return end < text.size() ? absl::StrCat(result, "...") : result;
 }
 
 std::string JoinKey(absl::string_view parent, absl::string_view key) {
@@ -53,7 +66,9 @@ absl::string_view Nearest(absl::string_view word,
   absl::string_view best;
   size_t best_distance = SIZE_MAX;
   for (absl::string_view candidate : candidates) {
-    const size_t distance = EditDistance(word, candidate);
+    // The first word of a longer name is meant to be that name: `boot` for `boot_vcpus`.
+    const bool is_beginning = word.size() >= 3 && absl::StartsWith(candidate, word);
+    const size_t distance = is_beginning ? 1 : EditDistance(word, candidate);
     // A third of the letters wrong is a typing mistake; more is another word.
     if (distance < best_distance && distance <= std::max<size_t>(candidate.size() / 3, 1)) {
       best = candidate;

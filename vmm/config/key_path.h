@@ -10,7 +10,8 @@
 
 namespace vmm {
 
-// Returns the UTF-8 `text` with ASCII control characters and quotes escaped, cut after `max_bytes`.
+// Returns the UTF-8 `text` with control characters escaped as \xNN, cut after `max_bytes`. Whatever
+// it holds, it stays on one line and cannot steer a terminal.
 std::string Printable(absl::string_view text, size_t max_bytes = 64);
 
 // Returns `parent`.`key`, or `key` alone at the top; the key is made printable.

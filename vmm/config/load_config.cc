@@ -26,7 +26,10 @@ absl::StatusOr<std::string> ReadAll(int fd) {
     text.resize(used + 16384);
     const ssize_t count = ::read(fd, text.data() + used, text.size() - used);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return base::ErrnoStatus(errno, "cannot read");
+    if (count < 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          base::ErrnoStatus(errno, "cannot read").message(), "; check what --config names"));
+    }
     if (count == 0) break;
     used += static_cast<size_t>(count);
   }
@@ -36,8 +39,11 @@ absl::StatusOr<std::string> ReadAll(int fd) {
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
   if (path == "-") return ReadAll(STDIN_FILENO);
+  // A FIFO without a writer shall wait for one: `--config <(generate)` is handy.
   const base::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.valid()) return base::ErrnoStatus(errno, "cannot open");
+  if (!fd.valid())
+    return absl::InvalidArgumentError(absl::StrCat(
+        base::ErrnoStatus(errno, "cannot open").message(), "; check what --config names"));
   return ReadAll(fd.get());
 }
 

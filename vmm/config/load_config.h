@@ -15,11 +15,11 @@ struct ParseOptions {
   // What messages call the text: a file name, or "request body". Empty: nothing is put in front.
   std::string source = "vm.json";
   // Directory that relative paths are joined to; "" leaves them as they are.
-  std::string base_dir;
+  std::string base_dir = {};
   // Makes relative paths an error: for texts that come from no file, as the API's.
   bool paths_must_be_absolute = false;
   // `KEY.PATH=VALUE` each, applied in order before anything is checked.
-  std::vector<std::string> overrides;
+  std::vector<std::string> overrides = {};
 };
 
 // Parses and validates a vm.json of at most 1 MiB. The result is complete: ids, PCI slots and
