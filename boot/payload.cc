@@ -53,7 +53,7 @@ absl::StatusOr<std::vector<uint8_t>> EncodeCommandLine(absl::string_view cmdline
     const auto byte = static_cast<uint8_t>(cmdline[i]);
     if (byte >= 0x20 && byte != 0x7f) continue;
     return absl::InvalidArgumentError(absl::StrFormat(
-        "the command line has the control character %#04x at offset %d; remove it", byte, i));
+        "the command line has the control character 0x%02x at offset %d; remove it", byte, i));
   }
   std::vector<uint8_t> bytes(cmdline.begin(), cmdline.end());
   bytes.push_back(0);

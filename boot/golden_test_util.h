@@ -1,0 +1,38 @@
+// Test only: compares text with a file under tests/golden, or rewrites it if UPDATE_GOLDEN=1.
+#ifndef BOOT_GOLDEN_TEST_UTIL_H_
+#define BOOT_GOLDEN_TEST_UTIL_H_
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+namespace boot {
+
+inline std::string ReadFile(const std::filesystem::path& path) {
+  std::ostringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return text.str();
+}
+
+inline void WriteFile(const std::filesystem::path& path, const std::string& text) {
+  std::filesystem::create_directories(path.parent_path());
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << text;
+}
+
+// `name` is relative to tests/golden. An unintended difference fails; an intended one is written
+// with UPDATE_GOLDEN=1 in the environment and reviewed as part of the change.
+inline void ExpectGolden(const std::string& name, const std::string& text) {
+  const auto path = std::filesystem::path(VMM_SOURCE_DIR) / "tests/golden" / name;
+  const char* update = std::getenv("UPDATE_GOLDEN");
+  if (update != nullptr && std::string(update) == "1") WriteFile(path, text);
+  EXPECT_EQ(text, ReadFile(path)) << "differs from " << path
+                                  << "; if that is meant, run again with UPDATE_GOLDEN=1";
+}
+
+}  // namespace boot
+
+#endif  // BOOT_GOLDEN_TEST_UTIL_H_

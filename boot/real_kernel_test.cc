@@ -1,0 +1,41 @@
+// Plans a real kernel named by VMM_TEST_KERNEL (bzImage or vmlinux); not run without it.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "boot/golden_test_util.h"
+#include "boot/kernel_fixtures.h"
+#include "boot/kernel_image.h"
+
+namespace boot {
+namespace {
+
+TEST(RealKernelTest, IsPlannedInSmallAndLargeGuests) {
+  const char* path = std::getenv("VMM_TEST_KERNEL");
+  if (path == nullptr) GTEST_SKIP() << "VMM_TEST_KERNEL names no kernel";
+  const std::string text = ReadFile(path);
+  const Bytes file(text.begin(), text.end());
+  for (const uint64_t mib : {128, 512, 3072}) {
+    const auto plan = PlanKernelLoad(MemoryByteSource(file), path, TestWindow(mib));
+    ASSERT_TRUE(plan.ok()) << plan.status();
+    EXPECT_GE(plan->initrd_addr_max, 0x7fffffffu);
+    EXPECT_EQ(plan->cmdline_max_bytes, 2047u);
+    EXPECT_GT(plan->occupied.size, kTestMiB);
+    uint64_t loaded = 0;
+    for (const LoadSegment& segment : plan->segments) loaded += segment.file_bytes;
+    EXPECT_GT(loaded, file.size() / 4);
+  }
+}
+
+TEST(RealKernelTest, IsRefusedWhenCutOff) {
+  const char* path = std::getenv("VMM_TEST_KERNEL");
+  if (path == nullptr) GTEST_SKIP() << "VMM_TEST_KERNEL names no kernel";
+  const std::string text = ReadFile(path);
+  const Bytes file(text.begin(), text.begin() + static_cast<ptrdiff_t>(text.size() / 8));
+  const auto plan = PlanKernelLoad(MemoryByteSource(file), "K", TestWindow(128));
+  ASSERT_FALSE(plan.ok());
+  EXPECT_EQ(plan.status().message().substr(0, 20), "K: is cut off after ");
+}
+
+}  // namespace
+}  // namespace boot
