@@ -1,0 +1,178 @@
+// A deterministic event loop for tests: single-threaded, its clock stands still unless moved, and
+// completions come in an order, with lengths and errors that a seed decides. File I/O is real: it
+// happens on the real descriptor at the moment the operation completes.
+#ifndef TESTS_FAKES_FAKE_EVENT_LOOP_H_
+#define TESTS_FAKES_FAKE_EVENT_LOOP_H_
+
+#include <errno.h>
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/event_loop.h"
+#include "base/mutex.h"
+#include "base/unique_fd.h"
+
+namespace base {
+
+class FakeEventLoop final : public EventLoop {
+ public:
+  enum class Kind : uint8_t {
+    kPoll,
+    kPollMultishot,
+    kRead,
+    kWrite,
+    kFdatasync,
+    kFallocate,
+    kAccept,
+    kRecvMsg,
+    kSendMsg,
+    kTimeout,
+  };
+  struct Options {
+    // 0: everything completes in the order it was started, and Cancel always wins. Else: a random
+    // part of what can complete does so in each turn, in random order, and a cancelled file
+    // operation may complete with its own result.
+    uint64_t seed = 0;
+    // Reads and writes that transfer less than asked, at least short_transfer_unit_bytes and a
+    // multiple of it.
+    int short_transfer_percent = 0;
+    size_t short_transfer_unit_bytes = 512;
+    // Reads, writes, fdatasyncs and fallocates that fail without having done anything.
+    int error_percent = 0;
+    std::vector<int> errors = {EAGAIN, EIO, EINTR, ENOSPC};
+    size_t max_files = 256;
+  };
+  // What happened, in order.
+  struct Event {
+    enum class What : uint8_t { kStarted, kCompleted, kFlushSubmitted, kFlushAcknowledged };
+    What what;
+    Kind kind = Kind::kPoll;
+    int file = -1;  // LoopFile::index(), -1 for timeouts
+    uint64_t offset = 0;
+    uint64_t length_bytes = 0;
+    int32_t result = 0;      // of kCompleted
+    uint64_t operation = 0;  // counts up from 1; the same in kStarted and kCompleted
+    uint64_t flush = 0;      // the test's number of a flush
+  };
+
+  explicit FakeEventLoop(Options options);
+  FakeEventLoop();
+  ~FakeEventLoop() override;
+
+  // Runs one turn. Returns whether anything ran. Errors of the code under test that make a loop
+  // spin end the program after 1,000,000 turns of one RunUntilIdle.
+  bool RunTurn();
+  // Runs turns until nothing can go on without time, the outside or Release().
+  void RunUntilIdle();
+  // Moves the clock, stopping at each timeout on the way, and runs until idle.
+  void AdvanceTime(std::chrono::nanoseconds by);
+
+  // Holds back every operation on `file`, as a hung disk does: even Cancel has no effect until
+  // Release.
+  void Hold(LoopFile file);
+  void Release(LoopFile file);
+  // Lets the next `count` operations of this kind fail with -`error`.
+  void FailNext(Kind kind, int error, int count = 1);
+  // Lets the next read or write transfer at most `bytes`.
+  void ShortenNext(Kind kind, size_t bytes);
+
+  // Operations that were started and have not completed.
+  size_t in_flight() const { return pending_.size(); }
+  // The same for one kind.
+  size_t in_flight(Kind kind) const;
+  const std::vector<Event>& events() const { return events_; }
+
+  // For the test's driver: flush number `flush` was made available to the device / was seen
+  // acknowledged with success.
+  void NoteFlushSubmitted(uint64_t flush);
+  void NoteFlushAcknowledged(uint64_t flush);
+  // Returns "" if before each acknowledged flush an fdatasync succeeded that was started after the
+  // completion of every write which had completed when the flush was submitted; else what is wrong.
+  std::string CheckFlushes() const;
+
+  absl::StatusOr<LoopFile> AddFile(int fd) override;
+  void RemoveFile(LoopFile file) override;
+  void Poll(Operation& op, LoopFile file, uint32_t events) override;
+  void PollMultishot(Operation& op, LoopFile file, uint32_t events) override;
+  void ReadV(Operation& op, LoopFile file, std::span<const iovec> to, uint64_t offset) override;
+  void WriteV(Operation& op, LoopFile file, std::span<const iovec> from, uint64_t offset) override;
+  void Fdatasync(Operation& op, LoopFile file) override;
+  void Fallocate(Operation& op, LoopFile file, int mode, uint64_t offset, uint64_t length) override;
+  void Accept(Operation& op, LoopFile file) override;
+  void RecvMsg(Operation& op, LoopFile file, msghdr& message) override;
+  void SendMsg(Operation& op, LoopFile file, const msghdr& message) override;
+  void Timeout(Operation& op, std::chrono::nanoseconds delay) override;
+  void Cancel(Operation& op) override;
+  void AtTurnEnd(TurnHook& hook) override;
+  void Post(Function function) override;
+  bool OnLoopThread() const override;
+  std::chrono::nanoseconds Now() const override { return now_; }
+
+ private:
+  struct File {
+    UniqueFd fd;
+    bool seekable = false;
+    bool held = false;
+  };
+  struct Pending {
+    Operation* op;
+    Kind kind;
+    int file = -1;
+    uint64_t number = 0;
+    std::span<const iovec> iovecs = {};
+    uint64_t offset = 0;
+    uint64_t length_bytes = 0;
+    int mode = 0;
+    uint32_t poll_events = 0;
+    uint64_t seen_signals = 0;  // of a multishot poll: the state that was last reported
+    uint32_t seen_ready = 0;
+    msghdr* receive = nullptr;
+    const msghdr* send = nullptr;
+    std::chrono::nanoseconds deadline{0};
+    bool cancelled = false;
+  };
+  struct Completion {
+    Pending what;
+    int32_t result;
+  };
+
+  void Start(Operation& op, Pending pending);
+  const File& FileOf(const Pending& pending) const;
+  std::vector<size_t> Candidates();
+  // Executes the operation if it can complete now.
+  std::optional<int32_t> TryExecute(Pending& pending);
+  std::optional<int32_t> Execute(Pending& pending);
+  std::optional<int32_t> ExecutePoll(Pending& pending) const;
+  std::optional<int32_t> Transfer(const Pending& pending);
+  std::optional<int32_t> InjectedError(const Pending& pending);
+  size_t TransferLimit(const Pending& pending);
+  bool Chance(int percent);
+  bool RunPosted();
+  bool RunHooks();
+
+  const Options options_;
+  std::mt19937_64 random_;
+  const std::thread::id thread_ = std::this_thread::get_id();
+  std::chrono::nanoseconds now_{1'000'000'000};
+  std::vector<std::optional<File>> files_;
+  std::vector<Pending> pending_;  // in the order they were started
+  std::vector<std::pair<Kind, int>> failures_;
+  std::vector<std::pair<Kind, size_t>> shortened_;
+  std::vector<Event> events_;
+  std::deque<TurnHook*> hooks_;
+  uint64_t next_number_ = 1;
+  Mutex mutex_;
+  std::vector<Function> posted_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace base
+
+#endif  // TESTS_FAKES_FAKE_EVENT_LOOP_H_
