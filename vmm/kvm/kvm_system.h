@@ -1,0 +1,48 @@
+// /dev/kvm: opening it and checking that it can do what the machine needs.
+#ifndef VMM_KVM_KVM_SYSTEM_H_
+#define VMM_KVM_KVM_SYSTEM_H_
+
+#include <linux/kvm.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/unique_fd.h"
+
+namespace vmm {
+
+class KvmSystem {
+ public:
+  // Opens `path` and checks API version and capabilities. Each thing that can be missing has its
+  // own message: no device, no permission (and how to get it), module absent, old API, capability
+  // absent.
+  static absl::StatusOr<KvmSystem> Open(absl::string_view path = "/dev/kvm");
+
+  int fd() const { return fd_.get(); }
+  // Bytes of a vCPU's shared kvm_run mapping.
+  size_t run_mapping_bytes() const { return run_mapping_bytes_; }
+  // What KVM can give a guest (KVM_GET_SUPPORTED_CPUID).
+  const std::vector<kvm_cpuid_entry2>& supported_cpuid() const { return supported_cpuid_; }
+  // Upper limit of vCPUs and of vCPU ids.
+  uint32_t max_vcpus() const { return max_vcpus_; }
+  // True if reads of a memory slot can be served without exits while writes exit.
+  bool has_readonly_memory() const { return has_readonly_memory_; }
+  bool has_tsc_deadline_timer() const { return has_tsc_deadline_timer_; }
+
+ private:
+  explicit KvmSystem(base::UniqueFd fd) : fd_(std::move(fd)) {}
+  absl::Status CheckCapabilities();
+
+  base::UniqueFd fd_;
+  size_t run_mapping_bytes_ = 0;
+  uint32_t max_vcpus_ = 0;
+  bool has_readonly_memory_ = false;
+  bool has_tsc_deadline_timer_ = false;
+  std::vector<kvm_cpuid_entry2> supported_cpuid_;
+};
+
+}  // namespace vmm
+
+#endif  // VMM_KVM_KVM_SYSTEM_H_

@@ -1,0 +1,76 @@
+// One KVM virtual machine: memory slots, interrupt routes, doorbells, clock.
+#ifndef VMM_KVM_KVM_VM_H_
+#define VMM_KVM_KVM_VM_H_
+
+#include <linux/kvm.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/mutex.h"
+#include "base/unique_fd.h"
+#include "devices/interrupt.h"
+#include "devices/x86_64/ioapic.h"
+#include "vmm/kvm/kvm_system.h"
+
+namespace vmm {
+
+// Order of calls matters for speed: all AddMemory before CreateInterruptController before any vCPU,
+// since a slot change with those present waits for an SRCU grace period (milliseconds).
+//
+// As MsiController each source has a GSI, a route and an irqfd of its own. Routes of
+// level-triggered IOAPIC pins exist only so that KVM reports their end of interrupt.
+class KvmVm final : public devices::MsiController,
+                    public devices::DoorbellMapper,
+                    public devices::IoapicRoutes {
+ public:
+  static absl::StatusOr<std::unique_ptr<KvmVm>> Create(const KvmSystem& system);
+
+  int fd() const { return fd_.get(); }
+
+  // Maps host memory into the guest and returns the slot number. Addresses and sizes page aligned.
+  absl::StatusOr<uint32_t> AddMemory(uint64_t guest_start, uint64_t size_bytes, void* host,
+                                     bool readonly);
+  absl::Status RemoveMemory(uint32_t slot);
+
+  // Split irqchip: local APICs in KVM, `ioapic_pins` routes kept for the IOAPIC in user space.
+  // `tss` and `identity_map`: guest addresses (4 pages from identity_map on) KVM uses on Intel.
+  absl::Status CreateInterruptController(uint32_t ioapic_pins, uint64_t identity_map, uint64_t tss);
+
+  // devices::MsiController
+  absl::StatusOr<std::unique_ptr<devices::MsiInterrupt>> CreateInterrupt() override;
+  void Send(const devices::MsiMessage& message) override;
+
+  // devices::DoorbellMapper
+  absl::Status Map(uint64_t address, int event_fd) override;
+  void Unmap(uint64_t address, int event_fd) override;
+
+  // devices::IoapicRoutes
+  void SetLevelRoute(uint32_t pin, std::optional<devices::MsiMessage> message) override;
+
+  // Guest clock in nanoseconds (kvmclock), read at pause and set at resume so that it does not
+  // advance.
+  absl::StatusOr<kvm_clock_data> GetClock() const;
+  absl::Status SetClock(const kvm_clock_data& clock);
+
+ private:
+  class Msi;
+
+  explicit KvmVm(base::UniqueFd fd) : fd_(std::move(fd)) {}
+  absl::Status SetRoute(uint32_t gsi, std::optional<devices::MsiMessage> message);
+
+  base::UniqueFd fd_;
+  uint32_t next_slot_ = 0;
+  uint32_t ioapic_pins_ = 0;
+  base::Mutex mutex_;
+  std::vector<std::optional<devices::MsiMessage>> routes_ ABSL_GUARDED_BY(mutex_);  // by GSI
+  std::vector<bool> gsi_used_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace vmm
+
+#endif  // VMM_KVM_KVM_VM_H_

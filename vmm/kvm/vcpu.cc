@@ -1,0 +1,155 @@
+#include "vmm/kvm/vcpu.h"
+
+#include <errno.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "vmm/kvm/x86_64/vcpu_state.h"
+
+namespace vmm {
+namespace {
+
+std::string PlaceName(uint32_t reason, uint64_t place) {
+  switch (reason) {
+    case KVM_EXIT_IO:
+      return absl::StrFormat("io:%#x", place);
+    case KVM_EXIT_MMIO:
+      return absl::StrFormat("mmio:%#x", place << 12);
+    default:
+      return absl::StrCat("exit:", reason);
+  }
+}
+
+}  // namespace
+
+void ExitCounts::Add(uint32_t reason, uint64_t place) {
+  const uint64_t key = (uint64_t{reason} + 1) << 56 | (place & ((1ULL << 56) - 1));
+  const size_t start = (key * 0x9E37'79B9'7F4A'7C15ULL) >> 58;
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    Entry& entry = entries_[(start + i) % entries_.size()];
+    const uint64_t found = entry.key.load(std::memory_order_relaxed);
+    if (found == 0) entry.key.store(key, std::memory_order_relaxed);
+    if (found == 0 || found == key) {
+      // One writer: a plain add, not a locked one.
+      entry.count.store(entry.count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+      return;
+    }
+  }
+  other_.store(other_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+std::vector<std::pair<std::string, uint64_t>> ExitCounts::Read() const {
+  std::vector<std::pair<std::string, uint64_t>> result;
+  for (const Entry& entry : entries_) {
+    const uint64_t key = entry.key.load(std::memory_order_relaxed);
+    if (key == 0) continue;
+    result.emplace_back(PlaceName(static_cast<uint32_t>(key >> 56) - 1, key & ((1ULL << 56) - 1)),
+                        entry.count.load(std::memory_order_relaxed));
+  }
+  if (const uint64_t other = other_.load(std::memory_order_relaxed))
+    result.emplace_back("other", other);
+  return result;
+}
+
+absl::StatusOr<std::unique_ptr<Vcpu>> Vcpu::Create(const KvmSystem& system, const KvmVm& vm,
+                                                   uint32_t index) {
+  base::UniqueFd fd(ioctl(vm.fd(), KVM_CREATE_VCPU, index));
+  if (!fd.valid()) return base::ErrnoStatus(errno, absl::StrCat("KVM_CREATE_VCPU ", index));
+  const size_t bytes = system.run_mapping_bytes();
+  void* run = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+  if (run == MAP_FAILED)
+    return base::ErrnoStatus(errno, absl::StrCat("mapping kvm_run of vCPU ", index));
+  return std::unique_ptr<Vcpu>(new Vcpu(std::move(fd), index, static_cast<kvm_run*>(run), bytes));
+}
+
+Vcpu::~Vcpu() { munmap(run_, run_bytes_); }
+
+Vcpu::RunResult Vcpu::Run(VcpuExits& exits, const base::GuestMemory& memory) {
+  while (true) {
+    if (ioctl(fd_.get(), KVM_RUN, 0) != 0) {
+      const int error = errno;
+      // EINTR: immediate_exit was set or the thread was signalled. A pending access is complete by
+      // then.
+      if (error == EINTR) return RunResult::kKicked;
+      if (error == EAGAIN) continue;
+      ReportFatal(exits, memory, absl::StrCat("KVM_RUN failed: ", strerrorname_np(error)));
+      return RunResult::kEnded;
+    }
+    if (!HandleExit(exits, memory)) return RunResult::kEnded;
+  }
+}
+
+bool Vcpu::HandleExit(VcpuExits& exits, const base::GuestMemory& memory) {
+  switch (run_->exit_reason) {
+    case KVM_EXIT_IO:
+      HandlePio(exits);
+      return true;
+    case KVM_EXIT_MMIO:
+      HandleMmio(exits);
+      return true;
+    case KVM_EXIT_IOAPIC_EOI:
+      exit_counts_.Add(KVM_EXIT_IOAPIC_EOI, 0);
+      exits.EndOfInterrupt(run_->eoi.vector);
+      return true;
+    case KVM_EXIT_INTR:
+      return true;
+    case KVM_EXIT_SHUTDOWN:
+      exits.OnTripleFault(index_);
+      return false;
+    case KVM_EXIT_FAIL_ENTRY:
+      ReportFatal(exits, memory,
+                  absl::StrFormat("KVM_EXIT_FAIL_ENTRY, hardware reason %#x",
+                                  run_->fail_entry.hardware_entry_failure_reason));
+      return false;
+    case KVM_EXIT_INTERNAL_ERROR:
+      ReportFatal(exits, memory,
+                  absl::StrCat("KVM_EXIT_INTERNAL_ERROR, suberror ", run_->internal.suberror,
+                               run_->internal.suberror == KVM_INTERNAL_ERROR_EMULATION
+                                   ? " (KVM cannot emulate an instruction)"
+                                   : ""));
+      return false;
+    default:
+      ReportFatal(exits, memory, absl::StrCat("unexpected KVM exit reason ", run_->exit_reason));
+      return false;
+  }
+}
+
+void Vcpu::HandlePio(VcpuExits& exits) {
+  // `io` lies in memory shared with the kernel, not with the guest; the data is behind kvm_run.
+  const auto io = run_->io;
+  exit_counts_.Add(KVM_EXIT_IO, io.port);
+  auto* data = reinterpret_cast<uint8_t*>(run_) + io.data_offset;
+  for (uint32_t i = 0; i < io.count; ++i, data += io.size) {
+    if (io.direction == KVM_EXIT_IO_IN) {
+      exits.pio().Read(io.port, {data, io.size});
+    } else {
+      exits.pio().Write(io.port, {data, io.size});
+    }
+  }
+}
+
+void Vcpu::HandleMmio(VcpuExits& exits) {
+  const uint64_t addr = run_->mmio.phys_addr;
+  exit_counts_.Add(KVM_EXIT_MMIO, addr >> 12);
+  const std::span<uint8_t> data(run_->mmio.data, run_->mmio.len);
+  if (run_->mmio.is_write != 0) {
+    exits.mmio().Write(addr, data);
+  } else {
+    exits.mmio().Read(addr, data);
+  }
+}
+
+void Vcpu::ReportFatal(VcpuExits& exits, const base::GuestMemory& memory,
+                       absl::string_view reason) {
+  exits.OnFatalExit(
+      index_, absl::StrCat("vCPU ", index_, ": ", reason, "\n", DescribeVcpu(fd_.get(), memory)));
+}
+
+}  // namespace vmm

@@ -1,0 +1,146 @@
+#include "vmm/kvm/vcpu_group.h"
+
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+
+#include <string>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status.h"
+
+namespace vmm {
+namespace {
+
+const int kKickSignal = SIGRTMIN;
+
+// The signal only has to interrupt KVM_RUN; what to do is in VcpuGroup::command_.
+void OnKickSignal(int /*signal*/) {}
+
+void InstallKickHandler() {
+  struct sigaction action = {};
+  action.sa_handler = OnKickSignal;  // no SA_RESTART: KVM_RUN shall return EINTR
+  CHECK(sigaction(kKickSignal, &action, nullptr) == 0);
+}
+
+}  // namespace
+
+VcpuGroup::VcpuGroup(std::vector<std::unique_ptr<Vcpu>> vcpus, VcpuExits& exits,
+                     const base::GuestMemory& memory)
+    : vcpus_(std::move(vcpus)), exits_(exits), memory_(memory) {}
+
+VcpuGroup::~VcpuGroup() { StopAndJoin(); }
+
+absl::Status VcpuGroup::Start(bool paused) {
+  InstallKickHandler();
+  // vCPU threads take only the kick signal; all others belong to the control thread.
+  sigset_t blocked, previous;
+  sigfillset(&blocked);
+  sigdelset(&blocked, kKickSignal);
+  pthread_sigmask(SIG_SETMASK, &blocked, &previous);
+  absl::Status status;
+  for (const auto& vcpu : vcpus_) {
+    try {
+      threads_.emplace_back([this, &vcpu = *vcpu] { ThreadMain(vcpu); });
+    } catch (const std::system_error& error) {
+      status = absl::ResourceExhaustedError(absl::StrCat("cannot start the thread of vCPU ",
+                                                         vcpu->index(), ": ", error.what(),
+                                                         "; raise TasksMax or RLIMIT_NPROC"));
+      break;
+    }
+    pthread_setname_np(threads_.back().native_handle(),
+                       absl::StrCat("vcpu", vcpu->index()).c_str());
+  }
+  pthread_sigmask(SIG_SETMASK, &previous, nullptr);
+  RETURN_IF_ERROR(status);
+  // Only now, with `threads_` complete: a vCPU may Halt, which kicks all threads, at its first exit.
+  if (!paused) {
+    base::MutexLock lock(mutex_);
+    command_ = Command::kRun;
+    changed_.NotifyAll();
+  }
+  return absl::OkStatus();
+}
+
+void VcpuGroup::ThreadMain(Vcpu& vcpu) {
+  while (WaitUntilRunnable(vcpu)) {
+    if (vcpu.Run(exits_, memory_) == Vcpu::RunResult::kEnded) {
+      // The guest has ended: no vCPU may go on, and this one waits to be stopped.
+      Halt();
+    }
+  }
+}
+
+bool VcpuGroup::WaitUntilRunnable(Vcpu& vcpu) {
+  absl::AnyInvocable<void()> done;
+  base::MutexLock lock(mutex_);
+  // Taken back under the lock under which commands are given: a kick for a newer command comes
+  // after.
+  vcpu.ClearExitRequest();
+  if (command_ == Command::kRun) return true;
+  ++idle_;
+  while (command_ == Command::kPause) {
+    if (idle_ == vcpus_.size() && pause_done_ != nullptr) {
+      done = std::move(pause_done_);
+      pause_done_ = nullptr;
+      mutex_.Unlock();
+      done();
+      mutex_.Lock();
+      continue;
+    }
+    changed_.Wait(mutex_);
+  }
+  if (command_ == Command::kStop) return false;  // stays idle for good
+  --idle_;
+  vcpu.ClearExitRequest();
+  return true;
+}
+
+void VcpuGroup::Kick() {
+  for (size_t i = 0; i < threads_.size(); ++i) {
+    vcpus_[i]->RequestExit();
+    pthread_kill(threads_[i].native_handle(), kKickSignal);
+  }
+}
+
+void VcpuGroup::Pause(absl::AnyInvocable<void()> done) {
+  base::MutexLock lock(mutex_);
+  command_ = Command::kPause;
+  pause_done_ = std::move(done);
+  changed_.NotifyAll();  // those that wait already run `done` if they were the last
+  Kick();
+}
+
+void VcpuGroup::Resume() {
+  base::MutexLock lock(mutex_);
+  if (command_ != Command::kPause) return;
+  for (const auto& vcpu : vcpus_) {
+    // Tells the guest that it did not run: no soft-lockup report. EINVAL if it has no kvmclock.
+    ioctl(vcpu->fd(), KVM_KVMCLOCK_CTRL, 0);
+  }
+  command_ = Command::kRun;
+  changed_.NotifyAll();
+}
+
+void VcpuGroup::Halt() {
+  base::MutexLock lock(mutex_);
+  if (command_ == Command::kRun) command_ = Command::kPause;
+  Kick();
+}
+
+void VcpuGroup::StopAndJoin() {
+  {
+    base::MutexLock lock(mutex_);
+    command_ = Command::kStop;
+    pause_done_ = nullptr;
+    changed_.NotifyAll();
+    Kick();
+  }
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+}  // namespace vmm

@@ -1,0 +1,264 @@
+#include "vmm/machine/controller.h"
+
+#include <errno.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status.h"
+
+namespace vmm {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr seconds kButtonRepeat{5};      // until the guest reacts
+constexpr seconds kBootLoopWindow{10};   // three triple faults within it end the VM
+constexpr seconds kPanicPatience{2};     // for the last lines of a panicking guest
+constexpr milliseconds kDrainPoll{10};   // how often the consoles are looked at while ending
+constexpr seconds kDrainPatience{2};     // for a console sink that is slow
+constexpr seconds kQuiesceDeadline{30};  // for I/O in flight at pause
+
+// pvpanic event bits. [QEMU docs/specs/pvpanic]
+constexpr uint8_t kPvpanicPanicked = 1 << 0;
+constexpr uint8_t kPvpanicCrashLoaded = 1 << 1;
+
+}  // namespace
+
+void Controller::Timer::Set(std::chrono::nanoseconds delay, absl::AnyInvocable<void()> function) {
+  function_ = std::move(function);
+  due_ = loop_.Now() + delay;
+  if (pending()) {
+    loop_.Cancel(*this);  // OnComplete starts it again with the new delay
+  } else {
+    loop_.Timeout(*this, delay);
+  }
+}
+
+void Controller::Timer::Clear() {
+  function_ = nullptr;
+  if (pending()) loop_.Cancel(*this);
+}
+
+void Controller::Timer::OnComplete(int32_t /*result*/) {
+  if (function_ == nullptr) return;
+  const auto now = loop_.Now();
+  if (now < due_) return loop_.Timeout(*this, due_ - now);
+  auto function = std::move(function_);
+  function_ = nullptr;
+  function();
+}
+
+Controller::Controller(const VmConfig& config, Options options, const KvmSystem& kvm,
+                       HostResources& host, base::UringEventLoop& loop)
+    : config_(config),
+      options_(options),
+      kvm_(kvm),
+      host_(host),
+      loop_(loop),
+      button_timer_(loop),
+      stop_timer_(loop),
+      panic_timer_(loop),
+      drain_timer_(loop) {}
+
+Controller::~Controller() = default;
+
+absl::Status Controller::Boot() { return BuildAndStart(); }
+
+absl::Status Controller::BuildAndStart() {
+  ASSIGN_OR_RETURN(machine_, Machine::Create(config_, kvm_, host_, *this));
+  RETURN_IF_ERROR(machine_->Start());
+  state_ = State::kRunning;
+  return absl::OkStatus();
+}
+
+void Controller::OnGuestEnd(GuestEnd end, std::string detail) {
+  loop_.Post([this, end, detail = std::move(detail)] { HandleGuestEnd(end, detail); });
+}
+
+void Controller::OnGuestPanic(uint8_t event) {
+  loop_.Post([this, event] { HandlePanic(event); });
+}
+
+void Controller::HandleGuestEnd(GuestEnd end, const std::string& detail) {
+  if (ending_) return;
+  if (panicked_) {  // what a panicking kernel does last, e.g. panic=-1
+    return End(ExitStatus::kGuestFailed);
+  }
+  switch (end) {
+    case GuestEnd::kPowerOff:
+      LOG(Info) << "guest powered off";
+      return End(ExitStatus::kPowerOff);
+    case GuestEnd::kFatal:
+      LOG(Error) << "the guest cannot go on:";
+      // One log line per line of the report: each gets its priority in the journal.
+      for (size_t start = 0; start < detail.size();) {
+        const size_t newline = detail.find('\n', start);
+        const size_t stop = newline == std::string::npos ? detail.size() : newline;
+        LOG(Error) << detail.substr(start, stop - start);
+        start = stop + 1;
+      }
+      return End(ExitStatus::kGuestFailed);
+    case GuestEnd::kTripleFault:
+      LOG(Warning) << "guest reset by a triple fault";
+      if (triple_fault_count_ >= 2 &&
+          loop_.Now() - triple_faults_[(triple_fault_count_ - 2) % 3] < kBootLoopWindow) {
+        LOG(Error) << "three triple faults within " << kBootLoopWindow.count()
+                   << " s: the guest cannot boot; look at its console and kernel";
+        return End(ExitStatus::kGuestFailed);
+      }
+      triple_faults_[triple_fault_count_++ % 3] = loop_.Now();
+      break;
+    case GuestEnd::kReset:
+      LOG(Info) << "guest reboots";
+      break;
+  }
+  if (options_.exit_on_reboot) return End(ExitStatus::kReboot);
+  ResetInPlace([](const absl::Status&) {});
+}
+
+void Controller::HandlePanic(uint8_t event) {
+  if (ending_ || panicked_) return;
+  if ((event & kPvpanicPanicked) == 0) {
+    if ((event & kPvpanicCrashLoaded) != 0)
+      LOG(Warning) << "guest panicked and runs its crash kernel";
+    return;
+  }
+  LOG(Error) << "guest kernel panic";
+  panicked_ = true;
+  // It may still print; what it has written is worth waiting for.
+  panic_timer_.Set(kPanicPatience, [this] { End(ExitStatus::kGuestFailed); });
+}
+
+void Controller::PressPowerButton() {
+  if (machine_ != nullptr) machine_->PressPowerButton();
+}
+
+void Controller::RequestStop(absl::string_view who) {
+  if (ending_) return;
+  if (stop_requested_) return ForceEnd(absl::StrCat("second stop request (", who, ")"));
+  stop_requested_ = true;
+  LOG(Info) << who << ": asking the guest to power off";
+  if (state_ == State::kPaused && !transition_) {
+    LOG(Info) << "the guest was paused; it runs again so that it can power off";
+    Resume([](const absl::Status&) {});
+  }
+  stop_timer_.Set(options_.stop_timeout, [this] {
+    ForceEnd(
+        absl::StrCat("no power-off within --stop-timeout ", options_.stop_timeout.count(), " s"));
+  });
+  // A guest that is still booting has nobody listening yet: pressed again until it is off.
+  struct Press {
+    Controller* self;
+    void operator()() const {
+      self->PressPowerButton();
+      self->button_timer_.Set(kButtonRepeat, *this);
+    }
+  };
+  Press{this}();
+}
+
+void Controller::ForceEnd(absl::string_view why) {
+  if (ending_) return;
+  LOG(Warning) << "forced end: " << why;
+  End(ExitStatus::kForced);
+}
+
+void Controller::Pause(Reply reply) {
+  if (ending_ || transition_)
+    return reply(absl::UnavailableError("another transition is under way"));
+  if (state_ != State::kRunning)
+    return reply(absl::FailedPreconditionError("the VM is not running"));
+  transition_ = true;
+  machine_->Pause(loop_, kQuiesceDeadline,
+                  [this, reply = std::move(reply)](absl::Status status) mutable {
+                    FinishPause(std::move(reply), std::move(status));
+                  });
+}
+
+void Controller::FinishPause(Reply reply, absl::Status status) {
+  transition_ = false;
+  if (status.ok()) {
+    state_ = State::kPaused;
+    LOG(Info) << "paused";
+  } else {
+    LOG(Error) << "pause failed: " << status.message();
+  }
+  reply(std::move(status));
+  if (end_after_transition_) return End(*end_after_transition_);
+  if (stop_requested_ && state_ == State::kPaused) Resume([](const absl::Status&) {});
+}
+
+void Controller::Resume(Reply reply) {
+  if (ending_ || transition_)
+    return reply(absl::UnavailableError("another transition is under way"));
+  if (state_ != State::kPaused) return reply(absl::FailedPreconditionError("the VM is not paused"));
+  const absl::Status status = machine_->Resume();
+  if (status.ok()) {
+    state_ = State::kRunning;
+    LOG(Info) << "resumed";
+  }
+  reply(status);
+}
+
+void Controller::Reboot(Reply reply) {
+  if (ending_ || transition_)
+    return reply(absl::UnavailableError("another transition is under way"));
+  LOG(Info) << "reboot requested";
+  ResetInPlace(std::move(reply));
+}
+
+void Controller::ResetInPlace(Reply reply) {
+  if (transition_) return reply(absl::UnavailableError("another transition is under way"));
+  transition_ = true;
+  machine_->Stop(loop_, [this, reply = std::move(reply)]() mutable {
+    machine_.reset();
+    host_.PrepareForReset();
+    transition_ = false;
+    if (end_after_transition_) {
+      reply(absl::UnavailableError("the VM is ending"));
+      return End(*end_after_transition_);
+    }
+    absl::Status status = BuildAndStart();
+    if (!status.ok()) {
+      LOG(Error) << "reset failed: " << status.message();
+      reply(status);
+      return End(ExitStatus::kGuestFailed);
+    }
+    reply(absl::OkStatus());
+    if (stop_requested_) PressPowerButton();
+  });
+}
+
+void Controller::End(ExitStatus status) {
+  if (ending_) return;
+  if (transition_) {
+    end_after_transition_ = status;
+    return;
+  }
+  ending_ = true;
+  exit_status_ = status;
+  button_timer_.Clear();
+  stop_timer_.Clear();
+  panic_timer_.Clear();
+  if (machine_ == nullptr) return FinishEnd();
+  machine_->Stop(loop_, [this] { FinishEnd(); });
+}
+
+void Controller::FinishEnd() {
+  machine_.reset();
+  state_ = State::kShutdown;
+  WaitForConsole(loop_.Now() + kDrainPatience);
+}
+
+void Controller::WaitForConsole(std::chrono::nanoseconds deadline) {
+  if (host_.consoles_drained() || loop_.Now() >= deadline) {
+    loop_.Stop();
+    return;
+  }
+  drain_timer_.Set(kDrainPoll, [this, deadline] { WaitForConsole(deadline); });
+}
+
+}  // namespace vmm

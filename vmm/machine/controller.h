@@ -1,0 +1,128 @@
+// The life of one VM from first boot to exit status: signals, power button, reset in place, pause,
+// end.
+//
+// Everything here runs on the control loop (the main thread). vCPU threads and the control socket
+// reach it by posting. At any time at most one transition (pause, resume, reset, end) is under way;
+// what arrives meanwhile is refused (API) or remembered (signals, guest events).
+#ifndef VMM_MACHINE_CONTROLLER_H_
+#define VMM_MACHINE_CONTROLLER_H_
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "base/event_loop.h"
+#include "base/uring_event_loop.h"
+#include "vmm/config/vm_config.h"
+#include "vmm/kvm/kvm_system.h"
+#include "vmm/machine/host_resources.h"
+#include "vmm/machine/machine.h"
+#include "vmm/machine/machine_events.h"
+
+namespace vmm {
+
+// Exit statuses of the program. [docs/design.md, Errors]
+enum class ExitStatus : int {
+  kPowerOff = 0,
+  kBadConfigOrHost = 1,
+  kUsage = 2,
+  kForced = 3,
+  kReboot = 133,
+  kGuestFailed = 134,
+};
+
+class Controller final : public MachineEvents {
+ public:
+  struct Options {
+    bool exit_on_reboot = false;
+    std::chrono::seconds stop_timeout{90};
+  };
+  enum class State : uint8_t { kCreated, kRunning, kPaused, kShutdown };
+  using Reply = absl::AnyInvocable<void(absl::Status)>;
+
+  // `loop` is the control loop; all references outlive the controller.
+  Controller(const VmConfig& config, Options options, const KvmSystem& kvm, HostResources& host,
+             base::UringEventLoop& loop);
+  ~Controller() override;
+
+  // Builds the machine and starts the guest. Then loop.Run() until exit_status() is known.
+  absl::Status Boot();
+  ExitStatus exit_status() const { return exit_status_; }
+
+  // --- Control loop ---
+  State state() const { return state_; }
+  const VmConfig& config() const { return config_; }
+  Machine* machine() { return machine_.get(); }
+
+  // A stop request: the first presses the power button, the second forces the end.
+  void RequestStop(absl::string_view who);
+  // Ends the VM now: devices are stopped, disks synced, status 3.
+  void ForceEnd(absl::string_view why);
+  void PressPowerButton();
+  // Each replies once: OK, or FailedPrecondition / Unavailable / DeadlineExceeded with the reason.
+  void Pause(Reply reply);
+  void Resume(Reply reply);
+  void Reboot(Reply reply);
+
+  // MachineEvents: any thread.
+  void OnGuestEnd(GuestEnd end, std::string detail) override;
+  void OnGuestPanic(uint8_t event) override;
+
+ private:
+  // One of the controller's timers.
+  class Timer final : public base::Operation {
+   public:
+    explicit Timer(base::EventLoop& loop) : loop_(loop) {}
+    // Runs `function` after `delay`; replaces what was set before.
+    void Set(std::chrono::nanoseconds delay, absl::AnyInvocable<void()> function);
+    void Clear();
+
+   private:
+    void OnComplete(int32_t result) override;
+
+    base::EventLoop& loop_;
+    absl::AnyInvocable<void()> function_;
+    std::chrono::nanoseconds due_{0};
+  };
+
+  absl::Status BuildAndStart();
+  void HandleGuestEnd(GuestEnd end, const std::string& detail);
+  void HandlePanic(uint8_t event);
+  void ResetInPlace(Reply reply);
+  void FinishPause(Reply reply, absl::Status status);
+  void End(ExitStatus status);
+  void FinishEnd();
+  void WaitForConsole(std::chrono::nanoseconds deadline);
+
+  const VmConfig& config_;
+  const Options options_;
+  const KvmSystem& kvm_;
+  HostResources& host_;
+  base::UringEventLoop& loop_;
+
+  std::unique_ptr<Machine> machine_;
+  State state_ = State::kCreated;
+  bool transition_ = false;  // pause, resume or reset under way
+  bool ending_ = false;
+  bool stop_requested_ = false;
+  bool panicked_ = false;
+  std::optional<ExitStatus> end_after_transition_;
+  ExitStatus exit_status_ = ExitStatus::kPowerOff;
+  // When the last triple faults were, newest last: three within 10 s are a boot loop.
+  std::array<std::chrono::nanoseconds, 3> triple_faults_{};
+  uint32_t triple_fault_count_ = 0;
+
+  Timer button_timer_;
+  Timer stop_timer_;
+  Timer panic_timer_;
+  Timer drain_timer_;
+};
+
+}  // namespace vmm
+
+#endif  // VMM_MACHINE_CONTROLLER_H_

@@ -1,0 +1,76 @@
+// Everything of a VM that outlives a guest reset: RAM, open files, event loops, virtio devices,
+// console back ends.
+#ifndef VMM_MACHINE_HOST_RESOURCES_H_
+#define VMM_MACHINE_HOST_RESOURCES_H_
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "base/guest_memory.h"
+#include "base/loop_thread.h"
+#include "devices/character/character_backend.h"
+#include "virtio/device.h"
+#include "vmm/config/vm_config.h"
+#include "vmm/kvm/kvm_system.h"
+#include "vmm/machine/x86_64/guest_loader.h"
+
+namespace vmm {
+
+// A virtio device and the PCI slot that the config gives it.
+struct PlacedDevice {
+  std::unique_ptr<virtio::Device> device;
+  uint32_t pci_slot = 0;
+  uint64_t features_mask = ~uint64_t{0};
+};
+
+class HostResources {
+ public:
+  // Opens and locks everything the config names, before any guest code runs. `on_escape` runs on an
+  // I/O loop when the user types Ctrl-a x. Errors: one line with the key, the object and the errno.
+  static absl::StatusOr<std::unique_ptr<HostResources>> Open(const VmConfig& config,
+                                                             uint32_t phys_bits,
+                                                             absl::AnyInvocable<void()> on_escape);
+  ~HostResources();
+
+  // Starts the I/O threads. From here on devices are touched on their loops only.
+  absl::Status Start();
+
+  const GuestLayout& layout() const { return layout_; }
+  base::GuestMemory& memory() { return *memory_; }
+  const PayloadFiles& payload() const { return payload_; }
+  std::span<PlacedDevice> devices() { return devices_; }
+  devices::CharacterBackend* serial_backend() { return serial_backend_.get(); }
+  devices::CharacterBackend* console_backend() { return console_backend_.get(); }
+  base::EventLoop& console_loop() { return io_threads_[0]->loop(); }
+
+  // True when all console output has reached its sink, or was dropped.
+  bool consoles_drained() const;
+  // Gives all guest RAM back as zeroes. The machine is gone.
+  void PrepareForReset() { memory_->DiscardAll(); }
+  // The terminal's size has changed / disks may have grown. Any thread.
+  void NotifyResize();
+  void RereadDiskSizes();
+  // After the guest has ended: stops the I/O threads and writes all disks through (fdatasync), so
+  // that a forced end loses nothing that was acknowledged. Returns the first error.
+  absl::Status Finish();
+
+ private:
+  HostResources() = default;
+  absl::Status OpenConsoles(const VmConfig& config, absl::AnyInvocable<void()> on_escape);
+  absl::Status OpenDevices(const VmConfig& config);
+
+  GuestLayout layout_;
+  std::unique_ptr<base::GuestMemory> memory_;
+  PayloadFiles payload_;
+  std::vector<std::unique_ptr<base::LoopThread>> io_threads_;
+  std::unique_ptr<devices::CharacterBackend> serial_backend_;
+  std::unique_ptr<devices::CharacterBackend> console_backend_;
+  std::vector<PlacedDevice> devices_;
+};
+
+}  // namespace vmm
+
+#endif  // VMM_MACHINE_HOST_RESOURCES_H_

@@ -1,0 +1,240 @@
+#include "vmm/machine/machine.h"
+
+#include <errno.h>
+#include <sys/ioctl.h>
+
+#include <map>
+#include <memory>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "vmm/kvm/x86_64/cpuid.h"
+#include "vmm/kvm/x86_64/vcpu_state.h"
+#include "vmm/machine/x86_64/address_map.h"
+
+namespace vmm {
+namespace {
+
+namespace map = address_map;
+
+absl::Status SetCpuid(int vcpu_fd, std::span<const kvm_cpuid_entry2> entries) {
+  const size_t bytes = sizeof(kvm_cpuid2) + entries.size_bytes();
+  const std::unique_ptr<void, decltype(&free)> buffer(calloc(1, bytes), &free);
+  auto* cpuid = static_cast<kvm_cpuid2*>(buffer.get());
+  cpuid->nent = static_cast<uint32_t>(entries.size());
+  std::copy(entries.begin(), entries.end(), cpuid->entries);
+  if (ioctl(vcpu_fd, KVM_SET_CPUID2, cpuid) != 0) return base::ErrnoStatus(errno, "KVM_SET_CPUID2");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(const VmConfig& config,
+                                                         const KvmSystem& kvm, HostResources& host,
+                                                         MachineEvents& events) {
+  auto machine = std::unique_ptr<Machine>(new Machine(host, events));
+  // All memory slots come before the interrupt controller and the vCPUs: see KvmVm.
+  RETURN_IF_ERROR(machine->CreateVm(kvm, config));
+  RETURN_IF_ERROR(machine->CreatePci(config));
+  RETURN_IF_ERROR(machine->vm_->CreateInterruptController(map::kIoapicPins, map::kKvmIdentityMap,
+                                                          map::kKvmTss));
+  Machine* self = machine.get();
+  ASSIGN_OR_RETURN(
+      machine->platform_,
+      Platform::Create(machine->pio_, machine->mmio_, *machine->vm_, *machine->vm_,
+                       host.serial_backend(), host.console_loop(),
+                       {.power_off = [self] { self->GuestEnded(GuestEnd::kPowerOff, ""); },
+                        .reset = [self] { self->GuestEnded(GuestEnd::kReset, ""); }}));
+  RETURN_IF_ERROR(machine->CreateVcpus(kvm, config));
+  ASSIGN_OR_RETURN(const boot::EntryState entry,
+                   LoadGuest(config, host.payload(), host.layout(), host.memory()));
+  RETURN_IF_ERROR(SetEntryState(machine->vcpus_->vcpus()[0]->fd(), entry));
+  return machine;
+}
+
+Machine::~Machine() = default;
+
+absl::Status Machine::CreateVm(const KvmSystem& kvm, const VmConfig& /*config*/) {
+  ASSIGN_OR_RETURN(vm_, KvmVm::Create(kvm));
+  for (const auto& region : host_.memory().regions()) {
+    RETURN_IF_ERROR(
+        vm_->AddMemory(region.guest_start, region.size_bytes, region.host, /*readonly=*/false)
+            .status());
+  }
+  devices::PciRoot::Options options;
+  options.window_32bit = {map::kPciMmio32, map::kPciMmio32End - map::kPciMmio32};
+  options.window_64bit = {host_.layout().pci_mmio64.start, host_.layout().pci_mmio64.size};
+  has_fast_reads_ = kvm.has_readonly_memory();
+  if (has_fast_reads_) {
+    options.disable_fast_reads = [this] {
+      if (const absl::Status status = vm_->RemoveMemory(ecam_slot_); !status.ok()) {
+        LOG(Warning) << "pci: " << status.message();
+      }
+    };
+  }
+  ASSIGN_OR_RETURN(pci_, devices::PciRoot::Create(mmio_, std::move(options)));
+  return mmio_.Insert(map::kEcam, devices::PciRoot::kEcamBytes, *pci_);
+}
+
+absl::Status Machine::CreatePci(const VmConfig& config) {
+  RETURN_IF_ERROR(host_bridge_.AddTo(*pci_));
+  if (config.pvpanic) {
+    ASSIGN_OR_RETURN(
+        pvpanic_, devices::Pvpanic::Create(*pci_, config.pvpanic_pci_slot,
+                                           [this](uint8_t event) { events_.OnGuestPanic(event); }));
+  }
+  for (const PlacedDevice& placed : host_.devices()) {
+    virtio::PciTransport::Options options;
+    options.features_mask = placed.features_mask;
+    ASSIGN_OR_RETURN(std::unique_ptr<virtio::PciTransport> transport,
+                     virtio::PciTransport::Create(*placed.device, host_.memory(), *pci_,
+                                                  placed.pci_slot, *vm_, *vm_, std::move(options)));
+    transports_.push_back(std::move(transport));
+  }
+  if (!has_fast_reads_) return absl::OkStatus();
+  const std::span<uint8_t> ecam = pci_->FastReads();
+  ASSIGN_OR_RETURN(ecam_slot_,
+                   vm_->AddMemory(map::kEcam, ecam.size(), ecam.data(), /*readonly=*/true));
+  return absl::OkStatus();
+}
+
+absl::Status Machine::CreateVcpus(const KvmSystem& kvm, const VmConfig& config) {
+  const uint32_t count = config.cpus.boot_vcpus;
+  if (count > kvm.max_vcpus()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "cpus.boot_vcpus: ", count, ": this host's KVM allows at most ", kvm.max_vcpus()));
+  }
+  std::vector<std::unique_ptr<Vcpu>> vcpus;
+  std::vector<kvm_cpuid_entry2> cpuid;
+  for (uint32_t i = 0; i < count; ++i) {
+    ASSIGN_OR_RETURN(std::unique_ptr<Vcpu> vcpu, Vcpu::Create(kvm, *vm_, i));
+    if (i == 0) {
+      const int tsc_khz = ioctl(vcpu->fd(), KVM_GET_TSC_KHZ, 0);
+      cpuid = BuildCpuid(kvm.supported_cpuid(),
+                         {.vcpu_count = count,
+                          .nested = config.cpus.nested,
+                          .tsc_deadline_timer = kvm.has_tsc_deadline_timer(),
+                          .tsc_khz = tsc_khz > 0 ? static_cast<uint32_t>(tsc_khz) : 0,
+                          .max_phys_bits = config.cpus.max_phys_bits});
+    }
+    SetCpuidApicId(cpuid, i);
+    RETURN_IF_ERROR(SetCpuid(vcpu->fd(), cpuid));
+    RETURN_IF_ERROR(SetInitialMsrs(vcpu->fd()));
+    if (count > 255) RETURN_IF_ERROR(EnableX2Apic(vcpu->fd()));
+    vcpus.push_back(std::move(vcpu));
+  }
+  vcpus_ = std::make_unique<VcpuGroup>(std::move(vcpus), *this, host_.memory());
+  return absl::OkStatus();
+}
+
+absl::Status Machine::Start() { return vcpus_->Start(/*paused=*/false); }
+
+void Machine::GuestEnded(GuestEnd end, std::string detail) {
+  // The first end counts: another vCPU may ask for a reset while this one powers off.
+  if (guest_ended_.exchange(true)) return;
+  vcpus_->Halt();
+  events_.OnGuestEnd(end, std::move(detail));
+}
+
+void Machine::OnTripleFault(uint32_t vcpu_index) {
+  LOG(Debug) << "triple fault on vCPU " << vcpu_index;
+  GuestEnded(GuestEnd::kTripleFault, "");
+}
+
+void Machine::OnFatalExit(uint32_t /*vcpu_index*/, const std::string& report) {
+  GuestEnded(GuestEnd::kFatal, report);
+}
+
+// Waits for all devices to be quiet, or for the deadline. Control loop only, but for the posts from
+// device loops. Keeps itself alive until the timer has completed and the last device has answered,
+// which may be long after.
+struct Machine::Quiesce final : base::Operation {
+  Quiesce(Machine& m, base::EventLoop& c, absl::AnyInvocable<void(absl::Status)> d)
+      : machine(m), control(c), done(std::move(d)) {}
+
+  void OnComplete(int32_t /*result*/) override {
+    if (done != nullptr) {
+      machine.ResumeDevices();
+      machine.vcpus_->Resume();
+      std::exchange(done, nullptr)(absl::DeadlineExceededError(
+          absl::StrCat(*waiting.begin(), ": still has I/O in flight; the VM runs on")));
+    }
+    timer_self.reset();
+  }
+
+  void OnQuiet(const std::string& id) {
+    waiting.erase(id);
+    if (!waiting.empty() || done == nullptr) return;
+    control.Cancel(*this);
+    std::exchange(done, nullptr)(absl::OkStatus());
+  }
+
+  Machine& machine;
+  base::EventLoop& control;
+  absl::AnyInvocable<void(absl::Status)> done;
+  std::set<std::string> waiting;
+  std::shared_ptr<Quiesce> timer_self;
+};
+
+void Machine::Pause(base::EventLoop& control, std::chrono::nanoseconds deadline,
+                    absl::AnyInvocable<void(absl::Status)> done) {
+  auto quiesce = std::make_shared<Quiesce>(*this, control, std::move(done));
+  vcpus_->Pause([this, quiesce, deadline] {
+    quiesce->control.Post([this, quiesce, deadline] { PauseDevices(quiesce, deadline); });
+  });
+}
+
+void Machine::PauseDevices(std::shared_ptr<Quiesce> quiesce, std::chrono::nanoseconds deadline) {
+  if (auto clock = vm_->GetClock(); clock.ok()) {
+    paused_clock_ = *clock;
+  } else {
+    LOG(Warning) << "pause: guest time will advance: " << clock.status().message();
+  }
+  quiesce->timer_self = quiesce;
+  quiesce->control.Timeout(*quiesce, deadline);
+  for (const PlacedDevice& placed : host_.devices()) quiesce->waiting.emplace(placed.device->id());
+  for (const PlacedDevice& placed : host_.devices()) {
+    virtio::Device& device = *placed.device;
+    device.loop().Post([&device, quiesce] {
+      device.Pause([id = std::string(device.id()), quiesce] {
+        quiesce->control.Post([id, quiesce] { quiesce->OnQuiet(id); });
+      });
+    });
+  }
+}
+
+void Machine::ResumeDevices() {
+  for (const PlacedDevice& placed : host_.devices()) {
+    virtio::Device& device = *placed.device;
+    device.loop().Post([&device] { device.Resume(); });
+  }
+}
+
+absl::Status Machine::Resume() {
+  if (paused_clock_.clock != 0) RETURN_IF_ERROR(vm_->SetClock(paused_clock_));
+  ResumeDevices();
+  vcpus_->Resume();
+  return absl::OkStatus();
+}
+
+void Machine::Stop(base::EventLoop& control, absl::AnyInvocable<void()> done) {
+  vcpus_->StopAndJoin();
+  // A paused device would hold its requests back for ever.
+  ResumeDevices();
+  std::vector<virtio::PciTransport*> transports;
+  for (const auto& transport : transports_) transports.push_back(transport.get());
+  virtio::ResetAll(transports,
+                   [&control, done = std::move(done)]() mutable { control.Post(std::move(done)); });
+}
+
+std::vector<std::pair<std::string, uint64_t>> Machine::ExitCounts() const {
+  std::map<std::string, uint64_t> sums;
+  for (const auto& vcpu : vcpus_->vcpus()) {
+    for (const auto& [place, count] : vcpu->exit_counts().Read()) sums[place] += count;
+  }
+  return {sums.begin(), sums.end()};
+}
+
+}  // namespace vmm

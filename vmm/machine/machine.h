@@ -1,0 +1,104 @@
+// One power cycle of a VM: the KVM machine, its vCPUs, buses, platform devices, PCI bus and
+// transports.
+//
+// Built from HostResources at boot and again at every reset; nothing in it outlives the guest.
+#ifndef VMM_MACHINE_MACHINE_H_
+#define VMM_MACHINE_MACHINE_H_
+
+#include <linux/kvm.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "base/event_loop.h"
+#include "devices/bus.h"
+#include "devices/pci/host_bridge.h"
+#include "devices/pci/pci_root.h"
+#include "devices/pci/pvpanic.h"
+#include "virtio/transport/pci_transport.h"
+#include "vmm/config/vm_config.h"
+#include "vmm/kvm/kvm_system.h"
+#include "vmm/kvm/kvm_vm.h"
+#include "vmm/kvm/vcpu_group.h"
+#include "vmm/machine/host_resources.h"
+#include "vmm/machine/machine_events.h"
+#include "vmm/machine/x86_64/platform.h"
+
+namespace vmm {
+
+class Machine final : public VcpuExits {
+ public:
+  // Builds everything and loads the guest; no guest code runs yet. Control thread. Guest RAM must
+  // be zero.
+  static absl::StatusOr<std::unique_ptr<Machine>> Create(const VmConfig& config,
+                                                         const KvmSystem& kvm, HostResources& host,
+                                                         MachineEvents& events);
+  // Must be stopped, or never started.
+  ~Machine() override;
+
+  // Starts the vCPU threads.
+  absl::Status Start();
+
+  // Stops vCPUs, then lets all I/O in flight finish. `done` runs on `control` with OK, or with
+  // DeadlineExceeded naming the device that was not quiet by `deadline`; then the machine runs on.
+  void Pause(base::EventLoop& control, std::chrono::nanoseconds deadline,
+             absl::AnyInvocable<void(absl::Status)> done);
+  // Goes on where Pause stopped; guest time has not advanced meanwhile.
+  absl::Status Resume();
+  // Ends all guest code and resets the devices; `done` runs on `control` when the machine can be
+  // destroyed.
+  void Stop(base::EventLoop& control, absl::AnyInvocable<void()> done);
+
+  // Any thread.
+  void PressPowerButton() { platform_->power().PressPowerButton(); }
+
+  // Exits to user space by reason and place, summed over vCPUs. Any thread.
+  std::vector<std::pair<std::string, uint64_t>> ExitCounts() const;
+  devices::DebugPort& debug_port() { return platform_->debug_port(); }
+
+ private:
+  struct Quiesce;
+
+  Machine(HostResources& host, MachineEvents& events) : host_(host), events_(events) {}
+  absl::Status CreateVm(const KvmSystem& kvm, const VmConfig& config);
+  absl::Status CreatePci(const VmConfig& config);
+  absl::Status CreateVcpus(const KvmSystem& kvm, const VmConfig& config);
+  void GuestEnded(GuestEnd end, std::string detail);
+  void PauseDevices(std::shared_ptr<Quiesce> quiesce, std::chrono::nanoseconds deadline);
+  void ResumeDevices();
+
+  // VcpuExits
+  devices::Bus& pio() override { return pio_; }
+  devices::Bus& mmio() override { return mmio_; }
+  void EndOfInterrupt(uint8_t vector) override { platform_->ioapic().EndOfInterrupt(vector); }
+  void OnTripleFault(uint32_t vcpu_index) override;
+  void OnFatalExit(uint32_t vcpu_index, const std::string& report) override;
+
+  // In order of creation: what is below uses what is above.
+  HostResources& host_;
+  MachineEvents& events_;
+  std::atomic<bool> guest_ended_{false};
+  devices::Bus pio_;
+  devices::Bus mmio_;
+  std::unique_ptr<KvmVm> vm_;
+  std::unique_ptr<devices::PciRoot> pci_;
+  bool has_fast_reads_ = false;
+  uint32_t ecam_slot_ = 0;
+  devices::HostBridge host_bridge_;
+  std::unique_ptr<devices::Pvpanic> pvpanic_;
+  std::vector<std::unique_ptr<virtio::PciTransport>> transports_;
+  std::unique_ptr<Platform> platform_;
+  std::unique_ptr<VcpuGroup> vcpus_;
+  kvm_clock_data paused_clock_ = {};
+};
+
+}  // namespace vmm
+
+#endif  // VMM_MACHINE_MACHINE_H_

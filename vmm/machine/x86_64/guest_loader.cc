@@ -1,0 +1,256 @@
+#include "vmm/machine/x86_64/guest_loader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <span>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "boot/acpi/acpi_tables.h"
+#include "boot/byte_source.h"
+#include "boot/kernel_image.h"
+#include "boot/payload.h"
+#include "boot/smbios.h"
+#include "boot/x86_64/pvh.h"
+#include "boot/x86_64/zero_page.h"
+#include "vmm/machine/x86_64/address_map.h"
+
+namespace vmm {
+namespace {
+
+namespace map = address_map;
+
+// A regular file read by position; the size is that at the time of opening.
+class FileByteSource final : public boot::ByteSource {
+ public:
+  FileByteSource(int fd, uint64_t size) : fd_(fd), size_(size) {}
+  uint64_t size() const override { return size_; }
+  bool ReadAt(uint64_t offset, std::span<uint8_t> out) const override {
+    while (!out.empty()) {
+      const ssize_t n = pread(fd_, out.data(), out.size(), static_cast<off_t>(offset));
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) return false;
+      out = out.subspan(static_cast<size_t>(n));
+      offset += static_cast<uint64_t>(n);
+    }
+    return true;
+  }
+
+ private:
+  const int fd_;
+  const uint64_t size_;
+};
+
+absl::StatusOr<base::UniqueFd> OpenRegularFile(absl::string_view key, const std::string& path) {
+  // O_NONBLOCK: a FIFO must give the error below, not hang.
+  base::UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (!fd.valid()) return base::ErrnoStatus(errno, absl::StrCat(key, ": ", path, ": cannot open"));
+  struct stat stat;
+  if (fstat(fd.get(), &stat) != 0) return base::ErrnoStatus(errno, absl::StrCat(key, ": ", path));
+  if (!S_ISREG(stat.st_mode)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(key, ": ", path, ": not a regular file; give the file itself"));
+  }
+  return fd;
+}
+
+absl::StatusOr<uint64_t> FileSize(int fd) {
+  struct stat stat;
+  if (fstat(fd, &stat) != 0) return base::ErrnoStatus(errno, "fstat");
+  return static_cast<uint64_t>(stat.st_size);
+}
+
+// Reads [offset, offset + size) of the file straight into guest RAM.
+absl::Status ReadIntoGuest(int fd, uint64_t offset, uint64_t size, uint64_t guest_addr,
+                           const base::GuestMemory& memory) {
+  if (size == 0) return absl::OkStatus();
+  const auto range = base::GuestRange::Create(guest_addr, size);
+  const auto iov = range ? memory.IoVec(*range) : std::nullopt;
+  if (!iov) return absl::InternalError("a planned segment lies outside of guest RAM");
+  uint64_t done = 0;
+  while (done < size) {
+    const ssize_t n = pread(fd, static_cast<uint8_t*>(iov->iov_base) + done, size - done,
+                            static_cast<off_t>(offset + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return base::ErrnoStatus(errno, "cannot read");
+    if (n == 0) return absl::DataLossError("the file became shorter while it was read");
+    done += static_cast<uint64_t>(n);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Place(base::GuestMemory& memory, uint64_t addr, std::span<const uint8_t> bytes) {
+  if (memory.Write(addr, bytes)) return absl::OkStatus();
+  return absl::InvalidArgumentError("memory.size: too small for the boot data; give at least 32M");
+}
+
+std::array<uint8_t, 16> ParseUuid(absl::string_view text) {
+  std::array<uint8_t, 16> uuid = {};
+  size_t nibble = 0;
+  for (const char c : text) {
+    if (c == '-' || nibble == 32) continue;
+    const int value = c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;  // validated by config
+    uuid[nibble / 2] = static_cast<uint8_t>(uuid[nibble / 2] | value << (nibble % 2 == 0 ? 4 : 0));
+    ++nibble;
+  }
+  return uuid;
+}
+
+absl::Status PlaceSmbios(const PlatformConfig& platform, base::GuestMemory& memory) {
+  boot::SmbiosConfig smbios;
+  smbios.area = {map::kSmbios, map::kSmbiosEnd - map::kSmbios};
+  if (platform.uuid) smbios.uuid = ParseUuid(*platform.uuid);
+  if (platform.system_manufacturer) smbios.manufacturer = *platform.system_manufacturer;
+  if (platform.system_product_name) smbios.product_name = *platform.system_product_name;
+  smbios.version = platform.system_version.value_or("");
+  smbios.serial_number = platform.serial_number.value_or("");
+  smbios.sku_number = platform.system_sku_number.value_or("");
+  smbios.family = platform.system_family.value_or("");
+  smbios.oem_strings = platform.oem_strings;
+  const auto bytes = boot::BuildSmbios(smbios);
+  if (!bytes.ok()) return base::Annotate(bytes.status(), "platform");
+  return Place(memory, map::kSmbios, *bytes);
+}
+
+absl::StatusOr<uint64_t> PlaceAcpi(const VmConfig& config, const GuestLayout& layout,
+                                   base::GuestMemory& memory) {
+  boot::AcpiConfig acpi;
+  acpi.table_base = map::kAcpiTables;
+  acpi.table_limit = map::kAcpiTablesEnd;
+  for (uint32_t i = 0; i < config.cpus.boot_vcpus; ++i) acpi.apic_ids.push_back(i);
+  acpi.local_apic_addr = static_cast<uint32_t>(map::kLocalApic);
+  acpi.ioapic_addr = static_cast<uint32_t>(map::kIoapic);
+  acpi.ecam = {map::kEcam, map::kEcamSize};
+  acpi.pci_mmio32 = {map::kPciMmio32, map::kPciMmio32End - map::kPciMmio32};
+  acpi.pci_mmio64 = layout.pci_mmio64;
+  acpi.event_gsi = map::kGedGsi;
+  acpi.sleep_control_port = map::kSleepControlPort;
+  acpi.sleep_status_port = map::kSleepStatusPort;
+  acpi.reset_port = map::kResetPort;
+  acpi.event_port = map::kGedEventPort;
+  if (config.serial.mode != ConsoleMode::kOff) {
+    acpi.serial = boot::AcpiSerialPort{.port = map::kCom1Port, .irq = map::kCom1Gsi};
+  }
+  ASSIGN_OR_RETURN(const boot::AcpiTables tables, boot::BuildAcpiTables(acpi));
+  RETURN_IF_ERROR(Place(memory, acpi.table_base, tables.bytes));
+  return tables.rsdp_addr;
+}
+
+absl::StatusOr<std::vector<boot::E820Entry>> MemoryMap(const GuestLayout& layout) {
+  std::vector<boot::MemoryRange> ram;
+  for (const auto& region : layout.ram) ram.push_back({region.guest_start, region.size_bytes});
+  // ECAM is reserved here as well as in the DSDT: Linux trusts MCFG only if one of them says so.
+  const boot::MemoryRange reserved[] = {{map::kEcam, map::kEcamSize}};
+  return boot::BuildE820(ram, reserved);
+}
+
+// What both boot protocols hand over.
+struct BootData {
+  std::vector<boot::E820Entry> memory_map;
+  boot::MemoryRange initrd;
+  uint64_t rsdp_addr = 0;
+};
+
+absl::StatusOr<boot::EntryState> PlaceBootParameters(const boot::LoadPlan& plan,
+                                                     const BootData& data,
+                                                     base::GuestMemory& memory) {
+  if (plan.protocol == boot::BootProtocol::kPvh) {
+    RETURN_IF_ERROR(Place(memory, map::kGdt, boot::BuildGdt(/*long_mode=*/false)));
+    ASSIGN_OR_RETURN(const auto info,
+                     boot::BuildPvhStartInfo({.start_info_addr = map::kPvhStartInfo,
+                                              .limit = map::kPageTables,
+                                              .memory_map = data.memory_map,
+                                              .cmdline_addr = map::kCommandLine,
+                                              .initrd = data.initrd,
+                                              .rsdp_addr = data.rsdp_addr}));
+    RETURN_IF_ERROR(Place(memory, map::kPvhStartInfo, info));
+    return boot::PvhEntryState(plan.entry_addr, map::kPvhStartInfo, map::kGdt);
+  }
+  RETURN_IF_ERROR(Place(memory, map::kGdt, boot::BuildGdt(/*long_mode=*/true)));
+  ASSIGN_OR_RETURN(const auto page_tables, boot::BuildIdentityPageTables(map::kPageTables));
+  RETURN_IF_ERROR(Place(memory, map::kPageTables, page_tables));
+  ASSIGN_OR_RETURN(const auto zero_page, boot::BuildZeroPage({.setup_header = plan.setup_header,
+                                                              .memory_map = data.memory_map,
+                                                              .cmdline_addr = map::kCommandLine,
+                                                              .initrd = data.initrd,
+                                                              .rsdp_addr = data.rsdp_addr}));
+  RETURN_IF_ERROR(Place(memory, map::kZeroPage, zero_page));
+  return boot::Linux64EntryState(plan.entry_addr, map::kZeroPage, map::kGdt, map::kPageTables);
+}
+
+}  // namespace
+
+absl::StatusOr<PayloadFiles> OpenPayload(const PayloadConfig& config) {
+  PayloadFiles files;
+  ASSIGN_OR_RETURN(files.kernel, OpenRegularFile("payload.kernel", config.kernel));
+  if (config.initramfs) {
+    ASSIGN_OR_RETURN(files.initramfs, OpenRegularFile("payload.initramfs", *config.initramfs));
+  }
+  return files;
+}
+
+absl::StatusOr<GuestLayout> MakeGuestLayout(uint64_t ram_bytes, uint32_t phys_bits) {
+  GuestLayout layout;
+  const uint64_t low_bytes = std::min(ram_bytes, map::kHoleStart);
+  layout.ram.push_back({0, low_bytes, nullptr});
+  uint64_t end = map::kHoleEnd;
+  if (ram_bytes > low_bytes) {
+    layout.ram.push_back({map::kHoleEnd, ram_bytes - low_bytes, nullptr});
+    end += ram_bytes - low_bytes;
+  }
+  const uint64_t limit = 1ULL << phys_bits;
+  const uint64_t window = (end + map::kPciMmio64Alignment - 1) & ~(map::kPciMmio64Alignment - 1);
+  if (end > limit) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("memory.size: ends at ", end >> 20, " MiB, but guests here have ", phys_bits,
+                     " physical address bits (", limit >> 20, " MiB)"));
+  }
+  if (window < limit) layout.pci_mmio64 = {window, std::min(map::kPciMmio64Size, limit - window)};
+  return layout;
+}
+
+absl::StatusOr<boot::EntryState> LoadGuest(const VmConfig& config, const PayloadFiles& files,
+                                           const GuestLayout& layout, base::GuestMemory& memory) {
+  ASSIGN_OR_RETURN(const uint64_t kernel_bytes, FileSize(files.kernel.get()));
+  const FileByteSource kernel(files.kernel.get(), kernel_bytes);
+  const boot::MemoryRange window = {map::kHighRamStart,
+                                    layout.ram[0].size_bytes - map::kHighRamStart};
+  const auto plan = boot::PlanKernelLoad(kernel, config.payload.kernel, window);
+  if (!plan.ok()) return base::Annotate(plan.status(), "payload.kernel");
+  for (const boot::LoadSegment& segment : plan->segments) {
+    // The rest up to memory_bytes is zero already: guest RAM starts, and is reset, as zeroes.
+    RETURN_IF_ERROR(base::Annotate(ReadIntoGuest(files.kernel.get(), segment.file_offset,
+                                                 segment.file_bytes, segment.guest_addr, memory),
+                                   absl::StrCat("payload.kernel: ", config.payload.kernel)));
+  }
+  BootData data;
+  if (files.initramfs.valid()) {
+    const std::string& path = *config.payload.initramfs;
+    ASSIGN_OR_RETURN(const uint64_t bytes, FileSize(files.initramfs.get()));
+    if (bytes == 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "payload.initramfs: ", path, ": the file is empty; leave the key out or build it again"));
+    }
+    const auto place = boot::PlaceInitrd(bytes, path, *plan, window);
+    if (!place.ok()) return base::Annotate(place.status(), "payload.initramfs");
+    data.initrd = *place;
+    RETURN_IF_ERROR(
+        base::Annotate(ReadIntoGuest(files.initramfs.get(), 0, bytes, place->start, memory),
+                       absl::StrCat("payload.initramfs: ", path)));
+  }
+  const auto cmdline = boot::EncodeCommandLine(
+      config.payload.cmdline, std::min(plan->cmdline_max_bytes, map::kCommandLineMaxBytes - 1));
+  if (!cmdline.ok()) return base::Annotate(cmdline.status(), "payload.cmdline");
+  RETURN_IF_ERROR(Place(memory, map::kCommandLine, *cmdline));
+  ASSIGN_OR_RETURN(data.memory_map, MemoryMap(layout));
+  ASSIGN_OR_RETURN(data.rsdp_addr, PlaceAcpi(config, layout, memory));
+  RETURN_IF_ERROR(PlaceSmbios(config.platform, memory));
+  return PlaceBootParameters(*plan, data, memory);
+}
+
+}  // namespace vmm

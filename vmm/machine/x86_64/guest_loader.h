@@ -1,0 +1,44 @@
+// Puts everything a guest finds at its first instruction into guest RAM: kernel, initramfs, command
+// line, memory map, ACPI and SMBIOS tables, page tables.
+#ifndef VMM_MACHINE_X86_64_GUEST_LOADER_H_
+#define VMM_MACHINE_X86_64_GUEST_LOADER_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/guest_memory.h"
+#include "base/unique_fd.h"
+#include "boot/memory_map.h"
+#include "boot/x86_64/long_mode.h"
+#include "vmm/config/vm_config.h"
+
+namespace vmm {
+
+// The kernel and initramfs, opened once and read again at every reset.
+struct PayloadFiles {
+  base::UniqueFd kernel;
+  base::UniqueFd initramfs;  // not valid: none
+};
+
+// Opens the files of `config.payload`. Errors name the key, the file and the errno.
+absl::StatusOr<PayloadFiles> OpenPayload(const PayloadConfig& config);
+
+// Where things are that depend on the amount of RAM.
+struct GuestLayout {
+  std::vector<base::GuestMemory::Region> ram;  // `host` unset
+  boot::MemoryRange pci_mmio64;
+};
+// Errors: the RAM does not fit in `phys_bits` address bits.
+absl::StatusOr<GuestLayout> MakeGuestLayout(uint64_t ram_bytes, uint32_t phys_bits);
+
+// Loads everything and returns the boot vCPU's registers. Guest RAM must be zero where nothing is
+// loaded.
+absl::StatusOr<boot::EntryState> LoadGuest(const VmConfig& config, const PayloadFiles& files,
+                                           const GuestLayout& layout, base::GuestMemory& memory);
+
+}  // namespace vmm
+
+#endif  // VMM_MACHINE_X86_64_GUEST_LOADER_H_
