@@ -80,6 +80,7 @@ def ensure_packages():
         "depmod": "kmod",
         "lz4": "lz4",
         "mke2fs": "e2fsprogs",
+        "g++": "g++",
     }
     path = os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     missing = [package for program, package in needed.items() if not shutil.which(program, path=path)]
@@ -212,24 +213,44 @@ def modules_dir(name):
     return os.path.join(kernel(name), "lib", "modules", kernel_version(name))
 
 
-def _initrd(kind, kernel_name, init, modules):
-    digest = hashlib.sha256(" ".join([kernel_version(kernel_name), *modules]).encode())
-    for path in (init, os.path.join(TOOLS, "mkinitrd")):
+def digest_of(words, *paths):
+    """Returns a short name for content made from these words and files."""
+    digest = hashlib.sha256(" ".join(words).encode())
+    for path in paths:
         with open(path, "rb") as f:
             digest.update(f.read())
+    return digest.hexdigest()[:12]
+
+
+def _initrd(kind, kernel_name, init, modules, files=()):
+    """Returns the path of an initrd; files are (source, target) pairs."""
+    digest = digest_of([kernel_version(kernel_name), *modules], init, os.path.join(TOOLS, "mkinitrd"),
+                       *(source for source, _ in files))  # fmt: skip
 
     def prepare(folder):
         command = [os.path.join(TOOLS, "mkinitrd"), "-o", f"{folder}/initrd", "--init", init]
         command += ["--modules", modules_dir(kernel_name)]
         for module in modules:
             command += ["--module", module]
+        for source, target in files:
+            command += ["--file", f"{source}={target}"]
         run(command)
 
-    return os.path.join(item(f"{kind}-{kernel_name}-{digest.hexdigest()[:12]}", prepare), "initrd")
+    return os.path.join(item(f"{kind}-{kernel_name}-{digest}", prepare), "initrd")
+
+
+def _memory_pattern():
+    source = os.path.join(HERE, "memory_pattern.c")
+
+    def prepare(folder):
+        run(["gcc", "-O2", "-static", "-o", f"{folder}/memory-pattern", source])
+
+    return os.path.join(item(f"memory-pattern-{digest_of([], source)}", prepare), "memory-pattern")
 
 
 def guest_initrd(kernel_name):
-    return _initrd("guest", kernel_name, os.path.join(HERE, "guest_init"), GUEST_MODULES)
+    files = [(_memory_pattern(), "bin/memory-pattern")]
+    return _initrd("guest", kernel_name, os.path.join(HERE, "guest_init"), GUEST_MODULES, files)
 
 
 def lab_initrd():
@@ -245,6 +266,52 @@ def guest(name):
         "vmlinux": os.path.join(folder, "vmlinux"),
         "initrd": guest_initrd(name),
     }
+
+
+# --- disks ------------------------------------------------------------------------------------------------------------
+
+
+def root_image():
+    """Returns a small ext4 image whose /sbin/init runs a test script (root_init)."""
+    init = os.path.join(HERE, "root_init")
+
+    def prepare(folder):
+        root = f"{folder}/root"
+        for name in ("bin", "sbin", "dev", "etc", "mnt", "proc", "run", "sys", "tmp", "usr/bin", "usr/sbin"):
+            os.makedirs(f"{root}/{name}")
+        shutil.copy(shutil.which("busybox"), f"{root}/bin/busybox")
+        for applet in run(["busybox", "--list"]).split():
+            if applet != "busybox":
+                os.symlink("/bin/busybox", f"{root}/bin/{applet}")
+        shutil.copy(init, f"{root}/sbin/init")
+        run(["mke2fs", "-q", "-t", "ext4", "-E", "root_owner=0:0", "-d", root, f"{folder}/root.raw", "32M"])
+        shutil.rmtree(root)
+
+    return os.path.join(item(f"root-{digest_of([], init)}", prepare), "root.raw")
+
+
+def debian_image():
+    """Returns a raw ext4 image of Debian (debootstrap minbase with systemd), root without password."""
+
+    def prepare(folder):
+        ensure_packages()
+        if not shutil.which("debootstrap"):
+            run([os.path.join(TOOLS, "install-packages"), "debootstrap"])
+        root = f"{folder}/root"
+        with open(os.path.join(item("apt", _prepare_apt), "sources.list"), encoding="utf-8") as f:
+            mirror = next(line.split()[1] for line in f if line.split()[2] == _release())
+        run(["debootstrap", "--variant=minbase", "--include=systemd-sysv,udev,dbus", _release(), root, mirror])
+        run(["chroot", root, "passwd", "-d", "root"])
+        with open(f"{root}/etc/fstab", "w", encoding="utf-8") as f:
+            f.write("/dev/vda / ext4 rw,relatime 0 1\n")
+        with open(f"{root}/etc/hostname", "w", encoding="utf-8") as f:
+            f.write("vmm-guest\n")
+        for name in ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"):
+            shutil.rmtree(f"{root}/{name}", ignore_errors=True)
+        run(["mke2fs", "-q", "-t", "ext4", "-d", root, f"{folder}/debian.raw", "1500M"])
+        shutil.rmtree(root)
+
+    return os.path.join(item(f"debian-{_release()}", prepare), "debian.raw")
 
 
 # --- QEMU -------------------------------------------------------------------------------------------------------------

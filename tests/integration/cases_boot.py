@@ -1,0 +1,92 @@
+"""Stock kernels boot: every kernel, image format, CPU count, memory size, root and console, pairwise."""
+
+import itertools
+import re
+
+from harness import READY, Vm, case, check, check_equal, copy_image, encode, vm_config
+
+DIMENSIONS = {
+    "kernel": ("cloud", "full", "backports"),
+    "vcpus": (1, 2, 4),
+    "memory": ("128M", "512M", "5G"),
+    "image": ("bzImage", "vmlinux"),
+    "root": ("initramfs", "disk"),
+    "console": ("hvc0", "ttyS0"),
+}
+# Every pair of values of two dimensions occurs at least once (checked by the case matrix-is-pairwise).
+MATRIX = [
+    ("cloud", 1, "128M", "bzImage", "initramfs", "ttyS0"),
+    ("cloud", 2, "512M", "bzImage", "disk", "ttyS0"),
+    ("cloud", 4, "5G", "vmlinux", "initramfs", "hvc0"),
+    ("full", 1, "512M", "vmlinux", "initramfs", "hvc0"),
+    ("full", 2, "5G", "bzImage", "initramfs", "hvc0"),
+    ("full", 4, "128M", "vmlinux", "disk", "ttyS0"),
+    ("backports", 1, "5G", "bzImage", "disk", "ttyS0"),
+    ("backports", 2, "128M", "vmlinux", "disk", "hvc0"),
+    ("backports", 4, "512M", "bzImage", "initramfs", "hvc0"),
+]
+MIB_ABOVE_HOLE = 1024
+
+
+@case("matrix-is-pairwise", group="host", boots=0)
+def matrix_is_pairwise(_):
+    for (a, first), (b, second) in itertools.combinations(enumerate(DIMENSIONS.values()), 2):
+        missing = set(itertools.product(first, second)) - {(row[a], row[b]) for row in MATRIX}
+        check(not missing, f"no boot has {missing}")
+
+
+def check_guest(vm, kernel_version, vcpus, memory):
+    """Checks in the guest's shell that it has what vm.json gives it."""
+    check_equal(vm.shell("uname -r"), kernel_version, "uname -r")
+    check_equal(vm.shell("nproc"), str(vcpus), "nproc")
+    total_mib = int(vm.shell("sed -n 's/MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo")) // 1024
+    given_mib = {"128M": 128, "512M": 512, "5G": 5120}[memory]
+    check(given_mib * 0.5 < total_mib <= given_mib, f"MemTotal is {total_mib} MiB of {given_mib}")
+    check_equal(vm.shell("cat /sys/class/misc/hw_random/rng_current"), "virtio_rng.0", "entropy source")
+    check_equal(vm.shell("dd if=/dev/hwrng bs=64 count=1 2>/dev/null | wc -c"), "64", "bytes of entropy")
+    if memory == "5G":
+        text = vm.shell(f"memory-pattern {MIB_ABOVE_HOLE + 64}", seconds=120)
+        found = re.search(r"MEMORY-OK .*above 4 GiB: (\d+) MiB", text)
+        check(found and int(found.group(1)) >= MIB_ABOVE_HOLE, f"memory above the hole: {text}")
+
+
+def boot(folder, kernel, vcpus, memory, image, root, console):
+    more = {"vcpus": vcpus, "memory": memory}
+    if root == "disk":
+        disk = copy_image("root-image", f"{folder}/root.raw")
+        more["disks"] = [{"path": disk}]
+        # Moves to the disk at once; the script of the disk's init is a shell there.
+        more["test"] = "root_on /dev/vda"
+        more["cmdline"] = f"roottest={encode('cd /; setsid -c sh')}"
+    with Vm(folder, vm_config(kernel, image, console=console, **more)) as vm:
+        version = vm.expect(READY).group(1)
+        if root == "disk":
+            check_equal(vm.expect(r"VMM-ROOT-READY (\S+)\s").group(1), "/dev/vda", "root device")
+        vm.expect(r"# ")
+        check_guest(vm, version, vcpus, memory)
+        vm.send("exit\n")
+        vm.wait(0)
+
+
+def register(row):
+    name = "boot/" + "-".join(str(value) for value in row)
+
+    @case(name, group="one-cpu" if row[1] > 2 else "lab")
+    def run(folder):
+        boot(folder, *row)
+
+
+for matrix_row in MATRIX:
+    register(matrix_row)
+
+
+def register_product():
+    """The whole product of the dimensions, beyond the pairwise rows, for the long run."""
+    for row in itertools.product(*DIMENSIONS.values()):
+        if row not in MATRIX:
+            name = "product/" + "-".join(str(value) for value in row)
+            group = "one-cpu" if row[1] > 2 else "lab"
+            case(name, group=group, full=True)(lambda folder, row=row: boot(folder, *row))
+
+
+register_product()

@@ -1,0 +1,111 @@
+"""Disks: what the guest writes is in the image, read-only is, one image belongs to one VM."""
+
+import os
+import signal
+import subprocess
+
+from harness import READY, Skip, Vm, case, check, check_equal, copy_image, encode, have, new_image, run, vm_config, vmm_path
+
+PATTERN = "pattern-of-the-guest-"
+
+
+def loop_device(image):
+    """Returns a loop block device over an image; the caller detaches it."""
+    have("losetup")
+    done = subprocess.run(["losetup", "--show", "-f", image], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          check=False)  # fmt: skip
+    if done.returncode:
+        raise Skip(f"no loop device: {done.stdout.strip()}")
+    return done.stdout.strip()
+
+
+def read_at(path, offset, size):
+    with open(path, "rb") as f:
+        f.seek(offset)
+        return f.read(size)
+
+
+@case("disks-written-read-only-loop-locked-grown")
+def disks(folder):
+    first = new_image(f"{folder}/first.raw", 64 << 20)
+    fixed = new_image(f"{folder}/fixed.raw", 1 << 20)
+    looped = new_image(f"{folder}/looped.raw", 32 << 20)
+    with open(fixed, "r+b") as f:
+        f.write(b"FIXED")
+    before = read_at(fixed, 0, 1 << 20)
+    device = loop_device(looped)
+    script = f"""
+wait_for /dev/vdc
+echo "SIZES $(cat /sys/block/vda/size /sys/block/vdb/size /sys/block/vdc/size | tr '\\n' ' ')"
+echo "RO $(cat /sys/block/vda/ro /sys/block/vdb/ro /sys/block/vdc/ro | tr '\\n' ' ')"
+echo "SERIAL $(cat /sys/block/vda/serial) CACHE $(cat '/sys/block/vda/queue/write_cache')"
+for disk in vda vdc; do
+  for n in $(seq 0 15); do echo "{PATTERN}$disk-$n"; done >/tmp/text
+  dd if=/tmp/text of=/dev/$disk bs=512 seek=1000 conv=fsync 2>/dev/null && echo "WROTE $disk"
+done
+echo x | dd of=/dev/vdb conv=fsync 2>/dev/null && echo WROTE vdb || echo "REFUSED vdb"
+echo "READS $(dd if=/dev/vdb bs=5 count=1 2>/dev/null)"
+while [ "$(cat /sys/block/vda/size)" = 131072 ]; do usleep 100000; done
+echo "GROWN $(cat /sys/block/vda/size)"
+"""
+    config = vm_config(test=script, disks=[
+        {"path": first, "serial": "first-disk", "direct": True},
+        {"path": fixed, "readonly": True},
+        {"path": device},
+    ])  # fmt: skip
+    try:
+        with Vm(folder, config) as vm:
+            vm.expect(READY)
+            check_equal(vm.expect(r"SIZES (.*?)\s*\n").group(1), "131072 2048 65536", "sectors of the disks")
+            check_equal(vm.expect(r"RO (.*?)\s*\n").group(1), "0 1 0", "read-only flags")
+            check_equal(vm.expect(r"SERIAL (.*?)\s*\n").group(1), "first-disk CACHE write back", "serial and cache")
+            vm.expect("WROTE vda")
+            vm.expect("WROTE vdc")
+            vm.expect("REFUSED vdb")
+            vm.expect("READS FIXED")
+            check_second_vm(folder, first)
+            # SIGHUP makes vmm look at the sizes again; the guest sees the new one without a reset.
+            os.truncate(first, 65 << 20)
+            vm.signal(signal.SIGHUP)
+            vm.expect("GROWN 133120", seconds=30)
+            vm.wait(0)
+        text = "".join(f"{PATTERN}vda-{n}\n" for n in range(16)).encode()
+        check_equal(read_at(first, 512000, len(text)), text, "text in the image")
+        text = text.replace(b"vda", b"vdc")
+        check_equal(read_at(device, 512000, len(text)), text, "text on the loop device")
+        check(read_at(fixed, 0, 1 << 20) == before, "the read-only image changed")
+    finally:
+        run("losetup", "-d", device)
+
+
+def check_second_vm(folder, image):
+    """A second VM on an image in use is refused with one clear line."""
+    with Vm(folder, vm_config(disks=[{"path": image}])) as second:
+        second.wait(1, seconds=20)
+        lines = second.stderr().strip().splitlines()
+        check(len(lines) == 1 and image in lines[0] and ("in use" in lines[0] or "lock" in lines[0]),
+              f"the second VM on one image says: {second.stderr()!r}")  # fmt: skip
+
+
+@case("file-written-on-the-root-disk")
+def root_disk(folder):
+    have("debugfs", "e2fsck")
+    disk = copy_image("root-image", f"{folder}/root.raw")
+    script = "seq 1 20000 >/numbers; sync; md5sum </numbers"
+    config = vm_config("full", disks=[{"path": disk}], test="root_on /dev/vda", cmdline=f"roottest={encode(script)}")
+    with Vm(folder, config) as vm:
+        vm.expect("VMM-ROOT-READY /dev/vda")
+        vm.expect(r"^[0-9a-f]{32}")
+        vm.wait(0)
+    run("e2fsck", "-fn", disk)
+    run("debugfs", "-R", f"dump /numbers {folder}/numbers", disk)
+    with open(f"{folder}/numbers", encoding="ascii") as f:
+        check_equal(f.read(), "".join(f"{n}\n" for n in range(1, 20001)), "the file that the guest wrote")
+
+
+@case("missing-disk-is-a-clear-error", boots=0)
+def missing_disk(folder):
+    done = subprocess.run([vmm_path(), "--check", "--config", "/dev/stdin"], text=True, capture_output=True, check=False,
+                          input='{"payload": {"kernel": "/nowhere"}, "disks": [{"path": "/nowhere.raw"}]}')  # fmt: skip
+    check_equal(done.returncode, 1, "exit status")
+    check_equal(len(done.stderr.strip().splitlines()), 1, f"lines on stderr ({done.stderr!r})")

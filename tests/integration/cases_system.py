@@ -1,0 +1,21 @@
+"""A whole distribution: Debian with systemd boots from a raw disk to a login and shuts down cleanly."""
+
+import signal
+
+from harness import Vm, case, check, copy_image, run, vm_config
+
+
+@case("debian-root")
+def debian_root(folder):
+    disk = copy_image("debian-image", f"{folder}/debian.raw")
+    config = vm_config("cloud", vcpus=2, memory="1G", disks=[{"path": disk}], test="root_on /dev/vda")
+    with Vm(folder, config) as vm:
+        vm.expect(r"vmm-guest login: ", seconds=400)
+        vm.send("root\n")
+        vm.expect(r"root@vmm-guest:~# ", seconds=120)
+        vm.send("systemctl is-system-running; echo DONE\n")
+        state = vm.expect(r"^(\w+)\r?\n(?:.*\n)*?DONE", seconds=60).group(1)
+        check(state in ("running", "starting"), f"systemd says {state}: a unit failed")
+        vm.signal(signal.SIGTERM)
+        vm.wait(0, seconds=200)
+    run("e2fsck", "-fn", disk)

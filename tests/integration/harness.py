@@ -1,0 +1,311 @@
+"""What a case is made of: a VM to start, its console to speak to, its API, and its end to check.
+
+Runs inside a lab session with the standard library only. VMM names the program under test, VMM_GUESTS a
+JSON file with the guest kernels and images (both set by tests/integration/run).
+"""
+
+import base64
+import functools
+import http.client
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import socket
+import subprocess
+import threading
+import time
+
+# A guest of the emulated machine needs 8 to 15 s to its init; the limits only end what hangs.
+BOOT_SECONDS = 90
+# Text arrives in pieces: a pattern that captures must also match what follows.
+READY = r"VMM-GUEST-READY (\S+)\s"
+
+
+class Failure(Exception):
+    """The program under test did not do what the case demands."""
+
+
+class Skip(Exception):
+    """The case cannot run here; the text says why."""
+
+
+class Case:
+    def __init__(self, function, name, group, full, boots):
+        self.run = function
+        self.name = name
+        self.group = group
+        self.full = full
+        self.boots = boots
+
+
+CASES = []
+
+
+def case(name=None, group="lab", full=False, boots=1):
+    """Registers a case. group: host (no KVM), lab (2 CPUs) or one-cpu (4 vCPUs and more); full: not in CI."""
+
+    def register(function):
+        CASES.append(Case(function, name or function.__name__, group, full, boots))
+        return function
+
+    return register
+
+
+def check(condition, text):
+    if not condition:
+        raise Failure(text)
+
+
+def check_equal(got, wanted, what):
+    check(got == wanted, f"{what}: got {got!r}, wanted {wanted!r}")
+
+
+@functools.lru_cache(maxsize=None)
+def guests():
+    with open(os.environ["VMM_GUESTS"], encoding="utf-8") as f:
+        return json.load(f)
+
+
+def guest_files(kernel):
+    if kernel not in guests():
+        raise Skip(f"kernel {kernel} is not to be had from the configured apt sources")
+    return guests()[kernel]
+
+
+def is_emulated():
+    return os.environ.get("LAB_MODE") == "emulated"
+
+
+def vmm_path():
+    return os.environ["VMM"]
+
+
+def encode(script):
+    return base64.b64encode(script.encode()).decode()
+
+
+class Console:
+    """Collects what a descriptor delivers, on a thread of its own, and searches it."""
+
+    def __init__(self, descriptor, log_path):
+        self._descriptor = descriptor
+        self._text = ""
+        self._position = 0
+        self._changed = threading.Condition()
+        self._ended = False
+        self._log = open(log_path, "ab")
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self):
+        while True:
+            try:
+                data = os.read(self._descriptor, 65536)
+            except OSError:
+                data = b""
+            with self._changed:
+                self._ended = not data
+                self._text += data.decode(errors="replace")
+                self._changed.notify_all()
+            if not data:
+                return
+            self._log.write(data)
+            self._log.flush()
+
+    def expect(self, pattern, seconds=BOOT_SECONDS):
+        """Returns the next match of pattern in the output and moves behind it."""
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            while True:
+                found = re.compile(pattern, re.MULTILINE).search(self._text, self._position)
+                if found:
+                    self._position = found.end()
+                    return found
+                left = deadline - time.monotonic()
+                if self._ended or left <= 0:
+                    why = "the output ended" if self._ended else f"{seconds} s passed"
+                    raise Failure(f"{why} without {pattern!r} on the console; last: {self.tail()!r}")
+                self._changed.wait(left)
+
+    def text(self):
+        with self._changed:
+            return self._text
+
+    def tail(self):
+        return self._text[-600:]
+
+    def send(self, text):
+        os.write(self._descriptor, text.encode())
+
+
+class Vm:
+    """A running vmm. Use as a context manager: what still runs at the end is killed."""
+
+    def __init__(self, folder, config, *options, terminal=False, read_output=True):
+        self.folder = folder
+        self._commands = 0
+        self.number = len([name for name in os.listdir(folder) if name.endswith(".json")])
+        self.config_path = os.path.join(folder, f"vm{self.number}.json")
+        with open(self.config_path, "w", encoding="utf-8") as f:
+            json.dump(config, f, indent=2)
+        self._stderr_path = os.path.join(folder, f"vm{self.number}.stderr")
+        command = [vmm_path(), "--config", self.config_path, *options]
+        with open(self._stderr_path, "wb") as stderr:
+            if terminal:
+                master, slave = pty.openpty()
+                self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=stderr, start_new_session=True)
+                self.terminal = slave
+                output = self._input = master
+            else:
+                self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
+                self._input = self.process.stdin.fileno()
+                output = self.process.stdout.fileno()
+        self.console = Console(output, os.path.join(folder, f"vm{self.number}.console")) if read_output else None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def expect(self, pattern, seconds=BOOT_SECONDS):
+        try:
+            return self.console.expect(pattern, seconds)
+        except Failure as failure:
+            status = self.process.poll()
+            ended = f"; vmm ended with {status}: {self.stderr().strip()[-600:]}" if status is not None else ""
+            raise Failure(f"{failure}{ended}") from failure
+
+    def send(self, text):
+        os.write(self._input, text.encode())
+
+    def shell(self, command, seconds=60):
+        """Runs a command in the guest's shell and returns what it printed."""
+        # The marks are split in what is typed, so that its echo does not match.
+        self._commands += 1
+        mark = f"MARK{self._commands}"
+        self.send(f"echo BEGIN-''{mark}; {command}; echo END-''{mark}\n")
+        return self.expect(rf"BEGIN-{mark}\s([\s\S]*?)END-{mark}\s", seconds).group(1).replace("\r", "").strip()
+
+    def stderr(self):
+        with open(self._stderr_path, encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def wait(self, status, seconds=60):
+        """Waits for the end of vmm and checks its exit status."""
+        try:
+            got = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            tail = self.console.tail() if self.console else ""
+            raise Failure(f"vmm still runs after {seconds} s, wanted exit status {status}; console: {tail!r}; "
+                          f"stderr: {self.stderr().strip()[-600:]}") from None  # fmt: skip
+        check_equal(got, status, f"exit status ({self.stderr().strip()[-600:]})")
+
+    def usage(self):
+        """Returns counts of what a leak would grow: descriptors, threads, KiB resident outside guest RAM."""
+        proc = f"/proc/{self.process.pid}"
+        descriptors = sorted(re.sub(r"\d{3,}", "N", os.readlink(f"{proc}/fd/{fd}")) for fd in os.listdir(f"{proc}/fd"))
+        return {"descriptors": descriptors, "threads": len(os.listdir(f"{proc}/task")),
+                "rss_kib": self._rss_kib(proc)}  # fmt: skip
+
+    def _rss_kib(self, proc):
+        with open(self.config_path, encoding="utf-8") as f:
+            ram_kib = to_bytes(json.load(f)["memory"]["size"]) // 1024
+        total = size = 0
+        with open(f"{proc}/smaps", encoding="ascii", errors="replace") as f:
+            for line in f:
+                if line.startswith("Size:"):
+                    size = int(line.split()[1])
+                elif line.startswith("Rss:") and size < ram_kib // 2:
+                    total += int(line.split()[1])
+        return total
+
+
+def to_bytes(size):
+    units = {"K": 10, "M": 20, "G": 30}
+    return int(size[:-1]) << units[size[-1]] if isinstance(size, str) else size
+
+
+def vm_config(kernel="cloud", image="vmlinux", vcpus=1, memory="256M", console="hvc0", test="shell", cmdline="", **more):
+    """Returns a vm.json for a test guest; test is a script for tests/lab/guest_init, or "shell"."""
+    files = guest_files(kernel)
+    encoded = test if test == "shell" else encode(test)
+    config = {
+        "cpus": {"boot_vcpus": vcpus},
+        "memory": {"size": memory},
+        "payload": {
+            "kernel": files[image],
+            "initramfs": files["initrd"],
+            "cmdline": f"console={console} quiet {cmdline} vmmtest={encoded}",
+        },
+        "console": {"mode": "Tty" if console == "hvc0" else "Off"},
+        "serial": {"mode": "Tty" if console == "ttyS0" else "Off"},
+    }
+    config.update(more)
+    return config
+
+
+class Api:
+    """Speaks to the control socket."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def call(self, method, name, body=None):
+        """Returns (status code, parsed body)."""
+        connection = http.client.HTTPConnection("localhost", timeout=30)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(30)
+        connection.sock.connect(self.path)
+        connection.request(method, f"/api/v1/{name}", body=json.dumps(body) if body is not None else None)
+        response = connection.getresponse()
+        data = response.read()
+        connection.close()
+        return response.status, json.loads(data) if data else None
+
+    def put(self, name):
+        status, body = self.call("PUT", name)
+        check(status in (200, 204), f"PUT {name}: {status} {body}")
+
+
+def wait_for_path(path, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not os.path.exists(path):
+        check(time.monotonic() < deadline, f"{path} did not appear within {seconds} s")
+        time.sleep(0.02)
+
+
+def wait_readable(descriptor, seconds):
+    return bool(select.select([descriptor], [], [], seconds)[0])
+
+
+def run(*command, status=0):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    check_equal(done.returncode, status, f"{' '.join(command)} ({done.stdout.strip()[-500:]})")
+    return done.stdout
+
+
+def copy_image(name, target):
+    """Puts a writable copy of a prepared image beside the case's files."""
+    run("cp", "--sparse=always", guests()[name], target)
+    return target
+
+
+def new_image(path, size):
+    with open(path, "wb") as f:
+        f.truncate(size)
+    return path
+
+
+def have(*programs):
+    missing = [program for program in programs if not shutil.which(program)]
+    if missing:
+        raise Skip(f"not installed: {' '.join(missing)}")

@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Checks every #include line against the table of docs/design.md: who may include whom, and no cycles.
+
+Usage: tests/layering.py [SOURCE_DIR]
+"""
+
+import os
+import re
+import sys
+
+# Folder: the folders it may include besides itself.
+MAY_INCLUDE = {
+    "base": set(),
+    "net": {"base"},
+    "boot": {"base"},
+    "devices": {"base"},
+    "virtio": {"base", "devices", "net"},
+    "vmm": {"base", "boot", "devices", "net", "virtio"},
+    "tests": {"base", "boot", "devices", "net", "virtio", "vmm"},
+}
+# Includes of libraries and kernel interfaces that only some folders may have; anything else is free.
+ONLY_IN = [
+    (re.compile(r"liburing(\.h|/)"), {"base"}),
+    (re.compile(r"(lib)?fdt\.h"), {"boot"}),
+    (re.compile(r"linux/kvm"), {"vmm", "tests"}),
+    (re.compile(r"linux/virtio"), {"virtio", "net", "vmm", "tests"}),
+    (re.compile(r"(nlohmann|CLI|boost)/|seccomp\.h"), {"vmm", "tests"}),
+    (re.compile(r"benchmark/"), {"tests"}),
+]
+TEST_ONLY = re.compile(r"g(test|mock)/")
+# What quotes may name although it is not in the repository.
+LIBRARIES = ("absl/", "gtest/", "gmock/", "benchmark/")
+INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
+
+
+def sources(root):
+    for folder in MAY_INCLUDE:
+        for path, _, names in os.walk(os.path.join(root, folder)):
+            for name in sorted(names):
+                if name.endswith((".h", ".cc", ".c")):
+                    yield os.path.relpath(os.path.join(path, name), root)
+
+
+def includes(root, source):
+    """Yields (line number, quoted, path) of every include line."""
+    with open(os.path.join(root, source), encoding="utf-8") as f:
+        for number, line in enumerate(f, 1):
+            found = INCLUDE.match(line)
+            if found:
+                yield number, found.group(1) == '"', found.group(2)
+
+
+def is_test(source):
+    """Tells whether a file is compiled into tests only."""
+    return source.startswith("tests/") or re.search(r"_(test|test_util|fixtures)\.(cc|h)$", source) is not None
+
+
+def problem(root, source, quoted, included):
+    """Returns what is wrong with one include, or None."""
+    folder = source.split("/")[0]
+    for pattern, allowed in ONLY_IN:
+        if pattern.match(included) and folder not in allowed:
+            return f"{included} may be included in {', '.join(sorted(allowed))} only"
+    if TEST_ONLY.match(included) and not is_test(source):
+        return f"{included} in a file that is not a test"
+    if not quoted or included.startswith(LIBRARIES):
+        return None
+    if not os.path.exists(os.path.join(root, included)):
+        return f'"{included}" is not a path from the repository root'
+    target = included.split("/")[0]
+    if target == folder or target in MAY_INCLUDE[folder]:
+        return None
+    if included.startswith("tests/fakes/") and is_test(source):
+        return None
+    return f"{folder}/ may not include {target}/ (only {', '.join(sorted(MAY_INCLUDE[folder])) or 'nothing'})"
+
+
+def cycle(graph):
+    """Returns the nodes of one cycle of a graph {node: set of nodes}, or None."""
+    done, path = set(), []
+
+    def visit(node):
+        if node in path:
+            return path[path.index(node) :] + [node]
+        if node in done:
+            return None
+        path.append(node)
+        for following in sorted(graph.get(node, ())):
+            found = visit(following)
+            if found:
+                return found
+        path.pop()
+        done.add(node)
+        return None
+
+    for start in sorted(graph):
+        found = visit(start)
+        if found:
+            return found
+    return None
+
+
+def nested(a, b):
+    """A folder and its own sub-folder are one unit: x86_64/ stands behind a header of its parent."""
+    return a.startswith(b + "/") or b.startswith(a + "/")
+
+
+def check(root):
+    """Returns (problems, number of files)."""
+    problems, files, folders, count = [], {}, {}, 0
+    for source in sources(root):
+        count += 1
+        for number, quoted, included in includes(root, source):
+            text = problem(root, source, quoted, included)
+            if text:
+                problems.append(f"{source}:{number}: {text}")
+            if not quoted or included.startswith(LIBRARIES) or is_test(source):
+                continue
+            files.setdefault(source, set()).add(included)
+            a, b = os.path.dirname(source), os.path.dirname(included)
+            if a != b and not nested(a, b):
+                folders.setdefault(a, set()).add(b)
+    for what, graph in (("files", files), ("folders", folders)):
+        found = cycle(graph)
+        if found:
+            problems.append(f"include cycle of {what}: {' -> '.join(found)}")
+    return problems, count
+
+
+def main():
+    root = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    problems, count = check(root)
+    for text in problems:
+        print(text)
+    print(f"layering: {count} files, {len(problems)} problem(s)")
+    return 1 if problems or not count else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
