@@ -3,9 +3,7 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 
@@ -13,15 +11,13 @@
 #include <atomic>
 #include <chrono>
 #include <deque>
-#include <fstream>
 #include <functional>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "absl/strings/match.h"
-#include "base/loop_thread.h"
 #include "gtest/gtest.h"
+#include "tests/fakes/operation_recorder.h"
 
 namespace base {
 
@@ -44,17 +40,7 @@ namespace {
 using std::chrono_literals::operator""ms;
 using std::chrono_literals::operator""ns;
 
-class Recorder final : public Operation {
- public:
-  void OnComplete(int32_t result) override {
-    results.push_back(result);
-    pending_in_callback = pending();
-    if (then) then();
-  }
-  std::vector<int32_t> results;
-  bool pending_in_callback = false;
-  std::function<void()> then;
-};
+using Recorder = OperationRecorder;
 
 class Hook final : public TurnHook {
  public:
@@ -64,17 +50,6 @@ class Hook final : public TurnHook {
  private:
   std::function<void()> function_;
 };
-
-UniqueFd TemporaryFile(const std::string& content = "") {
-  UniqueFd fd(memfd_create("test", MFD_CLOEXEC));
-  EXPECT_EQ(write(fd.get(), content.data(), content.size()), static_cast<ssize_t>(content.size()));
-  return fd;
-}
-
-void Signal(const UniqueFd& eventfd) {
-  const uint64_t one = 1;
-  ASSERT_EQ(write(eventfd.get(), &one, sizeof(one)), 8);
-}
 
 // Every operation with files in the ring's table and with plain descriptors.
 class UringEventLoopTest : public testing::TestWithParam<bool> {
@@ -189,7 +164,7 @@ TEST_P(UringEventLoopTest, PollsOnce) {
   UniqueFd fd(eventfd(0, EFD_CLOEXEC));
   Recorder op;
   loop_->Poll(op, Add(fd), POLLIN);
-  loop_->Post([&] { Signal(fd); });
+  loop_->Post([&] { SignalEventFd(fd); });
   RunUntil(op);
   EXPECT_EQ(op.results, std::vector<int32_t>{POLLIN});
   EXPECT_FALSE(op.pending());
@@ -201,10 +176,10 @@ TEST_P(UringEventLoopTest, MultishotPollCompletesOncePerSignalWithoutReading) {
   loop_->PollMultishot(op, Add(fd), POLLIN);
   op.then = [&] {
     EXPECT_TRUE(op.pending());
-    if (op.results.size() < 1000) Signal(fd);
+    if (op.results.size() < 1000) SignalEventFd(fd);
     if (op.results.size() == 1000) loop_->Stop();
   };
-  loop_->Post([&] { Signal(fd); });
+  loop_->Post([&] { SignalEventFd(fd); });
   Run();
   EXPECT_EQ(op.results.size(), 1000u);
   uint64_t count = 0;
@@ -217,7 +192,7 @@ TEST_P(UringEventLoopTest, MultishotPollCoalescesSignalsOfOneTurn) {
   Recorder op, timeout;
   loop_->PollMultishot(op, Add(fd), POLLIN);
   loop_->Post([&] {
-    for (int i = 0; i < 10; ++i) Signal(fd);
+    for (int i = 0; i < 10; ++i) SignalEventFd(fd);
     loop_->Timeout(timeout, 20ms);
   });
   RunUntil(timeout);
@@ -271,7 +246,7 @@ TEST_P(UringEventLoopTest, CancelledMultishotPollCompletesExactlyOnce) {
   Recorder op;
   loop_->PollMultishot(op, Add(fd), POLLIN);
   loop_->Post([&] {
-    Signal(fd);  // its completion races with the cancel
+    SignalEventFd(fd);  // its completion races with the cancel
     loop_->Cancel(op);
   });
   RunUntil(op);
@@ -600,7 +575,7 @@ TEST(UringEventLoop, AMultishotPollEndedByTheKernelGoesOn) {
   size_t done = 0;
   int rounds = 0;
   std::function<void()> burst = [&] {
-    Signal(event);
+    SignalEventFd(event);
     for (Recorder& op : reads) {
       op.then = [&] {
         if (++done % reads.size() != 0) return;
@@ -616,77 +591,6 @@ TEST(UringEventLoop, AMultishotPollEndedByTheKernelGoesOn) {
   EXPECT_GE(poll.results.size(), 50u);
   for (const int32_t result : poll.results) EXPECT_EQ(result, POLLIN);
   EXPECT_EQ(UringEventLoopPeer::multishot_polls(*loop), 2u);
-}
-
-// --- LoopThread ----------------------------------------------------------------------------------
-
-uint64_t ContextSwitches(pid_t thread) {
-  std::ifstream status("/proc/self/task/" + std::to_string(thread) + "/status");
-  std::string line;
-  while (std::getline(status, line)) {
-    if (absl::StartsWith(line, "voluntary_ctxt_switches:")) return std::stoull(line.substr(24));
-  }
-  return ~0ull;
-}
-
-TEST(LoopThread, AnIdleLoopNeverWakesUp) {
-  auto thread = LoopThread::Create("vmm-io", {}).value();
-  UniqueFd fd(eventfd(0, EFD_CLOEXEC));
-  Recorder poll;
-  thread->loop().PollMultishot(poll, thread->loop().AddFile(fd.get()).value(), POLLIN);
-  std::atomic<pid_t> id{0};
-  thread->loop().Post([&] { id = gettid(); });
-  ASSERT_TRUE(thread->Start().ok());
-  while (id == 0) std::this_thread::sleep_for(1ms);
-  std::this_thread::sleep_for(50ms);
-  const uint64_t before = ContextSwitches(id);
-  std::this_thread::sleep_for(500ms);
-  EXPECT_EQ(ContextSwitches(id), before);
-  EXPECT_GT(before, 0u);
-}
-
-TEST(LoopThread, HasItsNameAndNoSignals) {
-  auto thread = LoopThread::Create("vmm-io1", {}).value();
-  std::string name(16, '\0');
-  sigset_t mask;
-  sigemptyset(&mask);
-  thread->loop().Post([&] {
-    pthread_getname_np(pthread_self(), name.data(), name.size());
-    pthread_sigmask(SIG_SETMASK, nullptr, &mask);
-  });
-  ASSERT_TRUE(thread->Start().ok());
-  thread->Stop();
-  EXPECT_FALSE(thread->loop().OnLoopThread());
-  thread->Stop();
-  EXPECT_STREQ(name.c_str(), "vmm-io1");
-  EXPECT_EQ(sigismember(&mask, SIGTERM), 1);
-  EXPECT_EQ(sigismember(&mask, SIGCHLD), 1);
-  sigset_t own;
-  pthread_sigmask(SIG_SETMASK, nullptr, &own);
-  EXPECT_EQ(sigismember(&own, SIGTERM), 0);
-}
-
-TEST(LoopThread, NeedNotBeStarted) { EXPECT_TRUE(LoopThread::Create("never", {}).ok()); }
-
-TEST(LoopThread, ManyLoopsStartAndStopWithoutLeakingDescriptors) {
-  const auto count_fds = [] {
-    int count = 0;
-    for (int fd = 0; fd < 200; ++fd) count += fcntl(fd, F_GETFD) >= 0;
-    return count;
-  };
-  const int before = count_fds();
-  for (int i = 0; i < 20; ++i) {
-    auto a = LoopThread::Create("a", {}).value();
-    auto b = LoopThread::Create("b", {.fixed_files = false}).value();
-    ASSERT_TRUE(a->Start().ok());
-    ASSERT_TRUE(b->Start().ok());
-    std::atomic<bool> passed{false};
-    a->loop().Post([&] { b->loop().Post([&] { passed = true; }); });
-    a->Stop();
-    b->Stop();
-    EXPECT_TRUE(passed);
-  }
-  EXPECT_EQ(count_fds(), before);
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include <deque>
@@ -13,6 +12,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/fakes/operation_recorder.h"
 
 namespace base {
 namespace {
@@ -23,25 +23,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using Kind = FakeEventLoop::Kind;
 
-struct Recorder final : Operation {
-  void OnComplete(int32_t result) override {
-    results.push_back(result);
-    if (then) then();
-  }
-  std::vector<int32_t> results;
-  std::function<void()> then;
-};
-
-UniqueFd TemporaryFile(const std::string& content) {
-  UniqueFd fd(memfd_create("test", MFD_CLOEXEC));
-  EXPECT_EQ(write(fd.get(), content.data(), content.size()), static_cast<ssize_t>(content.size()));
-  return fd;
-}
-
-void Signal(const UniqueFd& eventfd) {
-  const uint64_t one = 1;
-  ASSERT_EQ(write(eventfd.get(), &one, sizeof(one)), 8);
-}
+using Recorder = OperationRecorder;
 
 TEST(FakeEventLoop, DoesRealFileIoWhenTheOperationCompletes) {
   FakeEventLoop loop;
@@ -180,13 +162,13 @@ TEST(FakeEventLoop, MultishotPollCompletesOncePerSignalWithoutReading) {
   loop.RunUntilIdle();
   EXPECT_THAT(op.results, IsEmpty());
   for (int i = 0; i < 3; ++i) {
-    Signal(fd);
-    Signal(fd);
+    SignalEventFd(fd);
+    SignalEventFd(fd);
     loop.RunUntilIdle();
   }
   EXPECT_THAT(op.results, ElementsAre(POLLIN, POLLIN, POLLIN));
   EXPECT_TRUE(op.pending());
-  Signal(fd);
+  SignalEventFd(fd);
   loop.Cancel(op);
   loop.RunUntilIdle();
   EXPECT_EQ(op.results.size(), 4u);

@@ -1,0 +1,138 @@
+#include "base/log.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+namespace base {
+namespace {
+
+// What `function` writes to stderr.
+std::string Captured(const std::function<void()>& function) {
+  const int saved = dup(STDERR_FILENO);
+  const int file = memfd_create("stderr", 0);
+  dup2(file, STDERR_FILENO);
+  function();
+  dup2(saved, STDERR_FILENO);
+  close(saved);
+  std::string text(static_cast<size_t>(lseek(file, 0, SEEK_END)), '\0');
+  EXPECT_EQ(pread(file, text.data(), text.size(), 0), static_cast<ssize_t>(text.size()));
+  close(file);
+  return text;
+}
+
+TEST(Log, PrefixesTheLevelOnATerminal) {
+  EXPECT_EQ(Captured([] {
+              LOG(Info) << "disk " << 3 << ": opened";
+              LOG(Warning) << "slow";
+              LOG(Error) << "gone";
+            }),
+            "vmm: disk 3: opened\nvmm: warning: slow\nvmm: error: gone\n");
+}
+
+TEST(Log, SkipsWhatIsLessSevereThanTheLevelWithoutEvaluatingIt) {
+  int evaluated = 0;
+  const auto count = [&evaluated] { return ++evaluated; };
+  EXPECT_EQ(Captured([&] { LOG(Debug) << count(); }), "");
+  EXPECT_EQ(evaluated, 0);
+  SetLogLevel(LogLevel::kDebug);
+  EXPECT_EQ(Captured([&] { LOG(Debug) << count(); }), "vmm: debug: 1\n");
+  SetLogLevel(LogLevel::kError);
+  EXPECT_EQ(Captured([&] { LOG(Warning) << count(); }), "");
+  SetLogLevel(LogLevel::kInfo);
+}
+
+TEST(Log, ReplacesControlCharactersAndKeepsUtf8) {
+  EXPECT_EQ(Captured([] {
+              LOG(Info) << "a\nvmm: error: forged\r\x1b[2J\x7f\t" << std::string(1, '\0') << "é";
+            }),
+            "vmm: a?vmm: error: forged??[2J???é\n");
+}
+
+TEST(Log, WritesEachLineInOnePiece) {
+  const std::string text = Captured([] {
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([t] {
+        for (int i = 0; i < 200; ++i) LOG(Info) << std::string(100, static_cast<char>('a' + t));
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  });
+  size_t lines = 0;
+  for (size_t at = 0; at < text.size(); at += 106, ++lines) {
+    ASSERT_EQ(text.substr(at, 5), "vmm: ");
+    ASSERT_EQ(text.substr(at + 5, 100), std::string(100, text[at + 5]));
+    ASSERT_EQ(text[at + 105], '\n');
+  }
+  EXPECT_EQ(lines, 800u);
+}
+
+TEST(RateLimit, LetsOneThroughPerPeriodAndCountsTheRest) {
+  RateLimit limit;
+  uint64_t suppressed = 99;
+  EXPECT_TRUE(limit.Allow(1, suppressed));
+  EXPECT_EQ(suppressed, 0u);
+  for (int i = 0; i < 5; ++i) EXPECT_FALSE(limit.Allow(1, suppressed));
+  usleep(1'050'000);
+  EXPECT_TRUE(limit.Allow(1, suppressed));
+  EXPECT_EQ(suppressed, 5u);
+}
+
+TEST(RateLimit, LetsOneOfManyThreadsThrough) {
+  RateLimit limit;
+  std::atomic<int> allowed{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      uint64_t suppressed;
+      for (int i = 0; i < 1000; ++i) allowed += limit.Allow(3600, suppressed);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(allowed, 1);
+}
+
+TEST(Log, EveryNSecondsPrintsOneLineOfAFlood) {
+  EXPECT_EQ(Captured([] {
+              for (int i = 0; i < 1000; ++i) LOG_EVERY_N_SEC(Warning, 3600) << "flood " << i;
+            }),
+            "vmm: warning: flood 0\n");
+}
+
+TEST(LogDeathTest, CheckSaysWhereAndWhatAndAborts) {
+  EXPECT_EXIT(CHECK(1 + 1 == 3), testing::KilledBySignal(SIGABRT),
+              "vmm: fatal: internal error: .*log_test.cc:[0-9]+: 1 \\+ 1 == 3");
+  CHECK(true);
+}
+
+// Whether journald reads stderr is decided once, so it needs a process of its own.
+TEST(LogDeathTest, UsesPrioritiesUnderJournald) {
+  EXPECT_EXIT(
+      {
+        setenv("JOURNAL_STREAM", "8:1234", 1);
+        LOG(Warning) << "slow";
+        _exit(0);
+      },
+      testing::ExitedWithCode(0), "^<4>slow\n$");
+}
+
+}  // namespace
+}  // namespace base
+
+int main(int argc, char** argv) {
+  unsetenv("JOURNAL_STREAM");
+  // Death tests run this program again: no state of other tests is inherited.
+  testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}
