@@ -1,0 +1,75 @@
+#include "devices/pci/config_space.h"
+
+#include <atomic>
+
+#include "base/log.h"
+
+namespace devices {
+namespace {
+
+std::atomic_ref<uint32_t> Word(uint8_t* page, uint32_t offset) {
+  // SAFETY: the page is page aligned and outlives the reference; the offset is masked to a word.
+  return std::atomic_ref<uint32_t>(*reinterpret_cast<uint32_t*>(page + (offset & ~3u)));
+}
+
+}  // namespace
+
+uint32_t ConfigSpace::Load32(uint32_t offset) const {
+  return Word(page_, offset).load(std::memory_order_relaxed);
+}
+
+uint16_t ConfigSpace::Load16(uint32_t offset) const {
+  return static_cast<uint16_t>(Load32(offset) >> (offset % 4 * 8));
+}
+
+uint8_t ConfigSpace::Load8(uint32_t offset) const {
+  return static_cast<uint8_t>(Load32(offset) >> (offset % 4 * 8));
+}
+
+void ConfigSpace::Merge(uint32_t offset, uint32_t value, uint32_t mask) {
+  DCHECK(offset < kConventionalBytes);
+  const uint32_t old = Load32(offset);
+  Word(page_, offset).store((old & ~mask) | (value & mask), std::memory_order_relaxed);
+}
+
+void ConfigSpace::Store8(uint32_t offset, uint8_t value) {
+  const uint32_t shift = offset % 4 * 8;
+  Merge(offset, uint32_t{value} << shift, 0xffu << shift);
+}
+
+void ConfigSpace::Store16(uint32_t offset, uint16_t value) {
+  const uint32_t shift = offset % 4 * 8;
+  Merge(offset, uint32_t{value} << shift, 0xffffu << shift);
+}
+
+void ConfigSpace::Store32(uint32_t offset, uint32_t value) { Merge(offset, value, ~0u); }
+
+void ConfigSpace::GuestRead(uint32_t offset, std::span<uint8_t> data) const {
+  for (uint8_t& byte : data) byte = Load8(offset++);
+}
+
+void ConfigSpace::GuestWrite(uint32_t offset, std::span<const uint8_t> data) {
+  size_t i = 0;
+  while (i < data.size() && offset < kConventionalBytes) {
+    // One store for all bytes that fall in the same word.
+    const uint32_t word = offset & ~3u;
+    uint32_t value = 0;
+    uint32_t written = 0;
+    for (; i < data.size() && (offset & ~3u) == word; ++i, ++offset) {
+      const uint32_t shift = offset % 4 * 8;
+      value |= uint32_t{data[i]} << shift;
+      written |= 0xffu << shift;
+    }
+    Merge(word, value, written & writable_[word / 4]);
+  }
+}
+
+void ConfigSpace::SaveDefaults() {
+  for (uint32_t i = 0; i < kWords; ++i) defaults_[i] = Load32(i * 4);
+}
+
+void ConfigSpace::RestoreDefaults() {
+  for (uint32_t i = 0; i < kWords; ++i) Store32(i * 4, defaults_[i]);
+}
+
+}  // namespace devices

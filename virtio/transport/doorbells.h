@@ -1,0 +1,63 @@
+// One eventfd per queue, signalled by the guest's writes to its notify address.
+// [VIRTIO 1.2 §4.1.4.4, §4.1.5.2]
+#ifndef VIRTIO_TRANSPORT_DOORBELLS_H_
+#define VIRTIO_TRANSPORT_DOORBELLS_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/mutex.h"
+#include "base/unique_fd.h"
+#include "devices/interrupt.h"
+
+namespace virtio {
+
+// Every change of a mapping costs the host a grace period: a doorbell is mapped when its queue
+// first runs and stays, across device resets, until its address changes. Any thread.
+class Doorbells {
+ public:
+  // Bytes between two queues' addresses. [VIRTIO 1.2 §4.1.4.4] notify_off_multiplier
+  static constexpr uint32_t kMultiplier = 4;
+
+  // Errors: Internal/ResourceExhausted with errno. `mapper` must outlive this.
+  static absl::StatusOr<std::unique_ptr<Doorbells>> Create(devices::DoorbellMapper& mapper,
+                                                           uint16_t queues);
+  ~Doorbells();
+  Doorbells(const Doorbells&) = delete;
+  Doorbells& operator=(const Doorbells&) = delete;
+
+  // The queue's eventfd, constant for life.
+  int fd(uint16_t queue) const { return fds_[queue].get(); }
+  // What a write to the address does when it was not mapped and comes to us.
+  void Signal(uint16_t queue) const;
+
+  // The queue's doorbell is of use from now on.
+  void Enable(uint16_t queue);
+  // Queue 0's address is now `base`, or nowhere.
+  void Move(std::optional<uint64_t> base);
+  // Gives up all mappings; Enable starts over.
+  void DisableAll();
+
+ private:
+  Doorbells(devices::DoorbellMapper& mapper, std::vector<base::UniqueFd> fds);
+  void Map(uint16_t queue) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Unmap(uint16_t queue) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  uint64_t Address(uint16_t queue) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return *base_ + uint64_t{queue} * kMultiplier;
+  }
+
+  devices::DoorbellMapper& mapper_;
+  const std::vector<base::UniqueFd> fds_;
+
+  base::Mutex mutex_;
+  std::optional<uint64_t> base_ ABSL_GUARDED_BY(mutex_);
+  std::vector<bool> enabled_ ABSL_GUARDED_BY(mutex_);
+  std::vector<bool> mapped_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace virtio
+
+#endif  // VIRTIO_TRANSPORT_DOORBELLS_H_

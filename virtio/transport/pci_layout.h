@@ -1,0 +1,49 @@
+// What a virtio-pci function looks like: identity, BARs, capabilities. [VIRTIO 1.2 §4.1.2, §4.1.4]
+#ifndef VIRTIO_TRANSPORT_PCI_LAYOUT_H_
+#define VIRTIO_TRANSPORT_PCI_LAYOUT_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "devices/pci/msix.h"
+#include "devices/pci/pci_function.h"
+#include "virtio/device.h"
+
+namespace virtio {
+
+// BAR 0, a page for each structure: MSI-X wants its table on a page of its own, and the others
+// leave room to grow. Offsets in bytes.
+inline constexpr unsigned kRegisterBar = 0;
+inline constexpr uint32_t kCommonOffset = 0x0000;
+inline constexpr uint32_t kIsrOffset = 0x1000;
+inline constexpr uint32_t kDeviceConfigOffset = 0x2000;
+inline constexpr uint32_t kNotifyOffset = 0x3000;
+inline constexpr uint32_t kMsixTableOffset = 0x4000;
+inline constexpr uint32_t kMsixPbaOffset = 0xc000;
+inline constexpr uint32_t kRegisterBarBytes = 0x10000;
+inline constexpr uint32_t kStructureBytes = 0x1000;
+
+// Queues whose notify addresses fit on a page of 4-byte steps.
+inline constexpr uint16_t kMaxQueues = 1024;
+
+// BAR 2, only with shared memory: 64-bit, prefetchable.
+inline constexpr unsigned kSharedMemoryBar = 2;
+
+// A region that a device shares with its driver, in the shared-memory BAR. [VIRTIO 1.2 §2.10]
+struct SharedMemoryRegion {
+  uint8_t id = 0;  // meaning given by the device type; unique in a device
+  uint64_t offset = 0;
+  uint64_t length = 0;
+};
+
+// `window_capability` is where VIRTIO_PCI_CAP_PCI_CFG lies in the configuration space.
+struct PciLayout {
+  devices::PciFunctionSpec spec;
+  uint32_t window_capability = 0;
+};
+PciLayout MakePciLayout(Device& device, devices::MsixTable& msix,
+                        const std::vector<SharedMemoryRegion>& shared_memory);
+
+}  // namespace virtio
+
+#endif  // VIRTIO_TRANSPORT_PCI_LAYOUT_H_

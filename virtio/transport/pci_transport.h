@@ -1,0 +1,137 @@
+// virtio-pci, modern only: puts a virtio::Device on the PCI bus. [VIRTIO 1.2 §4.1]
+//
+// Registers are served on the vCPU that accesses them, under one lock. Only starting, stopping and
+// resetting go to the device's loop; no vCPU waits for it: device_status and queue_reset keep their
+// old values until the device has quiesced, and the driver polls.
+#ifndef VIRTIO_TRANSPORT_PCI_TRANSPORT_H_
+#define VIRTIO_TRANSPORT_PCI_TRANSPORT_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/guest_memory.h"
+#include "base/mutex.h"
+#include "devices/interrupt.h"
+#include "devices/pci/msix.h"
+#include "devices/pci/pci_root.h"
+#include "virtio/device.h"
+#include "virtio/transport/common_config.h"
+#include "virtio/transport/doorbells.h"
+#include "virtio/transport/interrupts.h"
+#include "virtio/transport/pci_layout.h"
+#include "virtio/transport/queue_runner.h"
+
+namespace virtio {
+
+class PciTransport final : public devices::PciHandler,
+                           private DriverNotifier,
+                           private CommonConfigEvents {
+ public:
+  using Done = Device::Done;
+
+  struct Options {
+    // Feature bits that may be offered, for tests. VERSION_1 is always offered.
+    uint64_t features_mask = ~uint64_t{0};
+    std::vector<SharedMemoryRegion> shared_memory;
+  };
+
+  // Puts `device` into `slot`. Everything given must outlive the transport. Errors: those of
+  // PciRoot::Add, or that eventfds cannot be made, with the device's id.
+  static absl::StatusOr<std::unique_ptr<PciTransport>> Create(
+      Device& device, base::GuestMemory& memory, devices::PciRoot& root, unsigned slot,
+      devices::MsiController& msi_controller, devices::DoorbellMapper& doorbell_mapper,
+      Options options);
+  // No vCPU may be running; the device must be reset (Reset has called back) or its loop have
+  // ended.
+  ~PciTransport() override;
+
+  Device& device() { return device_; }
+
+  // Resets the device and gives up every interrupt and doorbell: for a VM reset in place. `done`
+  // runs when the device has quiesced, on its loop's thread, or at once if it was not active. No
+  // vCPU may be running until then.
+  void Reset(Done done);
+
+  // devices::PciHandler
+  absl::string_view name() const override { return device_.id(); }
+  void ReadBar(unsigned bar, uint64_t offset, std::span<uint8_t> data) override;
+  void WriteBar(unsigned bar, uint64_t offset, std::span<const uint8_t> data) override;
+  void OnBarMoved(unsigned bar, std::optional<uint64_t> address) override;
+  void BeforeConfigRead(uint32_t offset, size_t size) override;
+  void AfterConfigWrite(uint32_t offset, size_t size) override;
+
+ private:
+  PciTransport(Device& device, base::GuestMemory& memory, devices::PciRoot& root, unsigned slot,
+               devices::MsiController& msi_controller, std::unique_ptr<Doorbells> doorbells,
+               const Options& options);
+
+  // DriverNotifier; any thread.
+  void NotifyQueue(uint16_t index) override { interrupts_.NotifyQueue(index); }
+  void NotifyConfig() override;
+  void NeedsReset(absl::string_view why) override;
+
+  // CommonConfigEvents
+  void OnReset() override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void OnDriverOk() override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void OnQueueEnabled(uint16_t queue) override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void OnQueueReset(uint16_t queue) override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  // On the loop: the device has quiesced.
+  void FinishReset();
+  void FinishQueueReset(uint16_t queue);
+
+  void ReadCommon(uint64_t offset, std::span<uint8_t> data);
+  void WriteCommon(uint64_t offset, std::span<const uint8_t> data);
+  void ReadDeviceConfig(uint64_t offset, std::span<uint8_t> data);
+  void WriteDeviceConfig(uint64_t offset, std::span<const uint8_t> data);
+  void WriteNotify(uint64_t offset);
+  void UpdateGeneration() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  // Checks what the driver programmed; nullopt, with DEVICE_NEEDS_RESET set, if it is no ring.
+  std::optional<QueueStart> MakeQueue(uint16_t queue) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void SetNeedsReset(absl::string_view why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  // The window that VIRTIO_PCI_CAP_PCI_CFG opens into BAR 0. [VIRTIO 1.2 §4.1.4.9]
+  struct ConfigWindow {
+    uint32_t offset;
+    uint32_t length;
+  };
+  std::optional<ConfigWindow> Window();
+
+  Device& device_;
+  base::GuestMemory& memory_;
+  devices::PciRoot& root_;
+  const unsigned slot_;
+  uint32_t window_capability_ = 0;  // set by Create
+  devices::MsixTable msix_;
+  Interrupts interrupts_;
+  const std::unique_ptr<Doorbells> doorbells_;
+  QueueRunner runner_;  // the loop's
+
+  // NotifyConfig has been called since the driver last looked.
+  std::atomic<bool> config_changed_{false};
+
+  // Lock order: mutex_, then Interrupts, then the PCI root's.
+  base::Mutex mutex_;
+  CommonConfig config_ ABSL_GUARDED_BY(mutex_);
+  // The device has been told to activate and has not been deactivated since.
+  bool active_ ABSL_GUARDED_BY(mutex_) = false;
+  // DEVICE_NEEDS_RESET was set by a register write: tell the driver once the lock is free.
+  bool notify_needs_reset_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<Done> reset_done_ ABSL_GUARDED_BY(mutex_);
+};
+
+// Resets all of `transports`; `done` runs when the last has quiesced, on its loop's thread or at
+// once.
+void ResetAll(std::span<PciTransport* const> transports, Device::Done done);
+
+}  // namespace virtio
+
+#endif  // VIRTIO_TRANSPORT_PCI_TRANSPORT_H_
