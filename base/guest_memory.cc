@@ -13,14 +13,17 @@ namespace base {
 
 namespace {
 
-using Word16 __attribute__((may_alias, aligned(1))) = uint16_t;
-using Word32 __attribute__((may_alias, aligned(1))) = uint32_t;
-using Word64 __attribute__((may_alias, aligned(1))) = uint64_t;
+// A struct, since attributes of a type are lost when it is a template argument.
+template <typename Word>
+struct __attribute__((packed, may_alias)) Unaligned {
+  Word value;
+};
 
 template <typename Word>
 __attribute__((always_inline, no_sanitize("thread"))) inline void CopyWord(void* to,
                                                                            const void* from) {
-  *static_cast<volatile Word*>(to) = *static_cast<const volatile Word*>(from);
+  static_cast<volatile Unaligned<Word>*>(to)->value =
+      static_cast<const volatile Unaligned<Word>*>(from)->value;
 }
 
 // A machine word is one access (memcpy may read a byte twice: a ring index would tear); a
@@ -31,14 +34,14 @@ __attribute__((always_inline, no_sanitize("thread"))) inline void Copy(void* to,
     case 1:
       return CopyWord<uint8_t>(to, from);
     case 2:
-      return CopyWord<Word16>(to, from);
+      return CopyWord<uint16_t>(to, from);
     case 4:
-      return CopyWord<Word32>(to, from);
+      return CopyWord<uint32_t>(to, from);
     case 16:
-      CopyWord<Word64>(static_cast<uint8_t*>(to) + 8, static_cast<const uint8_t*>(from) + 8);
+      CopyWord<uint64_t>(static_cast<uint8_t*>(to) + 8, static_cast<const uint8_t*>(from) + 8);
       [[fallthrough]];
     case 8:
-      return CopyWord<Word64>(to, from);
+      return CopyWord<uint64_t>(to, from);
     default:
       break;
   }
