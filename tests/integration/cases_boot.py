@@ -58,7 +58,7 @@ def boot(folder, kernel, vcpus, memory, image, root, console):
         # Moves to the disk at once; the script of the disk's init is a shell there.
         more["test"] = "root_on /dev/vda"
         more["cmdline"] = f"roottest={encode('cd /; setsid -c sh')}"
-    with Vm(folder, vm_config(kernel, image, console=console, **more)) as vm:
+    with Vm(folder, vm_config(kernel, image, tty=console, **more)) as vm:
         version = vm.expect(READY).group(1)
         if root == "disk":
             check_equal(vm.expect(r"VMM-ROOT-READY (\S+)\s").group(1), "/dev/vda", "root device")

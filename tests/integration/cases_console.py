@@ -23,7 +23,6 @@ def stalled_pipe(folder):
 def stalled_pty_and_socket(folder):
     path = f"{folder}/serial.sock"
     config = vm_config(test=FLOOD_HVC + FLOOD_SERIAL, console={"mode": "Pty"}, serial={"mode": "Socket", "socket": path})
-    config["payload"]["cmdline"] += " console=hvc0"
     with Vm(folder, config) as vm:
         wait_for_path(path)
         client = socket.socket(socket.AF_UNIX)

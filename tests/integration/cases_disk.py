@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 
-from harness import READY, Skip, Vm, case, check, check_equal, copy_image, encode, have, new_image, run, vm_config, vmm_path
+from harness import READY, Skip, Vm, case, check, check_equal, copy_image, encode, have, new_image, run, vm_config
 
 PATTERN = "pattern-of-the-guest-"
 
@@ -101,11 +101,3 @@ def root_disk(folder):
     run("debugfs", "-R", f"dump /numbers {folder}/numbers", disk)
     with open(f"{folder}/numbers", encoding="ascii") as f:
         check_equal(f.read(), "".join(f"{n}\n" for n in range(1, 20001)), "the file that the guest wrote")
-
-
-@case("missing-disk-is-a-clear-error", boots=0)
-def missing_disk(folder):
-    done = subprocess.run([vmm_path(), "--check", "--config", "/dev/stdin"], text=True, capture_output=True, check=False,
-                          input='{"payload": {"kernel": "/nowhere"}, "disks": [{"path": "/nowhere.raw"}]}')  # fmt: skip
-    check_equal(done.returncode, 1, "exit status")
-    check_equal(len(done.stderr.strip().splitlines()), 1, f"lines on stderr ({done.stderr!r})")

@@ -96,8 +96,8 @@ def second_sigterm(folder):
 @case("stop-timeout-forces-the-end-3")
 def stop_timeout(folder):
     # The kernel has no driver for the button yet: nothing reacts.
-    with Vm(folder, vm_config(cmdline="loglevel=7"), "--stop-timeout=2") as vm:
-        time.sleep(1)
+    with Vm(folder, vm_config(tty="ttyS0", cmdline="loglevel=7 earlyprintk=ttyS0"), "--stop-timeout=2") as vm:
+        vm.expect("Linux version")
         vm.signal(signal.SIGINT)
         vm.wait(3, seconds=20)
 

@@ -234,8 +234,12 @@ def to_bytes(size):
     return int(size[:-1]) << units[size[-1]] if isinstance(size, str) else size
 
 
-def vm_config(kernel="cloud", image="vmlinux", vcpus=1, memory="256M", console="hvc0", test="shell", cmdline="", **more):
-    """Returns a vm.json for a test guest; test is a script for tests/lab/guest_init, or "shell"."""
+def vm_config(kernel="cloud", image="vmlinux", vcpus=1, memory="256M", tty="hvc0", test="shell", cmdline="", **more):
+    """Returns a vm.json for a test guest.
+
+    tty is the console that vmm's own terminal is connected to (hvc0 or ttyS0), test a script for
+    tests/lab/guest_init or "shell"; more are keys of vm.json.
+    """
     files = guest_files(kernel)
     encoded = test if test == "shell" else encode(test)
     config = {
@@ -244,10 +248,10 @@ def vm_config(kernel="cloud", image="vmlinux", vcpus=1, memory="256M", console="
         "payload": {
             "kernel": files[image],
             "initramfs": files["initrd"],
-            "cmdline": f"console={console} quiet {cmdline} vmmtest={encoded}",
+            "cmdline": f"console={tty} quiet {cmdline} vmmtest={encoded}",
         },
-        "console": {"mode": "Tty" if console == "hvc0" else "Off"},
-        "serial": {"mode": "Tty" if console == "ttyS0" else "Off"},
+        "console": {"mode": "Tty" if tty == "hvc0" else "Off"},
+        "serial": {"mode": "Tty" if tty == "ttyS0" else "Off"},
     }
     config.update(more)
     return config

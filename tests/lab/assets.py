@@ -274,6 +274,7 @@ def guest(name):
 def root_image():
     """Returns a small ext4 image whose /sbin/init runs a test script (root_init)."""
     init = os.path.join(HERE, "root_init")
+    tool = _memory_pattern()
 
     def prepare(folder):
         root = f"{folder}/root"
@@ -284,10 +285,11 @@ def root_image():
             if applet != "busybox":
                 os.symlink("/bin/busybox", f"{root}/bin/{applet}")
         shutil.copy(init, f"{root}/sbin/init")
+        shutil.copy(tool, f"{root}/bin/memory-pattern")
         run(["mke2fs", "-q", "-t", "ext4", "-E", "root_owner=0:0", "-d", root, f"{folder}/root.raw", "32M"])
         shutil.rmtree(root)
 
-    return os.path.join(item(f"root-{digest_of([], init)}", prepare), "root.raw")
+    return os.path.join(item(f"root-{digest_of([], init, tool)}", prepare), "root.raw")
 
 
 def debian_image():
