@@ -71,6 +71,9 @@ class DeviceQueue : private base::TurnHook {
   // true.
   virtual bool WantsChains() const { return true; }
 
+  // True from Stop until its `done`: a request of several steps ends instead of taking the next.
+  bool stopping() const { return stopping_; }
+
   base::EventLoop& loop() { return loop_; }
   base::GuestMemory& memory() { return memory_; }
 

@@ -1,0 +1,39 @@
+#include "virtio/block/block_bounce.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include <utility>
+
+#include "base/log.h"
+#include "base/status.h"
+
+namespace virtio {
+
+absl::StatusOr<BouncePool> BouncePool::Create() {
+  void* base = mmap(nullptr, kBuffers * kBufferBytes, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (base == MAP_FAILED) return base::ErrnoStatus(errno, "cannot reserve memory for direct I/O");
+  return BouncePool(static_cast<uint8_t*>(base));
+}
+
+BouncePool::BouncePool(BouncePool&& other) noexcept : base_(std::exchange(other.base_, nullptr)) {}
+
+BouncePool::~BouncePool() {
+  if (base_ != nullptr) munmap(base_, kBuffers * kBufferBytes);
+}
+
+std::span<uint8_t> BouncePool::Acquire() {
+  for (uint32_t i = 0; i < kBuffers; ++i) {
+    if (!std::exchange(taken_[i], true)) return {base_ + i * kBufferBytes, kBufferBytes};
+  }
+  return {};
+}
+
+void BouncePool::Release(std::span<uint8_t> buffer) {
+  const size_t index = static_cast<size_t>(buffer.data() - base_) / kBufferBytes;
+  DCHECK(index < kBuffers && taken_[index]);
+  taken_[index] = false;
+}
+
+}  // namespace virtio

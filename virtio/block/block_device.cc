@@ -1,0 +1,209 @@
+#include "virtio/block/block_device.h"
+
+#include <linux/virtio_ids.h>
+#define VIRTIO_RING_NO_LEGACY  // the legacy part is not C++
+#include <linux/virtio_ring.h>
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status.h"
+
+namespace virtio {
+namespace {
+
+constexpr uint64_t Bit(int feature) { return uint64_t{1} << feature; }
+
+// Header and status take a descriptor each. [VIRTIO 1.2 §5.2.4]
+uint32_t SegMax(uint16_t queue_size) {
+  return std::max(std::min<uint32_t>(queue_size, kMaxChainSegments), 3u) - 2;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<BlockDevice>> BlockDevice::Create(Options options, BlockImage image,
+                                                                 base::EventLoop& loop,
+                                                                 base::GuestMemory& memory) {
+  CHECK(options.num_queues > 0 && std::has_single_bit(options.queue_size) &&
+        options.queue_size >= 4 && options.queue_size <= kMaxQueueSize);
+  auto device = std::unique_ptr<BlockDevice>(new BlockDevice(options, std::move(image), loop));
+  for (uint16_t i = 0; i < options.num_queues; ++i) {
+    auto slab = RequestSlab<BlockRequest>::Create(options.queue_size);
+    if (!slab.ok()) return base::Annotate(slab.status(), options.id);
+    std::optional<BouncePool> bounce;
+    if (device->shared_.direct) {
+      auto pool = BouncePool::Create();
+      if (!pool.ok()) return base::Annotate(pool.status(), options.id);
+      bounce.emplace(std::move(pool).value());
+    }
+    device->queues_.push_back(std::make_unique<BlockQueue>(
+        loop, memory, i, device->shared_, std::move(slab).value(), std::move(bounce)));
+  }
+  return device;
+}
+
+BlockDevice::BlockDevice(const Options& options, BlockImage image, base::EventLoop& loop)
+    : image_(std::move(image)),
+      loop_(loop),
+      queue_sizes_(options.num_queues, options.queue_size),
+      features_(OfferedFeatures(options)),
+      config_(MakeConfig(options)),
+      capacity_sectors_(image_.size_bytes() / kSectorBytes) {
+  const uint32_t block_sectors = image_.block_bytes() / kSectorBytes;
+  shared_.id = options.id;
+  shared_.serial = (options.serial.empty() ? options.id : options.serial).substr(0, 20);
+  shared_.direct = image_.direct();
+  shared_.block_bytes = image_.block_bytes();
+  shared_.memory_alignment = image_.memory_alignment();
+  shared_.limits = {
+      .capacity_sectors = capacity_sectors_,
+      .align_sectors = image_.direct() ? block_sectors : 1,
+      .range_align_sectors = image_.direct() || image_.is_device() ? block_sectors : 1,
+      .readonly = image_.readonly(),
+      .discard = (features_ & Bit(VIRTIO_BLK_F_DISCARD)) != 0,
+      .write_zeroes = (features_ & Bit(VIRTIO_BLK_F_WRITE_ZEROES)) != 0,
+  };
+  // Without VIRTIO_BLK_F_RO the driver would not know, but the image stays readonly.
+  shared_.can_zero_by_unmap = image_.sparse();
+}
+
+uint16_t BlockDevice::type() const { return VIRTIO_ID_BLOCK; }
+
+uint64_t BlockDevice::OfferedFeatures(const Options& options) const {
+  // Not VIRTIO_BLK_F_CONFIG_WCE: with it the field `writeback` would depend on features that are
+  // not accepted yet when it may be read, and a driver has little use for it. (docs of the field:
+  // [VIRTIO 1.2 §5.2.5.2])
+  uint64_t features = Bit(VIRTIO_RING_F_EVENT_IDX) | Bit(VIRTIO_RING_F_INDIRECT_DESC) |
+                      Bit(VIRTIO_BLK_F_SEG_MAX) | Bit(VIRTIO_BLK_F_BLK_SIZE) |
+                      Bit(VIRTIO_BLK_F_TOPOLOGY) | Bit(VIRTIO_BLK_F_FLUSH);
+  if (options.num_queues > 1) features |= Bit(VIRTIO_BLK_F_MQ);
+  if (image_.readonly()) {
+    features |= Bit(VIRTIO_BLK_F_RO);
+  } else {
+    features |= Bit(VIRTIO_BLK_F_WRITE_ZEROES);
+    if (image_.sparse()) features |= Bit(VIRTIO_BLK_F_DISCARD);
+  }
+  return features & options.features_mask;
+}
+
+BlockConfig BlockDevice::MakeConfig(const Options& options) const {
+  const uint32_t block = image_.block_bytes();
+  const uint32_t blocks_per_physical = image_.physical_block_bytes() / block;
+  const uint32_t align_sectors = image_.physical_block_bytes() / kSectorBytes;
+  BlockConfig config;
+  config.seg_max = SegMax(options.queue_size);
+  config.blk_size = block;
+  config.physical_block_exp = static_cast<uint8_t>(std::countr_zero(blocks_per_physical));
+  config.min_io_size = static_cast<uint16_t>(std::min(blocks_per_physical, 0xffffu));
+  config.opt_io_size = image_.optimal_io_bytes() / block;
+  config.writeback = 1;
+  config.num_queues = options.num_queues;
+  if (!image_.readonly()) {
+    config.max_discard_sectors = kMaxBlockRangeSectors;
+    config.max_discard_seg = kMaxBlockRanges;
+    config.discard_sector_alignment = align_sectors;
+    config.max_write_zeroes_sectors = kMaxBlockRangeSectors;
+    config.max_write_zeroes_seg = kMaxBlockRanges;
+    config.write_zeroes_may_unmap = image_.sparse() ? 1 : 0;
+  }
+  return config;
+}
+
+void BlockDevice::ReadConfig(uint32_t offset, std::span<uint8_t> to) {
+  BlockConfig config = config_;
+  config.capacity_sectors = capacity_sectors_.load(std::memory_order_relaxed);
+  const auto* bytes = reinterpret_cast<const uint8_t*>(&config);
+  for (size_t i = 0; i < to.size(); ++i) {
+    const uint64_t at = uint64_t{offset} + i;
+    to[i] = at < sizeof(config) ? bytes[at] : 0;
+  }
+}
+
+void BlockDevice::Activate(uint64_t features, DriverNotifier& notifier) {
+  notifier_ = &notifier;
+  // "neither VIRTIO_BLK_F_CONFIG_WCE nor VIRTIO_BLK_F_FLUSH feature were negotiated, but
+  // VIRTIO_BLK_F_FLUSH was offered": completed writes are stable. [VIRTIO 1.2 §5.2.6.2]
+  shared_.write_through = (features & Bit(VIRTIO_BLK_F_FLUSH)) == 0;
+  absl::StatusOr<base::LoopFile> file = loop_.AddFile(image_.fd());
+  if (!file.ok()) {
+    notifier.NeedsReset(absl::StrCat(shared_.id, ": ", file.status().message()));
+    return;
+  }
+  shared_.file = *file;
+}
+
+void BlockDevice::StartQueue(QueueStart queue) {
+  if (!shared_.file.valid()) return;  // the driver was told in Activate
+  CHECK(queue.index < queues_.size());
+  queues_[queue.index]->StartServing(std::move(queue), *notifier_);
+}
+
+void BlockDevice::StopQueue(uint16_t index, Done done) { queues_[index]->Stop(std::move(done)); }
+
+void BlockDevice::Deactivate() {
+  if (shared_.file.valid()) loop_.RemoveFile(std::exchange(shared_.file, base::LoopFile()));
+  shared_.write_through = false;
+  notifier_ = nullptr;
+}
+
+void BlockDevice::Pause(Done done) {
+  pause_done_ = std::move(done);
+  pausing_ = queues_.size();
+  for (const auto& queue : queues_) {
+    queue->Pause([this] {
+      if (--pausing_ == 0) std::exchange(pause_done_, nullptr)();
+    });
+  }
+}
+
+void BlockDevice::Resume() {
+  pause_done_ = nullptr;
+  for (const auto& queue : queues_) queue->Resume();
+}
+
+absl::Status BlockDevice::Resize() {
+  const uint64_t before = shared_.limits.capacity_sectors;
+  ASSIGN_OR_RETURN(const uint64_t size, image_.MeasureAgain());
+  const uint64_t after = size / kSectorBytes;
+  if (after < before) {
+    LOG(Warning) << "disk " << shared_.id << ": " << image_.path() << " shrank to " << size
+                 << " bytes; the guest keeps its size and gets I/O errors behind the end";
+  }
+  if (after <= before) return absl::OkStatus();
+  LOG(Info) << "disk " << shared_.id << ": grown to " << size << " bytes";
+  shared_.limits.capacity_sectors = after;
+  capacity_sectors_.store(after, std::memory_order_relaxed);
+  if (notifier_ != nullptr) notifier_->NotifyConfig();
+  return absl::OkStatus();
+}
+
+Counters BlockDevice::counters() const {
+  const BlockShared::Counters& c = shared_.counters;
+  Counters all = {
+      {"read_ops", c.read_ops},
+      {"read_bytes", c.read_bytes},
+      {"write_ops", c.write_ops},
+      {"write_bytes", c.write_bytes},
+      {"flush_ops", c.flush_ops},
+      {"discard_ops", c.discard_ops},
+      {"write_zeroes_ops", c.write_zeroes_ops},
+      {"host_errors", c.host_errors},
+      {"invalid_requests", c.invalid},
+      {"unsupported_requests", c.unsupported},
+      {"requests_without_status", c.without_status},
+      {"retries", c.retries},
+      {"short_transfers", c.short_transfers},
+      {"bounced_requests", c.bounced},
+  };
+  for (const auto& queue : queues_) {
+    all["kicks"] += queue->queue_counters().kicks;
+    all["chains"] += queue->queue_counters().chains;
+    all["interrupts"] += queue->queue_counters().interrupts;
+  }
+  return all;
+}
+
+}  // namespace virtio

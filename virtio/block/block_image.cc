@@ -1,0 +1,222 @@
+#include "virtio/block/block_image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status.h"
+
+namespace virtio {
+namespace {
+
+constexpr uint32_t kMaxBlockBytes = 64 << 10;  // what one bounce buffer holds at least
+constexpr uint32_t kMaxMemoryAlignment = 4096;
+
+// Returns what is wrong with a file of this kind, or nullptr if it can be a disk.
+const char* KindProblem(mode_t mode) {
+  if (S_ISREG(mode) || S_ISBLK(mode)) return nullptr;
+  if (S_ISDIR(mode)) return "is a directory; a disk needs a raw image file or a block device";
+  if (S_ISCHR(mode)) return "is a character device; a disk needs a file or a block device";
+  if (S_ISFIFO(mode)) return "is a pipe; a disk needs a file or a block device";
+  return "is no file; a disk needs a raw image file or a block device";
+}
+
+absl::string_view OpenAdvice(int error, bool readonly, bool direct, bool is_device) {
+  switch (error) {
+    case ENOENT:
+      return "; make an image with: truncate -s 10G FILE";
+    case EACCES:
+    case EPERM:
+      return readonly ? "; give this user access to it"
+                      : "; give this user access to it, or set readonly";
+    case EROFS:
+      return "; set readonly";
+    case EINVAL:
+      return direct ? "; its file system may not support O_DIRECT: set direct to false" : "";
+    case EBUSY:
+      return is_device ? "; it is mounted or in use by another program: free it, or set readonly"
+                       : "";
+    default:
+      return "";
+  }
+}
+
+absl::Status OpenError(int error, absl::string_view name, absl::string_view advice) {
+  const absl::Status status = base::ErrnoStatus(error, absl::StrCat(name, ": cannot open"));
+  return absl::Status(status.code(), absl::StrCat(status.message(), advice));
+}
+
+// True if direct reads of `bytes` to this address are aligned well enough.
+bool IsAlignedFor(int fd, uint8_t* to, size_t bytes) {
+  return pread(fd, to, bytes, 0) >= 0 || errno != EINVAL;
+}
+
+}  // namespace
+
+BlockImage::BlockImage(Options options, bool is_device)
+    : name_(std::move(options.name)),
+      path_(std::move(options.path)),
+      fd_(std::move(options.fd)),
+      readonly_(options.readonly),
+      direct_(options.direct),
+      sparse_(options.sparse && !options.readonly),
+      is_device_(is_device) {}
+
+std::string BlockImage::Name() const { return absl::StrCat(name_, ": ", path_); }
+
+absl::StatusOr<BlockImage> BlockImage::Open(Options options) {
+  const std::string name = absl::StrCat(options.name, ": ", options.path);
+  const bool given = options.fd.valid();
+  struct stat file;
+  // Looked at before it is opened: opening a pipe would wait, opening a tape would move it.
+  if ((given ? fstat(options.fd.get(), &file) : stat(options.path.c_str(), &file)) != 0) {
+    const int error = errno;
+    return OpenError(error, name, OpenAdvice(error, options.readonly, false, false));
+  }
+  if (const char* problem = KindProblem(file.st_mode); problem != nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat(name, ": ", problem));
+  }
+  const bool is_device = S_ISBLK(file.st_mode);
+  if (!given) {
+    const int flags = (options.readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY |
+                      (options.direct ? O_DIRECT : 0) |
+                      (is_device && !options.readonly ? O_EXCL : 0);
+    options.fd.reset(open(options.path.c_str(), flags));
+    if (!options.fd.valid()) {
+      const int error = errno;
+      return OpenError(error, name, OpenAdvice(error, options.readonly, options.direct, is_device));
+    }
+  } else {
+    const int flags = fcntl(options.fd.get(), F_GETFL);
+    if (!options.readonly && (flags & O_ACCMODE) != O_RDWR) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ": the descriptor is not open for writing; set readonly"));
+    }
+    options.direct = (flags & O_DIRECT) != 0;
+  }
+  BlockImage image(std::move(options), is_device);
+  // The lock before the size: whoever held it may have been changing it.
+  RETURN_IF_ERROR(image.Lock());
+  RETURN_IF_ERROR(image.MeasureBlocks());
+  ASSIGN_OR_RETURN(const uint64_t size, image.MeasureSize());
+  image.size_bytes_ = size / image.block_bytes_ * image.block_bytes_;
+  if (image.size_bytes_ == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        name, ": is empty (", size, " bytes); give it a size with: truncate -s 10G FILE"));
+  }
+  if (image.size_bytes_ != size) {
+    LOG(Warning) << name << ": its last " << size - image.size_bytes_
+                 << " bytes are left out: the size is no multiple of " << image.block_bytes_;
+  }
+  if (image.sparse_ && !is_device) image.sparse_ = image.CanPunchHoles();
+  return image;
+}
+
+absl::Status BlockImage::Lock() const {
+  struct flock lock = {};
+  lock.l_type = readonly_ ? F_RDLCK : F_WRLCK;
+  lock.l_whence = SEEK_SET;  // length 0: to the end, wherever that will be
+  if (fcntl(fd_.get(), F_OFD_SETLK, &lock) == 0) return absl::OkStatus();
+  const int error = errno;
+  if (error != EAGAIN && error != EACCES) {
+    return base::ErrnoStatus(error, absl::StrCat(Name(), ": cannot lock"));
+  }
+  // A classic POSIX lock says whose it is, an OFD lock does not.
+  const bool known = fcntl(fd_.get(), F_OFD_GETLK, &lock) == 0 && lock.l_pid > 0;
+  return absl::FailedPreconditionError(absl::StrCat(
+      Name(), ": in use by ", known ? absl::StrCat("process ", lock.l_pid) : "another process",
+      ", which holds a lock on it (",
+      readonly_ ? "it writes to it" : "two writers would destroy it",
+      "); stop the other VM or give each its own image",
+      readonly_ ? "" : ", or set readonly in both"));
+}
+
+absl::Status BlockImage::MeasureBlocks() {
+  if (is_device_) {
+    int logical = 0;
+    unsigned physical = 0;
+    unsigned optimal = 0;
+    if (ioctl(fd_.get(), BLKSSZGET, &logical) != 0) {
+      return base::ErrnoStatus(errno, absl::StrCat(Name(), ": cannot get the block size"));
+    }
+    block_bytes_ = static_cast<uint32_t>(logical);
+    physical_block_bytes_ = block_bytes_;
+    if (ioctl(fd_.get(), BLKPBSZGET, &physical) == 0) physical_block_bytes_ = physical;
+    if (ioctl(fd_.get(), BLKIOOPT, &optimal) == 0) optimal_io_bytes_ = optimal;
+  }
+  if (direct_) RETURN_IF_ERROR(MeasureDirectAlignment());
+  if (!std::has_single_bit(block_bytes_) || block_bytes_ < 512 || block_bytes_ > kMaxBlockBytes ||
+      memory_alignment_ > kMaxMemoryAlignment) {
+    return absl::InvalidArgumentError(absl::StrCat(Name(), ": blocks of ", block_bytes_,
+                                                   " bytes (memory aligned to ", memory_alignment_,
+                                                   ") are not supported"));
+  }
+  if (!std::has_single_bit(physical_block_bytes_)) physical_block_bytes_ = block_bytes_;
+  physical_block_bytes_ = std::max(physical_block_bytes_, block_bytes_);
+  return absl::OkStatus();
+}
+
+absl::Status BlockImage::MeasureDirectAlignment() {
+  struct statx info = {};
+  if (statx(fd_.get(), "", AT_EMPTY_PATH, STATX_DIOALIGN, &info) == 0 &&
+      (info.stx_mask & STATX_DIOALIGN) != 0) {
+    if (info.stx_dio_offset_align == 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          Name(),
+          ": this file does not support O_DIRECT (is it encrypted or compressed?); set "
+          "direct to false"));
+    }
+    block_bytes_ = std::max(block_bytes_, info.stx_dio_offset_align);
+    memory_alignment_ = info.stx_dio_mem_align;
+    return absl::OkStatus();
+  }
+  // The file system does not say: found out by reading.
+  void* memory = nullptr;
+  if (posix_memalign(&memory, 4096, 8192) != 0) {
+    return absl::ResourceExhaustedError(absl::StrCat(Name(), ": out of memory"));
+  }
+  const std::unique_ptr<uint8_t, decltype(&free)> buffer(static_cast<uint8_t*>(memory), &free);
+  if (!IsAlignedFor(fd_.get(), buffer.get(), block_bytes_)) block_bytes_ = 4096;
+  memory_alignment_ = IsAlignedFor(fd_.get(), buffer.get() + 512, block_bytes_) ? 512 : 4096;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> BlockImage::MeasureSize() const {
+  uint64_t size = 0;
+  if (is_device_) {
+    if (ioctl(fd_.get(), BLKGETSIZE64, &size) != 0) {
+      return base::ErrnoStatus(errno, absl::StrCat(Name(), ": cannot get the size"));
+    }
+    return size;
+  }
+  struct stat file;
+  if (fstat(fd_.get(), &file) != 0) {
+    return base::ErrnoStatus(errno, absl::StrCat(Name(), ": cannot get the size"));
+  }
+  return static_cast<uint64_t>(file.st_size);
+}
+
+bool BlockImage::CanPunchHoles() const {
+  // Behind the end, where there is nothing to lose.
+  return fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                   static_cast<off_t>((size_bytes_ + 0xffff) & ~uint64_t{0xffff}), 65536) == 0;
+}
+
+absl::StatusOr<uint64_t> BlockImage::MeasureAgain() {
+  ASSIGN_OR_RETURN(const uint64_t size, MeasureSize());
+  size_bytes_ = size / block_bytes_ * block_bytes_;
+  return size_bytes_;
+}
+
+}  // namespace virtio

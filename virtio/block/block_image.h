@@ -1,0 +1,76 @@
+// The host's side of a disk: a raw file or a block device, opened, locked and measured.
+#ifndef VIRTIO_BLOCK_BLOCK_IMAGE_H_
+#define VIRTIO_BLOCK_BLOCK_IMAGE_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "base/unique_fd.h"
+
+namespace virtio {
+
+// A disk image, whose size is a multiple of its block size and not 0. Locked for as long as the
+// descriptor (or a duplicate) is open: shared if readonly, else exclusive, over the whole file.
+// The lock is an OFD lock, so it keeps out other VMs, and QEMU, on this host; not those who do not
+// lock, nor other hosts of a network file system without lock support. A writable block device is
+// also held exclusively (O_EXCL), which keeps mounts out.
+class BlockImage {
+ public:
+  struct Options {
+    std::string name;  // in messages: "disks[0].path"
+    std::string path;  // in messages only, if `fd` is given
+    base::UniqueFd fd;
+    bool readonly = false;
+    bool direct = false;  // O_DIRECT
+    bool sparse = true;   // discards free space
+  };
+
+  // Opens options.path, or takes options.fd. Control thread; may block. Errors are one line: what,
+  // which file, errno, what to do.
+  static absl::StatusOr<BlockImage> Open(Options options);
+
+  int fd() const { return fd_.get(); }
+  const std::string& path() const { return path_; }
+  bool readonly() const { return readonly_; }
+  bool direct() const { return direct_; }
+  bool is_device() const { return is_device_; }
+  // True if space may be given back and the file can do so (of a device it is not known).
+  bool sparse() const { return sparse_; }
+
+  uint64_t size_bytes() const { return size_bytes_; }
+  // Measures again; returns the size, a multiple of the block size.
+  absl::StatusOr<uint64_t> MeasureAgain();
+
+  uint32_t block_bytes() const { return block_bytes_; }                    // smallest unit of I/O
+  uint32_t physical_block_bytes() const { return physical_block_bytes_; }  // best unit of I/O
+  uint32_t optimal_io_bytes() const { return optimal_io_bytes_; }          // 0: not known
+  // With direct, guest buffers must have addresses that are multiples of this.
+  uint32_t memory_alignment() const { return memory_alignment_; }
+
+ private:
+  BlockImage(Options options, bool is_device);
+  absl::Status Lock() const;
+  absl::Status MeasureBlocks();
+  absl::Status MeasureDirectAlignment();
+  absl::StatusOr<uint64_t> MeasureSize() const;
+  bool CanPunchHoles() const;
+  std::string Name() const;
+
+  std::string name_;
+  std::string path_;
+  base::UniqueFd fd_;
+  bool readonly_;
+  bool direct_;
+  bool sparse_;
+  bool is_device_;
+  uint64_t size_bytes_ = 0;
+  uint32_t block_bytes_ = 512;
+  uint32_t physical_block_bytes_ = 4096;
+  uint32_t optimal_io_bytes_ = 0;
+  uint32_t memory_alignment_ = 1;
+};
+
+}  // namespace virtio
+
+#endif  // VIRTIO_BLOCK_BLOCK_IMAGE_H_

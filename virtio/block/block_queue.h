@@ -1,0 +1,136 @@
+// The data path of one request queue: kick, pop, parse, submit, complete, finish.
+// [VIRTIO 1.2 §5.2.6]
+#ifndef VIRTIO_BLOCK_BLOCK_QUEUE_H_
+#define VIRTIO_BLOCK_BLOCK_QUEUE_H_
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "base/event_loop.h"
+#include "base/guest_memory.h"
+#include "virtio/block/block_bounce.h"
+#include "virtio/block/block_request.h"
+#include "virtio/queue/device_queue.h"
+#include "virtio/queue/request_slab.h"
+
+namespace virtio {
+
+// What the queues of one device share. Owned by the device; its loop only.
+struct BlockShared {
+  struct Counters {
+    uint64_t read_ops = 0;
+    uint64_t read_bytes = 0;
+    uint64_t write_ops = 0;
+    uint64_t write_bytes = 0;
+    uint64_t flush_ops = 0;
+    uint64_t discard_ops = 0;
+    uint64_t write_zeroes_ops = 0;
+    uint64_t host_errors = 0;     // requests that failed for the host's reasons
+    uint64_t invalid = 0;         // requests refused: malformed, out of bounds, write to readonly
+    uint64_t unsupported = 0;     // requests of an unknown type or flag
+    uint64_t without_status = 0;  // requests with no room for a status
+    uint64_t retries = 0;         // host calls repeated: EINTR, EAGAIN
+    uint64_t short_transfers = 0;
+    uint64_t bounced = 0;  // requests copied for alignment's sake
+  };
+
+  std::string id;      // in log lines
+  std::string serial;  // up to 20 bytes
+  base::LoopFile file;
+  BlockLimits limits;
+  bool direct = false;
+  uint32_t block_bytes = 512;     // unit of direct I/O
+  uint32_t memory_alignment = 1;  // of guest buffers in direct I/O
+  // Each write is made durable before it is reported: the driver did not accept
+  // VIRTIO_BLK_F_FLUSH. [VIRTIO 1.2 §5.2.6.2]
+  bool write_through = false;
+  // A failed fdatasync leaves pages marked clean that never reached the disk, and the next one
+  // would succeed: so all later flushes fail until the image is opened anew.
+  bool flush_failed = false;
+  bool can_discard = true;  // false once the host said it cannot
+  bool can_zero_by_unmap = true;
+  bool can_zero_range = true;
+  Counters counters;
+};
+
+class BlockQueue;
+
+// A request in flight. The kernel holds pointers into the chain's iovecs and into `single`, both of
+// which stay in place while the operation is pending.
+struct BlockRequest : base::Operation, Chain {
+  enum class Step : uint8_t {
+    kTransfer,  // between the image and guest memory
+    kBounce,    // the same through a buffer
+    kRange,     // fallocate of ranges[range]
+    kZeroes,    // writing zeroes over ranges[range]
+    kSync,      // fdatasync
+  };
+
+  explicit BlockRequest(BlockQueue& owner) : queue(owner) {}
+  void OnComplete(int32_t result) override;
+
+  BlockQueue& queue;
+  BlockCommand command;
+  Step step = Step::kTransfer;
+  uint8_t retries = 0;
+  uint32_t range = 0;
+  uint64_t offset = 0;                   // of `left` in the image
+  std::span<iovec> left;                 // of the transfer under way
+  iovec single = {};                     // storage of `left` for kBounce and kZeroes
+  uint32_t piece_bytes = 0;              // of the range or buffer under way
+  std::span<uint8_t> buffer;             // kBounce
+  BlockRequest* next_waiting = nullptr;  // for a buffer
+};
+
+class BlockQueue final : public DeviceQueue {
+ public:
+  // `bounce` is there if and only if the image is opened for direct I/O.
+  BlockQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index, BlockShared& shared,
+             RequestSlab<BlockRequest> slab, std::optional<BouncePool> bounce);
+
+ private:
+  friend struct BlockRequest;
+
+  Chain* AcquireChain() override { return slab_.Acquire(*this); }
+  void ReleaseChain(Chain& chain) override { slab_.Release(static_cast<BlockRequest&>(chain)); }
+  void Start(Chain& chain) override;
+  void CancelRequests() override;
+
+  bool IsRead(const BlockRequest& request) const {
+    return request.command.kind == BlockKind::kRead;
+  }
+  bool NeedsBounce(std::span<const iovec> buffers) const;
+
+  // Each of these ends in Submit or Finish.
+  void BeginTransfer(BlockRequest& request);
+  void BeginBounce(BlockRequest& request);
+  void BeginRange(BlockRequest& request);
+  void BeginZeroes(BlockRequest& request);
+  void BeginSync(BlockRequest& request);
+  void Submit(BlockRequest& request);
+
+  void OnComplete(BlockRequest& request, int32_t result);
+  void OnTransferred(BlockRequest& request, int32_t result);
+  void OnPieceDone(BlockRequest& request);
+  void OnRangeDone(BlockRequest& request, int32_t result);
+  void OnSynced(BlockRequest& request, int32_t result);
+  void Consume(BlockRequest& request, size_t bytes);
+
+  void Fail(BlockRequest& request, int error);
+  void Succeed(BlockRequest& request);
+  // Stores `status` and gives the chain back; `data_bytes` of the guest's buffers were written.
+  void Finish(BlockRequest& request, uint8_t status, uint32_t data_bytes);
+  void ReleaseBuffer(BlockRequest& request);
+
+  BlockShared& shared_;
+  RequestSlab<BlockRequest> slab_;
+  std::optional<BouncePool> bounce_;
+  BlockRequest* first_waiting_ = nullptr;
+  BlockRequest* last_waiting_ = nullptr;
+};
+
+}  // namespace virtio
+
+#endif  // VIRTIO_BLOCK_BLOCK_QUEUE_H_
