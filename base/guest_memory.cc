@@ -31,6 +31,8 @@ __attribute__((always_inline, no_sanitize("thread"))) inline void CopyWord(void*
 __attribute__((always_inline, no_sanitize("thread"))) inline void Copy(void* to, const void* from,
                                                                        size_t bytes) {
   switch (bytes) {
+    case 0:
+      return;  // memcpy does not take the null pointer of an empty buffer
     case 1:
       return CopyWord<uint8_t>(to, from);
     case 2:
