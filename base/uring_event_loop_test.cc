@@ -31,6 +31,9 @@ class UringEventLoopPeer {
     loop.Enable();
   }
   static void Turn(UringEventLoop& loop) { loop.Turn(); }
+  static void Drain(UringEventLoop& loop, const io_uring_cqe& cqe) { loop.DrainOne(cqe); }
+  static void Dispatch(UringEventLoop& loop) { loop.Dispatch(); }
+  static unsigned queued_entries(const UringEventLoop& loop);
   static size_t multishot_polls(const UringEventLoop& loop) { return loop.multishot_polls_.size(); }
   static int ring_fd(const UringEventLoop& loop);
 };
@@ -558,8 +561,35 @@ TEST(UringEventLoop, RefusesRegistrationsOutsideTheList) {
 }
 
 TEST(UringEventLoop, AMultishotPollEndedByTheKernelGoesOn) {
-  // With a completion ring of two entries, held full by a burst of reads, the kernel gives up
-  // repeating polls; the owner must not notice.
+  auto loop = UringEventLoop::Create({}).value();
+  UniqueFd event(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  Recorder poll;
+  const LoopFile file = loop->AddFile(event.get()).value();
+  UringEventLoopPeer::Begin(*loop);
+  loop->PollMultishot(poll, file, POLLIN);
+  UringEventLoopPeer::Turn(*loop);
+
+  // A completion without IORING_CQE_F_MORE: the kernel gave up. It cannot be made to on purpose.
+  io_uring_cqe cqe = {};
+  cqe.user_data = reinterpret_cast<uint64_t>(static_cast<Operation*>(&poll)) | 1;
+  cqe.res = POLLIN;
+  UringEventLoopPeer::Drain(*loop, cqe);
+  EXPECT_EQ(UringEventLoopPeer::queued_entries(*loop), 1u) << "armed again";
+  UringEventLoopPeer::Turn(*loop);
+  EXPECT_EQ(poll.results, std::vector<int32_t>{POLLIN});
+  EXPECT_TRUE(poll.pending());
+
+  // The same after Cancel: it stays ended.
+  loop->Cancel(poll);
+  UringEventLoopPeer::Drain(*loop, cqe);
+  EXPECT_EQ(UringEventLoopPeer::queued_entries(*loop), 1u) << "the cancel alone";
+  UringEventLoopPeer::Dispatch(*loop);
+  EXPECT_EQ(poll.results, (std::vector<int32_t>{POLLIN, -ECANCELED}));
+  EXPECT_FALSE(poll.pending());
+}
+
+TEST(UringEventLoop, AFullCompletionRingLosesNoSignal) {
+  // Bursts of reads overflow the completion ring, while an eventfd is signalled.
   UringEventLoop::Options options;
   options.submission_entries = 2;
   options.completion_entries = 4;
@@ -605,6 +635,10 @@ int32_t UringEventLoopPeer::SubmitRaw(UringEventLoop& loop, Operation& op,
   auto& recorder = static_cast<Recorder&>(op);
   for (int turns = 0; recorder.results.empty() && turns < 1000; ++turns) Turn(loop);
   return recorder.results.empty() ? INT32_MIN : recorder.results[0];
+}
+
+unsigned UringEventLoopPeer::queued_entries(const UringEventLoop& loop) {
+  return io_uring_sq_ready(reinterpret_cast<io_uring*>(loop.ring_.get()));
 }
 
 int UringEventLoopPeer::ring_fd(const UringEventLoop& loop) {
