@@ -32,11 +32,11 @@ class PciRoot final : public BusDevice {
   static constexpr uint64_t kEcamBytes = kSlots * kSlotBytes;
 
   struct Options {
-    AddressWindow window_32bit;  // below 4 GiB; nothing else may be in it
-    AddressWindow window_64bit;  // may be empty
+    AddressWindow window_32bit = {};  // below 4 GiB; nothing else may be in it
+    AddressWindow window_64bit = {};  // may be empty
     // Takes the read-only mapping of FastReads() away, for good. Called at most once between
     // resets, on a vCPU thread, when the guest uses something whose reads have to be seen.
-    absl::AnyInvocable<void()> disable_fast_reads;
+    absl::AnyInvocable<void()> disable_fast_reads = nullptr;
   };
 
   // `mmio` must outlive the root, the root every function in it. Errors: ResourceExhausted when
