@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 
 namespace devices {
 
@@ -33,6 +34,11 @@ class CharacterBackend {
   virtual bool drained() const = 0;
   // Bytes dropped since the start. Any thread.
   virtual uint64_t dropped_bytes() const = 0;
+  // The terminal has a new size (SIGWINCH): tells the client. Any thread.
+  virtual void NotifyResize() {}
+  // Where the host finds the other end: the path of the pty, file or socket; empty if there is
+  // none. Any thread.
+  virtual std::string host_path() const { return {}; }
 };
 
 }  // namespace devices

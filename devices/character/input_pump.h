@@ -1,0 +1,93 @@
+// Carries what the host types to a guest, no faster than the guest takes it.
+#ifndef DEVICES_CHARACTER_INPUT_PUMP_H_
+#define DEVICES_CHARACTER_INPUT_PUMP_H_
+
+#include <sys/uio.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "base/event_loop.h"
+#include "devices/character/character_backend.h"
+
+namespace devices {
+
+// Made and destroyed while the loop does not run; everything else on the loop (or before it runs)
+// unless it says otherwise.
+class InputPump {
+ public:
+  // Changes the first `count` of `bytes` before the guest gets them, in place; returns how many are
+  // left. That may be one more than `count`: `bytes` has room for it.
+  using Filter = absl::AnyInvocable<size_t(std::span<uint8_t> bytes, size_t count)>;
+
+  explicit InputPump(base::EventLoop& loop) : loop_(loop) {}
+  ~InputPump();
+  InputPump(const InputPump&) = delete;
+  InputPump& operator=(const InputPump&) = delete;
+
+  // Reads on when the guest takes nothing, up to kMaxPendingBytes, and drops what is beyond: a
+  // filter that looks for an escape sequence has to see every key.
+  void set_filter(Filter filter) { filter_ = std::move(filter); }
+  // Called when the file has ended or failed: it is not read again.
+  void set_on_end(absl::AnyInvocable<void()> on_end) { on_end_ = std::move(on_end); }
+  void set_on_idle(absl::AnyInvocable<void()> on_idle) { on_idle_ = std::move(on_idle); }
+
+  void SetClient(CharacterClient* client);
+  // Starts reading `file`. There must be none.
+  void Attach(base::LoopFile file);
+  // Stops reading; what the guest has not taken yet stays. idle() is true when the file may be
+  // closed, and `on_idle` is called when that takes until later.
+  void Detach();
+  bool idle() const { return !poll_.pending() && !read_.pending(); }
+
+  // Any thread.
+  void ResumeInput();
+
+ private:
+  static constexpr size_t kReadBytes = 1024;
+  static constexpr size_t kMaxPendingBytes = 64 * 1024;
+  using Buffer = std::array<uint8_t, kReadBytes + 1>;
+
+  struct PollOperation final : base::Operation {
+    explicit PollOperation(InputPump& owner) : pump(owner) {}
+    void OnComplete(int32_t result) override { pump.OnReadable(result); }
+    InputPump& pump;
+  };
+  struct ReadOperation final : base::Operation {
+    explicit ReadOperation(InputPump& owner) : pump(owner) {}
+    void OnComplete(int32_t result) override { pump.OnRead(result); }
+    InputPump& pump;
+  };
+
+  void WaitForInput();
+  void OnReadable(int32_t result);
+  void OnRead(int32_t result);
+  void Deliver();
+  void PostDeliver();
+  void End();
+  size_t pending_bytes() const { return pending_.size() - pending_begin_; }
+
+  base::EventLoop& loop_;
+  Filter filter_;
+  absl::AnyInvocable<void()> on_end_;
+  absl::AnyInvocable<void()> on_idle_;
+  CharacterClient* client_ = nullptr;
+  std::optional<base::LoopFile> file_;
+  PollOperation poll_{*this};
+  ReadOperation read_{*this};
+  // LIFETIME: the kernel writes here, through `iov_`, while `read_` is pending.
+  std::unique_ptr<Buffer> buffer_ = std::make_unique<Buffer>();
+  iovec iov_ = {};
+  std::vector<uint8_t> pending_;
+  size_t pending_begin_ = 0;
+  std::atomic<bool> deliver_posted_ = false;
+};
+
+}  // namespace devices
+
+#endif  // DEVICES_CHARACTER_INPUT_PUMP_H_

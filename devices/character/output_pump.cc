@@ -1,0 +1,150 @@
+#include "devices/character/output_pump.h"
+
+#include <errno.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "base/log.h"
+
+namespace devices {
+
+OutputPump::OutputPump(base::EventLoop& loop, std::string name)
+    : loop_(loop), name_(std::move(name)) {}
+
+OutputPump::~OutputPump() {
+  // LIFETIME: the loop was stopped during a write that the kernel may still be carrying out. Its
+  // bytes stay where they are, or something else's would be written.
+  if (write_.pending()) [[maybe_unused]]
+    auto* const leaked = staged_.release();
+}
+
+void OutputPump::Attach(const OutputSink& sink) {
+  sink_ = sink;
+  {
+    base::MutexLock lock(mutex_);
+    attached_ = true;
+    pumping_ = true;
+  }
+  Pump();
+}
+
+void OutputPump::Detach() {
+  sink_.reset();
+  {
+    base::MutexLock lock(mutex_);
+    attached_ = false;
+    pumping_ = true;  // nothing is to be done before Attach
+  }
+  if (write_.pending()) loop_.Cancel(write_);
+  if (poll_.pending()) loop_.Cancel(poll_);
+}
+
+void OutputPump::Write(std::span<const uint8_t> bytes) {
+  {
+    base::MutexLock lock(mutex_);
+    ring_.Append(bytes);
+    if (gone_) ring_.Clear();
+    if (gone_ || std::exchange(pumping_, true)) return;
+  }
+  loop_.Post([this] { Pump(); });
+}
+
+bool OutputPump::drained() const {
+  base::MutexLock lock(mutex_);
+  return !attached_ || !pumping_;
+}
+
+uint64_t OutputPump::dropped_bytes() const {
+  base::MutexLock lock(mutex_);
+  return ring_.dropped_bytes();
+}
+
+void OutputPump::Pump() {
+  if (!sink_.has_value() || !idle() || !Stage()) return;
+  if (sink_->blocking_limit_bytes != 0) {
+    PollWritable();
+  } else {
+    StartWrite();
+  }
+}
+
+// Makes sure that something is staged. Returns false if there is nothing to write.
+bool OutputPump::Stage() {
+  if (staged_begin_ < staged_end_) return true;
+  base::MutexLock lock(mutex_);
+  staged_begin_ = 0;
+  staged_end_ = ring_.empty() ? 0 : ring_.Take(*staged_);
+  pumping_ = staged_end_ != 0;
+  return pumping_;
+}
+
+void OutputPump::PollWritable() { loop_.Poll(poll_, sink_->file, POLLOUT); }
+
+void OutputPump::StartWrite() {
+  size_t bytes = staged_end_ - staged_begin_;
+  if (sink_->blocking_limit_bytes != 0) bytes = std::min(bytes, sink_->blocking_limit_bytes);
+  iov_ = {.iov_base = staged_->data() + staged_begin_, .iov_len = bytes};
+  if (sink_->kind == OutputSink::Kind::kSocket) {
+    message_ = {};
+    message_.msg_iov = &iov_;
+    message_.msg_iovlen = 1;
+    loop_.SendMsg(write_, sink_->file, message_);
+  } else {
+    loop_.WriteV(write_, sink_->file, std::span(&iov_, 1), sink_->offset);
+  }
+}
+
+void OutputPump::OnWritable(int32_t result) {
+  if (!sink_.has_value()) {
+    if (idle() && on_idle_) on_idle_();
+  } else if (result < 0) {
+    SinkGone(-result);
+  } else {
+    StartWrite();  // an error condition is found out by writing
+  }
+}
+
+void OutputPump::OnWritten(int32_t result) {
+  if (result > 0) staged_begin_ += static_cast<size_t>(result);
+  if (!sink_.has_value()) {
+    if (idle() && on_idle_) on_idle_();
+    return;
+  }
+  if (result == -EAGAIN) return PollWritable();
+  if (result == -EINTR) return StartWrite();
+  if (sink_->kind == OutputSink::Kind::kRegular) {
+    if (result <= 0) {
+      LOG_EVERY_N_SEC(Error, 60) << name_ << ": cannot write output, dropped: "
+                                 << std::strerror(result == 0 ? EIO : -result);
+      DropStaged();
+    } else if (sink_->offset != OutputSink::kCurrentPosition) {
+      sink_->offset += static_cast<uint64_t>(result);
+    }
+  } else if (result <= 0) {
+    return SinkGone(result == 0 ? EPIPE : -result);
+  }
+  Pump();
+}
+
+void OutputPump::DropStaged() {
+  base::MutexLock lock(mutex_);
+  ring_.CountDropped(staged_end_ - staged_begin_);
+  staged_begin_ = staged_end_;
+}
+
+void OutputPump::SinkGone(int error) {
+  if (on_gone_) return on_gone_();
+  LOG(Warning) << name_ << ": output is dropped from now on, the other end is gone: "
+               << std::strerror(error);
+  sink_.reset();
+  DropStaged();
+  base::MutexLock lock(mutex_);
+  ring_.Clear();
+  gone_ = true;
+  pumping_ = false;
+}
+
+}  // namespace devices

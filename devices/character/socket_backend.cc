@@ -1,0 +1,76 @@
+#include "devices/character/socket_backend.h"
+
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+#include "base/log.h"
+#include "base/status.h"
+
+namespace devices {
+namespace {
+
+// After a failed accept (no descriptors left), so that it is not tried in a tight loop.
+constexpr std::chrono::seconds kAcceptRetryDelay{1};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<CharacterBackend>> SocketBackend::Create(base::EventLoop& loop,
+                                                                        std::string name,
+                                                                        UnixListener listener) {
+  std::unique_ptr<SocketBackend> backend(
+      new SocketBackend(loop, std::move(name), std::move(listener)));
+  ASSIGN_OR_RETURN(backend->listener_file_, loop.AddFile(backend->listener_.fd()));
+  backend->Accept();
+  return backend;
+}
+
+SocketBackend::SocketBackend(base::EventLoop& loop, std::string name, UnixListener listener)
+    : loop_(loop), name_(name), listener_(std::move(listener)), output_(loop, name), input_(loop) {
+  output_.Detach();  // until somebody connects
+  output_.set_on_gone([this] { Disconnect(); });
+  output_.set_on_idle([this] { FinishDisconnect(); });
+  input_.set_on_end([this] { Disconnect(); });
+  input_.set_on_idle([this] { FinishDisconnect(); });
+}
+
+void SocketBackend::Accept() { loop_.Accept(accept_, listener_file_); }
+
+void SocketBackend::OnAccepted(int32_t result) {
+  if (result < 0) {
+    LOG_EVERY_N_SEC(Warning, 60) << name_ << ": " << listener_.path()
+                                 << ": cannot accept a connection: " << std::strerror(-result);
+    return loop_.Timeout(retry_, kAcceptRetryDelay);
+  }
+  peer_.reset(result);
+  absl::StatusOr<base::LoopFile> file = loop_.AddFile(peer_.get());
+  if (!file.ok()) {
+    LOG_EVERY_N_SEC(Warning, 60) << name_ << ": " << listener_.path() << ": "
+                                 << file.status().message();
+    peer_.reset();
+    return Accept();
+  }
+  peer_file_ = *file;
+  disconnecting_ = false;
+  input_.Attach(peer_file_);
+  output_.Attach({.file = peer_file_, .kind = OutputSink::Kind::kSocket});
+}
+
+// A peer that only shuts down its sending side is taken to have left: that is how a client that
+// was killed looks, and the next one waits.
+void SocketBackend::Disconnect() {
+  if (disconnecting_) return;
+  disconnecting_ = true;
+  input_.Detach();
+  output_.Detach();
+  FinishDisconnect();
+}
+
+void SocketBackend::FinishDisconnect() {
+  if (!disconnecting_ || !peer_.valid() || !input_.idle() || !output_.idle()) return;
+  loop_.RemoveFile(peer_file_);
+  peer_.reset();
+  Accept();
+}
+
+}  // namespace devices
