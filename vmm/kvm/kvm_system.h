@@ -2,14 +2,13 @@
 #ifndef VMM_KVM_KVM_SYSTEM_H_
 #define VMM_KVM_KVM_SYSTEM_H_
 
-#include <linux/kvm.h>
-
 #include <cstdint>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/unique_fd.h"
+#include "vmm/kvm/kvm_uapi.h"
 
 namespace vmm {
 

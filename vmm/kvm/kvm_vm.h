@@ -2,8 +2,6 @@
 #ifndef VMM_KVM_KVM_VM_H_
 #define VMM_KVM_KVM_VM_H_
 
-#include <linux/kvm.h>
-
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -16,6 +14,7 @@
 #include "devices/interrupt.h"
 #include "devices/x86_64/ioapic.h"
 #include "vmm/kvm/kvm_system.h"
+#include "vmm/kvm/kvm_uapi.h"
 
 namespace vmm {
 

@@ -2,8 +2,6 @@
 #ifndef VMM_KVM_VCPU_H_
 #define VMM_KVM_VCPU_H_
 
-#include <linux/kvm.h>
-
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -17,6 +15,7 @@
 #include "base/unique_fd.h"
 #include "devices/bus.h"
 #include "vmm/kvm/kvm_system.h"
+#include "vmm/kvm/kvm_uapi.h"
 #include "vmm/kvm/kvm_vm.h"
 
 namespace vmm {

@@ -1,6 +1,5 @@
 #include "vmm/kvm/vcpu_group.h"
 
-#include <linux/kvm.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -11,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "vmm/kvm/kvm_uapi.h"
 
 namespace vmm {
 namespace {
@@ -56,7 +56,8 @@ absl::Status VcpuGroup::Start(bool paused) {
   }
   pthread_sigmask(SIG_SETMASK, &previous, nullptr);
   RETURN_IF_ERROR(status);
-  // Only now, with `threads_` complete: a vCPU may Halt, which kicks all threads, at its first exit.
+  // Only now, with `threads_` complete: a vCPU may Halt, which kicks all threads, at its first
+  // exit.
   if (!paused) {
     base::MutexLock lock(mutex_);
     command_ = Command::kRun;

@@ -1,12 +1,13 @@
 #include "vmm/machine/controller.h"
 
-#include <errno.h>
+#include <unistd.h>
 
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "devices/character/terminal.h"
 
 namespace vmm {
 namespace {
@@ -19,6 +20,7 @@ constexpr seconds kBootLoopWindow{10};   // three triple faults within it end th
 constexpr seconds kPanicPatience{2};     // for the last lines of a panicking guest
 constexpr milliseconds kDrainPoll{10};   // how often the consoles are looked at while ending
 constexpr seconds kDrainPatience{2};     // for a console sink that is slow
+constexpr seconds kStopDeadline{30};      // for I/O in flight at the end
 constexpr seconds kQuiesceDeadline{30};  // for I/O in flight at pause
 
 // pvpanic event bits. [QEMU docs/specs/pvpanic]
@@ -65,7 +67,14 @@ Controller::Controller(const VmConfig& config, Options options, const KvmSystem&
 
 Controller::~Controller() = default;
 
-absl::Status Controller::Boot() { return BuildAndStart(); }
+absl::Status Controller::Boot() {
+  // Built before the I/O threads run, so that everything can still be added to their loops from here.
+  ASSIGN_OR_RETURN(machine_, Machine::Create(config_, kvm_, host_, *this));
+  RETURN_IF_ERROR(host_.Start());
+  RETURN_IF_ERROR(machine_->Start());
+  state_ = State::kRunning;
+  return absl::OkStatus();
+}
 
 absl::Status Controller::BuildAndStart() {
   ASSIGN_OR_RETURN(machine_, Machine::Create(config_, kvm_, host_, *this));
@@ -244,10 +253,17 @@ void Controller::End(ExitStatus status) {
   stop_timer_.Clear();
   panic_timer_.Clear();
   if (machine_ == nullptr) return FinishEnd();
+  // I/O that never completes must not keep the process for ever; nothing acknowledged is lost by leaving.
+  stop_timer_.Set(kStopDeadline, [this] {
+    LOG(Error) << "a device still has I/O in flight after " << kStopDeadline.count() << " s; leaving without it";
+    devices::RestoreTerminal();
+    _exit(static_cast<int>(exit_status_));
+  });
   machine_->Stop(loop_, [this] { FinishEnd(); });
 }
 
 void Controller::FinishEnd() {
+  stop_timer_.Clear();
   machine_.reset();
   state_ = State::kShutdown;
   WaitForConsole(loop_.Now() + kDrainPatience);

@@ -5,8 +5,6 @@
 #ifndef VMM_MACHINE_MACHINE_H_
 #define VMM_MACHINE_MACHINE_H_
 
-#include <linux/kvm.h>
-
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -25,6 +23,7 @@
 #include "virtio/transport/pci_transport.h"
 #include "vmm/config/vm_config.h"
 #include "vmm/kvm/kvm_system.h"
+#include "vmm/kvm/kvm_uapi.h"
 #include "vmm/kvm/kvm_vm.h"
 #include "vmm/kvm/vcpu_group.h"
 #include "vmm/machine/host_resources.h"

@@ -2,11 +2,11 @@
 #ifndef VMM_KVM_X86_64_CPUID_H_
 #define VMM_KVM_X86_64_CPUID_H_
 
-#include <linux/kvm.h>
-
 #include <cstdint>
 #include <span>
 #include <vector>
+
+#include "vmm/kvm/kvm_uapi.h"
 
 namespace vmm {
 

@@ -2,14 +2,13 @@
 #ifndef VMM_KVM_X86_64_VCPU_STATE_H_
 #define VMM_KVM_X86_64_VCPU_STATE_H_
 
-#include <linux/kvm.h>
-
 #include <span>
 #include <string>
 
 #include "absl/status/status.h"
 #include "base/guest_memory.h"
 #include "boot/x86_64/long_mode.h"
+#include "vmm/kvm/kvm_uapi.h"
 
 namespace vmm {
 

@@ -1,0 +1,15 @@
+// <linux/kvm.h>, made right for C++. Include this, never the header itself.
+//
+// The 6.1 headers declare trailing arrays behind an empty struct, which has size 0 in C and 1 in C++: sizes and
+// offsets, and with them the ioctl numbers, come out wrong. Later headers have a C++ branch that does as here.
+#ifndef VMM_KVM_KVM_UAPI_H_
+#define VMM_KVM_KVM_UAPI_H_
+
+#include <linux/stddef.h>
+#undef __DECLARE_FLEX_ARRAY
+#define __DECLARE_FLEX_ARRAY(type, name) type name[0]
+#include <linux/kvm.h>
+
+static_assert(sizeof(kvm_cpuid2) == 8 && sizeof(kvm_msrs) == 8 && sizeof(kvm_irq_routing) == 8);
+
+#endif  // VMM_KVM_KVM_UAPI_H_

@@ -1,0 +1,45 @@
+// Signals of the process, taken on the control loop.
+#ifndef VMM_SIGNALS_H_
+#define VMM_SIGNALS_H_
+
+#include <memory>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "base/event_loop.h"
+#include "base/guest_memory.h"
+#include "base/unique_fd.h"
+
+namespace vmm {
+
+// Reads SIGTERM, SIGINT, SIGHUP and SIGWINCH from a signalfd. They must be blocked in every thread: call
+// BlockSignals first in main.
+class SignalWatcher final : private base::Operation {
+ public:
+  // `on_signal` gets the signal's number, on the loop.
+  static absl::StatusOr<std::unique_ptr<SignalWatcher>> Create(
+      base::EventLoop& loop, absl::AnyInvocable<void(int)> on_signal);
+  virtual ~SignalWatcher() = default;
+
+ private:
+  SignalWatcher(base::EventLoop& loop, base::UniqueFd fd, absl::AnyInvocable<void(int)> on_signal)
+      : loop_(loop), fd_(std::move(fd)), on_signal_(std::move(on_signal)) {}
+  void OnComplete(int32_t result) override;
+
+  base::EventLoop& loop_;
+  base::UniqueFd fd_;
+  base::LoopFile file_;
+  absl::AnyInvocable<void(int)> on_signal_;
+};
+
+// Blocks what SignalWatcher reads and ignores SIGPIPE. Before any thread is made.
+void BlockSignals();
+
+// Makes a fault on a page of guest RAM that the host cannot provide (SIGBUS: no huge page left, memory error) end
+// the process with 134 and the guest address, and fatal signals of our own restore the terminal first.
+// `memory` must live as long as the process.
+void InstallFaultHandlers(const base::GuestMemory& memory);
+
+}  // namespace vmm
+
+#endif  // VMM_SIGNALS_H_
