@@ -1,11 +1,22 @@
+// The transport's life cycle, and drivers that do not keep to the rules. The rules themselves are
+// tested in conformance_test.cc.
 #include "virtio/transport/pci_transport.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
+
+#include <array>
+#include <vector>
 
 #include "virtio/transport/transport_harness.h"
 
 namespace virtio {
 namespace {
+
+bool Signalled(int fd) {
+  pollfd poll_fd = {.fd = fd, .events = POLLIN, .revents = 0};
+  return poll(&poll_fd, 1, 0) == 1;
+}
 
 TEST(PciTransport, DrivesADeviceFromResetToResetAgain) {
   TransportHarness t;
@@ -21,6 +32,366 @@ TEST(PciTransport, DrivesADeviceFromResetToResetAgain) {
   t.loop.RunUntilIdle();
   EXPECT_EQ(t.device.TakeOrders(), "stop0 stop1 deactivate");
   EXPECT_EQ(t.status(), 0);
+  t.Initialise();
+  t.loop.RunUntilIdle();
+  EXPECT_EQ(t.device.TakeOrders(), "activate start0 start1");
+}
+
+TEST(PciTransport, ResetOfAnIdleDeviceIsDoneAtOnce) {
+  TransportHarness t;
+  t.EnableMemory();
+  t.SetStatus(kDriverReady);
+  t.SetDriverFeatures(kFeatureVersion1);
+  t.SetStatus(kFeaturesOk);
+  t.EnableQueue(0);
+  t.SetStatus(0);
+  EXPECT_EQ(t.status(), 0);
+  EXPECT_EQ(t.Common<uint16_t>(VIRTIO_PCI_COMMON_Q_ENABLE), 0);
+  t.loop.RunUntilIdle();
+  EXPECT_EQ(t.device.TakeOrders(), "");
+}
+
+TEST(PciTransport, ResetWhileActivationIsInFlight) {
+  TransportHarness t;
+  t.Initialise();
+  t.SetStatus(0);
+  EXPECT_EQ(t.status(), kDriverOk);
+  t.loop.RunUntilIdle();
+  EXPECT_EQ(t.device.TakeOrders(), "activate start0 start1 stop0 stop1 deactivate");
+  EXPECT_EQ(t.status(), 0);
+}
+
+TEST(PciTransport, RepeatedResetsAreOne) {
+  TransportHarness t({.slow_stop = true});
+  t.Initialise();
+  t.loop.RunUntilIdle();
+  t.device.TakeOrders();
+  for (int i = 0; i < 3; ++i) {
+    t.SetStatus(0);
+    t.loop.RunUntilIdle();
+  }
+  EXPECT_EQ(t.device.TakeOrders(), "stop0 stop1");
+  EXPECT_EQ(t.status(), kDriverOk);
+  t.device.FinishStops();
+  EXPECT_EQ(t.device.TakeOrders(), "deactivate");
+  EXPECT_EQ(t.status(), 0);
+}
+
+TEST(PciTransport, RegistersHoldStillDuringReset) {
+  TransportHarness t({.slow_stop = true});
+  t.Initialise();
+  t.loop.RunUntilIdle();
+  t.SetStatus(0);
+  t.SetStatus(kDriverReady | VIRTIO_CONFIG_S_FAILED);
+  t.SetDriverFeatures(1);
+  t.SelectQueue(1);
+  t.SetCommon<uint16_t>(VIRTIO_PCI_COMMON_Q_RESET, 1);
+  t.SetCommon<uint16_t>(VIRTIO_PCI_COMMON_MSIX, 1);
+  t.loop.RunUntilIdle();
+  EXPECT_EQ(t.status(), kDriverOk);
+  t.device.FinishStops();
+  EXPECT_EQ(t.status(), 0);
+  EXPECT_EQ(t.Common<uint16_t>(VIRTIO_PCI_COMMON_MSIX), VIRTIO_MSI_NO_VECTOR);
+}
+
+TEST(PciTransport, DriverOkTwiceStartsOnce) {
+  TransportHarness t;
+  t.Initialise();
+  t.SetStatus(kDriverOk);
+  t.loop.RunUntilIdle();
+  t.SetStatus(kDriverOk);
+  t.loop.RunUntilIdle();
+  EXPECT_EQ(t.device.TakeOrders(), "activate start0 start1");
+}
+
+TEST(PciTransport, EverythingInOneStatusWrite) {
+  TransportHarness t;
+  t.EnableMemory();
+  t.SetDriverFeatures(kFeatureVersion1);
+  t.EnableQueue(1);
+  t.SetStatus(kDriverOk);
+  EXPECT_EQ(t.status(), kDriverOk);
+  t.loop.RunUntilIdle();
+  EXPECT_EQ(t.device.TakeOrders(), "activate start1");
+}
+
+TEST(PciTransport, StatusBitsCannotBeClearedOrInvented) {
+  TransportHarness t;
+  t.EnableMemory();
+  t.SetStatus(kDriverReady);
+  t.SetStatus(VIRTIO_CONFIG_S_DRIVER);
+  EXPECT_EQ(t.status(), kDriverReady);
+  t.SetStatus(kDriverReady | VIRTIO_CONFIG_S_NEEDS_RESET | 0x30);
+  EXPECT_EQ(t.status(), kDriverReady);
+  t.SetStatus(kDriverReady | VIRTIO_CONFIG_S_FAILED);
+  EXPECT_EQ(t.status(), kDriverReady | VIRTIO_CONFIG_S_FAILED);
+}
+
+TEST(PciTransport, ADeviceWithoutQueuesWorks) {
+  TransportHarness t({.queue_sizes = {}});
+  t.Initialise();
+  t.loop.RunUntilIdle();
+  EXPECT_EQ(t.device.TakeOrders(), "activate");
+  EXPECT_EQ(t.Common<uint16_t>(VIRTIO_PCI_COMMON_NUMQ), 0);
+  EXPECT_EQ(t.Common<uint16_t>(VIRTIO_PCI_COMMON_Q_SIZE), 0);
+  t.WriteBar<uint16_t>(kNotifyOffset, 0);
+  t.SetStatus(0);
+  t.loop.RunUntilIdle();
+  EXPECT_EQ(t.device.TakeOrders(), "deactivate");
+}
+
+TEST(PciTransport, ABadRingNeedsAReset) {
+  TransportHarness t;
+  t.EnableMemory();
+  t.SetStatus(kDriverReady);
+  t.SetDriverFeatures(kFeatureVersion1);
+  t.SetStatus(kFeaturesOk);
+  t.EnableQueue(0);
+  t.SetQueueAddresses(1, TransportHarness::kRamBytes - 16);
+  t.SetCommon<uint16_t>(VIRTIO_PCI_COMMON_Q_ENABLE, 1);
+  t.SetStatus(kDriverOk);
+  EXPECT_EQ(t.status(), kDriverOk | VIRTIO_CONFIG_S_NEEDS_RESET);
+  EXPECT_EQ(t.ReadBar<uint8_t>(kIsrOffset), 2);  // the driver was told
+  t.loop.RunUntilIdle();
+  EXPECT_EQ(t.device.TakeOrders(), "");
+  t.SetStatus(0);
+  EXPECT_EQ(t.status(), 0);
+  t.Initialise();
+  t.loop.RunUntilIdle();
+  EXPECT_EQ(t.device.TakeOrders(), "activate start0 start1");
+}
+
+TEST(PciTransport, NeedsResetFromTheDeviceReachesTheDriverOnce) {
+  TransportHarness t;
+  t.InitialiseMsix();
+  t.Initialise();
+  t.loop.RunUntilIdle();
+  DriverNotifier* notifier = t.device.notifier;
+  notifier->NeedsReset("queue 0: a test");
+  EXPECT_EQ(t.status(), kDriverOk | VIRTIO_CONFIG_S_NEEDS_RESET);
+  EXPECT_EQ(t.msi.delivered(100), 1u);
+  t.SetStatus(kDriverOk);
+  EXPECT_EQ(t.status(), kDriverOk | VIRTIO_CONFIG_S_NEEDS_RESET);
+  t.SetStatus(0);
+  notifier->NeedsReset("queue 0: too late");  // the device has not heard of the reset yet
+  EXPECT_EQ(t.msi.delivered(100), 1u);
+  t.loop.RunUntilIdle();
+  EXPECT_EQ(t.status(), 0);
+}
+
+TEST(PciTransport, QueueResetInEveryState) {
+  TransportHarness t({.slow_stop = true});
+  const auto reset_queue = [&t](uint16_t queue) {
+    t.SelectQueue(queue);
+    t.SetCommon<uint16_t>(VIRTIO_PCI_COMMON_Q_RESET, 1);
+    t.loop.RunUntilIdle();
+    return t.Common<uint16_t>(VIRTIO_PCI_COMMON_Q_RESET);
+  };
+  t.EnableMemory();
+  EXPECT_EQ(reset_queue(0), 0);  // not negotiated
+  t.SetStatus(kDriverReady);
+  t.SetDriverFeatures(kFeatureVersion1 | kFeatureRingReset);
+  t.SetStatus(kFeaturesOk);
+  EXPECT_EQ(reset_queue(0), 0);  // not enabled: done at once
+  t.EnableQueue(0);
+  EXPECT_EQ(reset_queue(0), 0);  // not running
+  EXPECT_EQ(t.Common<uint16_t>(VIRTIO_PCI_COMMON_Q_ENABLE), 0);
+  t.EnableQueue(0);
+  t.SetStatus(kDriverOk);
+  EXPECT_EQ(reset_queue(7), 0);  // no such queue
+  EXPECT_EQ(t.device.TakeOrders(), "activate start0");
+  EXPECT_EQ(reset_queue(0), 1);
+  EXPECT_EQ(reset_queue(0), 1);  // in flight
+  t.EnableQueue(0);              // too early
+  t.loop.RunUntilIdle();
+  EXPECT_EQ(t.device.TakeOrders(), "stop0");
+  t.device.FinishStops();
+  EXPECT_EQ(t.Common<uint16_t>(VIRTIO_PCI_COMMON_Q_RESET), 0);
+  EXPECT_EQ(t.Common<uint16_t>(VIRTIO_PCI_COMMON_Q_ENABLE), 0);
+  EXPECT_EQ(reset_queue(0), 0);  // stopped already
+  EXPECT_EQ(t.device.TakeOrders(), "");
+  t.EnableQueue(0);
+  EXPECT_EQ(reset_queue(0), 1);  // its start is still on the way
+  EXPECT_EQ(t.device.TakeOrders(), "start0 stop0");
+  t.SetStatus(0);  // device reset while the queue's is in flight: one stop serves both
+  t.loop.RunUntilIdle();
+  EXPECT_EQ(t.device.TakeOrders(), "");
+  t.device.FinishStops();
+  EXPECT_EQ(t.device.TakeOrders(), "deactivate");
+  EXPECT_EQ(t.status(), 0);
+}
+
+TEST(PciTransport, AQueueReEnabledWithABadRingNeedsAReset) {
+  TransportHarness t;
+  t.Initialise();
+  t.loop.RunUntilIdle();
+  t.SelectQueue(0);
+  t.SetCommon<uint16_t>(VIRTIO_PCI_COMMON_Q_RESET, 1);
+  t.loop.RunUntilIdle();
+  t.device.TakeOrders();
+  t.SetQueueAddresses(0, 0x10001);
+  t.SetCommon<uint16_t>(VIRTIO_PCI_COMMON_Q_ENABLE, 1);
+  t.loop.RunUntilIdle();
+  EXPECT_EQ(t.status(), kDriverOk | VIRTIO_CONFIG_S_NEEDS_RESET);
+  EXPECT_EQ(t.device.TakeOrders(), "");
+}
+
+TEST(PciTransport, AQueueEnabledAfterDriverOkStarts) {
+  TransportHarness t;
+  t.EnableMemory();
+  t.SetDriverFeatures(kFeatureVersion1);
+  t.SetStatus(kDriverOk);
+  t.EnableQueue(1);
+  t.loop.RunUntilIdle();
+  EXPECT_EQ(t.device.TakeOrders(), "activate start1");
+}
+
+TEST(PciTransport, DoorbellsAreMappedOnceAndStay) {
+  TransportHarness t;
+  t.Initialise();
+  const uint64_t notify = t.BarAddress() + kNotifyOffset;
+  const auto mapped = t.doorbells.mapped();
+  ASSERT_EQ(mapped.size(), 2u);
+  EXPECT_EQ(t.doorbells.changes(), 2u);
+  t.loop.RunUntilIdle();
+  for (uint16_t i = 0; i < 2; ++i) {
+    const int fd = t.device.running[i].doorbell_fd;
+    EXPECT_EQ(mapped.at(notify + 4u * i), fd);
+    EXPECT_FALSE(Signalled(fd));
+    EXPECT_TRUE(t.doorbells.Ring(notify + 4u * i));
+    EXPECT_TRUE(Signalled(fd));
+  }
+  t.SetStatus(0);
+  t.loop.RunUntilIdle();
+  t.WritePci<uint16_t>(PCI_COMMAND, 0);
+  t.Initialise();
+  t.loop.RunUntilIdle();
+  EXPECT_EQ(t.doorbells.changes(), 2u);
+}
+
+TEST(PciTransport, DoorbellsFollowTheBar) {
+  TransportHarness t;
+  t.Initialise();
+  const uint64_t moved = TransportHarness::kWindow + 0x100000;
+  t.WritePci<uint32_t>(PCI_BASE_ADDRESS_0, static_cast<uint32_t>(moved));
+  EXPECT_EQ(t.doorbells.mapped().size(), 2u);
+  EXPECT_EQ(t.doorbells.mapped().count(moved + kNotifyOffset), 1u);
+  t.WritePci<uint32_t>(PCI_BASE_ADDRESS_0, 0x1000);  // over RAM
+  t.WritePci<uint32_t>(PCI_BASE_ADDRESS_0, static_cast<uint32_t>(moved + 0x10000));
+  EXPECT_EQ(t.doorbells.mapped().count(moved + 0x10000 + kNotifyOffset + 4), 1u);
+  EXPECT_EQ(t.doorbells.mapped().size(), 2u);
+}
+
+TEST(PciTransport, UnmappedDoorbellsCostAnExitAndWork) {
+  TransportHarness t;
+  t.doorbells.FailMap(true);
+  t.Initialise();
+  t.loop.RunUntilIdle();
+  EXPECT_TRUE(t.doorbells.mapped().empty());
+  t.WriteBar<uint16_t>(kNotifyOffset + 4, 1);
+  EXPECT_FALSE(Signalled(t.device.running[0].doorbell_fd));
+  EXPECT_TRUE(Signalled(t.device.running[1].doorbell_fd));
+  t.WriteBar<uint16_t>(kNotifyOffset + 8, 2);      // no such queue
+  t.WriteBar<uint32_t>(kNotifyOffset + 0xffc, 0);  // nor that
+}
+
+TEST(PciTransport, NotifyBeforeDriverOkDoesNothing) {
+  TransportHarness t;
+  t.doorbells.FailMap(true);
+  t.EnableMemory();
+  t.SetDriverFeatures(kFeatureVersion1);
+  t.EnableQueue(0);
+  t.WriteBar<uint16_t>(kNotifyOffset, 0);
+  t.SetStatus(kDriverOk);
+  t.loop.RunUntilIdle();
+  EXPECT_FALSE(Signalled(t.device.running[0].doorbell_fd));
+}
+
+TEST(PciTransport, MachineResetGivesEverythingBack) {
+  TransportHarness t({.slow_stop = true});
+  t.InitialiseMsix();
+  t.Initialise();
+  t.loop.RunUntilIdle();
+  EXPECT_EQ(t.msi.in_use(), 3);
+  int done = 0;
+  PciTransport* const transports[] = {t.transport.get()};
+  ResetAll(transports, [&done] { ++done; });
+  ResetAll(transports, [&done] { ++done; });
+  t.loop.RunUntilIdle();
+  EXPECT_EQ(done, 0);
+  t.device.FinishStops();
+  EXPECT_EQ(done, 2);
+  EXPECT_EQ(t.msi.in_use(), 0);
+  EXPECT_TRUE(t.doorbells.mapped().empty());
+  EXPECT_EQ(t.status(), 0);
+  t.root->Reset();
+  t.InitialiseMsix();
+  t.Initialise();
+  t.loop.RunUntilIdle();
+  EXPECT_EQ(t.doorbells.mapped().size(), 2u);
+  t.device.notifier->NotifyQueue(1);
+  EXPECT_EQ(t.msi.delivered(102), 1u);
+  ResetAll({}, [&done] { ++done; });
+  EXPECT_EQ(done, 3);
+}
+
+TEST(PciTransport, AccessesOfEveryWidthAndOffsetAreHarmless) {
+  TransportHarness t;
+  t.InitialiseMsix();
+  t.Initialise();
+  t.loop.RunUntilIdle();
+  for (uint32_t at = 0; at < kRegisterBarBytes; at += at < 0x4100 ? 1 : 251) {
+    for (uint32_t size : {1u, 2u, 4u, 8u}) {
+      if (at + size > kRegisterBarBytes) continue;
+      std::array<uint8_t, 8> bytes;
+      t.mmio.Read(t.BarAddress() + at, std::span(bytes).first(size));
+      // Writing back what was read changes nothing that matters.
+      t.mmio.Write(t.BarAddress() + at, std::span<const uint8_t>(bytes).first(size));
+    }
+  }
+  EXPECT_EQ(t.status(), kDriverOk);
+  EXPECT_EQ(t.Common<uint64_t>(VIRTIO_PCI_COMMON_Q_DESCLO), TransportHarness::RingAddress(1));
+}
+
+TEST(PciTransport, WideWritesReachEveryRegisterTheyCover) {
+  TransportHarness t;
+  t.EnableMemory();
+  t.SetCommon<uint64_t>(VIRTIO_PCI_COMMON_Q_DESCLO, 0x1122334455667788);
+  EXPECT_EQ(t.Common<uint64_t>(VIRTIO_PCI_COMMON_Q_DESCLO), 0x1122334455667788u);
+  t.SetCommon<uint32_t>(VIRTIO_PCI_COMMON_Q_SIZE, 0x0001'0020);
+  EXPECT_EQ(t.Common<uint16_t>(VIRTIO_PCI_COMMON_Q_SIZE), 0x20);
+  EXPECT_EQ(t.Common<uint16_t>(VIRTIO_PCI_COMMON_Q_MSIX), 1);
+  t.SetCommon<uint8_t>(VIRTIO_PCI_COMMON_Q_SIZE, 0x40);  // half a register
+  EXPECT_EQ(t.Common<uint16_t>(VIRTIO_PCI_COMMON_Q_SIZE), 0x20);
+}
+
+TEST(PciTransport, DeviceConfigurationOfEveryWidth) {
+  TransportHarness t;
+  t.EnableMemory();
+  EXPECT_EQ(t.ReadBar<uint64_t>(kDeviceConfigOffset), 0x0807060504030201u);
+  EXPECT_EQ(t.ReadBar<uint16_t>(kDeviceConfigOffset + 7), 0x0008u);  // nothing behind its end
+  EXPECT_EQ(t.ReadBar<uint32_t>(kDeviceConfigOffset + 0xffc), 0u);
+  t.WriteBar<uint16_t>(kDeviceConfigOffset + 2, 0xaabb);
+  EXPECT_EQ(t.ReadBar<uint32_t>(kDeviceConfigOffset), 0xaabb0201u);
+  t.WriteBar<uint32_t>(kDeviceConfigOffset + 6, ~0u);  // beyond the end: dropped whole
+  EXPECT_EQ(t.ReadBar<uint16_t>(kDeviceConfigOffset + 6), 0x0807u);
+}
+
+TEST(PciTransport, TooManyQueuesIsAnError) {
+  base::FakeEventLoop loop;
+  FakeDevice device(loop, {.queue_sizes = std::vector<uint16_t>(1025, 16)});
+  TransportHarness t;
+  const auto transport =
+      PciTransport::Create(device, *t.memory, *t.root, 4, t.msi, t.doorbells, {});
+  EXPECT_EQ(transport.status().message(), "_disk0: 1025 queues, at most 1024 are possible");
+}
+
+TEST(PciTransport, ATakenSlotIsAnError) {
+  TransportHarness t;
+  const auto transport = PciTransport::Create(t.device, *t.memory, *t.root, TransportHarness::kSlot,
+                                              t.msi, t.doorbells, {});
+  EXPECT_EQ(transport.status().message(), "_disk0: PCI slot 3 is taken by _disk0");
+  EXPECT_EQ(t.ReadPci<uint16_t>(PCI_VENDOR_ID), 0x1af4);
 }
 
 }  // namespace
