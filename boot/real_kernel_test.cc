@@ -15,7 +15,7 @@ TEST(RealKernelTest, IsPlannedInSmallAndLargeGuests) {
   if (path == nullptr) GTEST_SKIP() << "VMM_TEST_KERNEL names no kernel";
   const std::string text = ReadFile(path);
   const Bytes file(text.begin(), text.end());
-  for (const uint64_t mib : {128, 512, 3072}) {
+  for (const uint64_t mib : {128u, 512u, 3072u}) {
     const auto plan = PlanKernelLoad(MemoryByteSource(file), path, TestWindow(mib));
     ASSERT_TRUE(plan.ok()) << plan.status();
     EXPECT_GE(plan->initrd_addr_max, 0x7fffffffu);

@@ -51,9 +51,10 @@ absl::StatusOr<Bytes> ReadSetupHeader(const KernelFile& file) {
   return Bytes(file.head.begin() + kHeaderOffset, file.head.begin() + static_cast<ptrdiff_t>(end));
 }
 
+// setup_header is packed: its fields are copied before anything takes a reference to them.
 absl::Status CheckHeader(const KernelFile& file, const setup_header& header) {
   if (header.boot_flag != 0xAA55) {
-    return BrokenHeaderError(file, absl::StrFormat("boot_flag is %#x", header.boot_flag));
+    return BrokenHeaderError(file, absl::StrFormat("boot_flag is %#x", uint16_t{header.boot_flag}));
   }
   if ((header.loadflags & LOADED_HIGH) == 0) {
     return KernelError(file, "is a zImage, which loads low; build a bzImage");
@@ -62,8 +63,8 @@ absl::Status CheckHeader(const KernelFile& file, const setup_header& header) {
     return KernelError(file, "has no 64-bit entry point (a 32-bit kernel); give an x86_64 kernel");
   }
   if (header.relocatable_kernel != 0 && !std::has_single_bit(header.kernel_alignment)) {
-    return BrokenHeaderError(file,
-                             absl::StrFormat("kernel_alignment is %#x", header.kernel_alignment));
+    return BrokenHeaderError(
+        file, absl::StrFormat("kernel_alignment is %#x", uint32_t{header.kernel_alignment}));
   }
   return absl::OkStatus();
 }
@@ -75,10 +76,11 @@ absl::StatusOr<LoadSegment> FindPayload(const KernelFile& file, const setup_head
   payload.file_offset = (sectors + 1) * kSectorBytes;
   payload.file_bytes = uint64_t{header.syssize} * kParagraphBytes;
   if (payload.file_bytes <= kEntry64Offset) {
-    return BrokenHeaderError(file, absl::StrFormat("syssize is %#x", header.syssize));
+    return BrokenHeaderError(file, absl::StrFormat("syssize is %#x", uint32_t{header.syssize}));
   }
   if (uint64_t{header.payload_offset} + header.payload_length > payload.file_bytes) {
-    return BrokenHeaderError(file, absl::StrFormat("payload_length is %#x", header.payload_length));
+    return BrokenHeaderError(
+        file, absl::StrFormat("payload_length is %#x", uint32_t{header.payload_length}));
   }
   const uint64_t needed = payload.file_offset + payload.file_bytes;
   if (needed > file.bytes.size()) return TruncatedError(file, "the kernel", needed);
