@@ -22,7 +22,7 @@ class BlockDevice final : public Device {
  public:
   struct Options {
     std::string id;                         // "_disk0"
-    std::string serial;                     // what GET_ID returns, cut to 20 bytes; empty: the id
+    std::string serial = {};                // what GET_ID returns, cut to 20 bytes; empty: the id
     uint16_t num_queues = 1;                // 1 or more
     uint16_t queue_size = 128;              // power of two, 4 to kMaxQueueSize
     uint64_t features_mask = ~uint64_t{0};  // of what is offered; for tests

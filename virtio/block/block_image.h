@@ -20,7 +20,7 @@ class BlockImage {
   struct Options {
     std::string name;  // in messages: "disks[0].path"
     std::string path;  // in messages only, if `fd` is given
-    base::UniqueFd fd;
+    base::UniqueFd fd = {};
     bool readonly = false;
     bool direct = false;  // O_DIRECT
     bool sparse = true;   // discards free space
