@@ -1,4 +1,5 @@
-// Takes values off a fuzzer's input; zeros once it is used up.
+// Takes values off a fuzzer's input; zeros once it is used up. One Take in an expression only: the
+// order of operands differs between compilers, and the corpus must mean the same to both.
 #ifndef TESTS_FUZZ_BOOT_FUZZ_INPUT_H_
 #define TESTS_FUZZ_BOOT_FUZZ_INPUT_H_
 
@@ -33,7 +34,8 @@ class FuzzInput {
   }
 
   std::string TakeString() {
-    const size_t length = std::min<size_t>(Take<uint8_t>(), rest_.size());
+    const auto wanted = Take<uint8_t>();
+    const size_t length = std::min<size_t>(wanted, rest_.size());
     std::string text(rest_.begin(), rest_.begin() + static_cast<ptrdiff_t>(length));
     rest_ = rest_.subspan(length);
     return text;

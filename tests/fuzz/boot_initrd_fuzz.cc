@@ -8,7 +8,8 @@ void FuzzInitrd(FuzzInput& input) {
   const boot::MemoryRange window{input.TakeScaled(), input.TakeScaled()};
   boot::LoadPlan kernel;
   kernel.occupied = {input.TakeScaled(), input.TakeScaled()};
-  kernel.initrd_addr_max = input.TakeScaled() - input.Take<uint8_t>();
+  kernel.initrd_addr_max = input.TakeScaled();
+  kernel.initrd_addr_max -= input.Take<uint8_t>();
   const uint64_t size = input.TakeScaled();
   if (window.Wraps() || kernel.occupied.Wraps()) return;  // PlanKernelLoad returns no such plan
   const auto place = boot::PlaceInitrd(size, "I", kernel, window);

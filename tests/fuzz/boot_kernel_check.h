@@ -39,7 +39,8 @@ inline void FuzzFixture(boot::Bytes file, FuzzInput input) {
     const auto width_log2 = input.Take<uint8_t>();
     const size_t width = size_t{1} << (width_log2 % 4);
     const size_t offset = input.Take<uint16_t>() % (file.size() - width);
-    const uint64_t value = input.TakeScaled() + static_cast<uint64_t>(input.Take<int8_t>());
+    uint64_t value = input.TakeScaled();
+    value += static_cast<uint64_t>(input.Take<int8_t>());
     std::memcpy(file.data() + offset, &value, width);
   }
   if (keep != 0) file.resize(keep % file.size());

@@ -42,7 +42,8 @@ void FuzzMemoryMap(FuzzInput& input) {
 
 void FuzzAcpi(FuzzInput& input) {
   boot::AcpiConfig config;
-  config.apic_ids.resize(input.Take<uint8_t>(), input.Take<uint32_t>());
+  const auto vcpus = input.Take<uint8_t>();
+  config.apic_ids.resize(vcpus, input.Take<uint32_t>());
   config.table_base = input.TakeScaled();
   config.table_limit = input.TakeScaled();
   config.ecam = {input.TakeScaled(), input.TakeScaled()};
