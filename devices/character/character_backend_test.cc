@@ -205,7 +205,26 @@ TEST_F(CharacterBackendTest, FileIsCreatedPrivate) {
   EXPECT_EQ(status.st_mode & 0777, 0600u);
 }
 
-TEST_F(CharacterBackendTest, FullFileLosesOutputButNeverStops) {
+// A full disk, as far as the file is concerned.
+TEST_F(CharacterBackendTest, FileErrorsLoseOutputUntilTheyPass) {
+  const std::string path = directory_ + "/out";
+  signal(SIGXFSZ, SIG_IGN);
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit small = {.rlim_cur = 5, .rlim_max = before.rlim_max};
+  Start({.mode = CharacterMode::kFile, .path = path});
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  Print("12345678");
+  EXPECT_TRUE(Eventually([this] { return backend_->dropped_bytes() == 3; }));
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  Print("again");
+  EXPECT_TRUE(Eventually([this] { return backend_->drained(); }));
+  std::ifstream file(path);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}),
+            "12345\r\n[vmm: 3 bytes dropped]\r\nagain");
+}
+
+TEST_F(CharacterBackendTest, FullDeviceLosesOutputButNeverStops) {
   Start({.mode = CharacterMode::kFile, .path = "/dev/full"});
   Flood();
   EXPECT_TRUE(Eventually([this] { return backend_->drained(); }));
@@ -506,6 +525,19 @@ TEST_F(SocketTest, ClientThatLeavesWhileStalledDoesNotWedgeIt) {
   const base::UniqueFd second = Connect(path_);
   Print("THE END");
   EXPECT_THAT(ReadUntil(second.get(), "THE END"), HasSubstr("THE END"));
+}
+
+TEST_F(SocketTest, ClientThatOnlyListensKeepsListeningUntilAnotherComes) {
+  StartSocket();
+  const base::UniqueFd first = Connect(path_);
+  ASSERT_EQ(shutdown(first.get(), SHUT_WR), 0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  Print("one");
+  EXPECT_EQ(ReadUntil(first.get(), "one"), "one");
+  const base::UniqueFd second = Connect(path_);
+  EXPECT_EQ(ReadUntil(first.get(), "end of file"), "");
+  Print("two");
+  EXPECT_EQ(ReadUntil(second.get(), "two"), "two");
 }
 
 TEST_F(SocketTest, PathIsRemovedAtTheEnd) {

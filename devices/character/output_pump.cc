@@ -137,7 +137,7 @@ void OutputPump::DropStaged() {
 
 void OutputPump::SinkGone(int error) {
   if (on_gone_) return on_gone_();
-  LOG(Warning) << name_ << ": output is dropped from now on, the other end is gone: "
+  LOG(Warning) << name_ << ": nobody takes output any more, it is dropped from now on: "
                << std::strerror(error);
   sink_.reset();
   DropStaged();

@@ -30,7 +30,7 @@ SocketBackend::SocketBackend(base::EventLoop& loop, std::string name, UnixListen
   output_.Detach();  // until somebody connects
   output_.set_on_gone([this] { Disconnect(); });
   output_.set_on_idle([this] { FinishDisconnect(); });
-  input_.set_on_end([this] { Disconnect(); });
+  input_.set_on_end([this] { OnInputEnd(); });
   input_.set_on_idle([this] { FinishDisconnect(); });
 }
 
@@ -42,22 +42,30 @@ void SocketBackend::OnAccepted(int32_t result) {
                                  << ": cannot accept a connection: " << std::strerror(-result);
     return loop_.Timeout(retry_, kAcceptRetryDelay);
   }
-  peer_.reset(result);
-  absl::StatusOr<base::LoopFile> file = loop_.AddFile(peer_.get());
+  base::UniqueFd peer(result);
+  if (!peer_.valid()) return Adopt(std::move(peer));
+  next_peer_ = std::move(peer);
+  Disconnect();
+}
+
+void SocketBackend::Adopt(base::UniqueFd peer) {
+  absl::StatusOr<base::LoopFile> file = loop_.AddFile(peer.get());
   if (!file.ok()) {
     LOG_EVERY_N_SEC(Warning, 60) << name_ << ": " << listener_.path() << ": "
                                  << file.status().message();
-    peer_.reset();
     return Accept();
   }
+  peer_ = std::move(peer);
   peer_file_ = *file;
   disconnecting_ = false;
   input_.Attach(peer_file_);
   output_.Attach({.file = peer_file_, .kind = OutputSink::Kind::kSocket});
 }
 
-// A peer that only shuts down its sending side is taken to have left: that is how a client that
-// was killed looks, and the next one waits.
+// A peer that sends no more may still be reading (`socat -u`), or it may be gone: writing to it
+// will tell, and whoever connects next replaces it.
+void SocketBackend::OnInputEnd() { Accept(); }
+
 void SocketBackend::Disconnect() {
   if (disconnecting_) return;
   disconnecting_ = true;
@@ -70,7 +78,11 @@ void SocketBackend::FinishDisconnect() {
   if (!disconnecting_ || !peer_.valid() || !input_.idle() || !output_.idle()) return;
   loop_.RemoveFile(peer_file_);
   peer_.reset();
-  Accept();
+  if (next_peer_.valid()) {
+    Adopt(std::move(next_peer_));
+  } else if (!accept_.pending() && !retry_.pending()) {
+    Accept();
+  }
 }
 
 }  // namespace devices

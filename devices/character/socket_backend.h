@@ -44,6 +44,8 @@ class SocketBackend final : public CharacterBackend {
   SocketBackend(base::EventLoop& loop, std::string name, UnixListener listener);
   void Accept();
   void OnAccepted(int32_t result);
+  void Adopt(base::UniqueFd peer);
+  void OnInputEnd();
   void Disconnect();
   void FinishDisconnect();
 
@@ -53,6 +55,7 @@ class SocketBackend final : public CharacterBackend {
   base::LoopFile listener_file_;
   base::UniqueFd peer_;
   base::LoopFile peer_file_;
+  base::UniqueFd next_peer_;  // connected while `peer_` had stopped sending
   bool disconnecting_ = false;
   AcceptOperation accept_{*this};
   RetryOperation retry_{*this};
