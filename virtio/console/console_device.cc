@@ -2,9 +2,8 @@
 
 #include <linux/virtio_ids.h>
 
-#include <algorithm>
 #include <array>
-#include <cstring>
+#include <cstddef>
 #include <utility>
 
 #include "virtio/console/console_wire.h"
@@ -46,10 +45,11 @@ void ConsoleDevice::ReadConfig(uint32_t offset, std::span<uint8_t> to) {
   const uint32_t size = size_.load(std::memory_order_relaxed);
   config.columns = static_cast<uint16_t>(size);
   config.rows = static_cast<uint16_t>(size >> 16);
-  std::fill(to.begin(), to.end(), uint8_t{0});
-  if (offset >= sizeof(config)) return;
-  std::memcpy(to.data(), reinterpret_cast<const uint8_t*>(&config) + offset,
-              std::min(to.size(), sizeof(config) - offset));
+  const auto* bytes = reinterpret_cast<const uint8_t*>(&config);
+  for (size_t i = 0; i < to.size(); ++i) {
+    const uint64_t at = uint64_t{offset} + i;
+    to[i] = at < sizeof(config) ? bytes[at] : uint8_t{0};
+  }
 }
 
 void ConsoleDevice::WriteConfig(uint32_t offset, std::span<const uint8_t> from) {

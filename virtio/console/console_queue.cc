@@ -12,17 +12,26 @@ ConsoleReceiveQueue::ConsoleReceiveQueue(base::EventLoop& loop, base::GuestMemor
     : DeviceQueue(loop, memory, kConsoleReceiveQueue), backend_(backend) {}
 
 size_t ConsoleReceiveQueue::Input(std::span<const uint8_t> bytes) {
+  backend_waits_ = false;  // it is here: no ResumeInput from within
+  size_t taken = 0;
+  while (const size_t fits = Keep(bytes.subspan(taken))) {
+    taken += fits;
+    Serve();  // does nothing if the driver is not there, or from within Start
+  }
+  backend_waits_ = taken < bytes.size();
+  return taken;
+}
+
+size_t ConsoleReceiveQueue::Keep(std::span<const uint8_t> bytes) {
   if (pending_begin_ > 0) {
     std::memmove(pending_.data(), pending_.data() + pending_begin_, pending_bytes());
     pending_end_ -= pending_begin_;
     pending_begin_ = 0;
   }
-  const size_t taken = std::min(bytes.size(), pending_.size() - pending_end_);
-  std::copy_n(bytes.begin(), taken, pending_.begin() + static_cast<ptrdiff_t>(pending_end_));
-  pending_end_ += taken;
-  if (taken < bytes.size()) backend_waits_ = true;
-  Serve();  // does nothing if the driver is not there, or from within Start
-  return taken;
+  const size_t kept = std::min(bytes.size(), pending_.size() - pending_end_);
+  std::copy_n(bytes.begin(), kept, pending_.begin() + static_cast<ptrdiff_t>(pending_end_));
+  pending_end_ += kept;
+  return kept;
 }
 
 void ConsoleReceiveQueue::Start(Chain& chain) {

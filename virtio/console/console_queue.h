@@ -50,7 +50,7 @@ class ConsoleReceiveQueue final : public DeviceQueue {
                       devices::CharacterBackend& backend);
 
   // Takes bytes for the driver; returns how many. If not all, the backend's ResumeInput is called
-  // once there is room.
+  // once there is room, never from within Input.
   size_t Input(std::span<const uint8_t> bytes);
 
   uint64_t delivered_bytes() const { return delivered_bytes_; }
@@ -60,6 +60,8 @@ class ConsoleReceiveQueue final : public DeviceQueue {
   Chain* AcquireChain() override { return chain_.Acquire(); }
   void ReleaseChain(Chain& /*chain*/) override { chain_.Release(); }
   void Start(Chain& chain) override;
+  // Appends what fits to the pending bytes; returns how many.
+  size_t Keep(std::span<const uint8_t> bytes);
   bool WantsChains() const override { return pending_bytes() > 0; }
 
   devices::CharacterBackend& backend_;
