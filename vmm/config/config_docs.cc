@@ -100,7 +100,7 @@ class RowCollector : public FieldVisitor {
     path_ = std::move(outer);
   }
   void Add(const KeyInfo& key, std::string type, std::string default_value) {
-    std::string doc = key.doc;
+    std::string doc = absl::StrCat(key.doc, key.required ? " Required." : "");
     if (key.alias != nullptr) absl::StrAppend(&doc, " Also read as `", key.alias, "`.");
     rows_.supported.push_back(
         {JoinKey(path_, key.name), std::move(type), std::move(default_value), std::move(doc)});

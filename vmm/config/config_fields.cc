@@ -84,7 +84,9 @@ void Describe(FieldVisitor& v, MemoryConfig& c) {
 }
 
 void Describe(FieldVisitor& v, PayloadConfig& c) {
-  v.Text({"kernel", "Kernel to boot: a bzImage, or an ELF vmlinux with a PVH note. Required."},
+  v.Text({.name = "kernel",
+          .doc = "Kernel to boot: a bzImage, or an ELF vmlinux with a PVH note.",
+          .required = true},
          kPathRules, c.kernel);
   v.Text({"initramfs", "Initial RAM disk."}, kPathRules, c.initramfs);
   // Linux cuts longer ones silently: COMMAND_LINE_SIZE is 2048 with the NUL on x86.
@@ -96,7 +98,8 @@ void Describe(FieldVisitor& v, PayloadConfig& c) {
 }
 
 void Describe(FieldVisitor& v, DiskConfig& c) {
-  v.Text({"path", "Raw image file or block device. Required."}, kPathRules, c.path);
+  v.Text({.name = "path", .doc = "Raw image file or block device.", .required = true}, kPathRules,
+         c.path);
   v.Bool({"readonly", "Refuse writes; the image is locked shared instead of exclusively."},
          c.readonly);
   v.Bool({"direct", "Bypass the host's page cache (O_DIRECT)."}, c.direct);
@@ -164,7 +167,7 @@ void Describe(FieldVisitor& v, PlatformConfig& c) {
 void Describe(FieldVisitor& v, VmConfig& c) {
   v.Object({"cpus", "Virtual CPUs."}, c.cpus);
   v.Object({"memory", "Guest memory."}, c.memory);
-  v.Object({"payload", "What is booted."}, c.payload);
+  v.Object({.name = "payload", .doc = "What is booted.", .required = true}, c.payload);
   v.List({"disks", "Virtio block devices, vda first."}, kMaxPciSlot, c.disks);
   v.Object({"rng", "Virtio entropy device."}, c.rng);
   v.Object({"console", "Virtio console, hvc0 in the guest."}, c.console);

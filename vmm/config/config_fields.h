@@ -29,6 +29,8 @@ struct KeyInfo {
   const char* doc;
   // A second name that is read too but never printed, or null.
   const char* alias = nullptr;
+  // For the schema and the docs; that it is there is checked by CompleteAndValidate.
+  bool required = false;
 };
 
 struct IntegerRules {

@@ -22,7 +22,7 @@ class SchemaBuilder : public FieldVisitor {
  public:
   JsonObject Build() {
     VmConfig defaults;
-    return BuildObject([&] { Describe(*this, defaults); });
+    return BuildObject(Word("object"), [&] { Describe(*this, defaults); });
   }
 
   void Bool(const KeyInfo& key, bool& value) override {
@@ -41,7 +41,7 @@ class SchemaBuilder : public FieldVisitor {
   void AtDefaultOnly(const char* name, const char* default_json) override {
     JsonValue wanted = ParseJson(default_json).value();
     JsonObject schema = {
-        {"description", Word("Of cloud-hypervisor; accepted at its default only.")}};
+        {"description", Word("Accepted at its default only, for clients of cloud-hypervisor.")}};
     if (wanted.is_null()) {
       schema.push_back({"enum", JsonValue{JsonArray{wanted, JsonValue{JsonArray()}}}});
     } else if (const auto* object = wanted.get<JsonObject>()) {
@@ -66,6 +66,7 @@ class SchemaBuilder : public FieldVisitor {
                                : TypeOrNull("integer")},
         {"minimum", Number(rules.min)},
         {"maximum", Number(rules.max)}};
+    if (rules.power_of_two && !rules.is_size) schema.push_back({"enum", PowersOfTwo(rules)});
     if (rules.is_size) schema.push_back({"pattern", Word("^[0-9]+[KMGT]?$")});
     // 0 is no default but stands for one that depends on another key.
     if (value.has_value() && *value >= rules.min) schema.push_back({"default", Number(*value)});
@@ -88,16 +89,25 @@ class SchemaBuilder : public FieldVisitor {
   }
 
   void VisitObject(const KeyInfo& key, absl::FunctionRef<void()> describe) override {
-    Add(key, BuildObject(describe));
+    Add(key, BuildObject(TypeOrNull("object"), describe));
   }
 
   void VisitList(const KeyInfo& key, const ObjectList& list) override {
     Add(key, {{"type", TypeOrNull("array")},
               {"maxItems", Number(list.max_count)},
-              {"items", JsonValue{BuildObject(list.describe_prototype)}}});
+              {"items", JsonValue{BuildObject(Word("object"), list.describe_prototype)}}});
   }
 
  private:
+  static JsonValue PowersOfTwo(const IntegerRules& rules) {
+    JsonArray powers;
+    for (uint64_t n = 1; n <= rules.max; n *= 2) {
+      if (n >= rules.min) powers.push_back(Number(n));
+    }
+    powers.emplace_back();
+    return JsonValue{std::move(powers)};
+  }
+
   static JsonObject EnumOfDefault(const JsonValue& wanted) {
     JsonArray values = {wanted};
     if (!wanted.is_null()) values.emplace_back();
@@ -108,36 +118,42 @@ class SchemaBuilder : public FieldVisitor {
     if (!rules.may_be_empty) schema.push_back({"minLength", Number(1)});
     schema.push_back({"maxLength", Number(rules.max_bytes)});
     if (rules.kind == TextKind::kAscii) schema.push_back({"pattern", Word("^[ -~]*$")});
-    if (rules.kind == TextKind::kUuid) schema.push_back({"format", Word("uuid")});
+    if (rules.kind == TextKind::kUuid) {
+      schema.push_back({"pattern", Word("^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$")});
+    }
   }
 
-  JsonObject BuildObject(absl::FunctionRef<void()> describe) {
-    JsonObject outer = std::exchange(properties_, JsonObject());
+  JsonObject BuildObject(JsonValue type, absl::FunctionRef<void()> describe) {
+    JsonObject outer_properties = std::exchange(properties_, JsonObject());
+    JsonArray outer_required = std::exchange(required_, JsonArray());
     describe();
-    JsonObject properties = std::exchange(properties_, std::move(outer));
-    return {{"type", TypeOrNull("object")},
-            {"additionalProperties", JsonValue{false}},
-            {"properties", JsonValue{std::move(properties)}}};
+    JsonObject properties = std::exchange(properties_, std::move(outer_properties));
+    JsonArray required = std::exchange(required_, std::move(outer_required));
+    JsonObject schema = {{"type", std::move(type)},
+                         {"additionalProperties", JsonValue{false}},
+                         {"properties", JsonValue{std::move(properties)}}};
+    if (!required.empty()) schema.push_back({"required", JsonValue{std::move(required)}});
+    return schema;
   }
 
   void Add(const KeyInfo& key, JsonObject schema) {
     schema.insert(schema.begin(), {"description", Word(key.doc)});
+    if (key.required) required_.push_back(Word(key.name));
     if (key.alias != nullptr) properties_.push_back({key.alias, JsonValue{schema}});
     properties_.push_back({key.name, JsonValue{std::move(schema)}});
   }
 
-  JsonObject properties_;
+  JsonObject properties_;  // of the object that is being described
+  JsonArray required_;
 };
 
 }  // namespace
 
 std::string VmConfigJsonSchema() {
   JsonObject schema = SchemaBuilder().Build();
-  FindMember(schema, "type")->value = std::string("object");
   JsonObject top = {{"$schema", Word("https://json-schema.org/draft/2020-12/schema")},
                     {"title", Word("vm.json: the configuration of one virtual machine")}};
   for (JsonMember& member : schema) top.push_back(std::move(member));
-  top.push_back({"required", JsonValue{JsonArray{Word("payload")}}});
   return PrintJson(JsonValue{std::move(top)}, 2) + "\n";
 }
 

@@ -30,8 +30,16 @@ struct OtherNumber {
 };
 
 struct JsonValue {
-  std::variant<std::nullptr_t, bool, uint64_t, OtherNumber, std::string, JsonArray, JsonObject>
-      value = nullptr;
+  using Variant =
+      std::variant<std::nullptr_t, bool, uint64_t, OtherNumber, std::string, JsonArray, JsonObject>;
+
+  JsonValue();  // null
+  explicit JsonValue(Variant variant);
+  JsonValue(const JsonValue&);
+  JsonValue(JsonValue&&) noexcept;
+  JsonValue& operator=(const JsonValue&);
+  JsonValue& operator=(JsonValue&&) noexcept;
+  ~JsonValue();
 
   bool is_null() const { return std::holds_alternative<std::nullptr_t>(value); }
   template <typename T>
@@ -42,7 +50,9 @@ struct JsonValue {
   T* get() {
     return std::get_if<T>(&value);
   }
-  bool operator==(const JsonValue&) const;
+  bool operator==(const JsonValue& other) const;
+
+  Variant value;
 };
 
 struct JsonMember {
@@ -51,7 +61,16 @@ struct JsonMember {
   bool operator==(const JsonMember&) const = default;
 };
 
-inline bool JsonValue::operator==(const JsonValue&) const = default;
+// Here, because a variant of JsonObject can be made and destroyed only where JsonMember is
+// complete.
+inline JsonValue::JsonValue() : value(nullptr) {}
+inline JsonValue::JsonValue(Variant variant) : value(std::move(variant)) {}
+inline JsonValue::JsonValue(const JsonValue&) = default;
+inline JsonValue::JsonValue(JsonValue&&) noexcept = default;
+inline JsonValue& JsonValue::operator=(const JsonValue&) = default;
+inline JsonValue& JsonValue::operator=(JsonValue&&) noexcept = default;
+inline JsonValue::~JsonValue() = default;
+inline bool JsonValue::operator==(const JsonValue& other) const { return value == other.value; }
 
 // Returns the member called `name`, or null.
 const JsonValue* FindMember(const JsonObject& object, absl::string_view name);
