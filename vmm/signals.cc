@@ -79,8 +79,8 @@ absl::StatusOr<std::unique_ptr<SignalWatcher>> SignalWatcher::Create(
   const sigset_t set = WatchedSignals();
   base::UniqueFd fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd.valid()) return base::ErrnoStatus(errno, "signalfd");
-  auto watcher = std::unique_ptr<SignalWatcher>(
-      new SignalWatcher(loop, std::move(fd), std::move(on_signal)));
+  auto watcher =
+      std::unique_ptr<SignalWatcher>(new SignalWatcher(loop, std::move(fd), std::move(on_signal)));
   ASSIGN_OR_RETURN(watcher->file_, loop.AddFile(watcher->fd_.get()));
   loop.PollMultishot(*watcher, watcher->file_, POLLIN);
   return watcher;

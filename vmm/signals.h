@@ -12,8 +12,8 @@
 
 namespace vmm {
 
-// Reads SIGTERM, SIGINT, SIGHUP and SIGWINCH from a signalfd. They must be blocked in every thread: call
-// BlockSignals first in main.
+// Reads SIGTERM, SIGINT, SIGHUP and SIGWINCH from a signalfd. They must be blocked in every thread:
+// call BlockSignals first in main.
 class SignalWatcher final : private base::Operation {
  public:
   // `on_signal` gets the signal's number, on the loop.
@@ -35,9 +35,9 @@ class SignalWatcher final : private base::Operation {
 // Blocks what SignalWatcher reads and ignores SIGPIPE. Before any thread is made.
 void BlockSignals();
 
-// Makes a fault on a page of guest RAM that the host cannot provide (SIGBUS: no huge page left, memory error) end
-// the process with 134 and the guest address, and fatal signals of our own restore the terminal first.
-// `memory` must live as long as the process.
+// Makes a fault on a page of guest RAM that the host cannot provide (SIGBUS: no huge page left,
+// memory error) end the process with 134 and the guest address, and fatal signals of our own
+// restore the terminal first. `memory` must live as long as the process.
 void InstallFaultHandlers(const base::GuestMemory& memory);
 
 }  // namespace vmm

@@ -83,6 +83,13 @@ absl::StatusOr<KvmSystem> KvmSystem::Open(absl::string_view path) {
   return system;
 }
 
+uint32_t KvmSystem::phys_bits() const {
+  for (const kvm_cpuid_entry2& entry : supported_cpuid_) {
+    if (entry.function == 0x8000'0008) return entry.eax & 0xFF;
+  }
+  return 36;  // what a CPU without the leaf has [Intel SDM vol. 3 §4.1.4]
+}
+
 absl::Status KvmSystem::CheckCapabilities() {
   const int version = ioctl(fd_.get(), KVM_GET_API_VERSION, 0);
   if (version < 0) {

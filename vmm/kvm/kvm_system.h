@@ -24,6 +24,8 @@ class KvmSystem {
   size_t run_mapping_bytes() const { return run_mapping_bytes_; }
   // What KVM can give a guest (KVM_GET_SUPPORTED_CPUID).
   const std::vector<kvm_cpuid_entry2>& supported_cpuid() const { return supported_cpuid_; }
+  // Width of guest physical addresses in bits (MAXPHYADDR).
+  uint32_t phys_bits() const;
   // Upper limit of vCPUs and of vCPU ids.
   uint32_t max_vcpus() const { return max_vcpus_; }
   // True if reads of a memory slot can be served without exits while writes exit.

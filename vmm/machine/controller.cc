@@ -20,7 +20,7 @@ constexpr seconds kBootLoopWindow{10};   // three triple faults within it end th
 constexpr seconds kPanicPatience{2};     // for the last lines of a panicking guest
 constexpr milliseconds kDrainPoll{10};   // how often the consoles are looked at while ending
 constexpr seconds kDrainPatience{2};     // for a console sink that is slow
-constexpr seconds kStopDeadline{30};      // for I/O in flight at the end
+constexpr seconds kStopDeadline{30};     // for I/O in flight at the end
 constexpr seconds kQuiesceDeadline{30};  // for I/O in flight at pause
 
 // pvpanic event bits. [QEMU docs/specs/pvpanic]
@@ -68,7 +68,8 @@ Controller::Controller(const VmConfig& config, Options options, const KvmSystem&
 Controller::~Controller() = default;
 
 absl::Status Controller::Boot() {
-  // Built before the I/O threads run, so that everything can still be added to their loops from here.
+  // Built before the I/O threads run, so that everything can still be added to their loops from
+  // here.
   ASSIGN_OR_RETURN(machine_, Machine::Create(config_, kvm_, host_, *this));
   RETURN_IF_ERROR(host_.Start());
   RETURN_IF_ERROR(machine_->Start());
@@ -253,9 +254,11 @@ void Controller::End(ExitStatus status) {
   stop_timer_.Clear();
   panic_timer_.Clear();
   if (machine_ == nullptr) return FinishEnd();
-  // I/O that never completes must not keep the process for ever; nothing acknowledged is lost by leaving.
+  // I/O that never completes must not keep the process for ever; nothing acknowledged is lost by
+  // leaving.
   stop_timer_.Set(kStopDeadline, [this] {
-    LOG(Error) << "a device still has I/O in flight after " << kStopDeadline.count() << " s; leaving without it";
+    LOG(Error) << "a device still has I/O in flight after " << kStopDeadline.count()
+               << " s; leaving without it";
     devices::RestoreTerminal();
     _exit(static_cast<int>(exit_status_));
   });

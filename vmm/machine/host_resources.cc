@@ -1,0 +1,188 @@
+#include "vmm/machine/host_resources.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "devices/character/create_backend.h"
+#include "virtio/block/block_image.h"
+#include "virtio/console/console_device.h"
+#include "virtio/entropy/entropy_device.h"
+
+namespace vmm {
+namespace {
+
+// Mode Off makes no back end.
+absl::StatusOr<std::unique_ptr<devices::CharacterBackend>> CreateBackend(
+    absl::string_view key, ConsoleMode mode, const std::optional<std::string>& file,
+    const std::optional<std::string>& socket, absl::AnyInvocable<void()> on_escape,
+    base::EventLoop& loop) {
+  devices::CharacterBackendOptions options;
+  options.name = std::string(key);
+  options.on_escape = std::move(on_escape);
+  switch (mode) {
+    case ConsoleMode::kOff:
+      return nullptr;
+    case ConsoleMode::kNull:
+      options.mode = devices::CharacterMode::kNull;
+      break;
+    case ConsoleMode::kTty:
+      options.mode = devices::CharacterMode::kTty;
+      break;
+    case ConsoleMode::kPty:
+      options.mode = devices::CharacterMode::kPty;
+      break;
+    case ConsoleMode::kFile:
+      options.mode = devices::CharacterMode::kFile;
+      options.path = *file;
+      break;
+    case ConsoleMode::kSocket:
+      options.mode = devices::CharacterMode::kSocket;
+      options.path = *socket;
+      break;
+  }
+  auto backend = devices::CreateCharacterBackend(std::move(options), loop);
+  if (backend.ok() && mode == ConsoleMode::kPty)
+    LOG(Info) << key << ": pty " << (*backend)->host_path();
+  return backend;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<HostResources>> HostResources::Open(
+    const VmConfig& config, uint32_t phys_bits, absl::AnyInvocable<void()> on_escape) {
+  auto host = std::unique_ptr<HostResources>(new HostResources());
+  ASSIGN_OR_RETURN(host->layout_, MakeGuestLayout(config.memory.size, phys_bits));
+  ASSIGN_OR_RETURN(host->payload_, OpenPayload(config.payload));
+  base::GuestMemory::Options memory;
+  memory.thp = config.memory.thp;
+  memory.prefault = config.memory.prefault;
+  memory.hugepages = config.memory.hugepages;
+  memory.hugepage_size_bytes = config.memory.hugepage_size.value_or(0);
+  ASSIGN_OR_RETURN(host->memory_, base::GuestMemory::Create(memory, host->layout_.ram));
+  RETURN_IF_ERROR(host->CreateLoops(config));
+  for (size_t i = 0; i < config.disks.size(); ++i) {
+    RETURN_IF_ERROR(host->OpenDisk(config.disks[i], i));
+  }
+  // Last, so that an error above does not touch the terminal.
+  RETURN_IF_ERROR(host->OpenConsoles(config, std::move(on_escape)));
+  RETURN_IF_ERROR(host->CreateDevices(config));
+  return host;
+}
+
+HostResources::~HostResources() {
+  for (const auto& thread : io_threads_) thread->Stop();
+}
+
+absl::Status HostResources::CreateLoops(const VmConfig& config) {
+  for (uint32_t i = 0; i < config.io_threads; ++i) {
+    ASSIGN_OR_RETURN(auto thread, base::LoopThread::Create(absl::StrCat("io", i), {}));
+    io_threads_.push_back(std::move(thread));
+  }
+  return absl::OkStatus();
+}
+
+// Devices are dealt out to the I/O threads in config order.
+base::EventLoop& HostResources::NextLoop() {
+  return io_threads_[next_loop_++ % io_threads_.size()]->loop();
+}
+
+absl::Status HostResources::OpenDisk(const DiskConfig& config, size_t index) {
+  virtio::BlockImage::Options image_options;
+  image_options.name = absl::StrCat("disks[", index, "].path");
+  image_options.path = config.path;
+  image_options.readonly = config.readonly;
+  image_options.direct = config.direct;
+  image_options.sparse = config.sparse;
+  ASSIGN_OR_RETURN(virtio::BlockImage image, virtio::BlockImage::Open(std::move(image_options)));
+  const int fd = image.fd();
+  virtio::BlockDevice::Options options;
+  options.id = config.id;
+  options.serial = config.serial.value_or("");
+  options.num_queues = static_cast<uint16_t>(config.num_queues);
+  options.queue_size = static_cast<uint16_t>(config.queue_size);
+  options.features_mask = config.features_mask.value_or(~uint64_t{0});
+  ASSIGN_OR_RETURN(auto device, virtio::BlockDevice::Create(std::move(options), std::move(image),
+                                                            NextLoop(), *memory_));
+  disks_.push_back({device.get(), config.path, fd});
+  devices_.push_back(
+      {std::move(device), *config.pci_device_id, config.features_mask.value_or(~uint64_t{0})});
+  return absl::OkStatus();
+}
+
+absl::Status HostResources::OpenConsoles(const VmConfig& config,
+                                         absl::AnyInvocable<void()> on_escape) {
+  // Only one of them can be Tty (the config says so): the other never calls on_escape.
+  const bool serial_is_tty = config.serial.mode == ConsoleMode::kTty;
+  absl::AnyInvocable<void()> none = [] {};
+  ASSIGN_OR_RETURN(
+      serial_backend_,
+      CreateBackend("serial", config.serial.mode, config.serial.file, config.serial.socket,
+                    std::move(serial_is_tty ? on_escape : none), console_loop()));
+  ASSIGN_OR_RETURN(
+      console_backend_,
+      CreateBackend("console", config.console.mode, config.console.file, config.console.socket,
+                    std::move(serial_is_tty ? none : on_escape), console_loop()));
+  return absl::OkStatus();
+}
+
+absl::Status HostResources::CreateDevices(const VmConfig& config) {
+  if (console_backend_ != nullptr) {
+    const uint64_t mask = config.console.features_mask.value_or(~uint64_t{0});
+    devices_.push_back(
+        {std::make_unique<virtio::ConsoleDevice>(
+             virtio::ConsoleDevice::Options{.id = config.console.id, .features_mask = mask},
+             console_loop(), *memory_, *console_backend_),
+         *config.console.pci_device_id, mask});
+  }
+  ASSIGN_OR_RETURN(auto entropy,
+                   virtio::EntropyDevice::Create({.id = config.rng.id, .source = config.rng.src},
+                                                 NextLoop(), *memory_));
+  devices_.push_back({std::move(entropy), *config.rng.pci_device_id,
+                      config.rng.features_mask.value_or(~uint64_t{0})});
+  return absl::OkStatus();
+}
+
+absl::Status HostResources::Start() {
+  for (const auto& thread : io_threads_) RETURN_IF_ERROR(thread->Start());
+  return absl::OkStatus();
+}
+
+bool HostResources::consoles_drained() const {
+  return (serial_backend_ == nullptr || serial_backend_->drained()) &&
+         (console_backend_ == nullptr || console_backend_->drained());
+}
+
+void HostResources::NotifyResize() {
+  if (serial_backend_ != nullptr) serial_backend_->NotifyResize();
+  if (console_backend_ != nullptr) console_backend_->NotifyResize();
+}
+
+void HostResources::RereadDiskSizes() {
+  for (const Disk& disk : disks_) {
+    disk.device->loop().Post([&disk] {
+      if (const absl::Status status = disk.device->Resize(); !status.ok()) {
+        LOG(Warning) << disk.device->id() << ": " << status.message();
+      }
+    });
+  }
+}
+
+absl::Status HostResources::Finish() {
+  for (const auto& thread : io_threads_) thread->Stop();
+  absl::Status result;
+  for (const Disk& disk : disks_) {
+    if (fdatasync(disk.fd) == 0 || errno == EROFS || errno == EINVAL) continue;
+    const absl::Status status =
+        base::ErrnoStatus(errno, absl::StrCat(disk.path, ": fdatasync at the end"));
+    LOG(Error) << status.message();
+    result.Update(status);
+  }
+  return result;
+}
+
+}  // namespace vmm

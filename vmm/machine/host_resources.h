@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
@@ -12,9 +13,9 @@
 #include "base/guest_memory.h"
 #include "base/loop_thread.h"
 #include "devices/character/character_backend.h"
+#include "virtio/block/block_device.h"
 #include "virtio/device.h"
 #include "vmm/config/vm_config.h"
-#include "vmm/kvm/kvm_system.h"
 #include "vmm/machine/x86_64/guest_loader.h"
 
 namespace vmm {
@@ -28,11 +29,13 @@ struct PlacedDevice {
 
 class HostResources {
  public:
-  // Opens and locks everything the config names, before any guest code runs. `on_escape` runs on an
-  // I/O loop when the user types Ctrl-a x. Errors: one line with the key, the object and the errno.
+  // Opens and locks everything the config names, before any guest code runs. `phys_bits`: the width
+  // of guest physical addresses. `on_escape` runs on an I/O loop when the user types Ctrl-a x.
+  // Errors: one line with the key, the object and the errno.
   static absl::StatusOr<std::unique_ptr<HostResources>> Open(const VmConfig& config,
                                                              uint32_t phys_bits,
                                                              absl::AnyInvocable<void()> on_escape);
+  // The I/O threads have been stopped by Finish, or were never started.
   ~HostResources();
 
   // Starts the I/O threads. From here on devices are touched on their loops only.
@@ -44,31 +47,45 @@ class HostResources {
   std::span<PlacedDevice> devices() { return devices_; }
   devices::CharacterBackend* serial_backend() { return serial_backend_.get(); }
   devices::CharacterBackend* console_backend() { return console_backend_.get(); }
+  // The loop of both back ends.
   base::EventLoop& console_loop() { return io_threads_[0]->loop(); }
 
   // True when all console output has reached its sink, or was dropped.
   bool consoles_drained() const;
   // Gives all guest RAM back as zeroes. The machine is gone.
   void PrepareForReset() { memory_->DiscardAll(); }
-  // The terminal's size has changed / disks may have grown. Any thread.
+  // The terminal's size has changed / disks may have grown. Control thread.
   void NotifyResize();
   void RereadDiskSizes();
   // After the guest has ended: stops the I/O threads and writes all disks through (fdatasync), so
-  // that a forced end loses nothing that was acknowledged. Returns the first error.
+  // that even a forced end loses nothing that the guest was told is written. Returns the first
+  // error.
   absl::Status Finish();
 
  private:
-  HostResources() = default;
-  absl::Status OpenConsoles(const VmConfig& config, absl::AnyInvocable<void()> on_escape);
-  absl::Status OpenDevices(const VmConfig& config);
+  struct Disk {
+    virtio::BlockDevice* device;
+    std::string path;
+    int fd;  // the device's
+  };
 
+  HostResources() = default;
+  absl::Status CreateLoops(const VmConfig& config);
+  absl::Status OpenConsoles(const VmConfig& config, absl::AnyInvocable<void()> on_escape);
+  absl::Status OpenDisk(const DiskConfig& config, size_t index);
+  absl::Status CreateDevices(const VmConfig& config);
+  base::EventLoop& NextLoop();
+
+  // In order of creation; what is below uses what is above.
   GuestLayout layout_;
   std::unique_ptr<base::GuestMemory> memory_;
   PayloadFiles payload_;
   std::vector<std::unique_ptr<base::LoopThread>> io_threads_;
+  size_t next_loop_ = 0;
   std::unique_ptr<devices::CharacterBackend> serial_backend_;
   std::unique_ptr<devices::CharacterBackend> console_backend_;
   std::vector<PlacedDevice> devices_;
+  std::vector<Disk> disks_;
 };
 
 }  // namespace vmm

@@ -1,0 +1,177 @@
+#include "vmm/api/api_connection.h"
+
+#include <errno.h>
+#include <poll.h>
+
+#include <utility>
+
+#include "base/log.h"
+
+namespace vmm {
+namespace {
+
+// How long a client may take to read an error and hang up before it is cut off.
+constexpr std::chrono::seconds kLinger{2};
+
+}  // namespace
+
+ApiConnection::ApiConnection(base::EventLoop& loop, Owner& owner, uint64_t id, base::UniqueFd fd,
+                             base::LoopFile file, std::chrono::nanoseconds timeout)
+    : loop_(loop),
+      owner_(owner),
+      id_(id),
+      fd_(std::move(fd)),
+      file_(file),
+      timeout_(timeout),
+      waiting_since_(loop.Now()) {}
+
+void ApiConnection::Start() {
+  SetDeadline(timeout_);
+  Receive();
+}
+
+void ApiConnection::Refuse(const HttpResponse& response) {
+  state_ = State::kExecuting;
+  keep_alive_ = false;
+  Reply(response);
+}
+
+// --- Receiving -----------------------------------------------------------------------------------
+
+void ApiConnection::Receive() {
+  if (receive_.pending()) return;
+  input_iov_ = {input_.data(), input_.size()};
+  // No room for control data: no request takes descriptors yet, so the kernel drops them.
+  input_message_ = {};
+  input_message_.msg_iov = &input_iov_;
+  input_message_.msg_iovlen = 1;
+  loop_.RecvMsg(receive_, file_, input_message_);
+}
+
+void ApiConnection::OnReceived(int32_t result) {
+  if (state_ == State::kClosed) return ReportClosed();
+  if (result == -EINTR || result == -EAGAIN) return Receive();
+  if (result <= 0) return Close();  // the client has gone, or said its last word
+  if (state_ == State::kLingering) return Receive();
+  parser_.Append(absl::string_view(input_.data(), static_cast<size_t>(result)));
+  Process();
+}
+
+void ApiConnection::Process() {
+  if (processing_) return;
+  processing_ = true;
+  while (state_ == State::kReceiving) {
+    switch (parser_.Parse()) {
+      case HttpRequestParser::Outcome::kNeedsMore:
+        processing_ = false;
+        return Receive();
+      case HttpRequestParser::Outcome::kNeedsContinue: {
+        // Best effort: a client that does not read it sends its body after a while all the same.
+        static constexpr absl::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+        send(fd_.get(), kContinue.data(), kContinue.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        break;
+      }
+      case HttpRequestParser::Outcome::kError:
+        Send(parser_.error(), false);
+        break;
+      case HttpRequestParser::Outcome::kRequest: {
+        const HttpRequest request = parser_.TakeRequest();
+        keep_alive_ = request.keep_alive;
+        state_ = State::kExecuting;
+        owner_.OnRequest(*this, request);
+        break;
+      }
+    }
+  }
+  processing_ = false;
+}
+
+// --- Sending -------------------------------------------------------------------------------------
+
+void ApiConnection::Reply(const HttpResponse& response) {
+  if (state_ == State::kClosed) return;
+  CHECK(state_ == State::kExecuting);
+  Send(response, keep_alive_);
+}
+
+void ApiConnection::Send(const HttpResponse& response, bool keep_alive) {
+  keep_alive_ = keep_alive;
+  state_ = State::kSending;
+  output_ = SerializeHttpResponse(response, keep_alive);
+  output_sent_bytes_ = 0;
+  SetDeadline(timeout_);
+  Flush();
+}
+
+// Sends at once what the socket takes, not by way of the loop: the answer to vmm.shutdown must be
+// out before the loop ends.
+void ApiConnection::Flush() {
+  while (output_sent_bytes_ < output_.size()) {
+    const ssize_t sent = send(fd_.get(), output_.data() + output_sent_bytes_,
+                              output_.size() - output_sent_bytes_, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0 && errno == EAGAIN) return loop_.Poll(writable_, file_, POLLOUT);
+    if (sent < 0) return Close();
+    output_sent_bytes_ += static_cast<size_t>(sent);
+  }
+  Sent();
+}
+
+void ApiConnection::OnWritable(int32_t result) {
+  if (state_ == State::kClosed) return ReportClosed();
+  if (result < 0) return Close();
+  Flush();
+}
+
+void ApiConnection::Sent() {
+  output_ = std::string();
+  waiting_since_ = loop_.Now();
+  if (keep_alive_) {
+    state_ = State::kReceiving;
+    return Process();
+  }
+  // Closing with input unread would break the connection under the answer.
+  state_ = State::kLingering;
+  shutdown(fd_.get(), SHUT_WR);
+  SetDeadline(kLinger);
+  Receive();
+}
+
+// --- Time and the end ----------------------------------------------------------------------------
+
+void ApiConnection::SetDeadline(std::chrono::nanoseconds delay) {
+  deadline_ = loop_.Now() + delay;
+  // A timer that is under way notices when it fires, unless it would fire too late.
+  if (!timer_.pending()) {
+    loop_.Timeout(timer_, delay);
+  } else if (delay < timeout_) {
+    loop_.Cancel(timer_);
+  }
+}
+
+void ApiConnection::OnTimer(int32_t /*result*/) {
+  if (state_ == State::kClosed) return ReportClosed();
+  const std::chrono::nanoseconds now = loop_.Now();
+  if (now < deadline_) return loop_.Timeout(timer_, deadline_ - now);
+  if (state_ == State::kExecuting) return;  // armed again by the reply
+  Close();
+}
+
+void ApiConnection::Close() {
+  if (state_ == State::kClosed) return;
+  state_ = State::kClosed;
+  shutdown(fd_.get(), SHUT_RDWR);
+  loop_.Cancel(receive_);
+  loop_.Cancel(writable_);
+  loop_.Cancel(timer_);
+  ReportClosed();
+}
+
+void ApiConnection::ReportClosed() {
+  if (reported_ || receive_.pending() || writable_.pending() || timer_.pending()) return;
+  reported_ = true;
+  loop_.RemoveFile(file_);
+  owner_.OnClosed(*this);
+}
+
+}  // namespace vmm

@@ -1,0 +1,111 @@
+// One client of the control socket: receives requests, hands them on one at a time, sends the
+// answers. Control loop only.
+#ifndef VMM_API_API_CONNECTION_H_
+#define VMM_API_API_CONNECTION_H_
+
+#include <sys/socket.h>
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "base/event_loop.h"
+#include "base/unique_fd.h"
+#include "vmm/api/http_message.h"
+
+namespace vmm {
+
+class ApiConnection {
+ public:
+  class Owner {
+   public:
+    // The connection waits for Reply(), which may be called at once.
+    virtual void OnRequest(ApiConnection& connection, const HttpRequest& request) = 0;
+    // Nothing is under way any more: the connection is to be destroyed, but not from inside this.
+    virtual void OnClosed(ApiConnection& connection) = 0;
+
+   protected:
+    virtual ~Owner() = default;
+  };
+
+  // `fd`: a stream socket, known to `loop` as `file`. A client gets `timeout` for each request and
+  // for taking each answer; no clock runs while its request is executed.
+  ApiConnection(base::EventLoop& loop, Owner& owner, uint64_t id, base::UniqueFd fd,
+                base::LoopFile file, std::chrono::nanoseconds timeout);
+  // Only after OnClosed, or when the loop does not run any more.
+  ~ApiConnection() = default;
+  ApiConnection(const ApiConnection&) = delete;
+  ApiConnection& operator=(const ApiConnection&) = delete;
+
+  void Start();
+  void Reply(const HttpResponse& response);
+  // Answers `response` instead of receiving anything, and closes.
+  void Refuse(const HttpResponse& response);
+  void Close();
+
+  uint64_t id() const { return id_; }
+  // True while the next request has not arrived in full.
+  bool waiting_for_request() const { return state_ == State::kReceiving; }
+  // True if it will not take another request.
+  bool closing() const { return state_ == State::kLingering || state_ == State::kClosed; }
+  // When the last answer was sent, or the client came.
+  std::chrono::nanoseconds waiting_since() const { return waiting_since_; }
+
+ private:
+  enum class State : uint8_t {
+    kReceiving,  // a request
+    kExecuting,  // waits for Reply()
+    kSending,    // the answer
+    kLingering,  // the last answer is sent; what still arrives is dropped until the client closes
+    kClosed,
+  };
+  template <void (ApiConnection::*kHandler)(int32_t)>
+  class Step final : public base::Operation {
+   public:
+    explicit Step(ApiConnection& connection) : connection_(connection) {}
+
+   private:
+    void OnComplete(int32_t result) override { (connection_.*kHandler)(result); }
+    ApiConnection& connection_;
+  };
+
+  void Receive();
+  void OnReceived(int32_t result);
+  void OnWritable(int32_t result);
+  void OnTimer(int32_t result);
+  void Process();
+  void Send(const HttpResponse& response, bool keep_alive);
+  void Flush();
+  void Sent();
+  void SetDeadline(std::chrono::nanoseconds delay);
+  void ReportClosed();
+
+  base::EventLoop& loop_;
+  Owner& owner_;
+  const uint64_t id_;
+  const base::UniqueFd fd_;
+  const base::LoopFile file_;
+  const std::chrono::nanoseconds timeout_;
+
+  State state_ = State::kReceiving;
+  bool processing_ = false;  // Process() is on the stack: it goes on by itself after a Reply()
+  bool keep_alive_ = true;
+  bool reported_ = false;
+  HttpRequestParser parser_;
+  std::string output_;
+  size_t output_sent_bytes_ = 0;
+  std::chrono::nanoseconds deadline_{0};
+  std::chrono::nanoseconds waiting_since_{0};
+
+  std::array<char, 4096> input_;
+  iovec input_iov_;
+  msghdr input_message_ = {};
+  Step<&ApiConnection::OnReceived> receive_{*this};
+  Step<&ApiConnection::OnWritable> writable_{*this};
+  Step<&ApiConnection::OnTimer> timer_{*this};
+};
+
+}  // namespace vmm
+
+#endif  // VMM_API_API_CONNECTION_H_

@@ -1,0 +1,47 @@
+// What the control socket can ask of the VM. Implemented in vmm/machine.
+#ifndef VMM_API_API_HANDLER_H_
+#define VMM_API_API_HANDLER_H_
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+
+namespace vmm {
+
+struct VmInfo {
+  std::string config_json;  // the VmConfig as one JSON object
+  std::string state;        // Created, Running, Shutdown or Paused
+  uint64_t memory_actual_size_bytes = 0;
+};
+
+struct DeviceCounters {
+  std::string device;  // its id
+  std::vector<std::pair<std::string, uint64_t>> counters;
+};
+
+// All functions are called on the control loop. A `done` is called exactly once there, at once or
+// later, but not when the ApiServer is gone; until then its client waits and others are served. A
+// status that is not OK becomes the answer's code: InvalidArgument 400, NotFound 404,
+// AlreadyExists 409, ResourceExhausted 429, Unimplemented 501, everything else 500.
+class ApiHandler {
+ public:
+  using Done = absl::AnyInvocable<void(absl::Status)>;
+
+  virtual ~ApiHandler() = default;
+  virtual VmInfo Info() = 0;
+  virtual void Counters(absl::AnyInvocable<void(std::vector<DeviceCounters>)> done) = 0;
+  virtual void Pause(Done done) = 0;
+  virtual void Resume(Done done) = 0;
+  virtual void PressPowerButton(Done done) = 0;
+  virtual void Reboot(Done done) = 0;
+  // Ends the process. The answer is sent from inside `done`: call it before the loop is stopped.
+  virtual void ShutdownVmm(Done done) = 0;
+};
+
+}  // namespace vmm
+
+#endif  // VMM_API_API_HANDLER_H_

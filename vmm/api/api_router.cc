@@ -1,0 +1,144 @@
+#include "vmm/api/api_router.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "vmm/config/json_value.h"
+
+namespace vmm {
+namespace {
+
+constexpr absl::string_view kRoot = "/api/v1/";
+
+using Action = void (*)(ApiHandler& handler, ApiReply reply);
+
+struct Endpoint {
+  absl::string_view name;
+  absl::string_view method;
+  bool has_body;
+  Action action;  // null: not supported yet
+};
+
+HttpResponse ErrorResponse(const absl::Status& status) {
+  int code = 500;
+  if (status.code() == absl::StatusCode::kInvalidArgument) code = 400;
+  if (status.code() == absl::StatusCode::kNotFound) code = 404;
+  if (status.code() == absl::StatusCode::kAlreadyExists) code = 409;
+  if (status.code() == absl::StatusCode::kResourceExhausted) code = 429;
+  if (status.code() == absl::StatusCode::kUnimplemented) code = 501;
+  return HttpError(code, status.message());
+}
+
+ApiHandler::Done NoContent(ApiReply reply) {
+  return [reply = std::move(reply)](absl::Status status) mutable {
+    reply(status.ok() ? HttpResponse{} : ErrorResponse(status));
+  };
+}
+
+HttpResponse Json(const JsonValue& value) { return {.status = 200, .body = PrintJson(value, 0)}; }
+
+void Ping(ApiHandler& /*handler*/, ApiReply reply) {
+  const std::string version = VMM_VERSION;
+  reply(Json(JsonValue{JsonObject{
+      {"build_version", JsonValue{absl::StrCat("v", version)}},
+      {"version", JsonValue{version}},
+      {"pid", JsonValue{static_cast<uint64_t>(getpid())}},
+      {"features", JsonValue{JsonArray{}}},
+  }}));
+}
+
+void Info(ApiHandler& handler, ApiReply reply) {
+  const VmInfo info = handler.Info();
+  reply({.status = 200,
+         .body = absl::StrCat("{\"config\":", info.config_json,
+                              ",\"state\":", PrintJson(JsonValue{info.state}, 0),
+                              ",\"memory_actual_size\":", info.memory_actual_size_bytes, "}")});
+}
+
+void Counters(ApiHandler& handler, ApiReply reply) {
+  handler.Counters([reply = std::move(reply)](std::vector<DeviceCounters> devices) mutable {
+    JsonObject all;
+    for (DeviceCounters& device : devices) {
+      JsonObject counters;
+      for (auto& [name, value] : device.counters) {
+        counters.push_back({std::move(name), JsonValue{value}});
+      }
+      all.push_back({std::move(device.device), JsonValue{std::move(counters)}});
+    }
+    reply(Json(JsonValue{std::move(all)}));
+  });
+}
+
+template <void (ApiHandler::*kFunction)(ApiHandler::Done)>
+void Command(ApiHandler& handler, ApiReply reply) {
+  (handler.*kFunction)(NoContent(std::move(reply)));
+}
+
+constexpr auto kEndpoints = std::to_array<Endpoint>({
+    {"vmm.ping", "GET", false, Ping},
+    {"vmm.shutdown", "PUT", false, Command<&ApiHandler::ShutdownVmm>},
+    {"vm.info", "GET", false, Info},
+    {"vm.counters", "GET", false, Counters},
+    {"vm.pause", "PUT", false, Command<&ApiHandler::Pause>},
+    {"vm.resume", "PUT", false, Command<&ApiHandler::Resume>},
+    {"vm.power-button", "PUT", false, Command<&ApiHandler::PressPowerButton>},
+    {"vm.reboot", "PUT", false, Command<&ApiHandler::Reboot>},
+    // The rest of cloud-hypervisor's API.
+    {"vm.create", "PUT", true, nullptr},
+    {"vm.delete", "PUT", false, nullptr},
+    {"vm.boot", "PUT", false, nullptr},
+    {"vm.shutdown", "PUT", false, nullptr},
+    {"vm.nmi", "PUT", false, nullptr},
+    {"vm.resize", "PUT", true, nullptr},
+    {"vm.resize-disk", "PUT", true, nullptr},
+    {"vm.resize-zone", "PUT", true, nullptr},
+    {"vm.add-device", "PUT", true, nullptr},
+    {"vm.add-disk", "PUT", true, nullptr},
+    {"vm.add-fs", "PUT", true, nullptr},
+    {"vm.add-generic-vhost-user", "PUT", true, nullptr},
+    {"vm.add-net", "PUT", true, nullptr},
+    {"vm.add-pmem", "PUT", true, nullptr},
+    {"vm.add-user-device", "PUT", true, nullptr},
+    {"vm.add-vdpa", "PUT", true, nullptr},
+    {"vm.add-vsock", "PUT", true, nullptr},
+    {"vm.remove-device", "PUT", true, nullptr},
+    {"vm.snapshot", "PUT", true, nullptr},
+    {"vm.restore", "PUT", true, nullptr},
+    {"vm.send-migration", "PUT", true, nullptr},
+    {"vm.receive-migration", "PUT", true, nullptr},
+    {"vm.coredump", "PUT", true, nullptr},
+});
+
+}  // namespace
+
+void RouteApiRequest(const HttpRequest& request, ApiHandler& handler, ApiReply reply) {
+  absl::string_view name = request.target;
+  const bool in_root = absl::ConsumePrefix(&name, kRoot);
+  const auto endpoint = std::find_if(kEndpoints.begin(), kEndpoints.end(),
+                                     [name](const Endpoint& e) { return e.name == name; });
+  if (!in_root || endpoint == kEndpoints.end()) {
+    return reply(HttpError(404, absl::StrCat(request.target, ": no such endpoint")));
+  }
+  if (request.method != endpoint->method) {
+    return reply(HttpError(
+        400, absl::StrCat(name, ": the method is ", endpoint->method, ", not ", request.method)));
+  }
+  if (endpoint->action == nullptr) {
+    return reply(HttpError(501, absl::StrCat(name, ": not supported")));
+  }
+  if (!endpoint->has_body && !request.body.empty()) {
+    return reply(HttpError(400, absl::StrCat(name, ": takes no body")));
+  }
+  endpoint->action(handler, std::move(reply));
+}
+
+}  // namespace vmm

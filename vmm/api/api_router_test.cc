@@ -1,0 +1,129 @@
+#include "vmm/api/api_router.h"
+
+#include <unistd.h>
+
+#include <optional>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "vmm/api/fake_api_handler.h"
+#include "vmm/config/json_value.h"
+
+namespace vmm {
+namespace {
+
+using testing::ElementsAre;
+
+class ApiRouterTest : public testing::Test {
+ protected:
+  HttpResponse Ask(const std::string& method, const std::string& target,
+                   const std::string& body = "") {
+    std::optional<HttpResponse> response;
+    RouteApiRequest({.method = method, .target = target, .body = body}, handler_,
+                    [&](HttpResponse answer) { response = std::move(answer); });
+    return response.value_or(HttpResponse{.status = 0, .body = "no answer"});
+  }
+  FakeApiHandler handler_;
+};
+
+TEST_F(ApiRouterTest, PingSaysWhoAnswers) {
+  const HttpResponse response = Ask("GET", "/api/v1/vmm.ping");
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.body, "{\"build_version\":\"v" VMM_VERSION "\",\"version\":\"" VMM_VERSION
+                           "\",\"pid\":" +
+                               std::to_string(getpid()) + ",\"features\":[]}");
+}
+
+TEST_F(ApiRouterTest, InfoAndCountersAreJson) {
+  EXPECT_EQ(Ask("GET", "/api/v1/vm.info").body,
+            "{\"config\":{\"memory\":{\"size\":1048576}},\"state\":\"Running\","
+            "\"memory_actual_size\":1048576}");
+  const HttpResponse counters = Ask("GET", "/api/v1/vm.counters");
+  EXPECT_EQ(counters.status, 200);
+  EXPECT_EQ(counters.body,
+            "{\"_disk0\":{\"read_bytes\":5,\"write_bytes\":18446744073709551615},"
+            "\"_console0\":{}}");
+  EXPECT_TRUE(ParseJson(counters.body).ok());
+}
+
+TEST_F(ApiRouterTest, CommandsReachTheHandlerAndAnswer204) {
+  for (const char* name :
+       {"vm.pause", "vm.resume", "vm.power-button", "vm.reboot", "vmm.shutdown"}) {
+    const HttpResponse response = Ask("PUT", std::string("/api/v1/") + name);
+    EXPECT_EQ(response.status, 204) << name;
+    EXPECT_EQ(response.body, "") << name;
+  }
+  EXPECT_THAT(handler_.calls, ElementsAre("pause", "resume", "power-button", "reboot", "shutdown"));
+}
+
+TEST_F(ApiRouterTest, ErrorsOfTheHandlerHaveCloudHypervisorsCodes) {
+  const auto code_of = [this](absl::Status status) {
+    handler_.status = std::move(status);
+    return Ask("PUT", "/api/v1/vm.pause").status;
+  };
+  EXPECT_EQ(code_of(absl::InvalidArgumentError("x")), 400);
+  EXPECT_EQ(code_of(absl::NotFoundError("x")), 404);
+  EXPECT_EQ(code_of(absl::AlreadyExistsError("x")), 409);
+  EXPECT_EQ(code_of(absl::ResourceExhaustedError("x")), 429);
+  EXPECT_EQ(code_of(absl::UnimplementedError("x")), 501);
+  EXPECT_EQ(code_of(absl::FailedPreconditionError("x")), 500);
+  EXPECT_EQ(code_of(absl::DeadlineExceededError("x")), 500);
+  EXPECT_EQ(Ask("PUT", "/api/v1/vm.pause").body, "[\"x\"]");
+}
+
+TEST_F(ApiRouterTest, UnknownPathsAre404) {
+  for (const char* target : {"/", "/api/v1/", "/api/v1/vm.nothing", "/api/v2/vm.info", "vm.info",
+                             "/api/v1/vm.info/", "/api/v1/vm.info?x", "/api/v1//vm.info", "*"}) {
+    EXPECT_EQ(Ask("GET", target).status, 404) << target;
+  }
+  EXPECT_EQ(Ask("GET", "/api/v1/vm.nothing").body, "[\"/api/v1/vm.nothing: no such endpoint\"]");
+  EXPECT_TRUE(handler_.calls.empty());
+}
+
+TEST_F(ApiRouterTest, WrongMethodsAre400) {
+  EXPECT_EQ(Ask("GET", "/api/v1/vm.pause").status, 400);
+  EXPECT_EQ(Ask("PUT", "/api/v1/vm.info").status, 400);
+  EXPECT_EQ(Ask("POST", "/api/v1/vm.pause").body, "[\"vm.pause: the method is PUT, not POST\"]");
+  EXPECT_EQ(Ask("get", "/api/v1/vm.info").status, 400);
+  EXPECT_TRUE(handler_.calls.empty());
+}
+
+TEST_F(ApiRouterTest, BodiesWhereNoneIsTakenAre400) {
+  EXPECT_EQ(Ask("PUT", "/api/v1/vm.pause", "{}").body, "[\"vm.pause: takes no body\"]");
+  EXPECT_EQ(Ask("GET", "/api/v1/vm.info", "x").status, 400);
+  EXPECT_TRUE(handler_.calls.empty());
+}
+
+TEST_F(ApiRouterTest, TheRestOfTheApiIs501WithItsName) {
+  for (const char* name : {"vm.create",
+                           "vm.delete",
+                           "vm.boot",
+                           "vm.shutdown",
+                           "vm.nmi",
+                           "vm.resize",
+                           "vm.resize-disk",
+                           "vm.resize-zone",
+                           "vm.add-device",
+                           "vm.add-disk",
+                           "vm.add-fs",
+                           "vm.add-generic-vhost-user",
+                           "vm.add-pmem",
+                           "vm.add-net",
+                           "vm.add-user-device",
+                           "vm.add-vdpa",
+                           "vm.add-vsock",
+                           "vm.remove-device",
+                           "vm.snapshot",
+                           "vm.restore",
+                           "vm.send-migration",
+                           "vm.receive-migration",
+                           "vm.coredump"}) {
+    const HttpResponse response = Ask("PUT", std::string("/api/v1/") + name, "{}");
+    EXPECT_EQ(response.status, 501) << name;
+    EXPECT_EQ(response.body, std::string("[\"") + name + ": not supported\"]");
+    EXPECT_EQ(Ask("GET", std::string("/api/v1/") + name).status, 400);
+  }
+}
+
+}  // namespace
+}  // namespace vmm

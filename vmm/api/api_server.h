@@ -1,0 +1,86 @@
+// The control socket: HTTP/1.1 on a Unix socket, for a few clients at a time. [docs/api.md]
+//
+// Everything runs on the control loop. No client, however slow, silent or wrong, holds up the loop
+// or another client: nothing waits for it and what it can make the server hold is bounded.
+#ifndef VMM_API_API_SERVER_H_
+#define VMM_API_API_SERVER_H_
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "base/event_loop.h"
+#include "vmm/api/api_connection.h"
+#include "vmm/api/api_handler.h"
+#include "vmm/api/api_socket.h"
+
+namespace vmm {
+
+class ApiServer final : private ApiConnection::Owner {
+ public:
+  struct Options {
+    size_t max_clients = 16;
+    std::chrono::nanoseconds client_timeout = std::chrono::seconds(30);
+  };
+
+  // Starts to accept clients. `loop` and `handler` outlive the server; the loop must allow files to
+  // come and go (UringEventLoop::Options::fixed_files). Errors: the loop's file table is full.
+  static absl::StatusOr<std::unique_ptr<ApiServer>> Create(base::EventLoop& loop,
+                                                           ApiHandler& handler, ApiSocket socket,
+                                                           const Options& options);
+  static absl::StatusOr<std::unique_ptr<ApiServer>> Create(base::EventLoop& loop,
+                                                           ApiHandler& handler, ApiSocket socket) {
+    return Create(loop, handler, std::move(socket), Options());
+  }
+  // Only when the loop does not run any more. Removes the socket's name.
+  ~ApiServer() override = default;
+  ApiServer(const ApiServer&) = delete;
+  ApiServer& operator=(const ApiServer&) = delete;
+
+  size_t client_count() const { return clients_.size(); }
+
+ private:
+  class AcceptStep final : public base::Operation {
+   public:
+    explicit AcceptStep(ApiServer& server) : server_(server) {}
+
+   private:
+    void OnComplete(int32_t result) override { server_.OnAccepted(result); }
+    ApiServer& server_;
+  };
+  class RetryStep final : public base::Operation {
+   public:
+    explicit RetryStep(ApiServer& server) : server_(server) {}
+
+   private:
+    void OnComplete(int32_t /*result*/) override { server_.Accept(); }
+    ApiServer& server_;
+  };
+
+  ApiServer(base::EventLoop& loop, ApiHandler& handler, ApiSocket socket, const Options& options)
+      : loop_(loop), handler_(handler), socket_(std::move(socket)), options_(options) {}
+  void Accept() { loop_.Accept(accept_, file_); }
+  void OnAccepted(int32_t result);
+  void AddClient(base::UniqueFd fd);
+  // Closes the client that has been silent for longest. False if all are being served.
+  bool MakeRoom();
+  void OnRequest(ApiConnection& connection, const HttpRequest& request) override;
+  void OnClosed(ApiConnection& connection) override;
+
+  base::EventLoop& loop_;
+  ApiHandler& handler_;
+  ApiSocket socket_;
+  const Options options_;
+  base::LoopFile file_;
+  uint64_t next_id_ = 1;
+  std::map<uint64_t, std::unique_ptr<ApiConnection>> clients_;
+  AcceptStep accept_{*this};
+  RetryStep retry_{*this};
+};
+
+}  // namespace vmm
+
+#endif  // VMM_API_API_SERVER_H_

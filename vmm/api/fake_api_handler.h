@@ -1,0 +1,45 @@
+// An ApiHandler for tests: remembers what was asked and can keep its answers back.
+#ifndef VMM_API_FAKE_API_HANDLER_H_
+#define VMM_API_FAKE_API_HANDLER_H_
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "vmm/api/api_handler.h"
+
+namespace vmm {
+
+class FakeApiHandler final : public ApiHandler {
+ public:
+  VmInfo Info() override {
+    calls.push_back("info");
+    return {.config_json = config_json, .state = "Running", .memory_actual_size_bytes = 1 << 20};
+  }
+  void Counters(absl::AnyInvocable<void(std::vector<DeviceCounters>)> done) override {
+    calls.push_back("counters");
+    done({{"_disk0", {{"read_bytes", 5}, {"write_bytes", ~uint64_t{0}}}}, {"_console0", {}}});
+  }
+  void Pause(Done done) override { Answer("pause", std::move(done)); }
+  void Resume(Done done) override { Answer("resume", std::move(done)); }
+  void PressPowerButton(Done done) override { Answer("power-button", std::move(done)); }
+  void Reboot(Done done) override { Answer("reboot", std::move(done)); }
+  void ShutdownVmm(Done done) override { Answer("shutdown", std::move(done)); }
+
+  std::vector<std::string> calls;
+  std::string config_json = "{\"memory\":{\"size\":1048576}}";
+  absl::Status status;     // of every answer
+  bool keep_back = false;  // answers go to `kept` instead
+  std::vector<Done> kept;
+
+ private:
+  void Answer(const char* name, Done done) {
+    calls.push_back(name);
+    if (keep_back) return kept.push_back(std::move(done));
+    done(status);
+  }
+};
+
+}  // namespace vmm
+
+#endif  // VMM_API_FAKE_API_HANDLER_H_

@@ -1,0 +1,37 @@
+// Answers the control socket from the controller and the devices.
+#ifndef VMM_MACHINE_API_ADAPTER_H_
+#define VMM_MACHINE_API_ADAPTER_H_
+
+#include <vector>
+
+#include "vmm/api/api_handler.h"
+#include "vmm/machine/controller.h"
+#include "vmm/machine/host_resources.h"
+
+namespace vmm {
+
+// Control loop.
+class ApiAdapter final : public ApiHandler {
+ public:
+  ApiAdapter(Controller& controller, HostResources& host, base::EventLoop& control_loop)
+      : controller_(controller), host_(host), control_loop_(control_loop) {}
+
+  VmInfo Info() override;
+  // Each virtio device under its id, and under "_vcpus" the exits to user space by reason and
+  // place.
+  void Counters(absl::AnyInvocable<void(std::vector<DeviceCounters>)> done) override;
+  void Pause(Done done) override { controller_.Pause(std::move(done)); }
+  void Resume(Done done) override { controller_.Resume(std::move(done)); }
+  void PressPowerButton(Done done) override;
+  void Reboot(Done done) override { controller_.Reboot(std::move(done)); }
+  void ShutdownVmm(Done done) override;
+
+ private:
+  Controller& controller_;
+  HostResources& host_;
+  base::EventLoop& control_loop_;
+};
+
+}  // namespace vmm
+
+#endif  // VMM_MACHINE_API_ADAPTER_H_

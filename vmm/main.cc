@@ -1,0 +1,117 @@
+// `vmm --config vm.json`: one process, one virtual machine. [docs/design.md]
+
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "base/uring_event_loop.h"
+#include "devices/character/terminal.h"
+#include "vmm/api/api_server.h"
+#include "vmm/config/command_line.h"
+#include "vmm/config/load_config.h"
+#include "vmm/config/print_config.h"
+#include "vmm/kvm/kvm_system.h"
+#include "vmm/machine/api_adapter.h"
+#include "vmm/machine/controller.h"
+#include "vmm/machine/host_resources.h"
+#include "vmm/signals.h"
+
+namespace vmm {
+namespace {
+
+int Fail(const absl::Status& status, ExitStatus exit_status) {
+  const std::string line = absl::StrCat("vmm: ", status.message(), "\n");
+  // Nowhere else to report to if stderr is gone.
+  [[maybe_unused]] const ssize_t ignored = write(STDERR_FILENO, line.data(), line.size());
+  return static_cast<int>(exit_status);
+}
+
+int Print(const std::string& text) {
+  const bool ok = fwrite(text.data(), 1, text.size(), stdout) == text.size() && fflush(stdout) == 0;
+  return ok ? 0 : Fail(base::ErrnoStatus(errno, "standard output"), ExitStatus::kBadConfigOrHost);
+}
+
+void OnSignal(int signal, Controller& controller, HostResources& host) {
+  switch (signal) {
+    case SIGTERM:
+      return controller.RequestStop("SIGTERM");
+    case SIGINT:
+      return controller.RequestStop("SIGINT");
+    case SIGWINCH:
+      return host.NotifyResize();
+    case SIGHUP:
+      return host.RereadDiskSizes();
+    default:
+      return;
+  }
+}
+
+absl::StatusOr<ApiSocket> OpenApiSocket(const CommandLine& arguments) {
+  if (arguments.api_socket_fd) return ApiSocket::Adopt(*arguments.api_socket_fd);
+  return ApiSocket::Listen(*arguments.api_socket_path);
+}
+
+absl::StatusOr<ExitStatus> RunVm(const CommandLine& arguments, const VmConfig& config) {
+  BlockSignals();
+  ASSIGN_OR_RETURN(const KvmSystem kvm, KvmSystem::Open());
+  base::UringEventLoop::Options control_options;
+  control_options.fixed_files = false;  // control clients come and go
+  ASSIGN_OR_RETURN(const std::unique_ptr<base::UringEventLoop> loop,
+                   base::UringEventLoop::Create(control_options));
+  Controller* controller_ptr = nullptr;
+  ASSIGN_OR_RETURN(const std::unique_ptr<HostResources> host,
+                   HostResources::Open(config, kvm.phys_bits(), [&loop, &controller_ptr] {
+                     loop->Post([&controller_ptr] { controller_ptr->ForceEnd("Ctrl-a x"); });
+                   }));
+  InstallFaultHandlers(host->memory());
+  Controller controller(config,
+                        {.exit_on_reboot = arguments.on_reboot == CommandLine::OnReboot::kExit,
+                         .stop_timeout = std::chrono::seconds(arguments.stop_timeout_seconds)},
+                        kvm, *host, *loop);
+  controller_ptr = &controller;
+  ASSIGN_OR_RETURN(const auto signals, SignalWatcher::Create(*loop, [&](int signal) {
+                     OnSignal(signal, controller, *host);
+                   }));
+  ApiAdapter api(controller, *host, *loop);
+  std::unique_ptr<ApiServer> server;
+  if (arguments.api_socket_path || arguments.api_socket_fd) {
+    ASSIGN_OR_RETURN(ApiSocket socket, OpenApiSocket(arguments));
+    ASSIGN_OR_RETURN(server, ApiServer::Create(*loop, api, std::move(socket)));
+  }
+  RETURN_IF_ERROR(controller.Boot());
+  loop->Run();
+  RETURN_IF_ERROR(host->Finish());
+  return controller.exit_status();
+}
+
+int Main(int argc, char** argv) {
+  const auto arguments = ParseCommandLine(argc, argv);
+  if (!arguments.ok()) return Fail(arguments.status(), ExitStatus::kUsage);
+  base::SetLogLevel(arguments->log_level);
+  if (arguments->action == CommandLine::Action::kPrintText) return Print(arguments->text);
+  const auto config = LoadVmConfig(arguments->config_path, arguments->overrides);
+  if (!config.ok()) return Fail(config.status(), ExitStatus::kBadConfigOrHost);
+  switch (arguments->action) {
+    case CommandLine::Action::kCheck:
+      return Print(absl::StrCat(arguments->config_path, ": good\n"));
+    case CommandLine::Action::kPrintConfig:
+      return Print(PrintVmConfig(*config, PrintStyle::kPretty));
+    default:
+      break;
+  }
+  const auto exit_status = RunVm(*arguments, *config);
+  devices::RestoreTerminal();
+  if (!exit_status.ok()) return Fail(exit_status.status(), ExitStatus::kBadConfigOrHost);
+  return static_cast<int>(*exit_status);
+}
+
+}  // namespace
+}  // namespace vmm
+
+int main(int argc, char** argv) { return vmm::Main(argc, argv); }
