@@ -36,6 +36,7 @@ constexpr KnownFormat kForeignImages[] = {
     {0x38, Magic("ARM\x64"), "is an aarch64 kernel (Image)"},
     {0x38, Magic("RSC\x05"), "is a RISC-V kernel (Image)"},
     {0x24, Magic("\x18\x28\x6f\x01"), "is a 32-bit ARM kernel (zImage)"},
+    {0x04, Magic("zimg"), "is a kernel for another architecture (compressed EFI image)"},
 };
 
 constexpr KnownFormat kCompressed[] = {
@@ -117,7 +118,7 @@ absl::Status TooLargeError(const KernelFile& file, uint64_t needed_end) {
   constexpr uint64_t kMiB = 1 << 20;
   const uint64_t needed_mib = needed_end / kMiB + (needed_end % kMiB != 0 ? 1 : 0);
   return KernelError(
-      file, absl::StrFormat("is too large for the guest's RAM: it needs %d MiB below the hole, "
+      file, absl::StrFormat("is too large for the guest's RAM: it needs %d MiB below 4 GiB, "
                             "there are %d MiB; raise memory.size",
                             needed_mib, file.window.end() / kMiB));
 }

@@ -226,6 +226,9 @@ const BadKernel kBadKernels[] = {
     {"RiscvImage", TextFile("RSC\x05", 0x38),
      "K: is a RISC-V kernel (Image), this machine is x86_64; give an x86_64 vmlinux with a PVH "
      "note, or a bzImage"},
+    {"EfiZboot", TextFile("MZ..zimg"),
+     "K: is a kernel for another architecture (compressed EFI image), this machine is x86_64; give "
+     "an x86_64 vmlinux with a PVH note, or a bzImage"},
     {"Gzip", TextFile("\x1f\x8b\x08"),
      "K: is compressed with gzip; decompress it first, with gunzip"},
     {"Xz",
@@ -326,7 +329,7 @@ const BadKernel kBadKernels[] = {
      "K: loads segment 1 at [0xffffffff81000000, 0xffffffff81000100), outside RAM [0x100000, "
      "0x8000000); link it lower"},
     {"ElfOversized", ElfWith(ElfPhdr(2, offsetof(Elf64_Phdr, p_memsz)), 500 * kTestMiB),
-     "K: is too large for the guest's RAM: it needs 517 MiB below the hole, there are 128 MiB; "
+     "K: is too large for the guest's RAM: it needs 517 MiB below 4 GiB, there are 128 MiB; "
      "raise memory.size"},
     {"ElfSegmentsOverlap", ElfWith(ElfPhdr(2, offsetof(Elf64_Phdr, p_paddr)), kElfCodeAddr - 8),
      "K: loads two segments at the same place, [0x1000000, 0x1000100) and [0xfffff8, 0x1004ff8); "
@@ -357,11 +360,11 @@ const BadKernel kBadKernels[] = {
     {"BzPayloadLength", BzWith(offsetof(setup_header, payload_length), UINT32_MAX),
      "K: has a broken boot header: payload_length is 0xffffffff; copy the file again"},
     {"BzOversized", [] { return MakeBzImage(); },
-     "K: is too large for the guest's RAM: it needs 10 MiB below the hole, there are 9 MiB; raise "
+     "K: is too large for the guest's RAM: it needs 10 MiB below 4 GiB, there are 9 MiB; raise "
      "memory.size",
      9},
     {"BzFixedOversized", BzWith(offsetof(setup_header, relocatable_kernel), uint8_t{0}),
-     "K: is too large for the guest's RAM: it needs 24 MiB below the hole, there are 20 MiB; raise "
+     "K: is too large for the guest's RAM: it needs 24 MiB below 4 GiB, there are 20 MiB; raise "
      "memory.size",
      20},
     {"BzFixedLow",
