@@ -32,6 +32,7 @@ struct HttpRequestParser::Impl {
   RequestParser parser;
   bool started = false;
   bool header_seen = false;
+  size_t header_bytes = 0;
 };
 
 HttpRequestParser::HttpRequestParser() : impl_(std::make_unique<Impl>()) {}
@@ -59,13 +60,15 @@ HttpRequestParser::Outcome HttpRequestParser::Parse() {
     const size_t used = parser.put(boost::asio::buffer(buffer_), error);
     buffer_.erase(0, used);
     if (used > 0) impl_->started = true;
-    if (error == http::error::need_more) return Outcome::kNeedsMore;
-    if (error == http::error::header_limit) {
+    if (!impl_->header_seen) impl_->header_bytes += used;
+    // The library's limit is one for the first line and one for the fields.
+    if (error == http::error::header_limit || impl_->header_bytes > kMaxHttpHeaderBytes) {
       return Fail(431, absl::StrCat("the header is larger than ", kMaxHttpHeaderBytes, " bytes"));
     }
     if (error == http::error::body_limit) {
       return Fail(413, absl::StrCat("the body is larger than ", kMaxHttpBodyBytes, " bytes"));
     }
+    if (error == http::error::need_more) return Outcome::kNeedsMore;
     if (error) return Fail(400, absl::StrCat("not an HTTP request: ", error.message()));
     if (parser.is_header_done() && !impl_->header_seen) {
       impl_->header_seen = true;

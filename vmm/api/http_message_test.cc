@@ -105,6 +105,9 @@ TEST(HttpRequestParser, LimitsTheHeader) {
   const size_t room = kMaxHttpHeaderBytes - start.size() - end.size();
   EXPECT_EQ(Refused(start + std::string(room - 8, 'x') + end), 0);
   EXPECT_EQ(Refused(start + std::string(room + 8, 'x') + end), 431);
+  EXPECT_EQ(
+      Refused("GET /" + std::string(6000, 'x') + " HTTP/1.1\r\nX: " + std::string(6000, 'x') + end),
+      431);
   EXPECT_EQ(Refused(start + std::string(1 << 20, 'x')), 431) << "and does not wait for its end";
   EXPECT_EQ(Refused(std::string(1 << 20, 'G')), 431);
 }
