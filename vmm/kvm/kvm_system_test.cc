@@ -1,0 +1,57 @@
+#include "vmm/kvm/kvm_system.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "gtest/gtest.h"
+
+namespace vmm {
+namespace {
+
+std::string OpenMessage(const std::string& path) {
+  return std::string(KvmSystem::Open(path).status().message());
+}
+
+TEST(KvmSystemTest, NoDeviceSaysWhichModule) {
+  EXPECT_EQ(OpenMessage("/dev/no-such-kvm"),
+            "/dev/no-such-kvm: no such device; load the KVM module (modprobe kvm_intel or kvm_amd) "
+            "and enable "
+            "virtualization in the firmware (ENOENT)");
+}
+
+TEST(KvmSystemTest, NoPermissionSaysHowToGetIt) {
+  const std::string path = testing::TempDir() + "kvm-no-permission";
+  const int fd = open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0);
+  ASSERT_GE(fd, 0);
+  close(fd);
+  // Root may open everything, so it stops being root for the attempt.
+  const bool root = geteuid() == 0;
+  ASSERT_EQ(seteuid(root ? 65534 : geteuid()), 0);
+  const std::string message = OpenMessage(path);
+  ASSERT_EQ(seteuid(root ? 0 : geteuid()), 0);
+  unlink(path.c_str());
+  EXPECT_EQ(
+      message,
+      path +
+          ": permission denied; add the user to the group that owns it (usermod -aG kvm USER, or "
+          "SupplementaryGroups=kvm in the unit) (EACCES)");
+}
+
+TEST(KvmSystemTest, SomethingElseIsNotKvm) {
+  EXPECT_EQ(OpenMessage("/dev/null"),
+            "/dev/null: this is not a KVM device (KVM_GET_API_VERSION failed)");
+}
+
+TEST(KvmSystemTest, TheMachinesOwnKvmIsEnough) {
+  const auto system = KvmSystem::Open();
+  ASSERT_TRUE(system.ok()) << system.status();
+  EXPECT_GE(system->max_vcpus(), 64U);
+  EXPECT_GE(system->phys_bits(), 36U);
+  EXPECT_FALSE(system->supported_cpuid().empty());
+}
+
+}  // namespace
+}  // namespace vmm
