@@ -62,8 +62,9 @@ class DeviceHarness {
   // DRIVER_OK with `features`: all queues started, rings empty, at `ring_index`.
   void Start(Device& device, uint64_t features, uint16_t ring_index = 0) {
     device.Activate(features, notifier_);
-    queues_.resize(device.queue_sizes().size());
-    for (uint16_t i = 0; i < queues_.size(); ++i) StartQueue(device, i, ring_index);
+    const auto count = static_cast<uint16_t>(device.queue_sizes().size());
+    queues_.resize(count);
+    for (uint16_t i = 0; i < count; ++i) StartQueue(device, i, ring_index);
     loop_.RunUntilIdle();
   }
 
@@ -102,8 +103,9 @@ class DeviceHarness {
     return done;
   }
   bool Stop(Device& device) {
+    const auto count = static_cast<uint16_t>(device.queue_sizes().size());
     bool all = true;
-    for (uint16_t i = 0; i < device.queue_sizes().size(); ++i) all &= StopQueue(device, i);
+    for (uint16_t i = 0; i < count; ++i) all &= StopQueue(device, i);
     if (all) device.Deactivate();
     return all;
   }
