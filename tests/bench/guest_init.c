@@ -1,0 +1,152 @@
+// The init of benchmark guests: prints marker lines and, if asked, puts load on /dev/vda.
+//
+// The kernel hands NAME=VALUE words of its command line that it does not know to init as
+// environment:
+//   BENCH=boot   print BENCH-INIT on the console the kernel opened
+//   BENCH=hvc    load the modules of /modules/order, print BENCH-INIT on hvc0
+//   BENCH=block  the same, then loads of BENCH_SECONDS each, a line "BENCH-BLOCK name ops bytes us"
+//   for each
+// Afterwards it waits for ever: the benchmark ends the VM.
+
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/aio_abi.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static int64_t now_us(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static void load_modules(void) {
+  FILE* order = fopen("/modules/order", "r");
+  char name[256];
+  while (order != NULL && fgets(name, sizeof(name), order) != NULL) {
+    name[strcspn(name, "\n")] = 0;
+    char path[512];
+    snprintf(path, sizeof(path), "/modules/%s.ko", name);
+    const int fd = open(path, O_RDONLY);
+    if (fd < 0 || syscall(SYS_finit_module, fd, "", 0) != 0)
+      printf("BENCH-ERROR module %s\n", path);
+    if (fd >= 0) close(fd);
+  }
+}
+
+static int wait_open(const char* path, int flags) {
+  for (int i = 0; i < 2000; ++i) {
+    const int fd = open(path, flags);
+    if (fd >= 0) return fd;
+    usleep(1000);
+  }
+  printf("BENCH-ERROR no %s\n", path);
+  return -1;
+}
+
+struct load {
+  const char* name;
+  int write;
+  size_t bytes;
+  int depth;
+  int sequential;
+};
+
+// Linux AIO with O_DIRECT: `depth` requests in flight, each resubmitted when it completes.
+static void run_load(int fd, uint64_t size, const struct load* load, int seconds) {
+  aio_context_t context = 0;
+  if (syscall(SYS_io_setup, load->depth, &context) != 0) {
+    printf("BENCH-ERROR io_setup\n");
+    return;
+  }
+  char* buffers = mmap(NULL, load->bytes * load->depth, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  struct iocb blocks[64];
+  struct io_event events[64];
+  uint64_t random = 88172645463325252ULL, position = 0, ops = 0;
+  int in_flight = 0, errors = 0;
+  printf("BENCH-BEGIN %s\n", load->name);
+  const int64_t start = now_us(), end = start + seconds * 1000000LL;
+  for (int i = 0; i < load->depth; ++i) events[i].data = i;
+  long ready = load->depth;
+  while (1) {
+    struct iocb* submit[64];
+    int count = 0;
+    for (long i = 0; i < ready && now_us() < end; ++i) {
+      const uint64_t slot = events[i].data;
+      random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+      const uint64_t offset =
+          (load->sequential ? position++ : random) % (size / load->bytes) * load->bytes;
+      struct iocb* block = &blocks[slot];
+      memset(block, 0, sizeof(*block));
+      block->aio_data = slot;
+      block->aio_lio_opcode = load->write ? IOCB_CMD_PWRITE : IOCB_CMD_PREAD;
+      block->aio_fildes = fd;
+      block->aio_buf = (uint64_t)(buffers + slot * load->bytes);
+      block->aio_nbytes = load->bytes;
+      block->aio_offset = (int64_t)offset;
+      submit[count++] = block;
+    }
+    for (int done = 0; done < count;) {
+      const long n = syscall(SYS_io_submit, context, count - done, submit + done);
+      if (n <= 0) break;
+      done += (int)n;
+      in_flight += (int)n;
+    }
+    if (in_flight == 0) break;
+    ready = syscall(SYS_io_getevents, context, 1, 64, events, NULL);
+    for (long i = 0; i < ready; ++i) {
+      --in_flight;
+      if (events[i].res == (int64_t)load->bytes) {
+        ++ops;
+      } else {
+        ++errors;
+      }
+    }
+  }
+  const int64_t elapsed = now_us() - start;
+  printf("BENCH-BLOCK %s %llu %llu %lld errors=%d\n", load->name, (unsigned long long)ops,
+         (unsigned long long)(ops * load->bytes), (long long)elapsed, errors);
+  syscall(SYS_io_destroy, context);
+  munmap(buffers, load->bytes * load->depth);
+}
+
+int main(void) {
+  const char* mode = getenv("BENCH");
+  setvbuf(stdout, NULL, _IONBF, 0);
+  if (mode == NULL || strcmp(mode, "boot") == 0) {
+    printf("BENCH-INIT modules_us=0\n");
+  } else {
+    mkdir("/dev", 0755);
+    mount("dev", "/dev", "devtmpfs", 0, "");
+    const int64_t start = now_us();
+    load_modules();
+    const int64_t modules_us = now_us() - start;
+    const int console = wait_open("/dev/hvc0", O_RDWR);
+    if (console >= 0) dup2(console, 1);
+    printf("BENCH-INIT modules_us=%lld\n", (long long)modules_us);
+  }
+  if (mode != NULL && strcmp(mode, "block") == 0) {
+    static const struct load loads[] = {{"randread-4k-qd32", 0, 4096, 32, 0},
+                                        {"randwrite-4k-qd32", 1, 4096, 32, 0},
+                                        {"read-128k-qd4", 0, 131072, 4, 1},
+                                        {"randread-4k-qd1", 0, 4096, 1, 0}};
+    const int fd = wait_open("/dev/vda", O_RDWR | O_DIRECT);
+    const char* seconds = getenv("BENCH_SECONDS");
+    const off_t size = lseek(fd, 0, SEEK_END);
+    for (size_t i = 0; fd >= 0 && i < sizeof(loads) / sizeof(loads[0]); ++i) {
+      run_load(fd, (uint64_t)size, &loads[i], seconds != NULL ? atoi(seconds) : 3);
+    }
+    printf("BENCH-DONE\n");
+  }
+  while (1) pause();
+}
