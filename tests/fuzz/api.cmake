@@ -1,0 +1,1 @@
+vmm_fuzzer(http_fuzz SOURCES http_fuzz.cc DEPS vmm_api)
