@@ -79,6 +79,8 @@ TEST(LoopThread, ManyLoopsStartAndStopWithoutLeakingDescriptors) {
   for (int i = 0; i < 20; ++i) {
     auto a = LoopThread::Create("a", {}).value();
     auto b = LoopThread::Create("b", {.fixed_files = false}).value();
+    ASSERT_TRUE(a->loop().AddFile(STDIN_FILENO).ok());
+    ASSERT_TRUE(b->loop().AddFile(STDIN_FILENO).ok());
     ASSERT_TRUE(a->Start().ok());
     ASSERT_TRUE(b->Start().ok());
     std::atomic<bool> passed{false};

@@ -82,7 +82,7 @@ UringEventLoop::UringEventLoop(const Options& options)
     : options_(options), ring_(std::make_unique<Ring>(options.submission_entries)) {}
 
 UringEventLoop::~UringEventLoop() {
-  if (!options_.fixed_files && wake_file_.valid()) ::close(wake_file_.index());
+  for (const int fd : copied_files_) ::close(fd);
 }
 
 absl::StatusOr<std::unique_ptr<UringEventLoop>> UringEventLoop::Create(const Options& options) {
@@ -149,6 +149,7 @@ absl::StatusOr<LoopFile> UringEventLoop::AddFile(int fd) {
   if (!options_.fixed_files) {
     const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (copy < 0) return ErrnoStatus(errno, "event loop: cannot duplicate a descriptor");
+    copied_files_.insert(copy);
     return LoopFile(copy);
   }
   if (free_files_.empty()) {
@@ -167,7 +168,7 @@ void UringEventLoop::RemoveFile(LoopFile file) {
   DCHECK(OnLoopThread());
   CHECK(file.valid());
   if (!options_.fixed_files) {
-    ::close(file.index());
+    if (copied_files_.erase(file.index()) > 0) ::close(file.index());
     return;
   }
   const int none = -1;

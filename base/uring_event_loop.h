@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -110,7 +111,8 @@ class UringEventLoop final : public EventLoop {
   std::unique_ptr<Ring> ring_;
   bool running_ = false;
   bool stopped_ = false;
-  std::vector<int> free_files_;  // indices in the ring's table
+  std::vector<int> free_files_;           // indices in the ring's table
+  std::unordered_set<int> copied_files_;  // descriptors, without a table
   std::unordered_map<Operation*, MultishotPoll> multishot_polls_;
 
   Operation* completed_head_ = nullptr;
