@@ -1,5 +1,7 @@
 #include "devices/x86_64/i8042.h"
 
+#include <utility>
+
 namespace devices {
 namespace {
 
@@ -13,6 +15,8 @@ constexpr uint8_t kControlPortBTimer2Out = 0x20;
 constexpr uint8_t kStatusNobody = 0xfd;
 
 }  // namespace
+
+I8042::I8042(absl::AnyInvocable<void() const> reset) : reset_(std::move(reset)) {}
 
 uint8_t I8042::ReadByte(uint64_t offset) {
   switch (offset) {

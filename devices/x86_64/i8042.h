@@ -3,8 +3,6 @@
 #ifndef DEVICES_X86_64_I8042_H_
 #define DEVICES_X86_64_I8042_H_
 
-#include <utility>
-
 #include "absl/functional/any_invocable.h"
 #include "devices/byte_device.h"
 
@@ -17,7 +15,7 @@ class I8042 : public ByteDevice {
   static constexpr uint64_t kPortCount = 5;
 
   // `reset` is called on the vCPU that asks for it, possibly on several at once.
-  explicit I8042(absl::AnyInvocable<void() const> reset) : reset_(std::move(reset)) {}
+  explicit I8042(absl::AnyInvocable<void() const> reset);
 
   absl::string_view name() const override { return "i8042"; }
 
