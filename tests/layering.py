@@ -52,7 +52,7 @@ def includes(root, source):
 
 def is_test(source):
     """Tells whether a file is compiled into tests only."""
-    return source.startswith("tests/") or re.search(r"_(test|test_util|fixtures)\.(cc|h)$", source) is not None
+    return source.startswith("tests/") or re.search(r"_(test|test_util|harness|fixtures)\.(cc|h)$", source) is not None
 
 
 def problem(root, source, quoted, included):

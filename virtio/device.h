@@ -41,6 +41,10 @@ struct QueueStart {
   int doorbell_fd = -1;  // eventfd; stays the transport's, valid until the queue is stopped
 };
 
+// What every split queue here can do, for Device::features(). [VIRTIO 1.2 §6]
+inline constexpr uint64_t kRingFeatures = (uint64_t{1} << 28)     // VIRTIO_F_INDIRECT_DESC
+                                          | (uint64_t{1} << 29);  // VIRTIO_F_EVENT_IDX
+
 // Named numbers for vm.counters.
 using Counters = std::map<std::string, uint64_t>;
 

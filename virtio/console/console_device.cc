@@ -33,7 +33,7 @@ ConsoleDevice::~ConsoleDevice() { backend_.SetClient(nullptr); }
 uint16_t ConsoleDevice::type() const { return VIRTIO_ID_CONSOLE; }
 
 uint64_t ConsoleDevice::features() const {
-  return (kFeatureSize | kFeatureEmergencyWrite) & options_.features_mask;
+  return (kRingFeatures | kFeatureSize | kFeatureEmergencyWrite) & options_.features_mask;
 }
 
 std::span<const uint16_t> ConsoleDevice::queue_sizes() const { return kQueueSizes; }

@@ -34,7 +34,7 @@ class EntropyDevice final : public Device {
 
   absl::string_view id() const override { return options_.id; }
   uint16_t type() const override;
-  uint64_t features() const override { return 0; }
+  uint64_t features() const override { return kRingFeatures; }
   std::span<const uint16_t> queue_sizes() const override;
   base::EventLoop& loop() override { return loop_; }
 

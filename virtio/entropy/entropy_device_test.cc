@@ -88,10 +88,10 @@ TEST_F(EntropyTest, Entropy_5_4_1_DeviceIdIs4) {
   EXPECT_EQ(rng_->type(), 4);
 }
 
-TEST_F(EntropyTest, Entropy_5_4_2_OneQueueNoFeaturesNoConfiguration) {
+TEST_F(EntropyTest, Entropy_5_4_2_OneQueueNoDeviceFeaturesNoConfiguration) {
   Start();
   EXPECT_EQ(rng_->queue_sizes().size(), 1u);
-  EXPECT_EQ(rng_->features(), 0u);
+  EXPECT_EQ(rng_->features(), kRingFeatures);
   EXPECT_EQ(rng_->config_size(), 0u);
   uint8_t bytes[8];
   std::fill(std::begin(bytes), std::end(bytes), uint8_t{0xAA});

@@ -113,7 +113,7 @@ absl::Status PlaceSmbios(const PlatformConfig& platform, base::GuestMemory& memo
   smbios.family = platform.system_family.value_or("");
   smbios.oem_strings = platform.oem_strings;
   const auto bytes = boot::BuildSmbios(smbios);
-  if (!bytes.ok()) return base::Annotate(bytes.status(), "platform");
+  if (!bytes.ok()) return bytes.status();
   return Place(memory, map::kSmbios, *bytes);
 }
 
@@ -144,7 +144,7 @@ absl::StatusOr<uint64_t> PlaceAcpi(const VmConfig& config, const GuestLayout& la
 absl::StatusOr<std::vector<boot::E820Entry>> MemoryMap(const GuestLayout& layout) {
   std::vector<boot::MemoryRange> ram;
   for (const auto& region : layout.ram) ram.push_back({region.guest_start, region.size_bytes});
-  // ECAM is reserved here as well as in the DSDT: Linux trusts MCFG only if one of them says so.
+  // Not RAM and nobody else's. (What makes Linux accept ECAM is the PNP0C02 device in the DSDT.)
   const boot::MemoryRange reserved[] = {{map::kEcam, map::kEcamSize}};
   return boot::BuildE820(ram, reserved);
 }
