@@ -228,7 +228,6 @@ void PciTransport::FinishReset() {
   {
     base::MutexLock lock(mutex_);
     config_.Reset();
-    config_changed_ = false;
     active_ = false;
     waiters.swap(reset_done_);
   }

@@ -6,6 +6,8 @@
 #include <poll.h>
 
 #include <array>
+#include <atomic>
+#include <thread>
 #include <vector>
 
 #include "virtio/transport/transport_harness.h"
@@ -375,6 +377,39 @@ TEST(PciTransport, DeviceConfigurationOfEveryWidth) {
   EXPECT_EQ(t.ReadBar<uint32_t>(kDeviceConfigOffset), 0xaabb0201u);
   t.WriteBar<uint32_t>(kDeviceConfigOffset + 6, ~0u);  // beyond the end: dropped whole
   EXPECT_EQ(t.ReadBar<uint16_t>(kDeviceConfigOffset + 6), 0x0807u);
+}
+
+// A vCPU brings the device up and down while the loop obeys and the device interrupts. For the
+// thread sanitizer, and for orders that come at any moment.
+TEST(PciTransport, VcpuLoopAndInterruptsAtTheSameTime) {
+  TransportHarness t;
+  t.InitialiseMsix();
+  std::atomic<bool> done{false};
+  std::thread vcpu([&t, &done] {
+    for (int i = 0; i < 200; ++i) {
+      t.InitialiseMsix();
+      t.Initialise();
+      t.SelectQueue(0);
+      t.SetCommon<uint16_t>(VIRTIO_PCI_COMMON_Q_RESET, 1);
+      t.ReadBar<uint64_t>(kDeviceConfigOffset);
+      t.ReadBar<uint8_t>(kIsrOffset);
+      t.SetMsix(i % 2 == 0 ? PCI_MSIX_FLAGS_ENABLE : 0);
+      t.WritePci<uint32_t>(PCI_BASE_ADDRESS_0,
+                           static_cast<uint32_t>(TransportHarness::kWindow + 0x10000u * (i % 3)));
+      t.SetStatus(0);
+      while (t.status() != 0) std::this_thread::yield();
+    }
+    done = true;
+  });
+  while (!done) {
+    t.loop.RunTurn();
+    if (t.device.notifier == nullptr) continue;
+    t.device.notifier->NotifyQueue(1);
+    t.device.notifier->NotifyConfig();
+    t.device.notifier->NeedsReset("a test");
+  }
+  vcpu.join();
+  EXPECT_EQ(t.status(), 0);
 }
 
 TEST(PciTransport, TooManyQueuesIsAnError) {
