@@ -171,7 +171,11 @@ struct Pipe {
 };
 
 void Send(int fd, const std::string& text) {
-  ASSERT_EQ(write(fd, text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  for (size_t sent = 0; sent < text.size();) {
+    const ssize_t count = write(fd, text.data() + sent, text.size() - sent);
+    ASSERT_GT(count, 0) << strerror(errno);
+    sent += static_cast<size_t>(count);
+  }
 }
 
 TEST_F(CharacterBackendTest, NullTakesEverything) {
@@ -303,6 +307,37 @@ TEST_F(CharacterBackendTest, SocketAsStandardOutputNobodyReads) {
   Start({.mode = CharacterMode::kTty, .input_fd = in.read_end.get(), .output_fd = ours.get()});
   Flood();
   ExpectDropsThenMark(theirs.get());
+}
+
+// Packets show how many writes there were.
+TEST_F(CharacterBackendTest, BytesThatComeOneByOneAreWrittenTogether) {
+  int fds[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+  const base::UniqueFd ours(fds[0]), theirs(fds[1]);
+  Pipe in;
+  Start({.mode = CharacterMode::kTty, .input_fd = in.read_end.get(), .output_fd = ours.get()});
+  int packets = 0;
+  size_t bytes = 0;
+  std::thread reader([&] {
+    char buffer[8192];
+    for (bool ended = false; !ended;) {
+      const ssize_t count = recv(theirs.get(), buffer, sizeof(buffer), 0);
+      if (count <= 0) break;
+      ++packets;
+      bytes += static_cast<size_t>(count);
+      ended = buffer[count - 1] == '!';
+    }
+  });
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < 3000; ++i) {
+    Print("x");
+    std::this_thread::sleep_for(std::chrono::microseconds(5));
+  }
+  Print("!");
+  reader.join();
+  const auto elapsed = std::chrono::steady_clock::now() - start;
+  EXPECT_EQ(bytes, 3001u);
+  EXPECT_LE(packets, elapsed / std::chrono::milliseconds(1) + 2);
 }
 
 TEST_F(CharacterBackendTest, RegularFileAsStandardOutputIsAppendedTo) {

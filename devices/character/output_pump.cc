@@ -4,12 +4,21 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <utility>
 
 #include "base/log.h"
 
 namespace devices {
+namespace {
+
+// After a write, so much time passes before the next small one: a serial port prints byte by byte,
+// and a wake-up and a system call for each would cost more than the guest's exits. The first byte
+// after a silence goes out at once.
+constexpr std::chrono::milliseconds kGatherTime{1};
+
+}  // namespace
 
 OutputPump::OutputPump(base::EventLoop& loop, std::string name)
     : loop_(loop), name_(std::move(name)) {}
@@ -40,6 +49,7 @@ void OutputPump::Detach() {
   }
   if (write_.pending()) loop_.Cancel(write_);
   if (poll_.pending()) loop_.Cancel(poll_);
+  if (gather_.pending()) loop_.Cancel(gather_);
 }
 
 void OutputPump::Write(std::span<const uint8_t> bytes) {
@@ -126,7 +136,19 @@ void OutputPump::OnWritten(int32_t result) {
   } else if (result <= 0) {
     return SinkGone(result == 0 ? EPIPE : -result);
   }
-  Pump();
+  if (staged_begin_ == staged_end_ && staged_end_ < kStagedBytes) {
+    loop_.Timeout(gather_, kGatherTime);
+  } else {
+    Pump();
+  }
+}
+
+void OutputPump::OnGathered() {
+  if (sink_.has_value()) {
+    Pump();
+  } else if (idle() && on_idle_) {
+    on_idle_();
+  }
 }
 
 void OutputPump::DropStaged() {

@@ -52,7 +52,7 @@ class OutputPump {
   // Gives the sink up; output collects in the ring. idle() is true when its file may be closed, and
   // `on_idle` is called when that takes until later. Loop thread.
   void Detach();
-  bool idle() const { return !write_.pending() && !poll_.pending(); }
+  bool idle() const { return !write_.pending() && !poll_.pending() && !gather_.pending(); }
   // Called on the loop: `on_gone` when a stream's or socket's other end is gone, where not setting
   // it means that nobody will come again and all output is dropped from then on.
   void set_on_gone(absl::AnyInvocable<void()> on_gone) { on_gone_ = std::move(on_gone); }
@@ -79,12 +79,19 @@ class OutputPump {
     OutputPump& pump;
   };
 
+  struct GatherOperation final : base::Operation {
+    explicit GatherOperation(OutputPump& owner) : pump(owner) {}
+    void OnComplete(int32_t /*result*/) override { pump.OnGathered(); }
+    OutputPump& pump;
+  };
+
   void Pump();
   bool Stage();
   void PollWritable();
   void StartWrite();
   void OnWritable(int32_t result);
   void OnWritten(int32_t result);
+  void OnGathered();
   void DropStaged();
   void SinkGone(int error);
 
@@ -97,6 +104,7 @@ class OutputPump {
   std::optional<OutputSink> sink_;
   WriteOperation write_{*this};
   PollOperation poll_{*this};
+  GatherOperation gather_{*this};
   // LIFETIME: the kernel reads the staged bytes, through `iov_` and `message_`, while `write_` is
   // pending. They are a copy, since the ring may drop its oldest bytes at any time.
   std::unique_ptr<StagedBytes> staged_ = std::make_unique<StagedBytes>();
@@ -108,7 +116,7 @@ class OutputPump {
   mutable base::Mutex mutex_;
   OutputRing ring_ ABSL_GUARDED_BY(mutex_);
   // The loop will look at the ring again without being told: a write is in flight, or it waits for
-  // the sink.
+  // the sink or for more.
   bool pumping_ ABSL_GUARDED_BY(mutex_) = false;
   bool attached_ ABSL_GUARDED_BY(mutex_) = false;
   bool gone_ ABSL_GUARDED_BY(mutex_) = false;
