@@ -141,7 +141,7 @@ TEST_F(BlockRequestTest, RangesInsideTheDisk) {
 }
 
 TEST_F(BlockRequestTest, BadRangesAreInvalid) {
-  for (const uint32_t type : {VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_WRITE_ZEROES}) {
+  for (const uint32_t type : {11u, 13u}) {  // discard, write zeroes
     EXPECT_EQ(ParseRanges(type, {}), BlockKind::kInvalid);
     EXPECT_EQ(ParseRanges(type, {{1000, 1, 0}}), BlockKind::kInvalid);
     EXPECT_EQ(ParseRanges(type, {{0, 1, 0}, {999, 2, 0}}), BlockKind::kInvalid);
