@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks every #include line against the table of docs/design.md: who may include whom, and no cycles.
+"""Checks every #include line against the table of docs/design.md, and that there are no cycles.
 
 Usage: tests/layering.py [SOURCE_DIR]
 """
@@ -18,7 +18,7 @@ MAY_INCLUDE = {
     "vmm": {"base", "boot", "devices", "net", "virtio"},
     "tests": {"base", "boot", "devices", "net", "virtio", "vmm"},
 }
-# Includes of libraries and kernel interfaces that only some folders may have; anything else is free.
+# Libraries and kernel interfaces that only some folders may include; anything else is free.
 ONLY_IN = [
     (re.compile(r"liburing(\.h|/)"), {"base"}),
     (re.compile(r"(lib)?fdt\.h"), {"boot"}),
@@ -52,7 +52,10 @@ def includes(root, source):
 
 def is_test(source):
     """Tells whether a file is compiled into tests only."""
-    return source.startswith("tests/") or re.search(r"_(test|test_util|harness|fixtures)\.(cc|h)$", source) is not None
+    return (
+        source.startswith("tests/")
+        or re.search(r"_(test|test_util|harness|fixtures)\.(cc|h)$", source) is not None
+    )
 
 
 def problem(root, source, quoted, included):
@@ -72,7 +75,8 @@ def problem(root, source, quoted, included):
         return None
     if included.startswith("tests/fakes/") and is_test(source):
         return None
-    return f"{folder}/ may not include {target}/ (only {', '.join(sorted(MAY_INCLUDE[folder])) or 'nothing'})"
+    allowed = ", ".join(sorted(MAY_INCLUDE[folder])) or "nothing"
+    return f"{folder}/ may not include {target}/ (only {allowed})"
 
 
 def cycle(graph):
@@ -101,7 +105,7 @@ def cycle(graph):
 
 
 def nested(a, b):
-    """A folder and its own sub-folder are one unit: x86_64/ stands behind a header of its parent."""
+    """Tells whether one is the other's sub-folder: x86_64/ stands behind a header of its parent."""
     return a.startswith(b + "/") or b.startswith(a + "/")
 
 
@@ -128,7 +132,11 @@ def check(root):
 
 
 def main():
-    root = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    root = (
+        sys.argv[1]
+        if len(sys.argv) > 1
+        else os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    )
     problems, count = check(root)
     for text in problems:
         print(text)

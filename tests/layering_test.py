@@ -10,7 +10,10 @@ import layering
 
 class LayeringTest(unittest.TestCase):
     def problems(self, **files):
-        """Returns what the check says about a tree of {path: include}; "__" stands for a slash, "_dot_" for a dot."""
+        """Returns what the check says about a tree of {path: includes}.
+
+        In a path "__" stands for a slash and "_dot_" for a dot.
+        """
         with tempfile.TemporaryDirectory() as root:
             for name, lines in files.items():
                 path = os.path.join(root, name.replace("__", "/").replace("_dot_", "."))
@@ -20,10 +23,17 @@ class LayeringTest(unittest.TestCase):
             return layering.check(root)[0]
 
     def test_accepts_the_table(self):
-        self.assertEqual(self.problems(base__a_dot_h="<vector>", virtio__b_dot_cc='"base/a.h" "absl/status/status.h"'), [])
+        self.assertEqual(
+            self.problems(
+                base__a_dot_h="<vector>", virtio__b_dot_cc='"base/a.h" "absl/status/status.h"'
+            ),
+            [],
+        )
 
     def test_refuses_an_arrow_up(self):
-        self.assertIn("may not include vmm/", self.problems(vmm__a_dot_h="", base__b_dot_cc='"vmm/a.h"')[0])
+        self.assertIn(
+            "may not include vmm/", self.problems(vmm__a_dot_h="", base__b_dot_cc='"vmm/a.h"')[0]
+        )
 
     def test_refuses_devices_that_know_kvm(self):
         self.assertIn("linux/kvm.h", self.problems(devices__b_dot_cc="<linux/kvm.h>")[0])
@@ -32,17 +42,27 @@ class LayeringTest(unittest.TestCase):
         self.assertIn("liburing.h", self.problems(virtio__b_dot_cc="<liburing.h>")[0])
 
     def test_refuses_fakes_outside_tests(self):
-        self.assertEqual(len(self.problems(tests__fakes__f_dot_h="", base__b_dot_cc='"tests/fakes/f.h"')), 1)
-        self.assertEqual(self.problems(tests__fakes__f_dot_h="", base__b_test_dot_cc='"tests/fakes/f.h"'), [])
+        self.assertEqual(
+            len(self.problems(tests__fakes__f_dot_h="", base__b_dot_cc='"tests/fakes/f.h"')), 1
+        )
+        self.assertEqual(
+            self.problems(tests__fakes__f_dot_h="", base__b_test_dot_cc='"tests/fakes/f.h"'), []
+        )
 
     def test_refuses_relative_includes(self):
         self.assertIn("repository root", self.problems(base__a_dot_h="", base__b_dot_cc='"a.h"')[0])
 
     def test_refuses_cycles(self):
-        found = self.problems(virtio__x__a_dot_h='"virtio/y/b.h"', virtio__y__b_dot_h='"virtio/x/a.h"')
+        found = self.problems(
+            virtio__x__a_dot_h='"virtio/y/b.h"', virtio__y__b_dot_h='"virtio/x/a.h"'
+        )
         self.assertEqual(len(found), 2)
-        found = self.problems(virtio__x__a_dot_h='"virtio/y/b.h"', virtio__y__b_dot_h="", virtio__x__c_dot_h="",
-                              virtio__y__d_dot_h='"virtio/x/c.h"')  # fmt: skip
+        found = self.problems(
+            virtio__x__a_dot_h='"virtio/y/b.h"',
+            virtio__y__b_dot_h="",
+            virtio__x__c_dot_h="",
+            virtio__y__d_dot_h='"virtio/x/c.h"',
+        )
         self.assertEqual(found, ["include cycle of folders: virtio/x -> virtio/y -> virtio/x"])
 
 

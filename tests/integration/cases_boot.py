@@ -1,4 +1,4 @@
-"""Stock kernels boot: every kernel, image format, CPU count, memory size, root and console, pairwise."""
+"""Stock kernels boot: kernel, image format, CPU count, memory size, root and console, pairwise."""
 
 import itertools
 import re
@@ -13,7 +13,7 @@ DIMENSIONS = {
     "root": ("initramfs", "disk"),
     "console": ("hvc0", "ttyS0"),
 }
-# Every pair of values of two dimensions occurs at least once (checked by the case matrix-is-pairwise).
+# Every pair of values of two dimensions occurs at least once: see matrix-is-pairwise.
 MATRIX = [
     ("cloud", 1, "128M", "bzImage", "initramfs", "ttyS0"),
     ("cloud", 2, "512M", "bzImage", "disk", "ttyS0"),
@@ -42,8 +42,12 @@ def check_guest(vm, kernel_version, vcpus, memory):
     total_mib = int(vm.shell("sed -n 's/MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo")) // 1024
     given_mib = {"128M": 128, "512M": 512, "5G": 5120}[memory]
     check(given_mib * 0.5 < total_mib <= given_mib, f"MemTotal is {total_mib} MiB of {given_mib}")
-    check_equal(vm.shell("cat /sys/class/misc/hw_random/rng_current"), "virtio_rng.0", "entropy source")
-    check_equal(vm.shell("dd if=/dev/hwrng bs=64 count=1 2>/dev/null | wc -c"), "64", "bytes of entropy")
+    check_equal(
+        vm.shell("cat /sys/class/misc/hw_random/rng_current"), "virtio_rng.0", "entropy source"
+    )
+    check_equal(
+        vm.shell("dd if=/dev/hwrng bs=64 count=1 2>/dev/null | wc -c"), "64", "bytes of entropy"
+    )
     if memory == "5G":
         text = vm.shell(f"memory-pattern {MIB_ABOVE_HOLE + 64}", seconds=120)
         found = re.search(r"MEMORY-OK .*above 4 GiB: (\d+) MiB", text)

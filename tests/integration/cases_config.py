@@ -6,7 +6,9 @@ import subprocess
 
 from harness import Skip, case, check, vmm_path
 
-TABLE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", "bad_configs.json")
+TABLE = os.path.join(
+    os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", "bad_configs.json"
+)
 
 
 @case("bad-configs-table", group="host", boots=0)
@@ -20,9 +22,18 @@ def bad_configs(folder):
     for row in rows:
         with open(os.path.join(folder, "vm.json"), "w", encoding="utf-8") as f:
             f.write(row["text"] if "text" in row else json.dumps(row["config"]))
-        done = subprocess.run([vmm_path(), "--check", "--config", "vm.json"], text=True, capture_output=True, check=False,
-                              cwd=folder, timeout=20)  # fmt: skip
+        done = subprocess.run(
+            [vmm_path(), "--check", "--config", "vm.json"],
+            text=True,
+            capture_output=True,
+            check=False,
+            cwd=folder,
+            timeout=20,
+        )
         lines = done.stderr.strip().splitlines()
         if done.returncode != 1 or len(lines) != 1 or not lines[0].endswith(row["message"]):
-            wrong.append(f"{row['name']}: exit status {done.returncode}, wanted {row['message']!r}, got {done.stderr!r}")
+            wrong.append(
+                f"{row['name']}: exit status {done.returncode}, "
+                f"wanted {row['message']!r}, got {done.stderr!r}"
+            )
     check(not wrong, "\n".join(wrong))

@@ -1,4 +1,4 @@
-"""Console and serial port: every sink, also one that nobody reads, and the terminal left as it was."""
+"""Console and serial port: every sink, also one nobody reads, and the terminal left as it was."""
 
 import os
 import re
@@ -22,7 +22,11 @@ def stalled_pipe(folder):
 @case("stalled-pty-and-socket-do-not-stall-the-guest")
 def stalled_pty_and_socket(folder):
     path = f"{folder}/serial.sock"
-    config = vm_config(test=FLOOD_HVC + FLOOD_SERIAL, console={"mode": "Pty"}, serial={"mode": "Socket", "socket": path})
+    config = vm_config(
+        test=FLOOD_HVC + FLOOD_SERIAL,
+        console={"mode": "Pty"},
+        serial={"mode": "Socket", "socket": path},
+    )
     with Vm(folder, config) as vm:
         wait_for_path(path)
         client = socket.socket(socket.AF_UNIX)
@@ -50,8 +54,11 @@ def find_pty(vm, seconds=20):
 def file_and_socket(folder):
     path = f"{folder}/serial.sock"
     log = f"{folder}/console.log"
-    config = vm_config(test="echo TO-FILE; read line </dev/ttyS0; echo GOT-$line >/dev/ttyS0; sleep 1",
-                       console={"mode": "File", "file": log}, serial={"mode": "Socket", "socket": path})  # fmt: skip
+    config = vm_config(
+        test="echo TO-FILE; read line </dev/ttyS0; echo GOT-$line >/dev/ttyS0; sleep 1",
+        console={"mode": "File", "file": log},
+        serial={"mode": "Socket", "socket": path},
+    )
     with Vm(folder, config) as vm:
         wait_for_path(path)
         client = socket.socket(socket.AF_UNIX)
@@ -84,7 +91,10 @@ def terminal(folder):
         before = termios.tcgetattr(vm.terminal)
         vm.expect(READY)
         during = termios.tcgetattr(vm.terminal)
-        check(not during[3] & (termios.ICANON | termios.ECHO), "the terminal is not raw while the guest runs")
+        check(
+            not during[3] & (termios.ICANON | termios.ECHO),
+            "the terminal is not raw while the guest runs",
+        )
         vm.expect("# ")
         check_equal(vm.shell("echo $((6 * 7))"), "42", "answer of the shell")
         vm.send("\x01x")
@@ -94,7 +104,7 @@ def terminal(folder):
 
 
 def without_raw(before, during):
-    """Returns the settings from before vmm made the terminal raw, which may have been taken too late."""
+    """Returns the settings from before vmm made the terminal raw, even if read too late."""
     if before != during:
         return before
     fresh_master, fresh = os.openpty()

@@ -4,7 +4,20 @@ import os
 import signal
 import subprocess
 
-from harness import READY, Skip, Vm, case, check, check_equal, copy_image, encode, have, new_image, run, vm_config
+from harness import (
+    READY,
+    Skip,
+    Vm,
+    case,
+    check,
+    check_equal,
+    copy_image,
+    encode,
+    have,
+    new_image,
+    run,
+    vm_config,
+)
 
 PATTERN = "pattern-of-the-guest-"
 
@@ -12,8 +25,13 @@ PATTERN = "pattern-of-the-guest-"
 def loop_device(image):
     """Returns a loop block device over an image; the caller detaches it."""
     have("losetup")
-    done = subprocess.run(["losetup", "--show", "-f", image], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          check=False)  # fmt: skip
+    done = subprocess.run(
+        ["losetup", "--show", "-f", image],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise Skip(f"no loop device: {done.stdout.strip()}")
     return done.stdout.strip()
@@ -48,17 +66,26 @@ echo "READS $(dd if=/dev/vdb bs=5 count=1 2>/dev/null)"
 while [ "$(cat /sys/block/vda/size)" = 131072 ]; do usleep 100000; done
 echo "GROWN $(cat /sys/block/vda/size)"
 """
-    config = vm_config(test=script, disks=[
-        {"path": first, "serial": "first-disk", "direct": True},
-        {"path": fixed, "readonly": True},
-        {"path": device},
-    ])  # fmt: skip
+    config = vm_config(
+        test=script,
+        disks=[
+            {"path": first, "serial": "first-disk", "direct": True},
+            {"path": fixed, "readonly": True},
+            {"path": device},
+        ],
+    )
     try:
         with Vm(folder, config) as vm:
             vm.expect(READY)
-            check_equal(vm.expect(r"SIZES (.*?)\s*\n").group(1), "131072 2048 65536", "sectors of the disks")
+            check_equal(
+                vm.expect(r"SIZES (.*?)\s*\n").group(1), "131072 2048 65536", "sectors of the disks"
+            )
             check_equal(vm.expect(r"RO (.*?)\s*\n").group(1), "0 1 0", "read-only flags")
-            check_equal(vm.expect(r"SERIAL (.*?)\s*\n").group(1), "first-disk CACHE write back", "serial and cache")
+            check_equal(
+                vm.expect(r"SERIAL (.*?)\s*\n").group(1),
+                "first-disk CACHE write back",
+                "serial and cache",
+            )
             vm.expect("WROTE vda")
             vm.expect("WROTE vdc")
             vm.expect("REFUSED vdb")
@@ -83,8 +110,10 @@ def check_second_vm(folder, image):
     with Vm(folder, vm_config(disks=[{"path": image}])) as second:
         second.wait(1, seconds=20)
         lines = second.stderr().strip().splitlines()
-        check(len(lines) == 1 and image in lines[0] and ("in use" in lines[0] or "lock" in lines[0]),
-              f"the second VM on one image says: {second.stderr()!r}")  # fmt: skip
+        check(
+            len(lines) == 1 and image in lines[0] and ("in use" in lines[0] or "lock" in lines[0]),
+            f"the second VM on one image says: {second.stderr()!r}",
+        )
 
 
 @case("file-written-on-the-root-disk")
@@ -92,7 +121,12 @@ def root_disk(folder):
     have("debugfs", "e2fsck")
     disk = copy_image("root-image", f"{folder}/root.raw")
     script = "seq 1 20000 >/numbers; sync; md5sum </numbers"
-    config = vm_config("full", disks=[{"path": disk}], test="root_on /dev/vda", cmdline=f"roottest={encode(script)}")
+    config = vm_config(
+        "full",
+        disks=[{"path": disk}],
+        test="root_on /dev/vda",
+        cmdline=f"roottest={encode(script)}",
+    )
     with Vm(folder, config) as vm:
         vm.expect("VMM-ROOT-READY /dev/vda")
         vm.expect(r"^[0-9a-f]{32}")
@@ -100,4 +134,6 @@ def root_disk(folder):
     run("e2fsck", "-fn", disk)
     run("debugfs", "-R", f"dump /numbers {folder}/numbers", disk)
     with open(f"{folder}/numbers", encoding="ascii") as f:
-        check_equal(f.read(), "".join(f"{n}\n" for n in range(1, 20001)), "the file that the guest wrote")
+        check_equal(
+            f.read(), "".join(f"{n}\n" for n in range(1, 20001)), "the file that the guest wrote"
+        )

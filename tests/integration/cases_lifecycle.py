@@ -34,7 +34,7 @@ def reboot_exit(folder):
 @case("reboot-in-place-20-times", boots=REBOOTS + 1)
 def reboot_in_place(folder):
     """Counts its boots in the disk's first sector, so each proves that the disk is still there."""
-    # Three resets within 10 s end the VM on purpose: on a fast machine the guest waits before the first.
+    # Three resets within 10 s end the VM on purpose: a guest on a fast machine waits first.
     pause = 0 if is_emulated() else 4
     script = f"""
 wait_for /dev/vda
@@ -60,7 +60,10 @@ read go
     check_equal(usage["descriptors"], before["descriptors"], f"descriptors after {REBOOTS} resets")
     check_equal(usage["threads"], before["threads"], f"threads after {REBOOTS} resets")
     growth = usage["rss_kib"] - before["rss_kib"]
-    check(growth <= RSS_SLACK_KIB, f"resident memory outside guest RAM grew by {growth} KiB in {REBOOTS} resets")
+    check(
+        growth <= RSS_SLACK_KIB,
+        f"resident memory outside guest RAM grew by {growth} KiB in {REBOOTS} resets",
+    )
 
 
 @case("panic-exits-134")
@@ -96,7 +99,9 @@ def second_sigterm(folder):
 @case("stop-timeout-forces-the-end-3")
 def stop_timeout(folder):
     # The kernel has no driver for the button yet: nothing reacts.
-    with Vm(folder, vm_config(tty="ttyS0", cmdline="loglevel=7 earlyprintk=ttyS0"), "--stop-timeout=2") as vm:
+    with Vm(
+        folder, vm_config(tty="ttyS0", cmdline="loglevel=7 earlyprintk=ttyS0"), "--stop-timeout=2"
+    ) as vm:
         vm.expect("Linux version")
         vm.signal(signal.SIGINT)
         vm.wait(3, seconds=20)
@@ -116,10 +121,14 @@ def triple_faults(folder):
 def faulting_kernel():
     """Returns a PVH ELF whose entry loads an empty IDT and executes an invalid instruction."""
     entry = 0x100000
-    code = bytes.fromhex("0f011d0a001000" "0f0b" "f4") + bytes(6)  # lidt [0x10000a]; ud2; hlt; an empty IDT
+    code = bytes.fromhex("0f011d0a001000" "0f0b" "f4") + bytes(
+        6
+    )  # lidt [0x10000a]; ud2; hlt; an empty IDT
     note = struct.pack("<III4sI", 4, 4, 18, b"Xen\0", entry)  # XEN_ELFNOTE_PHYS32_ENTRY
     headers = 64 + 2 * 56
-    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 2, 62, 1, entry, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+    header = struct.pack(
+        "<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 2, 62, 1, entry, 64, 0, 0, 64, 56, 2, 0, 0, 0
+    )
     load = struct.pack("<IIQQQQQQ", 1, 5, headers, entry, entry, len(code), len(code), 1)
     notes = struct.pack("<IIQQQQQQ", 4, 4, headers + len(code), 0, 0, len(note), len(note), 4)
     return header + load + notes + code + note
@@ -133,8 +142,9 @@ dd if=/dev/urandom of=/tmp/p bs=1M count=2 2>/dev/null
 n=0
 echo LOAD
 while [ ! -e /tmp/stop ]; do
-  dd if=/tmp/p of=/dev/vda bs=64k seek=$((n % 4 * 32)) oflag=direct 2>/dev/null || echo WRITE-ERROR
-  dd if=/dev/vda bs=64k skip=$((n % 4 * 32)) count=32 iflag=direct 2>/dev/null | cmp - /tmp/p || echo DATA-ERROR
+  at=$((n % 4 * 32))
+  dd if=/tmp/p of=/dev/vda bs=64k seek=$at oflag=direct 2>/dev/null || echo WRITE-ERROR
+  dd if=/dev/vda bs=64k skip=$at count=32 iflag=direct 2>/dev/null | cmp - /tmp/p || echo DATA-ERROR
   n=$((n + 1))
 done &
 read stop; touch /tmp/stop; wait
@@ -161,8 +171,12 @@ read end
             time.sleep(0.02)
         vm.send("stop\n")
         vm.expect("ROUNDS")
-        check_equal(vm.expect(r"^(\d+)\s").group(1), "0", "stall and lockup reports in the guest's log")
-        check(not re.search("WRITE-ERROR|DATA-ERROR", vm.console.text()), "the guest saw I/O errors")
+        check_equal(
+            vm.expect(r"^(\d+)\s").group(1), "0", "stall and lockup reports in the guest's log"
+        )
+        check(
+            not re.search("WRITE-ERROR|DATA-ERROR", vm.console.text()), "the guest saw I/O errors"
+        )
         check_equal(after["descriptors"], before["descriptors"], "descriptors")
         check_equal(after["threads"], before["threads"], "threads")
         growth = after["rss_kib"] - before["rss_kib"]
@@ -190,8 +204,7 @@ def check_api(api):
 @case("api-reboot-and-power-button", boots=2)
 def api_reboot(folder):
     socket_path = f"{folder}/api.sock"
-    with Vm(folder, vm_config(test="wait_button"),
-            "--api-socket", socket_path) as vm:  # fmt: skip
+    with Vm(folder, vm_config(test="wait_button"), "--api-socket", socket_path) as vm:
         vm.expect("LISTENING")
         api = Api(socket_path)
         api.put("vm.reboot")

@@ -1,4 +1,4 @@
-"""A whole distribution: Debian with systemd boots from a raw disk to a login and shuts down cleanly."""
+"""A whole distribution: Debian with systemd boots from a disk to a login and shuts down cleanly."""
 
 import signal
 
@@ -9,8 +9,14 @@ from harness import Vm, case, check, copy_image, run, vm_config
 def debian_root(folder):
     disk = copy_image("debian-image", f"{folder}/debian.raw")
     # systemd gives up on a device after 90 s, which a loaded emulated machine can need for udev.
-    config = vm_config("cloud", vcpus=2, memory="1G", disks=[{"path": disk}], test="root_on /dev/vda",
-                       cmdline="systemd.default_timeout_start_sec=600")  # fmt: skip
+    config = vm_config(
+        "cloud",
+        vcpus=2,
+        memory="1G",
+        disks=[{"path": disk}],
+        test="root_on /dev/vda",
+        cmdline="systemd.default_timeout_start_sec=600",
+    )
     with Vm(folder, config) as vm:
         vm.expect(r"vmm-guest login: ", seconds=400)
         vm.send("root\n")

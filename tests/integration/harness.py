@@ -1,7 +1,7 @@
 """What a case is made of: a VM to start, its console to speak to, its API, and its end to check.
 
-Runs inside a lab session with the standard library only. VMM names the program under test, VMM_GUESTS a
-JSON file with the guest kernels and images (both set by tests/integration/run).
+Runs inside a lab session with the standard library only. VMM names the program under test,
+VMM_GUESTS a JSON file with the guest kernels and images (both set by tests/integration/run).
 """
 
 import base64
@@ -18,7 +18,8 @@ import subprocess
 import threading
 import time
 
-# A guest of the emulated machine needs 8 to 15 s to its init, 90 s on a loaded machine; the limits only end what hangs.
+# A guest of the emulated machine needs 8 to 15 s to its init, 90 s on a loaded machine; the limits
+# only end what hangs.
 BOOT_SECONDS = 180
 # Text arrives in pieces: a pattern that captures must also match what follows.
 READY = r"VMM-GUEST-READY (\S+)\s"
@@ -45,7 +46,10 @@ CASES = []
 
 
 def case(name=None, group="lab", full=False, boots=1):
-    """Registers a case. group: host (no KVM), lab (2 CPUs) or one-cpu (4 vCPUs and more); full: not in CI."""
+    """Registers a case.
+
+    group is host (no KVM), lab (2 CPUs) or one-cpu (more than 2 vCPUs); full cases are not in CI.
+    """
 
     def register(function):
         CASES.append(Case(function, name or function.__name__, group, full, boots))
@@ -127,7 +131,9 @@ class Console:
                 left = deadline - time.monotonic()
                 if self._ended or left <= 0:
                     why = "the output ended" if self._ended else f"{seconds} s passed"
-                    raise Failure(f"{why} without {pattern!r} on the console; last: {self.tail()!r}")
+                    raise Failure(
+                        f"{why} without {pattern!r} on the console; last: {self.tail()!r}"
+                    )
                 self._changed.wait(left)
 
     def text(self):
@@ -156,14 +162,22 @@ class Vm:
         with open(self._stderr_path, "wb") as stderr:
             if terminal:
                 master, slave = pty.openpty()
-                self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=stderr, start_new_session=True)
+                self.process = subprocess.Popen(
+                    command, stdin=slave, stdout=slave, stderr=stderr, start_new_session=True
+                )
                 self.terminal = slave
                 output = self._input = master
             else:
-                self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
+                self.process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
+                )
                 self._input = self.process.stdin.fileno()
                 output = self.process.stdout.fileno()
-        self.console = Console(output, os.path.join(folder, f"vm{self.number}.console")) if read_output else None
+        self.console = (
+            Console(output, os.path.join(folder, f"vm{self.number}.console"))
+            if read_output
+            else None
+        )
 
     def __enter__(self):
         return self
@@ -178,7 +192,11 @@ class Vm:
             return self.console.expect(pattern, seconds)
         except Failure as failure:
             status = self.process.poll()
-            ended = f"; vmm ended with {status}: {self.stderr().strip()[-600:]}" if status is not None else ""
+            ended = (
+                f"; vmm ended with {status}: {self.stderr().strip()[-600:]}"
+                if status is not None
+                else ""
+            )
             raise Failure(f"{failure}{ended}") from failure
 
     def send(self, text):
@@ -190,7 +208,12 @@ class Vm:
         self._commands += 1
         mark = f"MARK{self._commands}"
         self.send(f"echo BEGIN-''{mark}; {command}; echo END-''{mark}\n")
-        return self.expect(rf"BEGIN-{mark}\s([\s\S]*?)END-{mark}\s", seconds).group(1).replace("\r", "").strip()
+        return (
+            self.expect(rf"BEGIN-{mark}\s([\s\S]*?)END-{mark}\s", seconds)
+            .group(1)
+            .replace("\r", "")
+            .strip()
+        )
 
     def stderr(self):
         with open(self._stderr_path, encoding="utf-8", errors="replace") as f:
@@ -205,16 +228,25 @@ class Vm:
             got = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             tail = self.console.tail() if self.console else ""
-            raise Failure(f"vmm still runs after {seconds} s, wanted exit status {status}; console: {tail!r}; "
-                          f"stderr: {self.stderr().strip()[-600:]}") from None  # fmt: skip
+            raise Failure(
+                f"vmm still runs after {seconds} s, wanted exit status {status}; "
+                f"console: {tail!r}; "
+                f"stderr: {self.stderr().strip()[-600:]}"
+            ) from None
         check_equal(got, status, f"exit status ({self.stderr().strip()[-600:]})")
 
     def usage(self):
-        """Returns counts of what a leak would grow: descriptors, threads, KiB resident outside guest RAM."""
+        """Returns what a leak would grow: descriptors, threads, KiB resident outside guest RAM."""
         proc = f"/proc/{self.process.pid}"
-        descriptors = sorted(re.sub(r"\d{3,}", "N", os.readlink(f"{proc}/fd/{fd}")) for fd in os.listdir(f"{proc}/fd"))
-        return {"descriptors": descriptors, "threads": len(os.listdir(f"{proc}/task")),
-                "rss_kib": self._rss_kib(proc)}  # fmt: skip
+        descriptors = sorted(
+            re.sub(r"\d{3,}", "N", os.readlink(f"{proc}/fd/{fd}"))
+            for fd in os.listdir(f"{proc}/fd")
+        )
+        return {
+            "descriptors": descriptors,
+            "threads": len(os.listdir(f"{proc}/task")),
+            "rss_kib": self._rss_kib(proc),
+        }
 
     def _rss_kib(self, proc):
         with open(self.config_path, encoding="utf-8") as f:
@@ -234,7 +266,16 @@ def to_bytes(size):
     return int(size[:-1]) << units[size[-1]] if isinstance(size, str) else size
 
 
-def vm_config(kernel="cloud", image="vmlinux", vcpus=1, memory="256M", tty="hvc0", test="shell", cmdline="", **more):
+def vm_config(
+    kernel="cloud",
+    image="vmlinux",
+    vcpus=1,
+    memory="256M",
+    tty="hvc0",
+    test="shell",
+    cmdline="",
+    **more,
+):
     """Returns a vm.json for a test guest.
 
     tty is the console that vmm's own terminal is connected to (hvc0 or ttyS0), test a script for
@@ -269,7 +310,9 @@ class Api:
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.settimeout(30)
         connection.sock.connect(self.path)
-        connection.request(method, f"/api/v1/{name}", body=json.dumps(body) if body is not None else None)
+        connection.request(
+            method, f"/api/v1/{name}", body=json.dumps(body) if body is not None else None
+        )
         response = connection.getresponse()
         data = response.read()
         connection.close()
@@ -292,7 +335,9 @@ def wait_readable(descriptor, seconds):
 
 
 def run(*command, status=0):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
     check_equal(done.returncode, status, f"{' '.join(command)} ({done.stdout.strip()[-500:]})")
     return done.stdout
 

@@ -1,7 +1,8 @@
-"""What the lab is made of: kernels, initrds and QEMU, fetched by package name and cached outside the tree.
+"""What the lab is made of: kernels, initrds, disks and QEMU, fetched by package name and cached.
 
-Every item is a folder of the cache that appears at once, complete (lock, prepare beside it, rename), so
-that runs of several users or trees can share one cache. Removing the cache is the way to refresh it.
+The cache is outside the tree. Every item is a folder of it that appears at once, complete (lock,
+prepare beside it, rename), so that runs of several users or trees can share one cache. Removing the
+cache is the way to refresh it.
 """
 
 import contextlib
@@ -25,8 +26,25 @@ KERNELS = {
     "backports": ("linux-image-cloud-amd64", True),
 }
 # Debian builds nearly every driver as a module. What is built in for a flavour is skipped.
-GUEST_MODULES = ["virtio_pci", "virtio_console", "virtio_blk", "virtio-rng", "ext4", "button", "evdev", "pvpanic-pci"]
-LAB_MODULES = ["virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay", "virtio_blk", "ext4"]
+GUEST_MODULES = [
+    "virtio_pci",
+    "virtio_console",
+    "virtio_blk",
+    "virtio-rng",
+    "ext4",
+    "button",
+    "evdev",
+    "pvpanic-pci",
+]
+LAB_MODULES = [
+    "virtio_pci",
+    "virtio_console",
+    "9pnet_virtio",
+    "9p",
+    "overlay",
+    "virtio_blk",
+    "ext4",
+]
 
 
 class AssetError(Exception):
@@ -66,9 +84,13 @@ def item(name, prepare):
 
 
 def run(command, **options):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **options)
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **options
+    )
     if done.returncode:
-        raise AssetError(f"{' '.join(command)}: exit status {done.returncode}\n{done.stdout[-2000:]}")
+        raise AssetError(
+            f"{' '.join(command)}: exit status {done.returncode}\n{done.stdout[-2000:]}"
+        )
     return done.stdout
 
 
@@ -83,37 +105,56 @@ def ensure_packages():
         "g++": "g++",
     }
     path = os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    missing = [package for program, package in needed.items() if not shutil.which(program, path=path)]
+    missing = [
+        package for program, package in needed.items() if not shutil.which(program, path=path)
+    ]
     if missing:
         print(f"lab: installing {' '.join(missing)}", file=sys.stderr)
         run([os.path.join(TOOLS, "install-packages"), *missing])
 
 
-# --- packages ---------------------------------------------------------------------------------------------------------
+# --- packages -------------------------------------------------------------------------------------
 
 
 def _apt_options(root):
     """Points apt at a private configuration and state: the machine's own is read, never changed."""
     return [
-        "-o", f"Dir::Etc::SourceList={root}/sources.list",
-        "-o", "Dir::Etc::SourceParts=/dev/null",
-        "-o", f"Dir::State::Lists={root}/lists",
-        "-o", f"Dir::Cache={root}/cache",
-        "-o", "Debug::NoLocking=1",
-        "-o", "APT::Sandbox::User=root",
-        "-o", "Acquire::Retries=2",
-    ]  # fmt: skip
+        "-o",
+        f"Dir::Etc::SourceList={root}/sources.list",
+        "-o",
+        "Dir::Etc::SourceParts=/dev/null",
+        "-o",
+        f"Dir::State::Lists={root}/lists",
+        "-o",
+        f"Dir::Cache={root}/cache",
+        "-o",
+        "Debug::NoLocking=1",
+        "-o",
+        "APT::Sandbox::User=root",
+        "-o",
+        "Acquire::Retries=2",
+    ]
 
 
 def _prepare_apt(root):
     os.makedirs(f"{root}/lists/partial")
     os.makedirs(f"{root}/cache/archives/partial")
-    targets = run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)",
-                   "Created-By: Packages"])  # fmt: skip
+    targets = run(
+        [
+            "apt-get",
+            "indextargets",
+            "--format",
+            "$(REPO_URI) $(RELEASE) $(COMPONENT)",
+            "Created-By: Packages",
+        ]
+    )
     sources = {tuple(line.split()) for line in targets.splitlines() if line.count(" ") == 2}
     release = _release()
-    debian = sorted((uri, suite) for uri, suite, component in sources
-                    if component == "main" and suite.split("-")[0].split("/")[0] == release)  # fmt: skip
+    debian = sorted(
+        (uri, suite)
+        for uri, suite, component in sources
+        if component == "main" and suite.split("-")[0].split("/")[0] == release
+    )
     if not debian:
         raise AssetError(f"apt has no source for {release}: add Debian's to its configuration")
     lines = [f"deb {uri} {suite} main" for uri, suite in debian]
@@ -150,7 +191,9 @@ def _suite(package, backports):
 
 def _stable_version(package):
     """Returns the newest version of a package that does not come from backports."""
-    rows = [line.split("|") for line in run(["apt-cache", *_apt(), "madison", package]).splitlines()]
+    rows = [
+        line.split("|") for line in run(["apt-cache", *_apt(), "madison", package]).splitlines()
+    ]
     versions = [row[1].strip() for row in rows if "-backports" not in row[2]]
     if not versions:
         raise AssetError(f"package {package} is not in the configured apt sources")
@@ -178,11 +221,11 @@ def _unpack(package, folder, apt):
         os.unlink(deb)
 
 
-# --- kernels and initrds ----------------------------------------------------------------------------------------------
+# --- kernels and initrds --------------------------------------------------------------------------
 
 
 def kernel(name):
-    """Returns the folder of a kernel: bzImage, vmlinux, modules (a folder with depmod's index), version."""
+    """Returns the folder of a kernel: bzImage, vmlinux, version, and lib/modules with its index."""
     meta, backports = KERNELS[name]
     if backports and not have_backports():
         raise AssetError(f"kernel {name}: the apt mirror has no backports")
@@ -190,7 +233,11 @@ def kernel(name):
     def prepare(folder):
         _unpack(_image_package(meta, backports), folder, _apt())
         unpacked = f"{folder}/unpacked"
-        lib = f"{unpacked}/usr/lib" if os.path.isdir(f"{unpacked}/usr/lib/modules") else f"{unpacked}/lib"
+        lib = (
+            f"{unpacked}/usr/lib"
+            if os.path.isdir(f"{unpacked}/usr/lib/modules")
+            else f"{unpacked}/lib"
+        )
         version = os.listdir(f"{lib}/modules")[0]
         os.makedirs(f"{folder}/lib/modules")
         os.rename(f"{lib}/modules/{version}", f"{folder}/lib/modules/{version}")
@@ -224,8 +271,12 @@ def digest_of(words, *paths):
 
 def _initrd(kind, kernel_name, init, modules, files=()):
     """Returns the path of an initrd; files are (source, target) pairs."""
-    digest = digest_of([kernel_version(kernel_name), *modules], init, os.path.join(TOOLS, "mkinitrd"),
-                       *(source for source, _ in files))  # fmt: skip
+    digest = digest_of(
+        [kernel_version(kernel_name), *modules],
+        init,
+        os.path.join(TOOLS, "mkinitrd"),
+        *(source for source, _ in files),
+    )
 
     def prepare(folder):
         command = [os.path.join(TOOLS, "mkinitrd"), "-o", f"{folder}/initrd", "--init", init]
@@ -268,7 +319,7 @@ def guest(name):
     }
 
 
-# --- disks ------------------------------------------------------------------------------------------------------------
+# --- disks ----------------------------------------------------------------------------------------
 
 
 def root_image():
@@ -278,7 +329,19 @@ def root_image():
 
     def prepare(folder):
         root = f"{folder}/root"
-        for name in ("bin", "sbin", "dev", "etc", "mnt", "proc", "run", "sys", "tmp", "usr/bin", "usr/sbin"):
+        for name in (
+            "bin",
+            "sbin",
+            "dev",
+            "etc",
+            "mnt",
+            "proc",
+            "run",
+            "sys",
+            "tmp",
+            "usr/bin",
+            "usr/sbin",
+        ):
             os.makedirs(f"{root}/{name}")
         shutil.copy(shutil.which("busybox"), f"{root}/bin/busybox")
         for applet in run(["busybox", "--list"]).split():
@@ -286,14 +349,27 @@ def root_image():
                 os.symlink("/bin/busybox", f"{root}/bin/{applet}")
         shutil.copy(init, f"{root}/sbin/init")
         shutil.copy(tool, f"{root}/bin/memory-pattern")
-        run(["mke2fs", "-q", "-t", "ext4", "-E", "root_owner=0:0", "-d", root, f"{folder}/root.raw", "32M"])
+        run(
+            [
+                "mke2fs",
+                "-q",
+                "-t",
+                "ext4",
+                "-E",
+                "root_owner=0:0",
+                "-d",
+                root,
+                f"{folder}/root.raw",
+                "32M",
+            ]
+        )
         shutil.rmtree(root)
 
     return os.path.join(item(f"root-{digest_of([], init, tool)}", prepare), "root.raw")
 
 
 def debian_image():
-    """Returns a raw ext4 image of Debian (debootstrap minbase with systemd), root without password."""
+    """Returns an ext4 image of Debian (debootstrap minbase with systemd), root without password."""
 
     def prepare(folder):
         ensure_packages()
@@ -302,7 +378,16 @@ def debian_image():
         root = f"{folder}/root"
         with open(os.path.join(item("apt", _prepare_apt), "sources.list"), encoding="utf-8") as f:
             mirror = next(line.split()[1] for line in f if line.split()[2] == _release())
-        run(["debootstrap", "--variant=minbase", "--include=systemd-sysv,udev,dbus", _release(), root, mirror])
+        run(
+            [
+                "debootstrap",
+                "--variant=minbase",
+                "--include=systemd-sysv,udev,dbus",
+                _release(),
+                root,
+                mirror,
+            ]
+        )
         run(["chroot", root, "passwd", "-d", "root"])
         # Looks for LVM snapshots, which takes an emulated guest 12 s.
         run(["chroot", root, "systemctl", "mask", "e2scrub_reap.service", "e2scrub_all.timer"])
@@ -310,7 +395,12 @@ def debian_image():
             f.write("/dev/vda / ext4 rw,relatime 0 1\n")
         with open(f"{root}/etc/hostname", "w", encoding="utf-8") as f:
             f.write("vmm-guest\n")
-        for name in ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"):
+        for name in (
+            "var/cache/apt/archives",
+            "var/lib/apt/lists",
+            "usr/share/doc",
+            "usr/share/locale",
+        ):
             shutil.rmtree(f"{root}/{name}", ignore_errors=True)
         run(["mke2fs", "-q", "-t", "ext4", "-d", root, f"{folder}/debian.raw", "1500M"])
         shutil.rmtree(root)
@@ -318,18 +408,30 @@ def debian_image():
     return os.path.join(item(f"debian-{_release()}-2", prepare), "debian.raw")
 
 
-# --- QEMU -------------------------------------------------------------------------------------------------------------
+# --- QEMU -----------------------------------------------------------------------------------------
 
 
 def _prepare_qemu(folder):
-    """Unpacks QEMU from backports with the libraries it needs beyond the installed ones; leaves an empty folder if not to be had."""
+    """Unpacks QEMU from backports with its libraries; leaves no root/ if it cannot be had."""
     if not have_backports():
         return
     apt = _apt() + ["-o", f"Dir::Cache::archives={folder}/debs"]
     os.makedirs(f"{folder}/debs/partial")
     try:
-        run(["apt-get", *apt, "-q", "-y", "--download-only", "--no-install-recommends",
-             "-t", f"{_release()}-backports", "install", "qemu-system-x86"])  # fmt: skip
+        run(
+            [
+                "apt-get",
+                *apt,
+                "-q",
+                "-y",
+                "--download-only",
+                "--no-install-recommends",
+                "-t",
+                f"{_release()}-backports",
+                "install",
+                "qemu-system-x86",
+            ]
+        )
         for deb in glob.glob(f"{folder}/debs/*.deb"):
             run(["dpkg-deb", "-x", deb, f"{folder}/root"])
     except AssetError as error:
@@ -346,7 +448,13 @@ def _prepare_qemu(folder):
 
 def _qemu_command(folder):
     root = f"{folder}/root"
-    return [f"{root}/usr/bin/qemu-system-x86_64", "-L", f"{root}/usr/share/seabios", "-L", f"{root}/usr/share/qemu"]
+    return [
+        f"{root}/usr/bin/qemu-system-x86_64",
+        "-L",
+        f"{root}/usr/share/seabios",
+        "-L",
+        f"{root}/usr/share/qemu",
+    ]
 
 
 def _qemu_environment(folder):

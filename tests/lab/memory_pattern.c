@@ -1,6 +1,6 @@
-// Runs in a test guest: writes a pattern into as many MiB as asked, reads it back, and tells how much of
-// it lay above 4 GiB of guest physical memory (found in pagemap, so it needs root).
-// Usage: memory-pattern MIB
+// Runs in a test guest: writes a pattern into as many MiB as asked, reads it back, and tells how
+// much of it lay above 4 GiB of guest physical memory (found in pagemap, so it needs root). Usage:
+// memory-pattern MIB
 
 #include <fcntl.h>
 #include <stdint.h>
@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 static const uint64_t kOdd = 0x9e3779b97f4a7c15ULL;  // 2^64 / golden ratio: every word differs.
-static const uint64_t kPfnMask = (1ULL << 55) - 1;   // [Linux Documentation/admin-guide/mm/pagemap.rst]
+static const uint64_t kPfnMask =
+    (1ULL << 55) - 1;  // [Linux Documentation/admin-guide/mm/pagemap.rst]
 static const uint64_t kFirstPfnAbove4GiB = 1ULL << 20;
 
 int main(int argc, char** argv) {
