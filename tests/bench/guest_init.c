@@ -6,6 +6,9 @@
 //   BENCH=hvc    load the modules of /modules/order, print BENCH-INIT on hvc0
 //   BENCH=block  the same, then loads of BENCH_SECONDS each, a line "BENCH-BLOCK name ops bytes us"
 //   for each
+//   BENCH=hang   the same modules, then reads of /dev/vda all the time and, beside them, two phases
+//   of BENCH_SECONDS, "calm" and "hang": "BENCH-HANG phase reads read_p99_us writes write_p99_us"
+//   with the times of reads of /dev/vdb and of writes to the console
 // Afterwards it waits for ever: the benchmark ends the VM.
 
 #define _GNU_SOURCE
@@ -120,6 +123,52 @@ static void run_load(int fd, uint64_t size, const struct load* load, int seconds
   munmap(buffers, load->bytes * load->depth);
 }
 
+static int compare_times(const void* a, const void* b) {
+  const int64_t x = *(const int64_t*)a, y = *(const int64_t*)b;
+  return x < y ? -1 : x > y;
+}
+
+struct times {
+  int64_t us[20000];
+  size_t count;
+};
+
+static void add_time(struct times* times, int64_t start) {
+  if (times->count < sizeof(times->us) / sizeof(times->us[0])) {
+    times->us[times->count++] = now_us() - start;
+  }
+}
+
+static long long p99(struct times* times) {
+  if (times->count == 0) return -1;
+  qsort(times->us, times->count, sizeof(times->us[0]), compare_times);
+  return times->us[times->count * 99 / 100];
+}
+
+// The host hangs /dev/vda during the phase "hang".
+static void measure_beside(int fd, const char* phase, int seconds) {
+  static struct times reads, writes;
+  char* buffer = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const uint64_t blocks = (uint64_t)lseek(fd, 0, SEEK_END) / 4096;
+  reads.count = writes.count = 0;
+  printf("BENCH-BEGIN %s\n", phase);
+  const int64_t end = now_us() + seconds * 1000000LL;
+  for (uint64_t i = 0; now_us() < end; ++i) {
+    int64_t start = now_us();
+    if (pread(fd, buffer, 4096, (off_t)(i * 7919 % blocks * 4096)) != 4096)
+      printf("BENCH-ERROR read\n");
+    add_time(&reads, start);
+    if (i % 8 == 0) {
+      start = now_us();
+      if (write(1, "tick\n", 5) != 5) printf("BENCH-ERROR write\n");
+      add_time(&writes, start);
+    }
+    usleep(2000);
+  }
+  printf("BENCH-HANG %s %zu %lld %zu %lld\n", phase, reads.count, p99(&reads), writes.count,
+         p99(&writes));
+}
+
 int main(void) {
   const char* mode = getenv("BENCH");
   setvbuf(stdout, NULL, _IONBF, 0);
@@ -146,6 +195,20 @@ int main(void) {
     for (size_t i = 0; fd >= 0 && i < sizeof(loads) / sizeof(loads[0]); ++i) {
       run_load(fd, (uint64_t)size, &loads[i], seconds != NULL ? atoi(seconds) : 3);
     }
+    printf("BENCH-DONE\n");
+  }
+  if (mode != NULL && strcmp(mode, "hang") == 0) {
+    const char* seconds = getenv("BENCH_SECONDS");
+    const int duration = seconds != NULL ? atoi(seconds) : 5;
+    static const struct load load = {"beside", 0, 4096, 32, 0};
+    const int hanging = wait_open("/dev/vda", O_RDONLY | O_DIRECT);
+    const int other = wait_open("/dev/vdb", O_RDONLY | O_DIRECT);
+    if (fork() == 0) {
+      run_load(hanging, (uint64_t)lseek(hanging, 0, SEEK_END), &load, 1000);
+      _exit(0);
+    }
+    measure_beside(other, "calm", duration);
+    measure_beside(other, "hang", duration);
     printf("BENCH-DONE\n");
   }
   while (1) pause();

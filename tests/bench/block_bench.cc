@@ -1,0 +1,183 @@
+// Measures 4 KiB random reads at queue depth 32 with O_DIRECT, by the virtio block device with a
+// driver in the same process, or by io_uring alone.
+//
+//   block_bench device|raw DISK SECONDS
+//
+// Prints one line of JSON:
+//   iops, cpu_us      requests a second; CPU time of the process a request, microseconds
+//   syscalls          io_uring_enter calls a request
+//   kicks, interrupts doorbells and interrupts a request; each is a system call in a real VM too,
+//                     here only the doorbell is
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_format.h"
+#include "base/log.h"
+#include "base/uring_event_loop.h"
+#include "tests/bench/raw_ring.h"
+#include "tests/bench/ring_driver.h"
+#include "virtio/block/block_device.h"
+
+// Counts the event loop's system calls: the linker (--wrap) sends its calls of liburing through
+// here. Each makes exactly one io_uring_enter.
+struct io_uring;
+extern "C" {
+int __real_io_uring_submit_and_wait(io_uring* ring, unsigned count);
+int __real_io_uring_submit_and_get_events(io_uring* ring);
+int __wrap_io_uring_submit_and_wait(io_uring* ring, unsigned count);
+int __wrap_io_uring_submit_and_get_events(io_uring* ring);
+}
+
+namespace {
+uint64_t g_enters = 0;  // loop thread
+}
+
+int __wrap_io_uring_submit_and_wait(io_uring* ring, unsigned count) {
+  ++g_enters;
+  return __real_io_uring_submit_and_wait(ring, count);
+}
+
+int __wrap_io_uring_submit_and_get_events(io_uring* ring) {
+  ++g_enters;
+  return __real_io_uring_submit_and_get_events(ring);
+}
+
+namespace bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double CpuSeconds() {
+  rusage usage;
+  CHECK(getrusage(RUSAGE_SELF, &usage) == 0);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+class Stopwatch {
+ public:
+  explicit Stopwatch(int seconds) : end_(Clock::now() + std::chrono::seconds(seconds)) {}
+  bool Running() const { return Clock::now() < end_; }
+
+  void Print(uint64_t requests, uint64_t enters, uint64_t kicks, uint64_t interrupts) const {
+    const std::chrono::duration<double> elapsed = Clock::now() - start_;
+    const double cpu_seconds = CpuSeconds() - cpu_at_start_;
+    const auto count = static_cast<double>(requests);
+    const auto each = [count](uint64_t total) { return static_cast<double>(total) / count; };
+    CHECK(requests > 0);
+    absl::PrintF(
+        "{\"iops\": %.0f, \"cpu_us\": %.3f, \"syscalls\": %.4f, \"kicks\": %.4f, \"interrupts\": "
+        "%.4f}\n",
+        count / elapsed.count(), cpu_seconds * 1e6 / count, each(enters), each(kicks),
+        each(interrupts));
+  }
+
+ private:
+  const Clock::time_point start_ = Clock::now();
+  const Clock::time_point end_;
+  const double cpu_at_start_ = CpuSeconds();
+};
+
+int Fail(const absl::Status& status) {
+  absl::FPrintF(stderr, "block_bench: %s\n", status.ToString());
+  return 1;
+}
+
+absl::StatusOr<virtio::BlockImage> OpenDisk(const std::string& path) {
+  return virtio::BlockImage::Open({.name = "disk", .path = path, .readonly = true, .direct = true});
+}
+
+int RunRaw(const std::string& path, int seconds) {
+  auto image = OpenDisk(path);
+  if (!image.ok()) return Fail(image.status());
+  RandomBlocks blocks(image->size_bytes());
+  RawRing ring(RingDriver::kDepth, image->fd());
+  std::vector<uint8_t> storage((RingDriver::kDepth + 1) * RandomBlocks::kBytes);
+  const auto misalignment = reinterpret_cast<uintptr_t>(storage.data()) % RandomBlocks::kBytes;
+  uint8_t* const buffers = storage.data() + RandomBlocks::kBytes - misalignment;
+  const auto read = [&](uint64_t slot) {
+    ring.Read(buffers + slot * RandomBlocks::kBytes, RandomBlocks::kBytes, blocks.NextOffset(),
+              slot);
+  };
+
+  const Stopwatch watch(seconds);
+  uint64_t requests = 0;
+  uint32_t in_flight = RingDriver::kDepth;
+  for (uint64_t slot = 0; slot < RingDriver::kDepth; ++slot) read(slot);
+  while (in_flight > 0) {
+    ring.SubmitAndWait();
+    const bool go_on = watch.Running();
+    for (io_uring_cqe cqe; ring.Next(cqe);) {
+      CHECK(cqe.res == static_cast<int32_t>(RandomBlocks::kBytes));
+      ++requests;
+      if (go_on) {
+        read(cqe.user_data);
+      } else {
+        --in_flight;
+      }
+    }
+  }
+  watch.Print(requests, ring.system_calls(), 0, 0);
+  return 0;
+}
+
+int RunDevice(const std::string& path, int seconds) {
+  auto image = OpenDisk(path);
+  if (!image.ok()) return Fail(image.status());
+  const RandomBlocks blocks(image->size_bytes());
+  auto memory = base::GuestMemory::Create({.thp = false}, {{0, 16 << 20, nullptr}});
+  if (!memory.ok()) return Fail(memory.status());
+  auto loop = base::UringEventLoop::Create({});
+  if (!loop.ok()) return Fail(loop.status());
+  auto device = virtio::BlockDevice::Create({.id = "_disk0"}, *std::move(image), **loop, **memory);
+  if (!device.ok()) return Fail(device.status());
+
+  const Stopwatch watch(seconds);
+  RingDriver driver(
+      **memory, blocks, [&watch] { return watch.Running(); },
+      [&] {
+        // Not from within the device's own call.
+        (*loop)->Post([&] {
+          (*device)->StopQueue(0, [&] {
+            (*device)->Deactivate();
+            (*loop)->Stop();
+          });
+        });
+      });
+  virtio::QueueError error;
+  auto ring = virtio::SplitQueue::Create(**memory, driver.addresses(),
+                                         {.event_idx = true, .indirect = true}, error);
+  CHECK(ring != nullptr);
+  (*loop)->Post([&] {
+    (*device)->Activate((*device)->features(), driver);
+    (*device)->StartQueue({0, std::move(ring), driver.doorbell()});
+    driver.Start();
+  });
+  (*loop)->Run();
+  watch.Print(driver.requests(), g_enters, driver.kicks(), driver.interrupts());
+  return 0;
+}
+
+int Main(int argc, char** argv) {
+  const std::string mode = argc == 4 ? argv[1] : "";
+  const int seconds = argc == 4 ? atoi(argv[3]) : 0;
+  if (seconds <= 0 || (mode != "device" && mode != "raw")) {
+    absl::FPrintF(stderr, "Usage: block_bench device|raw DISK SECONDS\n");
+    return 2;
+  }
+  return mode == "raw" ? RunRaw(argv[2], seconds) : RunDevice(argv[2], seconds);
+}
+
+}  // namespace
+}  // namespace bench
+
+int main(int argc, char** argv) { return bench::Main(argc, argv); }

@@ -1,0 +1,304 @@
+"""The groups of figures that need guests or kernel modules: they run in the lab (tests/lab)."""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+
+from machines import Ours, Qemu
+from report import percentile, ratios, spread
+
+DISK_MIB = 512
+HANG_SECONDS = 5
+BLOCK_LOADS = {
+    "randread-4k-qd32": "1.8x",
+    "randwrite-4k-qd32": "1.8x",
+    "read-128k-qd4": "1.1x",
+    "randread-4k-qd1": "1.3x",
+}
+
+
+class Lab:
+    """What the groups share: paths, and files copied to memory so that no host file system is measured."""
+
+    def __init__(self, args, guest):
+        self.args = args
+        self.folder = tempfile.mkdtemp(dir="/dev/shm")
+        self.vmm = shutil.copy(args.vmm, f"{self.folder}/vmm")
+        self.guest = {name: shutil.copy(path, self.folder) for name, path in guest.items()}
+        self.ours = Ours(self.vmm, self.folder)
+        self.mounted = None
+
+    def disk(self):
+        """Returns a raw image on ext4 in memory (a loop device), or on LAB_SCRATCH outside an emulated lab."""
+        folder = os.environ["LAB_SCRATCH"]
+        if os.environ["LAB_MODE"] == "emulated" and not self.mounted:
+            image = f"{self.folder}/ext4.raw"
+            run("truncate", "-s", f"{DISK_MIB + 64}M", image)
+            run("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", image)
+            self.mounted = f"{self.folder}/ext4"
+            os.mkdir(self.mounted)
+            run("mount", "-o", "loop", image, self.mounted)
+        return write_disk(f"{self.mounted or folder}/disk.raw")
+
+    def start(self, kernel, bench, console, disks=(), all_devices=True):
+        return self.ours.start(self.guest[kernel], self.guest["initrd"], bench, console, disks, all_devices)
+
+    def end(self):
+        if self.mounted:
+            run("umount", self.mounted)
+        shutil.rmtree(self.folder)
+
+
+def run(*command):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: exit status {done.returncode}: {done.stdout.strip()}")
+    return done.stdout
+
+
+def write_disk(path, mib=DISK_MIB):
+    if not os.path.exists(path):
+        with open("/dev/urandom", "rb") as source, open(path, "wb") as f:
+            block = source.read(1 << 20)
+            for _ in range(mib):
+                f.write(block)
+            os.fsync(f.fileno())
+    return path
+
+
+def top(counts, limit=8):
+    rows = sorted(counts.items(), key=lambda kv: -kv[1])
+    text = ", ".join(f"{place} {count}" for place, count in rows[:limit])
+    return text + (f", others {sum(count for _, count in rows[limit:])}" if len(rows) > limit else "")
+
+
+# --- boot, memory, idle -----------------------------------------------------------------------------------------------
+
+
+def boot(report, lab):
+    qemu = Qemu()
+    plan = {
+        "ttyS0": lambda: lab.start("vmlinux", "boot", "ttyS0", all_devices=False),
+        "qemu": lambda: qemu.start(lab.guest["vmlinux"], lab.guest["initrd"], "boot"),
+        "hvc0": lambda: lab.start("vmlinux", "hvc", "hvc0"),
+        "bzImage": lambda: lab.start("bzImage", "boot", "ttyS0", all_devices=False),
+    }
+    times, modules = {name: [] for name in plan}, []
+    # The first round is not counted: it brings programs and libraries into the lab's memory.
+    for number in range(lab.args.runs + 1):
+        for name, start in plan.items():
+            with start() as vm:
+                match, milliseconds = vm.wait_for(r"BENCH-INIT modules_us=(\d+)")
+            if number > 0:
+                times[name].append(milliseconds)
+                if name == "hvc0":
+                    modules.append(int(match[1]) / 1000)
+    report.add(f"boot to init: QEMU {qemu.version} microvm, vmlinux", spread(times["qemu"], 0), "ms")
+    vmlinux = ratios(times["ttyS0"], times["qemu"])
+    report.add("boot to init: vmlinux, ttyS0", spread(times["ttyS0"], 0), "ms", "0.60x", vmlinux)
+    report.add("boot to init: vmlinux, hvc0", spread(times["hvc0"], 0), "ms", note="with module load")
+    difference = [h - m - t for h, m, t in zip(times["hvc0"], modules, times["ttyS0"])]
+    report.add("the same less module load, less ttyS0", spread(difference, 0), "ms", "150 ms",
+               note=f"module load {statistics.median(modules):.0f} ms")  # fmt: skip
+    report.add("boot to init: bzImage, ttyS0", spread(times["bzImage"], 0), "ms",
+               f"{vmlinux['median'] + 0.27:.2f}x", ratios(times["bzImage"], times["qemu"]))  # fmt: skip
+
+
+def exits(report, lab):
+    disk = lab.disk()
+    for console, bench in (("ttyS0", "boot"), ("hvc0", "hvc")):
+        totals = []
+        for _ in range(min(lab.args.runs, 3)):
+            with lab.start("vmlinux", bench, console, [disk]) as vm:
+                vm.wait_for("BENCH-INIT.*\n")
+                counts = lab.ours.exits()
+                totals.append(sum(counts.values()))
+                printed = len(vm.text)
+        target = f"{600 + 3 * printed} (600 + 3 x {printed})" if console == "ttyS0" else "600"
+        report.add(f"exits to user space until init: {console}", spread(totals, 0), "", target, note=top(counts))
+
+
+def memory(report, lab):
+    disk, values = lab.disk(), []
+    for _ in range(min(lab.args.runs, 3)):
+        with lab.start("vmlinux", "hvc", "hvc0", [disk]) as vm:
+            vm.wait_for("BENCH-INIT")
+            kib, parts = vm.memory_outside_guest()
+        values.append(kib)
+    report.add("resident memory outside guest RAM, at init", spread(values, 0), "KiB", "3072", note=top(parts))
+
+
+def idle(report, lab):
+    with lab.start("vmlinux", "hvc", "hvc0", [lab.disk()]) as vm:
+        vm.wait_for("BENCH-INIT")
+        time.sleep(10)
+        before, cpu = vm.threads(), vm.cpu_seconds()
+        others = sum(vm.cpu_seconds(thread) for thread in before)
+        time.sleep(30)
+        after, used = vm.threads(), vm.cpu_seconds() - cpu
+        others = sum(vm.cpu_seconds(thread) for thread in after) - others
+    woken = {f"{name} {thread}": count - before.get(thread, (name, 0))[1] for thread, (name, count) in after.items()}
+    note = ", ".join(f"{name}: {count}" for name, count in woken.items() if count)
+    report.add("idle 30 s: wake-ups outside vCPU threads", sum(woken.values()), "", "0", note=note)
+    report.add("idle 30 s: CPU time outside vCPU threads", round(others / 30 * 100, 1), "%", "0.0")
+    report.add("idle 30 s: CPU time with vCPU threads", round(used / 30 * 100, 1), "%", "0.0",
+               note="" if os.environ["LAB_MODE"] == "direct" else "entering a guest is dear in an emulated lab")  # fmt: skip
+
+
+# --- block ------------------------------------------------------------------------------------------------------------
+
+
+def block_guest(report, lab):
+    disk, qemu = lab.disk(), Qemu()
+    bench = f"block BENCH_SECONDS={lab.args.seconds}"
+    plan = {
+        "vmm": lambda: lab.start("vmlinux", bench, "hvc0", [disk]),
+        "qemu": lambda: qemu.start(lab.guest["bzImage"], lab.guest["initrd"], bench, "q35", "hvc0", disk),
+    }
+    results = {name: {load: {"iops": [], "cpu_us": []} for load in BLOCK_LOADS} for name in plan}
+    for _ in range(lab.args.runs):
+        for name, start in plan.items():
+            with start() as vm:
+                for load in BLOCK_LOADS:
+                    vm.wait_for(f"BENCH-BEGIN {load}")
+                    cpu = vm.cpu_seconds()
+                    match, _ = vm.wait_for(rf"BENCH-BLOCK {load} (\d+) (\d+) (\d+) errors=(\d+)")
+                    operations, microseconds = int(match[1]), int(match[3])
+                    if match[4] != "0":
+                        raise RuntimeError(f"{name}: {match[0]}")
+                    results[name][load]["iops"].append(operations / microseconds * 1e6)
+                    results[name][load]["cpu_us"].append((vm.cpu_seconds() - cpu) * 1e6 / operations)
+                vm.wait_for("BENCH-DONE")
+                if name == "vmm":
+                    counters = lab.ours.get("vm.counters")
+    for load, target in BLOCK_LOADS.items():
+        ours, theirs = results["vmm"][load], results["qemu"][load]
+        report.add(f"block in guest, {load}: QEMU {qemu.version}", spread(theirs["iops"], 0), "IOPS")
+        report.add(f"block in guest, {load}", spread(ours["iops"], 0), "IOPS", target, ratios(ours["iops"], theirs["iops"]))
+        report.add("  CPU time a request, with the guest's", spread(ours["cpu_us"], 0), "us", "1.0x",
+                   ratios(ours["cpu_us"], theirs["cpu_us"]))  # fmt: skip
+    counters.pop("_vcpus")
+    report.add("block in guest: counters of one run", "", note=json.dumps(counters))
+
+
+def compare_in_process(report, args, disk, name, iops_target, cpu_target):
+    """The device with an in-process driver against io_uring alone, alternating."""
+    rows = {"device": [], "raw": []}
+    for _ in range(args.runs):
+        for mode, values in rows.items():
+            done = subprocess.run([args.block_bench, mode, disk, str(args.seconds)], capture_output=True, text=True,
+                                  check=False)  # fmt: skip
+            if done.returncode:
+                raise RuntimeError(f"block_bench {mode}: exit status {done.returncode}: {done.stderr.strip()}")
+            values.append(json.loads(done.stdout))
+
+    def of(mode, key):
+        return [row[key] for row in rows[mode]]
+
+    report.add(f"{name}: io_uring", spread(of("raw", "iops"), 0), "IOPS")
+    report.add(f"{name}: device", spread(of("device", "iops"), 0), "IOPS", iops_target,
+               ratios(of("device", "iops"), of("raw", "iops")))  # fmt: skip
+    report.add("  CPU time a request", spread(of("device", "cpu_us"), 2), "us", cpu_target,
+               ratios(of("device", "cpu_us"), of("raw", "cpu_us")))  # fmt: skip
+    doorbells, interrupts = statistics.median(of("device", "kicks")), statistics.median(of("device", "interrupts"))
+    report.add("  system calls a request", spread(of("device", "syscalls"), 3), "", "",
+               ratios(of("device", "syscalls"), of("raw", "syscalls")),
+               f"and {doorbells:.3f} doorbells, {interrupts:.3f} interrupts")  # fmt: skip
+
+
+def block_null(report, lab):
+    run("modprobe", "null_blk", "gb=1", "bs=4096")
+    compare_in_process(report, lab.args, "/dev/nullb0", "in process, null_blk, randread-4k-qd32", "", "1.3x")
+
+
+class Delay:
+    """A device-mapper disk that answers after some milliseconds."""
+
+    def __init__(self, name, milliseconds):
+        self.name = name
+        self.path = f"/dev/mapper/{name}"
+        run("modprobe", "-a", "dm-mod", "dm-delay")
+        run("dmsetup", "create", name, "--noudevsync", "--noudevrules", "--table",
+            f"0 {sectors('/dev/nullb0')} delay /dev/nullb0 0 {milliseconds}")  # fmt: skip
+        run("dmsetup", "mknodes", name)
+
+    def hang(self):
+        run("dmsetup", "suspend", "--nolockfs", "--noflush", "--noudevsync", self.name)
+
+    def go_on(self):
+        run("dmsetup", "resume", "--noudevsync", self.name)
+
+    def end(self):
+        run("dmsetup", "remove", "--noudevsync", "--retry", self.name)
+
+
+def sectors(device):
+    return int(run("blockdev", "--getsz", device))
+
+
+def block_slow(report, lab):
+    run("modprobe", "null_blk", "gb=1", "bs=4096")
+    slow = Delay("slow", 2)
+    try:
+        compare_in_process(report, lab.args, slow.path, "in process, dm-delay 2 ms, randread-4k-qd32", "0.9x", "")
+        hang(report, lab, slow)
+    finally:
+        slow.end()
+
+
+class ApiClock(threading.Thread):
+    """Asks for counters again and again and notes how long each answer took."""
+
+    def __init__(self, ours):
+        super().__init__()
+        self.ours = ours
+        self.milliseconds = []
+        self.ended = threading.Event()
+
+    def run(self):
+        while not self.ended.wait(0.02):
+            start = time.monotonic()
+            self.ours.get("vm.counters")
+            self.milliseconds.append((time.monotonic() - start) * 1000)
+
+    def end(self):
+        self.ended.set()
+        self.join()
+        return percentile(self.milliseconds, 0.99)
+
+
+def hang(report, lab, slow):
+    """Console, API and a second disk while the first disk does not answer."""
+    api, match = {}, {}
+    with lab.start("vmlinux", f"hang BENCH_SECONDS={HANG_SECONDS}", "hvc0", [slow.path, lab.disk()]) as vm:
+        for phase in ("calm", "hang"):
+            vm.wait_for(f"BENCH-BEGIN {phase}")
+            if phase == "hang":
+                slow.hang()
+            clock = ApiClock(lab.ours)
+            clock.start()
+            try:
+                match[phase], _ = vm.wait_for(rf"BENCH-HANG {phase} (\d+) (-?\d+) (\d+) (-?\d+)", 60)
+            finally:
+                api[phase] = clock.end()
+                if phase == "hang":
+                    slow.go_on()
+    for name, index in (("second disk", 2), ("console", 4), ("API", 0)):
+        calm, hung = (round(int(match[phase][index]) / 1000 if index else api[phase], 1) for phase in ("calm", "hang"))
+        report.add(f"one disk hangs {HANG_SECONDS} s: p99 of {name}", hung, "ms", "20 ms", note=f"{calm} ms before it hangs")
+
+
+GROUPS = {
+    "boot": boot,
+    "exits": exits,
+    "memory": memory,
+    "idle": idle,
+    "block-guest": block_guest,
+    "block-null": block_null,
+    "block-slow": block_slow,
+}
