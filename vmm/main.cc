@@ -52,6 +52,15 @@ void OnSignal(int signal, Controller& controller, HostResources& host) {
   }
 }
 
+// What --check looks at beyond the config itself: the payload is there and can be booted. Disks and
+// sockets may come into being later.
+absl::Status CheckPayload(const VmConfig& config) {
+  ASSIGN_OR_RETURN(const PayloadFiles files, OpenPayload(config.payload));
+  ASSIGN_OR_RETURN(const GuestLayout layout,
+                   MakeGuestLayout(config.memory.size, config.cpus.max_phys_bits));
+  return PlanPayload(config.payload, files, layout).status();
+}
+
 absl::StatusOr<ApiSocket> OpenApiSocket(const CommandLine& arguments) {
   if (arguments.api_socket_fd) return ApiSocket::Adopt(*arguments.api_socket_fd);
   return ApiSocket::Listen(*arguments.api_socket_path);
@@ -99,6 +108,9 @@ int Main(int argc, char** argv) {
   if (!config.ok()) return Fail(config.status(), ExitStatus::kBadConfigOrHost);
   switch (arguments->action) {
     case CommandLine::Action::kCheck:
+      if (const absl::Status status = CheckPayload(*config); !status.ok()) {
+        return Fail(status, ExitStatus::kBadConfigOrHost);
+      }
       return Print(absl::StrCat(arguments->config_path, ": good\n"));
     case CommandLine::Action::kPrintConfig:
       return Print(PrintVmConfig(*config, PrintStyle::kPretty));

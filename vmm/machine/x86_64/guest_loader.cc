@@ -214,43 +214,55 @@ absl::StatusOr<GuestLayout> MakeGuestLayout(uint64_t ram_bytes, uint32_t phys_bi
   return layout;
 }
 
-absl::StatusOr<boot::EntryState> LoadGuest(const VmConfig& config, const PayloadFiles& files,
-                                           const GuestLayout& layout, base::GuestMemory& memory) {
+absl::StatusOr<PayloadPlan> PlanPayload(const PayloadConfig& config, const PayloadFiles& files,
+                                        const GuestLayout& layout) {
+  PayloadPlan plan;
   ASSIGN_OR_RETURN(const uint64_t kernel_bytes, FileSize(files.kernel.get()));
   const FileByteSource kernel(files.kernel.get(), kernel_bytes);
   const boot::MemoryRange window = {map::kHighRamStart,
                                     layout.ram[0].size_bytes - map::kHighRamStart};
-  const auto plan = boot::PlanKernelLoad(kernel, config.payload.kernel, window);
-  if (!plan.ok()) return base::Annotate(plan.status(), "payload.kernel");
-  for (const boot::LoadSegment& segment : plan->segments) {
-    // The rest up to memory_bytes is zero already: guest RAM starts, and is reset, as zeroes.
-    RETURN_IF_ERROR(base::Annotate(ReadIntoGuest(files.kernel.get(), segment.file_offset,
-                                                 segment.file_bytes, segment.guest_addr, memory),
-                                   absl::StrCat("payload.kernel: ", config.payload.kernel)));
-  }
-  BootData data;
+  auto kernel_plan = boot::PlanKernelLoad(kernel, config.kernel, window);
+  if (!kernel_plan.ok()) return base::Annotate(kernel_plan.status(), "payload.kernel");
+  plan.kernel = *std::move(kernel_plan);
   if (files.initramfs.valid()) {
-    const std::string& path = *config.payload.initramfs;
+    const std::string& path = *config.initramfs;
     ASSIGN_OR_RETURN(const uint64_t bytes, FileSize(files.initramfs.get()));
     if (bytes == 0) {
       return absl::InvalidArgumentError(absl::StrCat(
           "payload.initramfs: ", path, ": the file is empty; leave the key out or build it again"));
     }
-    const auto place = boot::PlaceInitrd(bytes, path, *plan, window);
+    const auto place = boot::PlaceInitrd(bytes, path, plan.kernel, window);
     if (!place.ok()) return base::Annotate(place.status(), "payload.initramfs");
-    data.initrd = *place;
-    RETURN_IF_ERROR(
-        base::Annotate(ReadIntoGuest(files.initramfs.get(), 0, bytes, place->start, memory),
-                       absl::StrCat("payload.initramfs: ", path)));
+    plan.initrd = *place;
   }
-  const auto cmdline = boot::EncodeCommandLine(
-      config.payload.cmdline, std::min(plan->cmdline_max_bytes, map::kCommandLineMaxBytes - 1));
+  auto cmdline = boot::EncodeCommandLine(
+      config.cmdline, std::min(plan.kernel.cmdline_max_bytes, map::kCommandLineMaxBytes - 1));
   if (!cmdline.ok()) return base::Annotate(cmdline.status(), "payload.cmdline");
-  RETURN_IF_ERROR(Place(memory, map::kCommandLine, *cmdline));
+  plan.cmdline = *std::move(cmdline);
+  return plan;
+}
+
+absl::StatusOr<boot::EntryState> LoadGuest(const VmConfig& config, const PayloadFiles& files,
+                                           const GuestLayout& layout, base::GuestMemory& memory) {
+  ASSIGN_OR_RETURN(const PayloadPlan plan, PlanPayload(config.payload, files, layout));
+  for (const boot::LoadSegment& segment : plan.kernel.segments) {
+    // The rest up to memory_bytes is zero already: guest RAM starts, and is reset, as zeroes.
+    RETURN_IF_ERROR(base::Annotate(ReadIntoGuest(files.kernel.get(), segment.file_offset,
+                                                 segment.file_bytes, segment.guest_addr, memory),
+                                   absl::StrCat("payload.kernel: ", config.payload.kernel)));
+  }
+  if (files.initramfs.valid()) {
+    RETURN_IF_ERROR(base::Annotate(
+        ReadIntoGuest(files.initramfs.get(), 0, plan.initrd.size, plan.initrd.start, memory),
+        absl::StrCat("payload.initramfs: ", *config.payload.initramfs)));
+  }
+  RETURN_IF_ERROR(Place(memory, map::kCommandLine, plan.cmdline));
+  BootData data;
+  data.initrd = plan.initrd;
   ASSIGN_OR_RETURN(data.memory_map, MemoryMap(layout));
   ASSIGN_OR_RETURN(data.rsdp_addr, PlaceAcpi(config, layout, memory));
   RETURN_IF_ERROR(PlaceSmbios(config.platform, memory));
-  return PlaceBootParameters(*plan, data, memory);
+  return PlaceBootParameters(plan.kernel, data, memory);
 }
 
 }  // namespace vmm

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "base/guest_memory.h"
 #include "base/unique_fd.h"
+#include "boot/kernel_image.h"
 #include "boot/memory_map.h"
 #include "boot/x86_64/long_mode.h"
 #include "vmm/config/vm_config.h"
@@ -33,6 +34,17 @@ struct GuestLayout {
 };
 // Errors: the RAM does not fit in `phys_bits` address bits.
 absl::StatusOr<GuestLayout> MakeGuestLayout(uint64_t ram_bytes, uint32_t phys_bits);
+
+// What PlanPayload found out: where kernel and initramfs go, and the encoded command line.
+struct PayloadPlan {
+  boot::LoadPlan kernel;
+  boot::MemoryRange initrd;  // empty: none
+  std::vector<uint8_t> cmdline;
+};
+// Checks the payload against the layout without loading it. Errors name the key, the file and what
+// to do.
+absl::StatusOr<PayloadPlan> PlanPayload(const PayloadConfig& config, const PayloadFiles& files,
+                                        const GuestLayout& layout);
 
 // Loads everything and returns the boot vCPU's registers. Guest RAM must be zero where nothing is
 // loaded.
