@@ -4,13 +4,15 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <utility>
+
+#include "devices/character/keep_forever.h"
 
 namespace devices {
 
 InputPump::~InputPump() {
-  // LIFETIME: the loop was stopped during a read; its buffer stays where the kernel knows it.
-  if (read_.pending()) [[maybe_unused]]
-    auto* const leaked = buffer_.release();
+  // LIFETIME: the loop was stopped during a read.
+  if (read_.pending()) KeepForever(std::move(buffer_));
 }
 
 void InputPump::SetClient(CharacterClient* client) {

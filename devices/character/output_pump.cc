@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "devices/character/keep_forever.h"
 
 namespace devices {
 namespace {
@@ -24,10 +25,8 @@ OutputPump::OutputPump(base::EventLoop& loop, std::string name)
     : loop_(loop), name_(std::move(name)) {}
 
 OutputPump::~OutputPump() {
-  // LIFETIME: the loop was stopped during a write that the kernel may still be carrying out. Its
-  // bytes stay where they are, or something else's would be written.
-  if (write_.pending()) [[maybe_unused]]
-    auto* const leaked = staged_.release();
+  // LIFETIME: the loop was stopped during a write.
+  if (write_.pending()) KeepForever(std::move(staged_));
 }
 
 void OutputPump::Attach(const OutputSink& sink) {
