@@ -40,10 +40,14 @@ class EchoQueue final : public DeviceQueue {
   bool cancelled = false;
   std::vector<Chain*> held;
   std::function<void()> on_start;
+  std::function<void()> on_release;
 
  private:
   Chain* AcquireChain() override { return slab_.Acquire(*this); }
-  void ReleaseChain(Chain& chain) override { slab_.Release(static_cast<EchoRequest&>(chain)); }
+  void ReleaseChain(Chain& chain) override {
+    slab_.Release(static_cast<EchoRequest&>(chain));
+    if (on_release) on_release();
+  }
   void Start(Chain& chain) override {
     if (on_start) on_start();
     if (mode == Mode::kAtOnce) return Complete(chain, 0);
@@ -166,6 +170,23 @@ TEST_P(DeviceQueueTest, ChainAddedWhileServingIsNotMissed) {
   loop_.RunUntilIdle();
   EXPECT_EQ(TakeUsed(), 6);
   EXPECT_FALSE(kicked);
+}
+
+// The same between the look that found the queue empty and the asking for kicks.
+TEST_P(DeviceQueueTest, ChainAddedBeforeKicksAreEnabledIsNotMissed) {
+  Make();
+  StartServing();
+  loop_.RunUntilIdle();
+  Offer(1);
+  Publish();
+  int calls = 0;
+  queue_->on_release = [&] {  // the first is the request's own, the second that of the empty queue
+    if (++calls != 2) return;
+    Offer(1);
+    EXPECT_FALSE(driver_->Publish()) << "kicks are suppressed still";
+  };
+  loop_.RunUntilIdle();
+  EXPECT_EQ(TakeUsed(), 2);
 }
 
 // A driver that adds chains for ever gets its turn, not the loop.
@@ -302,6 +323,29 @@ TEST_P(DeviceQueueTest, StopCancelsWhatCanBeCancelled) {
   queue_->Stop([&] { done = true; });
   loop_.RunUntilIdle();  // the clock stands still
   EXPECT_TRUE(done);
+}
+
+// Completions in random order: the last request may end before the doorbell's watch, and after it.
+TEST_P(DeviceQueueTest, StopWaitsForTheDoorbellInAnyOrder) {
+  for (uint64_t seed = 1; seed <= 30; ++seed) {
+    base::FakeEventLoop loop({.seed = seed});
+    EchoQueue queue(loop, *memory_);
+    queue.mode = EchoQueue::Mode::kTimed;
+    driver_ = std::make_unique<FakeDriver>(
+        *memory_, FakeDriver::Options{.size = kSize, .event_idx = GetParam()});
+    Offer(4);
+    driver_->Publish();
+    doorbell_.reset(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK));
+    queue.StartServing({0, MakeRing(), doorbell_.get()}, notifier_);
+    loop.RunTurn();
+    bool done = false;
+    queue.Stop([&] {
+      done = true;
+      EXPECT_EQ(loop.in_flight(), 0u);
+    });
+    loop.RunUntilIdle();
+    EXPECT_TRUE(done);
+  }
 }
 
 TEST_P(DeviceQueueTest, StopTwiceTellsBoth) {
