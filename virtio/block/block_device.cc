@@ -66,16 +66,16 @@ BlockDevice::BlockDevice(const Options& options, BlockImage image, base::EventLo
       .discard = (features_ & Bit(VIRTIO_BLK_F_DISCARD)) != 0,
       .write_zeroes = (features_ & Bit(VIRTIO_BLK_F_WRITE_ZEROES)) != 0,
   };
-  // Without VIRTIO_BLK_F_RO the driver would not know, but the image stays readonly.
+  // An image that is to stay allocated is zeroed in place whatever the driver allows.
   shared_.can_zero_by_unmap = image_.sparse();
 }
 
 uint16_t BlockDevice::type() const { return VIRTIO_ID_BLOCK; }
 
 uint64_t BlockDevice::OfferedFeatures(const Options& options) const {
-  // Not VIRTIO_BLK_F_CONFIG_WCE: with it the field `writeback` would depend on features that are
-  // not accepted yet when it may be read, and a driver has little use for it. (docs of the field:
-  // [VIRTIO 1.2 §5.2.5.2])
+  // Not VIRTIO_BLK_F_CONFIG_WCE: the initial value of `writeback` would depend on whether
+  // VIRTIO_BLK_F_FLUSH is accepted, which a device learns later than the driver may read it; and a
+  // driver that wants write-through can do without flush. [VIRTIO 1.2 §5.2.5.2]
   uint64_t features = Bit(VIRTIO_RING_F_EVENT_IDX) | Bit(VIRTIO_RING_F_INDIRECT_DESC) |
                       Bit(VIRTIO_BLK_F_SEG_MAX) | Bit(VIRTIO_BLK_F_BLK_SIZE) |
                       Bit(VIRTIO_BLK_F_TOPOLOGY) | Bit(VIRTIO_BLK_F_FLUSH);
