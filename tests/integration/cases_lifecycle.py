@@ -182,7 +182,7 @@ read end
         growth = after["rss_kib"] - before["rss_kib"]
         check(growth <= RSS_SLACK_KIB, f"resident memory outside guest RAM grew by {growth} KiB")
         api.put("vm.power-button")
-        # Nobody listens to the button in this guest; the forced end is the API's own.
+        # Nobody listens to the button in this guest: vmm.shutdown is the forced end.
         api.put("vmm.shutdown")
         vm.wait(3)
 

@@ -5,6 +5,7 @@ VMM_GUESTS a JSON file with the guest kernels and images (both set by tests/inte
 """
 
 import base64
+import contextlib
 import functools
 import http.client
 import json
@@ -238,15 +239,24 @@ class Vm:
     def usage(self):
         """Returns what a leak would grow: descriptors, threads, KiB resident outside guest RAM."""
         proc = f"/proc/{self.process.pid}"
-        descriptors = sorted(
-            re.sub(r"\d{3,}", "N", os.readlink(f"{proc}/fd/{fd}"))
-            for fd in os.listdir(f"{proc}/fd")
-        )
         return {
-            "descriptors": descriptors,
+            "descriptors": self._descriptors(proc),
             "threads": len(os.listdir(f"{proc}/task")),
             "rss_kib": self._rss_kib(proc),
         }
+
+    def _descriptors(self, proc):
+        """Returns what the descriptors refer to, once no client's is just being closed."""
+        previous = None
+        while True:
+            names = []
+            for descriptor in os.listdir(f"{proc}/fd"):
+                with contextlib.suppress(FileNotFoundError):
+                    names.append(os.readlink(f"{proc}/fd/{descriptor}"))
+            if names == previous:
+                return sorted(re.sub(r"\d{3,}", "N", name) for name in names)
+            previous = names
+            time.sleep(0.1)
 
     def _rss_kib(self, proc):
         with open(self.config_path, encoding="utf-8") as f:
