@@ -12,7 +12,7 @@ import time
 from machines import Ours, Qemu
 from report import percentile, ratios, spread
 
-DISK_MIB = 512
+DISK_MIB = 256
 HANG_SECONDS = 5
 BLOCK_LOADS = {
     "randread-4k-qd32": "1.8x",
@@ -32,6 +32,12 @@ class Lab:
         self.guest = {name: shutil.copy(path, self.folder) for name, path in guest.items()}
         self.ours = Ours(self.vmm, self.folder)
         self.mounted = None
+
+    def small_disk(self):
+        """Returns an image for guests that do not measure it."""
+        path = f"{os.environ['LAB_SCRATCH']}/small.raw"
+        run("truncate", "-s", "64M", path)
+        return path
 
     def disk(self):
         """Returns a raw image on ext4 in memory (a loop device), or on LAB_SCRATCH outside an emulated lab."""
@@ -110,7 +116,7 @@ def boot(report, lab):
 
 
 def exits(report, lab):
-    disk = lab.disk()
+    disk = lab.small_disk()
     for console, bench in (("ttyS0", "boot"), ("hvc0", "hvc")):
         totals = []
         for _ in range(min(lab.args.runs, 3)):
@@ -120,30 +126,44 @@ def exits(report, lab):
                 totals.append(sum(counts.values()))
                 printed = len(vm.text)
         target = f"{600 + 3 * printed} (600 + 3 x {printed})" if console == "ttyS0" else "600"
-        report.add(f"exits to user space until init: {console}", spread(totals, 0), "", target, note=top(counts))
+        report.add(f"exits to user space until init: {console}", spread(totals, 0), "", target, note=top(counts), detail=counts)
 
 
 def memory(report, lab):
-    disk, values = lab.disk(), []
+    disk, values = lab.small_disk(), []
     for _ in range(min(lab.args.runs, 3)):
         with lab.start("vmlinux", "hvc", "hvc0", [disk]) as vm:
             vm.wait_for("BENCH-INIT")
             kib, parts = vm.memory_outside_guest()
         values.append(kib)
-    report.add("resident memory outside guest RAM, at init", spread(values, 0), "KiB", "3072", note=top(parts))
+    report.add("resident memory outside guest RAM, at init", spread(values, 0), "KiB", "3072", note=top(parts), detail=parts)
+
+
+def growth(before, after):
+    """Returns what devices' counters grew by, of those that did."""
+    return {
+        f"{device} {name}": count - before[device].get(name, 0)
+        for device, counters in after.items()
+        for name, count in counters.items()
+        if device != "_vcpus" and count != before[device].get(name, 0)
+    }
 
 
 def idle(report, lab):
-    with lab.start("vmlinux", "hvc", "hvc0", [lab.disk()]) as vm:
+    with lab.start("vmlinux", "hvc", "hvc0", [lab.small_disk()]) as vm:
         vm.wait_for("BENCH-INIT")
-        time.sleep(10)
+        time.sleep(9)
+        counted = lab.ours.get("vm.counters")
+        time.sleep(1)  # answering wakes loops too
         before, cpu = vm.threads(), vm.cpu_seconds()
         others = sum(vm.cpu_seconds(thread) for thread in before)
         time.sleep(30)
         after, used = vm.threads(), vm.cpu_seconds() - cpu
         others = sum(vm.cpu_seconds(thread) for thread in after) - others
+        work = growth(counted, lab.ours.get("vm.counters"))
     woken = {f"{name} {thread}": count - before.get(thread, (name, 0))[1] for thread, (name, count) in after.items()}
     note = ", ".join(f"{name}: {count}" for name, count in woken.items() if count)
+    note += f"; the guest asked for {json.dumps(work)}" if work else ""
     report.add("idle 30 s: wake-ups outside vCPU threads", sum(woken.values()), "", "0", note=note)
     report.add("idle 30 s: CPU time outside vCPU threads", round(others / 30 * 100, 1), "%", "0.0")
     report.add("idle 30 s: CPU time with vCPU threads", round(used / 30 * 100, 1), "%", "0.0",
@@ -183,7 +203,7 @@ def block_guest(report, lab):
         report.add("  CPU time a request, with the guest's", spread(ours["cpu_us"], 0), "us", "1.0x",
                    ratios(ours["cpu_us"], theirs["cpu_us"]))  # fmt: skip
     counters.pop("_vcpus")
-    report.add("block in guest: counters of one run", "", note=json.dumps(counters))
+    report.add("block in guest: counters of one run", "in the JSON file", detail=counters)
 
 
 def compare_in_process(report, args, disk, name, iops_target, cpu_target):
@@ -275,7 +295,7 @@ class ApiClock(threading.Thread):
 def hang(report, lab, slow):
     """Console, API and a second disk while the first disk does not answer."""
     api, match = {}, {}
-    with lab.start("vmlinux", f"hang BENCH_SECONDS={HANG_SECONDS}", "hvc0", [slow.path, lab.disk()]) as vm:
+    with lab.start("vmlinux", f"hang BENCH_SECONDS={HANG_SECONDS}", "hvc0", [slow.path, lab.small_disk()]) as vm:
         for phase in ("calm", "hang"):
             vm.wait_for(f"BENCH-BEGIN {phase}")
             if phase == "hang":

@@ -26,7 +26,7 @@ def shown(value, unit=""):
 
 
 class Report:
-    COLUMNS = (("figure", 50), ("value", 34), ("ratio", 26), ("target", 20), ("note", 0))
+    COLUMNS = (("figure", 56), ("value", 32), ("ratio", 26), ("target", 20), ("note", 0))
 
     def __init__(self):
         self.rows = []
@@ -34,8 +34,11 @@ class Report:
     def head(self):
         print("".join(f"{name:<{width}}" for name, width in self.COLUMNS), flush=True)
 
-    def add(self, figure, value, unit="", target="", ratio=None, note=""):
+    def add(self, figure, value, unit="", target="", ratio=None, note="", detail=None):
+        """Prints a figure; `detail` is for the JSON file only."""
         row = {"figure": figure, "value": value, "unit": unit, "target": target, "ratio": ratio, "note": note}
+        if detail is not None:
+            row["detail"] = detail
         self.rows.append(row)
         cells = {**row, "value": shown(value, unit), "ratio": shown(ratio) if ratio else ""}
         print("".join(f"{cells[name]:<{width}}" for name, width in self.COLUMNS).rstrip(), flush=True)
