@@ -23,8 +23,9 @@ inline constexpr uint64_t kLowRamEnd = 0xA0000;
 // [640 KiB, 1 MiB) is RAM to KVM but reserved to the guest; firmware tables live here.
 inline constexpr uint64_t kAcpiTables = 0xE0000;
 inline constexpr uint64_t kAcpiTablesEnd = 0xF0000;
-inline constexpr uint64_t kSmbios = 0xF0000;  // anchor found by scanning [0xF0000, 0x100000)
-inline constexpr uint64_t kSmbiosEnd = 0x100000;
+inline constexpr uint64_t kResetVector = 0xFFFF0;  // F000:FFF0, where a PC's BIOS begins; 16 bytes
+inline constexpr uint64_t kSmbios = 0xF0000;       // anchor found by scanning [0xF0000, 0x100000)
+inline constexpr uint64_t kSmbiosEnd = kResetVector;
 
 // [1 MiB, 3 GiB) is RAM; kernel and initramfs.
 inline constexpr uint64_t kHighRamStart = 0x100000;

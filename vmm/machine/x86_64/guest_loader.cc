@@ -117,6 +117,26 @@ absl::Status PlaceSmbios(const PlatformConfig& platform, base::GuestMemory& memo
   return Place(memory, map::kSmbios, *bytes);
 }
 
+// LINUX: on hardware-reduced ACPI the kernel does not try the reset register; it prefers an EFI
+// reset, and without EFI goes back to real mode and jumps to the BIOS (arch/x86/kernel/reboot.c,
+// reboot_init). So there is code where a BIOS would begin, and all it does is write the reset
+// register.
+absl::Status PlaceResetVector(base::GuestMemory& memory) {
+  constexpr uint8_t kCode[] = {
+      0xBA,
+      map::kResetPort & 0xFF,
+      map::kResetPort >> 8,  // mov $kResetPort, %dx
+      0xB0,
+      boot::kAcpiResetValue,  // mov $kAcpiResetValue, %al
+      0xEE,                   // out %al, %dx
+      0xF4,                   // hlt
+      0xEB,
+      0xFD,  // jmp to the hlt
+  };
+  static_assert(sizeof(kCode) <= map::kHighRamStart - map::kResetVector);
+  return Place(memory, map::kResetVector, kCode);
+}
+
 absl::StatusOr<uint64_t> PlaceAcpi(const VmConfig& config, const GuestLayout& layout,
                                    base::GuestMemory& memory) {
   boot::AcpiConfig acpi;
@@ -262,6 +282,7 @@ absl::StatusOr<boot::EntryState> LoadGuest(const VmConfig& config, const Payload
   ASSIGN_OR_RETURN(data.memory_map, MemoryMap(layout));
   ASSIGN_OR_RETURN(data.rsdp_addr, PlaceAcpi(config, layout, memory));
   RETURN_IF_ERROR(PlaceSmbios(config.platform, memory));
+  RETURN_IF_ERROR(PlaceResetVector(memory));
   return PlaceBootParameters(plan.kernel, data, memory);
 }
 
