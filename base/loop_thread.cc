@@ -1,13 +1,10 @@
 #include "base/loop_thread.h"
 
-#include <pthread.h>
-#include <signal.h>
-
-#include <system_error>
 #include <utility>
 
 #include "base/log.h"
 #include "base/status.h"
+#include "base/thread.h"
 
 namespace base {
 
@@ -26,23 +23,8 @@ LoopThread::~LoopThread() { Stop(); }
 
 absl::Status LoopThread::Start() {
   CHECK(!thread_.joinable());
-  // Signals are the main thread's business; the new thread inherits this mask from its first
-  // instruction on.
-  sigset_t all;
-  sigset_t previous;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &previous);
-  absl::Status status;
-  try {
-    thread_ = std::thread([this] {
-      pthread_setname_np(pthread_self(), name_.c_str());
-      loop_->Run();
-    });
-  } catch (const std::system_error& error) {
-    status = ErrnoStatus(error.code().value(), "host: cannot start a thread");
-  }
-  pthread_sigmask(SIG_SETMASK, &previous, nullptr);
-  return status;
+  ASSIGN_OR_RETURN(thread_, StartThread(name_, [this] { loop_->Run(); }));
+  return absl::OkStatus();
 }
 
 void LoopThread::Stop() {

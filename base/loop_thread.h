@@ -23,7 +23,7 @@ class LoopThread {
   LoopThread(const LoopThread&) = delete;
   LoopThread& operator=(const LoopThread&) = delete;
 
-  // Starts the thread, with all signals blocked. Once only. Errors: no thread to be had.
+  // Starts the thread. Once only. Errors: those of StartThread.
   absl::Status Start();
   // Lets the loop finish what was posted before and joins the thread. No effect if it does not run.
   // Not from the loop's own thread.

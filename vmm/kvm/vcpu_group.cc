@@ -4,12 +4,12 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 
-#include <string>
-#include <system_error>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "base/thread.h"
 #include "vmm/kvm/kvm_uapi.h"
 
 namespace vmm {
@@ -36,26 +36,12 @@ VcpuGroup::~VcpuGroup() { StopAndJoin(); }
 
 absl::Status VcpuGroup::Start(bool paused) {
   InstallKickHandler();
-  // vCPU threads take only the kick signal; all others belong to the control thread.
-  sigset_t blocked, previous;
-  sigfillset(&blocked);
-  sigdelset(&blocked, kKickSignal);
-  pthread_sigmask(SIG_SETMASK, &blocked, &previous);
-  absl::Status status;
   for (const auto& vcpu : vcpus_) {
-    try {
-      threads_.emplace_back([this, &vcpu = *vcpu] { ThreadMain(vcpu); });
-    } catch (const std::system_error& error) {
-      status = absl::ResourceExhaustedError(absl::StrCat("cannot start the thread of vCPU ",
-                                                         vcpu->index(), ": ", error.what(),
-                                                         "; raise TasksMax or RLIMIT_NPROC"));
-      break;
-    }
-    pthread_setname_np(threads_.back().native_handle(),
-                       absl::StrCat("vcpu", vcpu->index()).c_str());
+    ASSIGN_OR_RETURN(std::thread thread,
+                     base::StartThread(absl::StrCat("vcpu", vcpu->index()),
+                                       [this, &vcpu = *vcpu] { ThreadMain(vcpu); }));
+    threads_.push_back(std::move(thread));
   }
-  pthread_sigmask(SIG_SETMASK, &previous, nullptr);
-  RETURN_IF_ERROR(status);
   // Only now, with `threads_` complete: a vCPU may Halt, which kicks all threads, at its first
   // exit.
   if (!paused) {
@@ -67,6 +53,11 @@ absl::Status VcpuGroup::Start(bool paused) {
 }
 
 void VcpuGroup::ThreadMain(Vcpu& vcpu) {
+  // A kick that came before is pending and taken here; its request is in immediate_exit.
+  sigset_t kick;
+  sigemptyset(&kick);
+  sigaddset(&kick, kKickSignal);
+  pthread_sigmask(SIG_UNBLOCK, &kick, nullptr);
   while (WaitUntilRunnable(vcpu)) {
     if (vcpu.Run(exits_, memory_) == Vcpu::RunResult::kEnded) {
       // The guest has ended: no vCPU may go on, and this one waits to be stopped.
