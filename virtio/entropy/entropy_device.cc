@@ -75,10 +75,6 @@ EntropyDevice::EntropyDevice(Options options, base::EventLoop& loop, base::Guest
       source_(source),
       queue_(loop, memory, source, seekable) {}
 
-EntropyDevice::~EntropyDevice() {
-  if (source_.valid()) loop_.RemoveFile(source_);
-}
-
 uint16_t EntropyDevice::type() const { return VIRTIO_ID_RNG; }
 
 std::span<const uint16_t> EntropyDevice::queue_sizes() const { return kQueueSizes; }

@@ -29,8 +29,8 @@ class EntropyDevice final : public Device {
   static absl::StatusOr<std::unique_ptr<EntropyDevice>> Create(Options options,
                                                                base::EventLoop& loop,
                                                                base::GuestMemory& memory);
-  // On the loop or when it has ended; the queue stopped.
-  ~EntropyDevice() override;
+  // The queue is stopped. The loop, which outlives it, may keep a reference to the source.
+  ~EntropyDevice() override = default;
 
   absl::string_view id() const override { return options_.id; }
   uint16_t type() const override;
