@@ -79,8 +79,11 @@ HostResources::~HostResources() {
 }
 
 absl::Status HostResources::CreateLoops(const VmConfig& config) {
+  base::UringEventLoop::Options options;
+  // Each disk needs its image and a doorbell for each queue; what else there is fits the default.
+  for (const DiskConfig& disk : config.disks) options.max_files += disk.num_queues + 1;
   for (uint32_t i = 0; i < config.io_threads; ++i) {
-    ASSIGN_OR_RETURN(auto thread, base::LoopThread::Create(absl::StrCat("io", i), {}));
+    ASSIGN_OR_RETURN(auto thread, base::LoopThread::Create(absl::StrCat("io", i), options));
     io_threads_.push_back(std::move(thread));
   }
   return absl::OkStatus();
