@@ -1,7 +1,9 @@
 // `vmm --config vm.json`: one process, one virtual machine. [docs/design.md]
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <memory>
@@ -66,8 +68,17 @@ absl::StatusOr<ApiSocket> OpenApiSocket(const CommandLine& arguments) {
   return ApiSocket::Listen(*arguments.api_socket_path);
 }
 
+// Takes all descriptors that may be had: two for each queue, and the usual 1024 are soon used up.
+void RaiseFileLimit() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 absl::StatusOr<ExitStatus> RunVm(const CommandLine& arguments, const VmConfig& config) {
   BlockSignals();
+  RaiseFileLimit();
   ASSIGN_OR_RETURN(const KvmSystem kvm, KvmSystem::Open());
   base::UringEventLoop::Options control_options;
   control_options.fixed_files = false;  // control clients come and go
@@ -99,7 +110,18 @@ absl::StatusOr<ExitStatus> RunVm(const CommandLine& arguments, const VmConfig& c
   return controller.exit_status();
 }
 
+// Makes sure that standard input, output and error are open: whatever is opened first would take
+// their numbers, and log lines would end up in a disk image.
+void OpenStandardFiles() {
+  int fd;
+  do {
+    fd = open("/dev/null", O_RDWR);
+  } while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0) close(fd);
+}
+
 int Main(int argc, char** argv) {
+  OpenStandardFiles();
   const auto arguments = ParseCommandLine(argc, argv);
   if (!arguments.ok()) return Fail(arguments.status(), ExitStatus::kUsage);
   base::SetLogLevel(arguments->log_level);

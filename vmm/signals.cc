@@ -58,6 +58,7 @@ void BlockSignals() {
   const sigset_t set = WatchedSignals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);  // a file at its RLIMIT_FSIZE: EFBIG for the guest, not death
 }
 
 void InstallFaultHandlers(const base::GuestMemory& memory) {

@@ -32,7 +32,8 @@ class SignalWatcher final : private base::Operation {
   absl::AnyInvocable<void(int)> on_signal_;
 };
 
-// Blocks what SignalWatcher reads and ignores SIGPIPE. Before any thread is made.
+// Blocks what SignalWatcher reads and ignores what write(2) reports as an error too. Before any
+// thread is made.
 void BlockSignals();
 
 // Makes a fault on a page of guest RAM that the host cannot provide (SIGBUS: no huge page left,

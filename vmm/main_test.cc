@@ -1,0 +1,127 @@
+// The program as systemd and a shell see it: descriptors, signals, exit statuses. Needs /dev/kvm.
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "boot/kernel_fixtures.h"
+#include "gtest/gtest.h"
+
+namespace vmm {
+namespace {
+
+using Code = std::vector<uint8_t>;
+
+// 32-bit code: prints 'R' on COM1, then reads the event register until the power button is in it,
+// then powers off.
+const Code kReadyThenWait = {0xB0, 'R',  0x66, 0xBA, 0xF8, 0x03, 0xEE, 0x66,
+                             0xBA, 0x04, 0x06, 0xEC, 0xA8, 0x01, 0x74, 0xFB,
+                             0xB0, 0x34, 0x66, 0xBA, 0x00, 0x06, 0xEE, 0xF4};
+// Prints 'R' and halts for ever.
+const Code kReadyThenHalt = {0xB0, 'R', 0x66, 0xBA, 0xF8, 0x03, 0xEE, 0xF4, 0xEB, 0xFD};
+
+class MainTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = testing::TempDir() + "vmm-main-XXXXXX";
+    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+    std::ofstream(folder_ + "/disk") << std::string(1 << 16, 'x');
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  // Starts the program; `prepare` runs in the new process.
+  void Start(
+      const Code& code, const std::string& payload_key = "kernel",
+      const std::function<void()>& prepare = [] {}) {
+    boot::Bytes elf = boot::MakeElf();
+    std::copy(code.begin(), code.end(), elf.begin() + boot::kElfCodeOffset + 0x10);
+    std::ofstream(folder_ + "/kernel", std::ios::binary)
+        .write(reinterpret_cast<const char*>(elf.data()), static_cast<std::streamsize>(elf.size()));
+    const std::string config = folder_ + "/vm.json";
+    std::ofstream(config) << R"({"memory": {"size": "64M"}, "payload": {")" << payload_key
+                          << R"(": "kernel"}, "disks": [{"path": "disk"}],
+        "console": {"mode": "Null"}, "serial": {"mode": "File", "file": "out"}})";
+    child_ = fork();
+    ASSERT_GE(child_, 0);
+    if (child_ == 0) {
+      prepare();
+      execl(VMM_PROGRAM, VMM_PROGRAM, "--config", config.c_str(), nullptr);
+      _exit(99);
+    }
+  }
+  void WaitUntilReady() {
+    for (int i = 0; i < 20000 && Read("/out") != "R"; ++i) usleep(1000);
+  }
+  // Returns the exit status, or minus the signal that killed it.
+  int Wait() {
+    int status = 0;
+    EXPECT_EQ(waitpid(child_, &status, 0), child_);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+  std::string Read(const char* name) const {
+    std::ifstream file(folder_ + name);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+  std::string folder_;
+  pid_t child_ = -1;
+};
+
+TEST_F(MainTest, SigtermPressesThePowerButton) {
+  Start(kReadyThenWait);
+  WaitUntilReady();
+  kill(child_, SIGTERM);
+  EXPECT_EQ(Wait(), 0);
+}
+
+TEST_F(MainTest, SecondSigtermForcesTheEnd) {
+  Start(kReadyThenHalt);
+  WaitUntilReady();
+  kill(child_, SIGTERM);
+  usleep(100'000);  // two at once are one
+  kill(child_, SIGTERM);
+  EXPECT_EQ(Wait(), 3);
+}
+
+TEST_F(MainTest, SigtermsFromTheStartOnEndIt) {
+  Start(kReadyThenHalt);
+  int status = 0;
+  while (waitpid(child_, &status, WNOHANG) == 0) {
+    kill(child_, SIGTERM);
+    usleep(500);
+  }
+  // Before it has blocked the signal, which the kernel then acts on, or later.
+  EXPECT_TRUE((WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM) ||
+              (WIFEXITED(status) && WEXITSTATUS(status) == 3))
+      << status;
+}
+
+TEST_F(MainTest, ClosedStandardFilesAreNotTakenByOthers) {
+  Start(kReadyThenWait, "kernel", [] {
+    for (const int fd : {0, 1, 2}) close(fd);
+  });
+  WaitUntilReady();
+  EXPECT_EQ(std::filesystem::read_symlink("/proc/" + std::to_string(child_) + "/fd/2"),
+            "/dev/null");
+  kill(child_, SIGTERM);  // logs a line
+  EXPECT_EQ(Wait(), 0);
+  EXPECT_EQ(Read("/disk"), std::string(1 << 16, 'x'));
+}
+
+TEST_F(MainTest, BadConfigIsStatus1) {
+  Start(kReadyThenHalt, "kernle", [] { close(2); });
+  EXPECT_EQ(Wait(), 1);
+}
+
+}  // namespace
+}  // namespace vmm
