@@ -83,7 +83,7 @@ absl::Status Machine::CreatePci(const VmConfig& config) {
   if (config.pvpanic) {
     ASSIGN_OR_RETURN(
         pvpanic_, devices::Pvpanic::Create(*pci_, config.pvpanic_pci_slot,
-                                           [this](uint8_t event) { events_.OnGuestPanic(event); }));
+                                           [this](uint8_t event) { GuestPanicked(event); }));
   }
   for (const PlacedDevice& placed : host_.devices()) {
     virtio::PciTransport::Options options;
@@ -136,6 +136,11 @@ void Machine::GuestEnded(GuestEnd end, std::string detail) {
   if (guest_ended_.exchange(true)) return;
   vcpus_->Halt();
   events_.OnGuestEnd(end, std::move(detail));
+}
+
+void Machine::GuestPanicked(uint8_t event) {
+  // GUEST: may say so again and again; each kind of event counts once.
+  if ((event & ~panic_events_.fetch_or(event)) != 0) events_.OnGuestPanic(event);
 }
 
 void Machine::OnTripleFault(uint32_t vcpu_index) {

@@ -70,6 +70,7 @@ class Machine final : public VcpuExits {
   absl::Status CreatePci(const VmConfig& config);
   absl::Status CreateVcpus(const KvmSystem& kvm, const VmConfig& config);
   void GuestEnded(GuestEnd end, std::string detail);
+  void GuestPanicked(uint8_t event);
   void PauseDevices(std::shared_ptr<Quiesce> quiesce, std::chrono::nanoseconds deadline);
   void ResumeDevices();
 
@@ -84,6 +85,7 @@ class Machine final : public VcpuExits {
   HostResources& host_;
   MachineEvents& events_;
   std::atomic<bool> guest_ended_{false};
+  std::atomic<uint8_t> panic_events_{0};  // that were reported
   devices::Bus pio_;
   devices::Bus mmio_;
   std::unique_ptr<KvmVm> vm_;
