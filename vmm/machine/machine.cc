@@ -81,9 +81,9 @@ absl::Status Machine::CreateVm(const KvmSystem& kvm, const VmConfig& /*config*/)
 absl::Status Machine::CreatePci(const VmConfig& config) {
   RETURN_IF_ERROR(host_bridge_.AddTo(*pci_));
   if (config.pvpanic) {
-    ASSIGN_OR_RETURN(
-        pvpanic_, devices::Pvpanic::Create(*pci_, config.pvpanic_pci_slot,
-                                           [this](uint8_t event) { GuestPanicked(event); }));
+    ASSIGN_OR_RETURN(pvpanic_,
+                     devices::Pvpanic::Create(*pci_, config.pvpanic_pci_slot,
+                                              [this](uint8_t event) { GuestPanicked(event); }));
   }
   for (const PlacedDevice& placed : host_.devices()) {
     virtio::PciTransport::Options options;
@@ -161,8 +161,7 @@ struct Machine::Quiesce final : base::Operation {
 
   void OnComplete(int32_t /*result*/) override {
     if (done != nullptr) {
-      machine.ResumeDevices();
-      machine.vcpus_->Resume();
+      machine.Resume();
       std::exchange(done, nullptr)(absl::DeadlineExceededError(
           absl::StrCat(*waiting.begin(), ": still has I/O in flight; the VM runs on")));
     }
@@ -192,6 +191,7 @@ void Machine::Pause(base::EventLoop& control, std::chrono::nanoseconds deadline,
 }
 
 void Machine::PauseDevices(std::shared_ptr<Quiesce> quiesce, std::chrono::nanoseconds deadline) {
+  paused_tsc_ = HostTsc();
   if (auto clock = vm_->GetClock(); clock.ok()) {
     paused_clock_ = *clock;
   } else {
@@ -217,11 +217,20 @@ void Machine::ResumeDevices() {
   }
 }
 
-absl::Status Machine::Resume() {
-  if (paused_clock_.clock != 0) RETURN_IF_ERROR(vm_->SetClock(paused_clock_));
+void Machine::Resume() {
+  const absl::Status status = TurnTimeBack();
+  if (!status.ok()) LOG(Warning) << "resume: guest time jumps: " << status.message();
   ResumeDevices();
   vcpus_->Resume();
-  return absl::OkStatus();
+}
+
+// To when the vCPUs stopped: kvmclock, and the TSC, which a guest that finds it invariant prefers.
+absl::Status Machine::TurnTimeBack() {
+  const uint64_t paused_ticks = HostTsc() - paused_tsc_;
+  for (const auto& vcpu : vcpus_->vcpus()) {
+    RETURN_IF_ERROR(TurnTscBack(vcpu->fd(), paused_ticks));
+  }
+  return paused_clock_.clock != 0 ? vm_->SetClock(paused_clock_) : absl::OkStatus();
 }
 
 void Machine::Stop(base::EventLoop& control, absl::AnyInvocable<void()> done) {

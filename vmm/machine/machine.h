@@ -50,7 +50,7 @@ class Machine final : public VcpuExits {
   void Pause(base::EventLoop& control, std::chrono::nanoseconds deadline,
              absl::AnyInvocable<void(absl::Status)> done);
   // Goes on where Pause stopped; guest time has not advanced meanwhile.
-  absl::Status Resume();
+  void Resume();
   // Ends all guest code and resets the devices; `done` runs on `control` when the machine can be
   // destroyed.
   void Stop(base::EventLoop& control, absl::AnyInvocable<void()> done);
@@ -73,6 +73,7 @@ class Machine final : public VcpuExits {
   void GuestPanicked(uint8_t event);
   void PauseDevices(std::shared_ptr<Quiesce> quiesce, std::chrono::nanoseconds deadline);
   void ResumeDevices();
+  absl::Status TurnTimeBack();
 
   // VcpuExits
   devices::Bus& pio() override { return pio_; }
@@ -98,6 +99,7 @@ class Machine final : public VcpuExits {
   std::unique_ptr<Platform> platform_;
   std::unique_ptr<VcpuGroup> vcpus_;
   kvm_clock_data paused_clock_ = {};
+  uint64_t paused_tsc_ = 0;  // the host's, when the vCPUs had stopped
 };
 
 }  // namespace vmm

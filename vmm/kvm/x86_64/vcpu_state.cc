@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <sys/ioctl.h>
+#include <x86intrin.h>
 
 #include <array>
 #include <cstdint>
@@ -76,6 +77,25 @@ absl::Status EnableX2Apic(int vcpu_fd) {
   sregs.apic_base |= kApicBaseX2ApicEnable;
   if (ioctl(vcpu_fd, KVM_SET_SREGS, &sregs) != 0) {
     return base::ErrnoStatus(errno, "KVM_SET_SREGS: x2APIC");
+  }
+  return absl::OkStatus();
+}
+
+uint64_t HostTsc() { return __rdtsc(); }
+
+absl::Status TurnTscBack(int vcpu_fd, uint64_t ticks) {
+  uint64_t offset = 0;  // what KVM adds to the host's counter
+  kvm_device_attr attribute = {};
+  attribute.group = KVM_VCPU_TSC_CTRL;
+  attribute.attr = KVM_VCPU_TSC_OFFSET;
+  attribute.addr = reinterpret_cast<uint64_t>(&offset);
+  if (ioctl(vcpu_fd, KVM_HAS_DEVICE_ATTR, &attribute) != 0) return absl::OkStatus();
+  if (ioctl(vcpu_fd, KVM_GET_DEVICE_ATTR, &attribute) != 0) {
+    return base::ErrnoStatus(errno, "KVM_GET_DEVICE_ATTR: TSC offset");
+  }
+  offset -= ticks;
+  if (ioctl(vcpu_fd, KVM_SET_DEVICE_ATTR, &attribute) != 0) {
+    return base::ErrnoStatus(errno, "KVM_SET_DEVICE_ATTR: TSC offset");
   }
   return absl::OkStatus();
 }

@@ -2,6 +2,7 @@
 #ifndef VMM_KVM_X86_64_VCPU_STATE_H_
 #define VMM_KVM_X86_64_VCPU_STATE_H_
 
+#include <cstdint>
 #include <span>
 #include <string>
 
@@ -21,6 +22,12 @@ absl::Status SetInitialMsrs(int vcpu_fd);
 // Switches the local APIC to x2APIC mode, which vCPUs with an APIC id above 254 need from the
 // start.
 absl::Status EnableX2Apic(int vcpu_fd);
+
+// Returns the host's time stamp counter, which runs at the guest's rate.
+uint64_t HostTsc();
+
+// Turns the guest's time stamp counter back by `ticks`. No effect where KVM cannot.
+absl::Status TurnTscBack(int vcpu_fd, uint64_t ticks);
 
 // Returns a report of a few lines: registers, and the bytes at RIP if they can be read through the
 // guest's page tables. For fatal exits; never fails, says what it could not get.
