@@ -15,13 +15,11 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr seconds kButtonRepeat{5};      // until the guest reacts
-constexpr seconds kBootLoopWindow{10};   // three triple faults within it end the VM
-constexpr seconds kPanicPatience{2};     // for the last lines of a panicking guest
-constexpr milliseconds kDrainPoll{10};   // how often the consoles are looked at while ending
-constexpr seconds kDrainPatience{2};     // for a console sink that is slow
-constexpr seconds kStopDeadline{30};     // for I/O in flight at the end
-constexpr seconds kQuiesceDeadline{30};  // for I/O in flight at pause
+constexpr seconds kButtonRepeat{5};     // until the guest reacts
+constexpr seconds kBootLoopWindow{10};  // three triple faults within it end the VM
+constexpr seconds kPanicPatience{2};    // for the last lines of a panicking guest
+constexpr milliseconds kDrainPoll{10};  // how often the consoles are looked at while ending
+constexpr seconds kDrainPatience{2};    // for a console sink that is slow
 
 // pvpanic event bits. [QEMU docs/specs/pvpanic]
 constexpr uint8_t kPvpanicPanicked = 1 << 0;
@@ -63,7 +61,7 @@ Controller::Controller(const VmConfig& config, Options options, const KvmSystem&
       button_timer_(loop),
       stop_timer_(loop),
       panic_timer_(loop),
-      drain_timer_(loop) {}
+      wait_timer_(loop) {}
 
 Controller::~Controller() = default;
 
@@ -93,7 +91,7 @@ void Controller::OnGuestPanic(uint8_t event) {
 }
 
 void Controller::HandleGuestEnd(GuestEnd end, const std::string& detail) {
-  if (ending_) return;
+  if (ending()) return;
   if (panicked_) {  // what a panicking kernel does last, e.g. panic=-1
     return End(ExitStatus::kGuestFailed);
   }
@@ -112,7 +110,7 @@ void Controller::HandleGuestEnd(GuestEnd end, const std::string& detail) {
       }
       return End(ExitStatus::kGuestFailed);
     case GuestEnd::kTripleFault:
-      LOG(Warning) << "guest reset by a triple fault";
+      LOG_EVERY_N_SEC(Warning, 1) << "guest reset by a triple fault";
       if (triple_fault_count_ >= 2 &&
           loop_.Now() - triple_faults_[(triple_fault_count_ - 2) % 3] < kBootLoopWindow) {
         LOG(Error) << "three triple faults within " << kBootLoopWindow.count()
@@ -122,15 +120,21 @@ void Controller::HandleGuestEnd(GuestEnd end, const std::string& detail) {
       triple_faults_[triple_fault_count_++ % 3] = loop_.Now();
       break;
     case GuestEnd::kReset:
-      LOG(Info) << "guest reboots";
+      LOG_EVERY_N_SEC(Info, 1) << "guest reboots";
       break;
   }
   if (options_.exit_on_reboot) return End(ExitStatus::kReboot);
+  if (transition_ == Transition::kPause) {
+    // Whoever pauses it wants it to stand still.
+    reset_at_resume_ = true;
+    return;
+  }
+  if (transition_ == Transition::kReset) return;  // this is the old machine's
   ResetInPlace([](const absl::Status&) {});
 }
 
 void Controller::HandlePanic(uint8_t event) {
-  if (ending_ || panicked_) return;
+  if (ending() || panicked_) return;
   if ((event & kPvpanicPanicked) == 0) {
     if ((event & kPvpanicCrashLoaded) != 0)
       LOG(Warning) << "guest panicked and runs its crash kernel";
@@ -147,11 +151,11 @@ void Controller::PressPowerButton() {
 }
 
 void Controller::RequestStop(absl::string_view who) {
-  if (ending_) return;
+  if (ending()) return;
   if (stop_requested_) return ForceEnd(absl::StrCat("second stop request (", who, ")"));
   stop_requested_ = true;
   LOG(Info) << who << ": asking the guest to power off";
-  if (state_ == State::kPaused && !transition_) {
+  if (state_ == State::kPaused && transition_ == Transition::kNone) {
     LOG(Info) << "the guest was paused; it runs again so that it can power off";
     Resume([](const absl::Status&) {});
   }
@@ -171,25 +175,25 @@ void Controller::RequestStop(absl::string_view who) {
 }
 
 void Controller::ForceEnd(absl::string_view why) {
-  if (ending_) return;
+  if (ending()) return;
   LOG(Warning) << "forced end: " << why;
   End(ExitStatus::kForced);
 }
 
 void Controller::Pause(Reply reply) {
-  if (ending_ || transition_)
+  if (ending() || transition_ != Transition::kNone)
     return reply(absl::UnavailableError("another transition is under way"));
   if (state_ != State::kRunning)
     return reply(absl::FailedPreconditionError("the VM is not running"));
-  transition_ = true;
-  machine_->Pause(loop_, kQuiesceDeadline,
+  transition_ = Transition::kPause;
+  machine_->Pause(loop_, options_.io_timeout,
                   [this, reply = std::move(reply)](absl::Status status) mutable {
                     FinishPause(std::move(reply), std::move(status));
                   });
 }
 
 void Controller::FinishPause(Reply reply, absl::Status status) {
-  transition_ = false;
+  transition_ = Transition::kNone;
   if (status.ok()) {
     state_ = State::kPaused;
     LOG(Info) << "paused";
@@ -197,14 +201,19 @@ void Controller::FinishPause(Reply reply, absl::Status status) {
     LOG(Error) << "pause failed: " << status.message();
   }
   reply(std::move(status));
-  if (end_after_transition_) return End(*end_after_transition_);
-  if (stop_requested_ && state_ == State::kPaused) Resume([](const absl::Status&) {});
+  if (ending()) return StopForGood();
+  if (state_ == State::kRunning && reset_at_resume_) {
+    ResetInPlace([](const absl::Status&) {});
+  } else if (state_ == State::kPaused && stop_requested_) {
+    Resume([](const absl::Status&) {});
+  }
 }
 
 void Controller::Resume(Reply reply) {
-  if (ending_ || transition_)
+  if (ending() || transition_ != Transition::kNone)
     return reply(absl::UnavailableError("another transition is under way"));
   if (state_ != State::kPaused) return reply(absl::FailedPreconditionError("the VM is not paused"));
+  if (reset_at_resume_) return ResetInPlace(std::move(reply));
   machine_->Resume();
   state_ = State::kRunning;
   LOG(Info) << "resumed";
@@ -212,23 +221,27 @@ void Controller::Resume(Reply reply) {
 }
 
 void Controller::Reboot(Reply reply) {
-  if (ending_ || transition_)
+  if (ending() || transition_ != Transition::kNone)
     return reply(absl::UnavailableError("another transition is under way"));
   LOG(Info) << "reboot requested";
   ResetInPlace(std::move(reply));
 }
 
 void Controller::ResetInPlace(Reply reply) {
-  if (transition_) return reply(absl::UnavailableError("another transition is under way"));
-  transition_ = true;
+  transition_ = Transition::kReset;
+  reset_at_resume_ = false;
+  wait_timer_.Set(options_.io_timeout, [] {
+    LOG(Warning) << "reset: still waiting for I/O in flight; guest memory cannot be cleared before";
+  });
   machine_->Stop(loop_, [this, reply = std::move(reply)]() mutable {
+    transition_ = Transition::kNone;
+    wait_timer_.Clear();
     machine_.reset();
-    host_.PrepareForReset();
-    transition_ = false;
-    if (end_after_transition_) {
+    if (ending()) {
       reply(absl::UnavailableError("the VM is ending"));
-      return End(*end_after_transition_);
+      return StopForGood();
     }
+    host_.PrepareForReset();
     absl::Status status = BuildAndStart();
     if (!status.ok()) {
       LOG(Error) << "reset failed: " << status.message();
@@ -241,25 +254,23 @@ void Controller::ResetInPlace(Reply reply) {
 }
 
 void Controller::End(ExitStatus status) {
-  if (ending_) return;
-  if (transition_) {
-    end_after_transition_ = status;
-    return;
-  }
-  ending_ = true;
-  exit_status_ = status;
+  if (ending()) return;
+  end_status_ = status;
   button_timer_.Clear();
-  stop_timer_.Clear();
   panic_timer_.Clear();
-  if (machine_ == nullptr) return FinishEnd();
-  // I/O that never completes must not keep the process for ever; nothing acknowledged is lost by
-  // leaving.
-  stop_timer_.Set(kStopDeadline, [this] {
-    LOG(Error) << "a device still has I/O in flight after " << kStopDeadline.count()
+  // I/O that never completes must not keep the process for ever, a pause or reset that waits for it
+  // neither; nothing acknowledged is lost by leaving.
+  stop_timer_.Set(options_.io_timeout, [this] {
+    LOG(Error) << "a device still has I/O in flight after " << options_.io_timeout.count()
                << " s; leaving without it";
     devices::RestoreTerminal();
-    _exit(static_cast<int>(exit_status_));
+    _exit(static_cast<int>(*end_status_));
   });
+  if (transition_ == Transition::kNone) StopForGood();  // else its end comes there
+}
+
+void Controller::StopForGood() {
+  if (machine_ == nullptr) return FinishEnd();
   machine_->Stop(loop_, [this] { FinishEnd(); });
 }
 
@@ -275,7 +286,7 @@ void Controller::WaitForConsole(std::chrono::nanoseconds deadline) {
     loop_.Stop();
     return;
   }
-  drain_timer_.Set(kDrainPoll, [this, deadline] { WaitForConsole(deadline); });
+  wait_timer_.Set(kDrainPoll, [this, deadline] { WaitForConsole(deadline); });
 }
 
 }  // namespace vmm

@@ -41,6 +41,8 @@ class Controller final : public MachineEvents {
   struct Options {
     bool exit_on_reboot = false;
     std::chrono::seconds stop_timeout{90};
+    // How long I/O in flight may hold up the end, or a pause, which then fails.
+    std::chrono::seconds io_timeout{30};
   };
   enum class State : uint8_t { kCreated, kRunning, kPaused, kShutdown };
   using Reply = absl::AnyInvocable<void(absl::Status)>;
@@ -52,7 +54,7 @@ class Controller final : public MachineEvents {
 
   // Builds the machine and starts the guest. Then loop.Run() until exit_status() is known.
   absl::Status Boot();
-  ExitStatus exit_status() const { return exit_status_; }
+  ExitStatus exit_status() const { return end_status_.value_or(ExitStatus::kPowerOff); }
 
   // --- Control loop ---
   State state() const { return state_; }
@@ -74,6 +76,9 @@ class Controller final : public MachineEvents {
   void OnGuestPanic(uint8_t event) override;
 
  private:
+  // What has begun and is not over yet. Pause and reset wait for the devices.
+  enum class Transition : uint8_t { kNone, kPause, kReset };
+
   // One of the controller's timers.
   class Timer final : public base::Operation {
    public:
@@ -95,7 +100,9 @@ class Controller final : public MachineEvents {
   void HandlePanic(uint8_t event);
   void ResetInPlace(Reply reply);
   void FinishPause(Reply reply, absl::Status status);
+  bool ending() const { return end_status_.has_value(); }
   void End(ExitStatus status);
+  void StopForGood();
   void FinishEnd();
   void WaitForConsole(std::chrono::nanoseconds deadline);
 
@@ -107,12 +114,11 @@ class Controller final : public MachineEvents {
 
   std::unique_ptr<Machine> machine_;
   State state_ = State::kCreated;
-  bool transition_ = false;  // pause, resume or reset under way
-  bool ending_ = false;
+  Transition transition_ = Transition::kNone;
   bool stop_requested_ = false;
   bool panicked_ = false;
-  std::optional<ExitStatus> end_after_transition_;
-  ExitStatus exit_status_ = ExitStatus::kPowerOff;
+  bool reset_at_resume_ = false;          // the guest asked for it while it was being paused
+  std::optional<ExitStatus> end_status_;  // set once the end has begun; the first reason counts
   // When the last triple faults were, newest last: three within 10 s are a boot loop.
   std::array<std::chrono::nanoseconds, 3> triple_faults_{};
   uint32_t triple_fault_count_ = 0;
@@ -120,7 +126,7 @@ class Controller final : public MachineEvents {
   Timer button_timer_;
   Timer stop_timer_;
   Timer panic_timer_;
-  Timer drain_timer_;
+  Timer wait_timer_;  // for devices during a reset, for consoles at the end
 };
 
 }  // namespace vmm
