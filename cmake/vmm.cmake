@@ -10,6 +10,11 @@ target_compile_options(vmm_flags INTERFACE -Wall -Wextra -Wconversion -Wshadow -
   $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor -Woverloaded-virtual>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   target_compile_options(vmm_flags INTERFACE -Wthread-safety)
+else()
+  # With optimisation GCC 12 reports overflows in std::vector::insert that are not there.
+  target_compile_options(vmm_flags INTERFACE
+    $<$<NOT:$<CONFIG:Debug>>:-Wno-array-bounds> $<$<NOT:$<CONFIG:Debug>>:-Wno-stringop-overflow>
+    $<$<NOT:$<CONFIG:Debug>>:-Wno-stringop-overread> $<$<NOT:$<CONFIG:Debug>>:-Wno-restrict>)
 endif()
 if(VMM_SANITIZE)
   target_compile_options(vmm_flags INTERFACE -fsanitize=${VMM_SANITIZE} -fno-omit-frame-pointer)
