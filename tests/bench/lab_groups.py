@@ -107,7 +107,7 @@ def boot(report, lab):
             try:
                 match, milliseconds = boot_once(start)
             except RuntimeError:
-                # Once in a while a guest stands still in an emulated lab, with any VMM: counted, and tried once more.
+                # Under load a guest of an emulated lab was seen to stand still: counted, and tried once more.
                 hung[name] += 1
                 match, milliseconds = boot_once(start)
             if number > 0:
