@@ -82,7 +82,11 @@ absl::Status HostResources::CreateLoops(const VmConfig& config) {
   base::UringEventLoop::Options options;
   // Each disk needs its image and a doorbell for each queue; what else there is fits the default.
   for (const DiskConfig& disk : config.disks) options.max_files += disk.num_queues + 1;
+  // Clients of a console socket come and go on the first loop: its files cannot be a fixed table.
+  const bool has_socket =
+      config.console.mode == ConsoleMode::kSocket || config.serial.mode == ConsoleMode::kSocket;
   for (uint32_t i = 0; i < config.io_threads; ++i) {
+    options.fixed_files = !(i == 0 && has_socket);
     ASSIGN_OR_RETURN(auto thread, base::LoopThread::Create(absl::StrCat("io", i), options));
     io_threads_.push_back(std::move(thread));
   }
