@@ -97,9 +97,7 @@ void AddOptions(CLI::App& app, RawOptions& raw) {
   app.add_flag("-h,--help", raw.help, "Print this text and exit")->disable_flag_override();
 }
 
-absl::Status Usage(absl::string_view what) {
-  return absl::InvalidArgumentError(absl::StrCat("vmm: ", what));
-}
+absl::Status Usage(absl::string_view what) { return absl::InvalidArgumentError(what); }
 
 // Says what is wrong with an argument that is no option of ours.
 std::string DescribeUnknown(const CLI::App& app, absl::string_view argument) {

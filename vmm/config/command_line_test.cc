@@ -87,41 +87,39 @@ TEST(ParseCommandLine, HelpIsTheGoldenText) {
 
 TEST(ParseCommandLine, SaysWhatIsWrongOnOneLine) {
   EXPECT_EQ(ErrorOf({}),
-            "vmm: --config is missing; name the file that describes the machine (see vmm --help)");
+            "--config is missing; name the file that describes the machine (see vmm --help)");
   EXPECT_EQ(ErrorOf({"vm.json"}),
-            "vmm: unexpected argument \"vm.json\"; the config is given with --config");
-  EXPECT_EQ(ErrorOf({"--confg", "f"}), "vmm: unknown option --confg, did you mean --config?");
-  EXPECT_EQ(ErrorOf({"--kernel=f"}), "vmm: unknown option --kernel=f; see vmm --help");
-  EXPECT_EQ(ErrorOf({"-x"}), "vmm: unknown option -x; see vmm --help");
-  EXPECT_EQ(ErrorOf({"--\x1b[31m"}), "vmm: unknown option --\\x1b[31m; see vmm --help");
-  EXPECT_EQ(ErrorOf({"--config"}), "vmm: --config: needs a value; see vmm --help");
-  EXPECT_EQ(ErrorOf({"--config=a", "--config=b"}), "vmm: --config: given more than once; keep one");
-  EXPECT_EQ(ErrorOf({"--config=a", "--set"}), "vmm: --set: needs a value; see vmm --help");
+            "unexpected argument \"vm.json\"; the config is given with --config");
+  EXPECT_EQ(ErrorOf({"--confg", "f"}), "unknown option --confg, did you mean --config?");
+  EXPECT_EQ(ErrorOf({"--kernel=f"}), "unknown option --kernel=f; see vmm --help");
+  EXPECT_EQ(ErrorOf({"-x"}), "unknown option -x; see vmm --help");
+  EXPECT_EQ(ErrorOf({"--\x1b[31m"}), "unknown option --\\x1b[31m; see vmm --help");
+  EXPECT_EQ(ErrorOf({"--config"}), "--config: needs a value; see vmm --help");
+  EXPECT_EQ(ErrorOf({"--config=a", "--config=b"}), "--config: given more than once; keep one");
+  EXPECT_EQ(ErrorOf({"--config=a", "--set"}), "--set: needs a value; see vmm --help");
   EXPECT_EQ(ErrorOf({"--config=a", "--set", "b=c", "d=e"}),
-            "vmm: unexpected argument \"d=e\"; the config is given with --config");
-  EXPECT_EQ(ErrorOf({"--config=a", "--check=yes"}), "vmm: --check: takes no value; remove it");
+            "unexpected argument \"d=e\"; the config is given with --config");
+  EXPECT_EQ(ErrorOf({"--config=a", "--check=yes"}), "--check: takes no value; remove it");
   EXPECT_EQ(ErrorOf({"--config=a", "--check", "--print-config"}),
-            "vmm: --check and --print-config exclude each other; keep one");
+            "--check and --print-config exclude each other; keep one");
   EXPECT_EQ(ErrorOf({"--config=a", "--on-reboot=halt"}),
-            "vmm: --on-reboot: must be reset or exit, not \"halt\"");
+            "--on-reboot: must be reset or exit, not \"halt\"");
   EXPECT_EQ(ErrorOf({"--config=a", "--log-level=trace"}),
-            "vmm: --log-level: must be debug, info, warning or error, not \"trace\"");
+            "--log-level: must be debug, info, warning or error, not \"trace\"");
   for (const char* seconds : {"-1", "1.5", "90s", "86401", "4294967386", " "}) {
-    EXPECT_EQ(
-        ErrorOf({"--config=a", "--stop-timeout", seconds}),
-        std::string("vmm: --stop-timeout: must be a number of seconds from 0 to 86400, not \"") +
-            seconds + "\"");
+    EXPECT_EQ(ErrorOf({"--config=a", "--stop-timeout", seconds}),
+              std::string("--stop-timeout: must be a number of seconds from 0 to 86400, not \"") +
+                  seconds + "\"");
   }
   for (const char* socket : {"fd=2", "fd=", "fd=x", "fd=-1", "fd=4294967299"}) {
     EXPECT_EQ(ErrorOf({"--config=a", "--api-socket", socket}),
-              std::string("vmm: --api-socket: \"") + socket +
+              std::string("--api-socket: \"") + socket +
                   "\" names no descriptor; write fd=N with N from 3");
   }
   const std::string long_path = "/" + std::string(107, 's');
-  EXPECT_EQ(
-      ErrorOf({"--config=a", "--api-socket", long_path.c_str()}),
-      "vmm: --api-socket: the path is 108 bytes long, a Unix socket's is at most 107; choose a "
-      "shorter one");
+  EXPECT_EQ(ErrorOf({"--config=a", "--api-socket", long_path.c_str()}),
+            "--api-socket: the path is 108 bytes long, a Unix socket's is at most 107; choose a "
+            "shorter one");
 }
 
 }  // namespace

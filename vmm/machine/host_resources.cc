@@ -45,10 +45,7 @@ absl::StatusOr<std::unique_ptr<devices::CharacterBackend>> CreateBackend(
       options.path = *socket;
       break;
   }
-  auto backend = devices::CreateCharacterBackend(std::move(options), loop);
-  if (backend.ok() && mode == ConsoleMode::kPty)
-    LOG(Info) << key << ": pty " << (*backend)->host_path();
-  return backend;
+  return devices::CreateCharacterBackend(std::move(options), loop);
 }
 
 }  // namespace
