@@ -87,11 +87,6 @@ def top(counts, limit=8):
 # --- boot, memory, idle -----------------------------------------------------------------------------------------------
 
 
-def boot_once(start):
-    with start() as vm:
-        return vm.wait_for(r"BENCH-INIT modules_us=(\d+)", BOOT_PATIENCE)
-
-
 def boot(report, lab):
     qemu = Qemu()
     plan = {
@@ -100,55 +95,45 @@ def boot(report, lab):
         "hvc0": lambda: lab.start("vmlinux", "hvc", "hvc0"),
         "bzImage": lambda: lab.start("bzImage", "boot", "ttyS0", all_devices=False),
     }
-    times, modules, hung = {name: [] for name in plan}, [], dict.fromkeys(plan, 0)
+    times, modules = {name: [] for name in plan}, []
+    failures = dict.fromkeys(plan, 0)
     # The first round is not counted: it brings programs and libraries into the lab's memory.
     for number in range(lab.args.runs + 1):
         for name, start in plan.items():
+            if failures[name] > 1:
+                continue
             try:
-                match, milliseconds = boot_once(start)
-            except RuntimeError:
-                # Under load a guest of an emulated lab was seen to stand still: counted, and tried once more.
-                hung[name] += 1
-                match, milliseconds = boot_once(start)
+                with start() as vm:
+                    match, milliseconds = vm.wait_for(r"BENCH-INIT modules_us=(\d+)", BOOT_PATIENCE)
+            except RuntimeError as error:
+                failures[name] += 1
+                report.missing(f"a boot: {name}", why=f"no init: {str(error)[-80:]!r}")
+                continue
             if number > 0:
                 times[name].append(milliseconds)
                 if name == "hvc0":
                     modules.append(int(match[1]) / 1000)
-    report.add(f"boot to init: QEMU {qemu.version} microvm, vmlinux", spread(times["qemu"], 0), "ms")
-    vmlinux = ratios(times["ttyS0"], times["qemu"])
-    report.add("boot to init: vmlinux, ttyS0", spread(times["ttyS0"], 0), "ms", "0.60x", vmlinux)
-    report.add("boot to init: vmlinux, hvc0", spread(times["hvc0"], 0), "ms", note="with module load")
+    report_boots(report, times, modules, qemu.version)
+
+
+def report_boots(report, times, modules, version):
+    def add(figure, name, target="", note=""):
+        """Adds a figure and returns its ratio to QEMU, as far as boots succeeded."""
+        ratio = ratios(times[name], times["qemu"]) if target and times[name] and times["qemu"] else None
+        if times[name]:
+            report.add(figure, spread(times[name], 0), "ms", target, ratio, note)
+        else:
+            report.missing(figure, target, "no boot reached init")
+        return ratio
+
+    add(f"boot to init: QEMU {version} microvm, vmlinux", "qemu")
+    vmlinux = add("boot to init: vmlinux, ttyS0", "ttyS0", "0.60x")
+    add("boot to init: vmlinux, hvc0, with module load", "hvc0")
     difference = [h - m - t for h, m, t in zip(times["hvc0"], modules, times["ttyS0"])]
-    report.add("the same less module load, less ttyS0", spread(difference, 0), "ms", "150 ms",
-               note=f"module load {statistics.median(modules):.0f} ms")  # fmt: skip
-    report.add("boot to init: bzImage, ttyS0", spread(times["bzImage"], 0), "ms",
-               f"{vmlinux['median'] + 0.27:.2f}x", ratios(times["bzImage"], times["qemu"]))  # fmt: skip
-    if any(hung.values()):
-        report.add("boots that did not reach init", sum(hung.values()), note=top(hung))
-
-
-def exits(report, lab):
-    disk = lab.small_disk()
-    for console, bench in (("ttyS0", "boot"), ("hvc0", "hvc")):
-        totals = []
-        for _ in range(min(lab.args.runs, 3)):
-            with lab.start("vmlinux", bench, console, [disk]) as vm:
-                vm.wait_for("BENCH-INIT.*\n")
-                counts = lab.ours.exits()
-                totals.append(sum(counts.values()))
-                printed = len(vm.text)
-        target = f"{600 + 3 * printed} (600 + 3 x {printed})" if console == "ttyS0" else "600"
-        report.add(f"exits to user space until init: {console}", spread(totals, 0), "", target, note=top(counts), detail=counts)
-
-
-def memory(report, lab):
-    disk, values = lab.small_disk(), []
-    for _ in range(min(lab.args.runs, 3)):
-        with lab.start("vmlinux", "hvc", "hvc0", [disk]) as vm:
-            vm.wait_for("BENCH-INIT")
-            kib, parts = vm.memory_outside_guest()
-        values.append(kib)
-    report.add("resident memory outside guest RAM, at init", spread(values, 0), "KiB", "3072", note=top(parts), detail=parts)
+    if difference:
+        report.add("the same less module load, less ttyS0", spread(difference, 0), "ms", "150 ms",
+                   note=f"module load {statistics.median(modules):.0f} ms")  # fmt: skip
+    add("boot to init: bzImage, ttyS0", "bzImage", f"{vmlinux['median'] + 0.27:.2f}x" if vmlinux else "vmlinux + 0.27")
 
 
 def growth(before, after):

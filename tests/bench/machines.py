@@ -1,11 +1,13 @@
 """What is measured: VM processes, ours and QEMU's, started with the same guest."""
 
+import fcntl
 import http.client
 import json
 import os
 import re
 import select
 import socket
+import struct
 import subprocess
 import time
 
@@ -13,6 +15,7 @@ import assets
 
 GUEST_MIB = 256
 PATIENCE = 300
+LOCK_SECONDS = 20
 
 
 class Vm:
@@ -77,6 +80,19 @@ class Vm:
         return result
 
 
+def wait_unlocked(path):
+    """Waits until a killed VMM's lock on an image is gone: the kernel takes a ring apart after the process has ended."""
+    lock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    with open(path, "r+b") as f:
+        end = time.monotonic() + LOCK_SECONDS
+        while time.monotonic() < end:
+            try:
+                fcntl.fcntl(f, fcntl.F_OFD_SETLK, lock)
+                return
+            except BlockingIOError:
+                time.sleep(0.05)
+
+
 class Ours:
     def __init__(self, vmm, folder):
         self.vmm = vmm
@@ -85,6 +101,8 @@ class Ours:
 
     def start(self, kernel, initrd, bench, console, disks=(), all_devices=True):
         """Starts a guest; with all_devices there is a virtio console whether or not it is the guest's."""
+        for disk in disks:
+            wait_unlocked(disk)
         on_serial = console == "ttyS0"
         config = {
             "cpus": {"boot_vcpus": 1},
