@@ -95,7 +95,7 @@ def boot(report, lab):
         "hvc0": lambda: lab.start("vmlinux", "hvc", "hvc0"),
         "bzImage": lambda: lab.start("bzImage", "boot", "ttyS0", all_devices=False),
     }
-    times, modules = {name: [] for name in plan}, []
+    times, modules = {name: {} for name in plan}, {}  # by round
     failures = dict.fromkeys(plan, 0)
     # The first round is not counted: it brings programs and libraries into the lab's memory.
     for number in range(lab.args.runs + 1):
@@ -110,18 +110,19 @@ def boot(report, lab):
                 report.missing(f"a boot: {name}", why=f"no init: {str(error)[-80:]!r}")
                 continue
             if number > 0:
-                times[name].append(milliseconds)
+                times[name][number] = milliseconds
                 if name == "hvc0":
-                    modules.append(int(match[1]) / 1000)
+                    modules[number] = int(match[1]) / 1000
     report_boots(report, times, modules, qemu.version)
 
 
 def report_boots(report, times, modules, version):
-    def add(figure, name, target="", note=""):
-        """Adds a figure and returns its ratio to QEMU, as far as boots succeeded."""
-        ratio = ratios(times[name], times["qemu"]) if target and times[name] and times["qemu"] else None
+    def add(figure, name, target=""):
+        """Adds a figure and returns its ratio to QEMU, of the rounds in which both reached init."""
+        rounds = times[name].keys() & times["qemu"].keys()
+        ratio = ratios([times[name][r] for r in rounds], [times["qemu"][r] for r in rounds]) if target and rounds else None
         if times[name]:
-            report.add(figure, spread(times[name], 0), "ms", target, ratio, note)
+            report.add(figure, spread(list(times[name].values()), 0), "ms", target, ratio)
         else:
             report.missing(figure, target, "no boot reached init")
         return ratio
@@ -129,11 +130,35 @@ def report_boots(report, times, modules, version):
     add(f"boot to init: QEMU {version} microvm, vmlinux", "qemu")
     vmlinux = add("boot to init: vmlinux, ttyS0", "ttyS0", "0.60x")
     add("boot to init: vmlinux, hvc0, with module load", "hvc0")
-    difference = [h - m - t for h, m, t in zip(times["hvc0"], modules, times["ttyS0"])]
+    difference = [times["hvc0"][r] - modules[r] - times["ttyS0"][r] for r in times["hvc0"].keys() & times["ttyS0"].keys()]
     if difference:
         report.add("the same less module load, less ttyS0", spread(difference, 0), "ms", "150 ms",
-                   note=f"module load {statistics.median(modules):.0f} ms")  # fmt: skip
+                   note=f"module load {statistics.median(modules.values()):.0f} ms")  # fmt: skip
     add("boot to init: bzImage, ttyS0", "bzImage", f"{vmlinux['median'] + 0.27:.2f}x" if vmlinux else "vmlinux + 0.27")
+
+
+def exits(report, lab):
+    disk = lab.small_disk()
+    for console, bench in (("ttyS0", "boot"), ("hvc0", "hvc")):
+        totals = []
+        for _ in range(min(lab.args.runs, 3)):
+            with lab.start("vmlinux", bench, console, [disk]) as vm:
+                vm.wait_for("BENCH-INIT.*\n")
+                counts = lab.ours.exits()
+                totals.append(sum(counts.values()))
+                printed = len(vm.text)
+        target = f"{600 + 3 * printed} (600 + 3 x {printed})" if console == "ttyS0" else "600"
+        report.add(f"exits to user space until init: {console}", spread(totals, 0), "", target, note=top(counts), detail=counts)
+
+
+def memory(report, lab):
+    disk, values = lab.small_disk(), []
+    for _ in range(min(lab.args.runs, 3)):
+        with lab.start("vmlinux", "hvc", "hvc0", [disk]) as vm:
+            vm.wait_for("BENCH-INIT")
+            kib, parts = vm.memory_outside_guest()
+        values.append(kib)
+    report.add("resident memory outside guest RAM, at init", spread(values, 0), "KiB", "3072", note=top(parts), detail=parts)
 
 
 def growth(before, after):
