@@ -328,7 +328,7 @@ def root_image():
     tool = _memory_pattern()
 
     def prepare(folder):
-        root = f"{folder}/root"
+        root = f"{folder}/tree"
         for name in (
             "bin",
             "sbin",
@@ -375,7 +375,7 @@ def debian_image():
         ensure_packages()
         if not shutil.which("debootstrap"):
             run([os.path.join(TOOLS, "install-packages"), "debootstrap"])
-        root = f"{folder}/root"
+        root = f"{folder}/tree"
         with open(os.path.join(item("apt", _prepare_apt), "sources.list"), encoding="utf-8") as f:
             mirror = next(line.split()[1] for line in f if line.split()[2] == _release())
         run(
@@ -433,21 +433,21 @@ def _prepare_qemu(folder):
             ]
         )
         for deb in glob.glob(f"{folder}/debs/*.deb"):
-            run(["dpkg-deb", "-x", deb, f"{folder}/root"])
+            run(["dpkg-deb", "-x", deb, f"{folder}/tree"])
     except AssetError as error:
         print(f"lab: QEMU from backports: {error}", file=sys.stderr)
-        shutil.rmtree(f"{folder}/root", ignore_errors=True)
+        shutil.rmtree(f"{folder}/tree", ignore_errors=True)
     shutil.rmtree(f"{folder}/debs")
-    if os.path.isdir(f"{folder}/root"):
+    if os.path.isdir(f"{folder}/tree"):
         try:
             run(_qemu_command(folder) + ["-M", "help"], env=_qemu_environment(folder))
         except (AssetError, OSError) as error:
             print(f"lab: QEMU from backports does not start here: {error}", file=sys.stderr)
-            shutil.rmtree(f"{folder}/root")
+            shutil.rmtree(f"{folder}/tree")
 
 
 def _qemu_command(folder):
-    root = f"{folder}/root"
+    root = f"{folder}/tree"
     return [
         f"{root}/usr/bin/qemu-system-x86_64",
         "-L",
@@ -458,14 +458,14 @@ def _qemu_command(folder):
 
 
 def _qemu_environment(folder):
-    lib = f"{folder}/root/usr/lib/x86_64-linux-gnu"
+    lib = f"{folder}/tree/usr/lib/x86_64-linux-gnu"
     return {**os.environ, "LD_LIBRARY_PATH": lib, "QEMU_MODULE_DIR": f"{lib}/qemu"}
 
 
 def qemu():
     """Returns (command, environment, version) of the best QEMU to be had."""
-    folder = item("qemu", _prepare_qemu)
-    if os.path.isdir(f"{folder}/root"):
+    folder = item("qemu-backports", _prepare_qemu)
+    if os.path.isdir(f"{folder}/tree"):
         command, environment = _qemu_command(folder), _qemu_environment(folder)
     else:
         command, environment = ["qemu-system-x86_64"], dict(os.environ)
