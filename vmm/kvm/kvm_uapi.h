@@ -1,7 +1,8 @@
 // <linux/kvm.h>, made right for C++. Include this, never the header itself.
 //
-// The 6.1 headers declare trailing arrays behind an empty struct, which has size 0 in C and 1 in C++: sizes and
-// offsets, and with them the ioctl numbers, come out wrong. Later headers have a C++ branch that does as here.
+// The 6.1 headers declare trailing arrays behind an empty struct, which has size 0 in C and 1 in
+// C++: sizes and offsets, and with them the ioctl numbers, come out wrong. Later headers have a C++
+// branch that does as here.
 #ifndef VMM_KVM_KVM_UAPI_H_
 #define VMM_KVM_KVM_UAPI_H_
 
