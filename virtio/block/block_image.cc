@@ -123,12 +123,22 @@ absl::StatusOr<BlockImage> BlockImage::Open(Options options) {
   return image;
 }
 
+constexpr int kLockAttempts = 50;
+constexpr useconds_t kLockPauseUs = 20'000;  // 1 s in all
+
 absl::Status BlockImage::Lock() const {
   struct flock lock = {};
   lock.l_type = readonly_ ? F_RDLCK : F_WRLCK;
   lock.l_whence = SEEK_SET;  // length 0: to the end, wherever that will be
-  if (fcntl(fd_.get(), F_OFD_SETLK, &lock) == 0) return absl::OkStatus();
-  const int error = errno;
+  // A VM that was killed keeps its lock until the kernel has taken its io_uring apart, a moment
+  // after the process is gone: a restart must not fail for that.
+  int error = EAGAIN;
+  for (int attempt = 0; attempt < kLockAttempts && (error == EAGAIN || error == EACCES);
+       ++attempt) {
+    if (attempt > 0) usleep(kLockPauseUs);
+    if (fcntl(fd_.get(), F_OFD_SETLK, &lock) == 0) return absl::OkStatus();
+    error = errno;
+  }
   if (error != EAGAIN && error != EACCES) {
     return base::ErrnoStatus(error, absl::StrCat(Name(), ": cannot lock"));
   }

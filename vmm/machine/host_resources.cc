@@ -1,6 +1,7 @@
 #include "vmm/machine/host_resources.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <utility>
@@ -180,11 +181,17 @@ absl::Status HostResources::Finish() {
   for (const auto& thread : io_threads_) thread->Stop();
   absl::Status result;
   for (const Disk& disk : disks_) {
-    if (fdatasync(disk.fd) == 0 || errno == EROFS || errno == EINVAL) continue;
-    const absl::Status status =
-        base::ErrnoStatus(errno, absl::StrCat(disk.path, ": fdatasync at the end"));
-    LOG(Error) << status.message();
-    result.Update(status);
+    if (fdatasync(disk.fd) != 0 && errno != EROFS && errno != EINVAL) {
+      const absl::Status status =
+          base::ErrnoStatus(errno, absl::StrCat(disk.path, ": fdatasync at the end"));
+      LOG(Error) << status.message();
+      result.Update(status);
+    }
+    // The ring's reference to the file, and with it the lock, would outlive the process for a
+    // moment.
+    struct flock unlock = {};
+    unlock.l_type = F_UNLCK;
+    fcntl(disk.fd, F_OFD_SETLK, &unlock);
   }
   return result;
 }
