@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -20,6 +21,8 @@ namespace {
 std::string Captured(const std::function<void()>& function) {
   const int saved = dup(STDERR_FILENO);
   const int file = memfd_create("stderr", 0);
+  // Threads that write to a memfd race for its position, unlike with other files.
+  fcntl(file, F_SETFL, O_APPEND);
   dup2(file, STDERR_FILENO);
   function();
   dup2(saved, STDERR_FILENO);
