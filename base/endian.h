@@ -25,9 +25,8 @@ template <std::unsigned_integral T, std::endian kOrder>
 class __attribute__((packed)) FixedEndian {
  public:
   constexpr FixedEndian() = default;
-  constexpr FixedEndian(
-      T value)  // NOLINT(google-explicit-constructor): assigning a number is the use
-      : raw_(kOrder == std::endian::native ? value : ByteSwap(value)) {}
+  // NOLINTNEXTLINE(google-explicit-constructor): assigning a number is the use
+  constexpr FixedEndian(T value) : raw_(kOrder == std::endian::native ? value : ByteSwap(value)) {}
   constexpr T value() const { return kOrder == std::endian::native ? raw_ : ByteSwap(raw_); }
   friend constexpr bool operator==(FixedEndian a, FixedEndian b) { return a.value() == b.value(); }
 

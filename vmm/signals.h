@@ -19,7 +19,7 @@ class SignalWatcher final : private base::Operation {
   // `on_signal` gets the signal's number, on the loop.
   static absl::StatusOr<std::unique_ptr<SignalWatcher>> Create(
       base::EventLoop& loop, absl::AnyInvocable<void(int)> on_signal);
-  virtual ~SignalWatcher() = default;
+  ~SignalWatcher() override = default;
 
  private:
   SignalWatcher(base::EventLoop& loop, base::UniqueFd fd, absl::AnyInvocable<void(int)> on_signal)

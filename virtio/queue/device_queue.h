@@ -31,7 +31,7 @@ class DeviceQueue : private base::TurnHook {
   using Done = Device::Done;
 
   DeviceQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index);
-  virtual ~DeviceQueue();  // must be stopped
+  ~DeviceQueue() override;  // must be stopped
 
   // Takes the ring and begins serving; watches the doorbell. A doorbell that cannot be registered
   // is reported by `notifier`.

@@ -8,6 +8,7 @@
 
 #include <linux/stddef.h>
 #undef __DECLARE_FLEX_ARRAY
+// NOLINTNEXTLINE(bugprone-reserved-identifier): the header's own name
 #define __DECLARE_FLEX_ARRAY(type, name) type name[0]
 #include <linux/kvm.h>
 

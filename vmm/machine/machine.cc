@@ -190,7 +190,8 @@ void Machine::Pause(base::EventLoop& control, std::chrono::nanoseconds deadline,
   });
 }
 
-void Machine::PauseDevices(std::shared_ptr<Quiesce> quiesce, std::chrono::nanoseconds deadline) {
+void Machine::PauseDevices(const std::shared_ptr<Quiesce>& quiesce,
+                           std::chrono::nanoseconds deadline) {
   paused_tsc_ = HostTsc();
   if (auto clock = vm_->GetClock(); clock.ok()) {
     paused_clock_ = *clock;

@@ -71,7 +71,7 @@ class Machine final : public VcpuExits {
   absl::Status CreateVcpus(const KvmSystem& kvm, const VmConfig& config);
   void GuestEnded(GuestEnd end, std::string detail);
   void GuestPanicked(uint8_t event);
-  void PauseDevices(std::shared_ptr<Quiesce> quiesce, std::chrono::nanoseconds deadline);
+  void PauseDevices(const std::shared_ptr<Quiesce>& quiesce, std::chrono::nanoseconds deadline);
   void ResumeDevices();
   absl::Status TurnTimeBack();
 
