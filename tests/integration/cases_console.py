@@ -55,7 +55,8 @@ def file_and_socket(folder):
     path = f"{folder}/serial.sock"
     log = f"{folder}/console.log"
     config = vm_config(
-        test="echo TO-FILE; read line </dev/ttyS0; echo GOT-$line >/dev/ttyS0; sleep 1",
+        # Open before it is asked for: opening a UART empties its receive FIFO.
+        test="exec 3<>/dev/ttyS0; echo TO-FILE; read line <&3; echo GOT-$line >&3; sleep 1",
         console={"mode": "File", "file": log},
         serial={"mode": "Socket", "socket": path},
     )
