@@ -1,13 +1,24 @@
 #include "base/log.h"
 
+#include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/mutex.h"
 
 namespace base {
 namespace {
 
 std::atomic<int> g_level{static_cast<int>(LogLevel::kInfo)};
+// Between the look at stderr and the write no other thread takes the room.
+Mutex g_write_mutex;
+uint64_t g_lost_lines GUARDED_BY(g_write_mutex) = 0;
+
+constexpr int kFatalPatienceMs = 1000;
+// Two lines fit into one write that does not block.
+constexpr size_t kMaxLineBytes = PIPE_BUF / 2;
 
 absl::string_view Name(LogLevel level) {
   switch (level) {
@@ -30,6 +41,25 @@ bool UnderJournald() {
   return value;
 }
 
+// Whether stderr takes a line now. A pipe that does has room for PIPE_BUF bytes.
+bool StderrTakesALine(LogLevel level) {
+  pollfd stderr_poll = {.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
+  return poll(&stderr_poll, 1, level == LogLevel::kFatal ? kFatalPatienceMs : 0) > 0;
+}
+
+std::string MakeLine(LogLevel level, absl::string_view message) {
+  std::string line = UnderJournald() ? absl::StrCat("<", static_cast<int>(level), ">")
+                                     : absl::StrCat("vmm: ", Name(level));
+  const size_t prefix = line.size();
+  absl::StrAppend(&line, message.substr(0, kMaxLineBytes - prefix - 1));
+  for (size_t i = prefix; i < line.size(); ++i) {
+    const unsigned char c = static_cast<unsigned char>(line[i]);
+    if (c < 0x20 || c == 0x7f) line[i] = '?';
+  }
+  line += '\n';
+  return line;
+}
+
 }  // namespace
 
 void SetLogLevel(LogLevel level) {
@@ -41,17 +71,19 @@ bool LogEnabled(LogLevel level) {
 }
 
 void WriteLog(LogLevel level, absl::string_view message) {
-  std::string line = UnderJournald() ? absl::StrCat("<", static_cast<int>(level), ">")
-                                     : absl::StrCat("vmm: ", Name(level));
-  const size_t prefix = line.size();
-  absl::StrAppend(&line, message);
-  for (size_t i = prefix; i < line.size(); ++i) {
-    const unsigned char c = static_cast<unsigned char>(line[i]);
-    if (c < 0x20 || c == 0x7f) line[i] = '?';
+  MutexLock lock(g_write_mutex);
+  if (!StderrTakesALine(level)) {  // it has nowhere else to go
+    ++g_lost_lines;
+    return;
   }
-  line += '\n';
-  // A log line that cannot be written has nowhere else to go.
-  [[maybe_unused]] const ssize_t ignored = write(STDERR_FILENO, line.data(), line.size());
+  std::string text;
+  if (g_lost_lines != 0) {
+    text = MakeLine(LogLevel::kWarning,
+                    absl::StrCat("log lines lost, nobody read them: ", g_lost_lines));
+    g_lost_lines = 0;
+  }
+  text += MakeLine(level, message);
+  [[maybe_unused]] const ssize_t ignored = write(STDERR_FILENO, text.data(), text.size());
 }
 
 LogLine::~LogLine() { WriteLog(level_, text_); }

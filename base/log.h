@@ -26,8 +26,10 @@ enum class LogLevel : int { kDebug = 7, kInfo = 6, kWarning = 4, kError = 3, kFa
 void SetLogLevel(LogLevel level);
 bool LogEnabled(LogLevel level);
 
-// Writes "PREFIX message\n" in one write(2). Control characters are replaced: a guest-chosen string
-// cannot forge lines or move the cursor.
+// Writes "PREFIX message\n", at most 2 KiB, in one write(2). Control characters are replaced: a
+// guest-chosen string cannot forge lines or move the cursor. Any thread; never waits for a reader
+// that stalls (kFatal: 1 s): such lines are counted, and the next line that is written is preceded
+// by their number.
 void WriteLog(LogLevel level, absl::string_view message);
 
 // Collects one line. Used through the macros below only.

@@ -80,6 +80,33 @@ TEST(Log, WritesEachLineInOnePiece) {
   EXPECT_EQ(lines, 800u);
 }
 
+TEST(Log, NeverWaitsForAReaderAndCountsWhatIsLost) {
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  const int saved = dup(STDERR_FILENO);
+  dup2(ends[1], STDERR_FILENO);
+  // More than a pipe holds: each write would wait for ever.
+  for (int i = 0; i < 2000; ++i) LOG(Info) << std::string(100, 'a');
+  std::string taken(1 << 20, '\0');
+  const ssize_t size = read(ends[0], taken.data(), taken.size());
+  LOG(Info) << "next";
+  char last[128] = {};
+  EXPECT_GT(read(ends[0], last, sizeof(last) - 1), 0);
+  dup2(saved, STDERR_FILENO);
+  for (const int fd : {saved, ends[0], ends[1]}) close(fd);
+  ASSERT_GT(size, 0);
+  EXPECT_EQ(size % 106, 0) << "a line was cut";
+  const ssize_t lost = 2000 - size / 106;
+  EXPECT_GT(lost, 0);
+  EXPECT_EQ(std::string(last), "vmm: warning: log lines lost, nobody read them: " +
+                                   std::to_string(lost) + "\nvmm: next\n");
+}
+
+TEST(Log, CutsALineAtTwoKilobytes) {
+  EXPECT_EQ(Captured([] { LOG(Info) << std::string(10'000, 'a'); }),
+            "vmm: " + std::string(2042, 'a') + "\n");
+}
+
 TEST(RateLimit, LetsOneThroughPerPeriodAndCountsTheRest) {
   RateLimit limit;
   uint64_t suppressed = 99;
