@@ -14,7 +14,7 @@ namespace {
 std::atomic<int> g_level{static_cast<int>(LogLevel::kInfo)};
 // Between the look at stderr and the write no other thread takes the room.
 Mutex g_write_mutex;
-uint64_t g_lost_lines GUARDED_BY(g_write_mutex) = 0;
+uint64_t g_lost_lines ABSL_GUARDED_BY(g_write_mutex) = 0;
 
 constexpr int kFatalPatienceMs = 1000;
 // Two lines fit into one write that does not block.
