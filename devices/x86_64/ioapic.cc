@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/log.h"
+
 namespace devices {
 namespace {
 
@@ -67,9 +69,10 @@ bool Active(uint64_t entry) {
 
 Ioapic::State::State() { entries.fill(kMasked); }
 
-Ioapic::Ioapic(MsiController& controller, IoapicRoutes& routes)
-    : controller_(controller), routes_(routes) {
-  for (unsigned pin = 0; pin < kPinCount; ++pin) {
+Ioapic::Ioapic(MsiController& controller, IoapicRoutes& routes, unsigned pins)
+    : controller_(controller), routes_(routes), pin_count_(pins) {
+  CHECK(pins >= 1 && pins <= kPinCount);
+  for (unsigned pin = 0; pin < pin_count_; ++pin) {
     pins_[pin].ioapic = this;
     pins_[pin].number = pin;
   }
@@ -105,13 +108,13 @@ uint32_t Ioapic::ReadSelected() const {
     case kArbitrationRegister:
       return uint32_t{state_.id} << 24;
     case kVersionRegister:
-      return (kPinCount - 1) << 16 | kVersion;
+      return (pin_count_ - 1) << 16 | kVersion;
     default:
       break;
   }
   if (state_.selected < kFirstEntryRegister) return 0;
   const unsigned index = state_.selected - kFirstEntryRegister;
-  if (index / 2 >= kPinCount) return 0;
+  if (index / 2 >= pin_count_) return 0;
   return static_cast<uint32_t>(state_.entries[index / 2] >> (index % 2 * 32));
 }
 
@@ -120,7 +123,7 @@ void Ioapic::WriteSelected(uint32_t value) {
   if (state_.selected < kFirstEntryRegister) return;
   const unsigned index = state_.selected - kFirstEntryRegister;
   const unsigned pin = index / 2;
-  if (pin >= kPinCount) return;
+  if (pin >= pin_count_) return;
   uint64_t& entry = state_.entries[pin];
   if (index % 2 == 1) {
     entry = (entry & 0xffffffff) | uint64_t{value} << 32;
@@ -152,7 +155,7 @@ void Ioapic::EndOfInterrupt(uint8_t vector) {
 }
 
 void Ioapic::EndOfInterruptLocked(uint8_t vector) {
-  for (unsigned pin = 0; pin < kPinCount; ++pin) {
+  for (unsigned pin = 0; pin < pin_count_; ++pin) {
     uint64_t& entry = state_.entries[pin];
     if ((entry & kVectorMask) != vector || (entry & kRemoteIrr) == 0) continue;
     entry &= ~kRemoteIrr;
@@ -191,7 +194,7 @@ void Ioapic::Reset() {
   const uint32_t asserted = state_.asserted;
   state_ = State();
   state_.asserted = asserted;
-  for (unsigned pin = 0; pin < kPinCount; ++pin) SetRoute(pin, std::nullopt);
+  for (unsigned pin = 0; pin < pin_count_; ++pin) SetRoute(pin, std::nullopt);
 }
 
 }  // namespace devices

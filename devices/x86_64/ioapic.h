@@ -33,16 +33,16 @@ class Ioapic : public BusDevice {
  public:
   static constexpr uint64_t kMmioAddress = 0xfec00000;
   static constexpr uint64_t kMmioSizeBytes = 0x1000;
-  static constexpr unsigned kPinCount = 24;
+  static constexpr unsigned kPinCount = 24;  // at most
 
-  // Both must outlive this object.
-  Ioapic(MsiController& controller, IoapicRoutes& routes);
+  // Has pins [0, pins), 1 to kPinCount. The others must outlive this object.
+  Ioapic(MsiController& controller, IoapicRoutes& routes, unsigned pins = kPinCount);
 
   absl::string_view name() const override { return "ioapic"; }
   void Read(uint64_t offset, std::span<uint8_t> data) override;
   void Write(uint64_t offset, std::span<const uint8_t> data) override;
 
-  // Returns the wire into `pin`, in [0, kPinCount). True is "active" whatever polarity the guest
+  // Returns the wire into `pin`, in [0, pins). True is "active" whatever polarity the guest
   // programs. Edge-triggered: an edge while the pin is masked is lost, as in hardware.
   // Level-triggered: sent again after each end of interrupt as long as the wire is asserted.
   InterruptLine& line(unsigned pin) { return pins_[pin]; }
@@ -82,6 +82,7 @@ class Ioapic : public BusDevice {
 
   MsiController& controller_;
   IoapicRoutes& routes_;
+  const unsigned pin_count_;
   std::array<Pin, kPinCount> pins_;
   base::Mutex mutex_;
   State state_ ABSL_GUARDED_BY(mutex_);

@@ -1,5 +1,6 @@
 #include "devices/x86_64/ioapic.h"
 
+#include <array>
 #include <cstring>
 #include <map>
 #include <thread>
@@ -79,6 +80,23 @@ TEST_F(IoapicTest, IdentifiesItself) {
   WriteRegister(1, 0);
   EXPECT_EQ(ReadRegister(1), 0x00170020u);
   EXPECT_EQ(Read32(0x00), 1u);  // the select register reads back
+}
+
+TEST_F(IoapicTest, FewerPinsMeanASmallerTable) {
+  Ioapic small(controller_, routes_, 2);
+  const auto select = [&](uint8_t reg) { small.Write(0, std::array<uint8_t, 4>{reg}); };
+  std::array<uint8_t, 4> value;
+  select(1);
+  small.Read(0x10, value);
+  EXPECT_THAT(value, ElementsAre(0x20, 0, 1, 0));
+  select(0x12);  // the second pin is the last
+  small.Write(0x10, std::array<uint8_t, 4>{0x31});
+  small.line(1).Set(true);
+  EXPECT_EQ(controller_.sent.size(), 1u);
+  select(0x14);
+  small.Write(0x10, std::array<uint8_t, 4>{0x32});
+  small.Read(0x10, value);
+  EXPECT_THAT(value, ElementsAre(0, 0, 0, 0));
 }
 
 TEST_F(IoapicTest, RegistersOutsideTheTableReadZeroAndIgnoreWrites) {

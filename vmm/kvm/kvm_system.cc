@@ -113,7 +113,8 @@ absl::Status KvmSystem::CheckCapabilities() {
   const int max_vcpus = capability(KVM_CAP_MAX_VCPUS);
   max_vcpus_ = max_vcpus > 0 ? static_cast<uint32_t>(max_vcpus) : 4;  // 4 is the API's floor
   const int bytes = ioctl(fd_.get(), KVM_GET_VCPU_MMAP_SIZE, 0);
-  if (bytes < static_cast<int>(sizeof(kvm_run))) {
+  // kvm_run, the data of port accesses, and the ring of coalesced writes: a page each.
+  if (bytes < (KVM_COALESCED_MMIO_PAGE_OFFSET + 1) * 4096) {
     return absl::InternalError("KVM_GET_VCPU_MMAP_SIZE is too small");
   }
   run_mapping_bytes_ = static_cast<size_t>(bytes);

@@ -104,6 +104,17 @@ absl::Status KvmVm::RemoveMemory(uint32_t slot) {
   return absl::OkStatus();
 }
 
+absl::Status KvmVm::CoalesceWrites(uint64_t start, uint32_t bytes, bool is_port) {
+  kvm_coalesced_mmio_zone zone = {};
+  zone.addr = start;
+  zone.size = bytes;
+  zone.pio = is_port ? 1 : 0;
+  if (ioctl(fd_.get(), KVM_REGISTER_COALESCED_MMIO, &zone) != 0) {
+    return base::ErrnoStatus(errno, absl::StrFormat("KVM_REGISTER_COALESCED_MMIO %#x", start));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status KvmVm::CreateInterruptController(uint32_t ioapic_pins, uint64_t identity_map,
                                               uint64_t tss) {
   // Needed by Intel hosts without unrestricted guest mode; others accept and ignore both.

@@ -36,6 +36,14 @@ class KvmVm final : public devices::MsiController,
                                      bool readonly);
   absl::Status RemoveMemory(uint32_t slot);
 
+  // Has KVM keep guest writes to [start, start + bytes) in a ring that every vCPU empties, in
+  // order, before it handles an exit: for registers whose writes have no effect of their own, such
+  // as the index of an index and data pair. Ports if `is_port`, else guest addresses. Before there
+  // are vCPUs, else each call waits for a grace period.
+  absl::Status CoalesceWrites(uint64_t start, uint32_t bytes, bool is_port);
+  // Held while the ring is emptied: all vCPUs have the same one.
+  base::Mutex& coalesced_mutex() const { return coalesced_mutex_; }
+
   // Split irqchip: local APICs in KVM, `ioapic_pins` routes kept for the IOAPIC in user space.
   // `tss` and `identity_map`: guest addresses (4 pages from identity_map on) KVM uses on Intel.
   absl::Status CreateInterruptController(uint32_t ioapic_pins, uint64_t identity_map, uint64_t tss);
@@ -65,6 +73,7 @@ class KvmVm final : public devices::MsiController,
   base::UniqueFd fd_;
   uint32_t next_slot_ = 0;
   uint32_t ioapic_pins_ = 0;
+  mutable base::Mutex coalesced_mutex_;
   base::Mutex mutex_;
   std::vector<std::optional<devices::MsiMessage>> routes_ ABSL_GUARDED_BY(mutex_);  // by GSI
   std::vector<bool> gsi_used_ ABSL_GUARDED_BY(mutex_);

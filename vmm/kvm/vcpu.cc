@@ -16,6 +16,12 @@
 namespace vmm {
 namespace {
 
+constexpr size_t kPageBytes = 4096;
+constexpr size_t kCoalescedRingOffset = KVM_COALESCED_MMIO_PAGE_OFFSET * kPageBytes;
+// KVM_COALESCED_MMIO_MAX, which the header leaves to whoever has PAGE_SIZE.
+constexpr uint32_t kCoalescedRingEntries =
+    (kPageBytes - sizeof(kvm_coalesced_mmio_ring)) / sizeof(kvm_coalesced_mmio);
+
 std::string PlaceName(uint32_t reason, uint64_t place) {
   switch (reason) {
     case KVM_EXIT_IO:
@@ -66,8 +72,18 @@ absl::StatusOr<std::unique_ptr<Vcpu>> Vcpu::Create(const KvmSystem& system, cons
   void* run = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
   if (run == MAP_FAILED)
     return base::ErrnoStatus(errno, absl::StrCat("mapping kvm_run of vCPU ", index));
-  return std::unique_ptr<Vcpu>(new Vcpu(std::move(fd), index, static_cast<kvm_run*>(run), bytes));
+  return std::unique_ptr<Vcpu>(
+      new Vcpu(vm, std::move(fd), index, static_cast<kvm_run*>(run), bytes));
 }
+
+Vcpu::Vcpu(const KvmVm& vm, base::UniqueFd fd, uint32_t index, kvm_run* run, size_t run_bytes)
+    : vm_(vm),
+      fd_(std::move(fd)),
+      index_(index),
+      run_(run),
+      run_bytes_(run_bytes),
+      coalesced_(reinterpret_cast<kvm_coalesced_mmio_ring*>(reinterpret_cast<uint8_t*>(run) +
+                                                            kCoalescedRingOffset)) {}
 
 Vcpu::~Vcpu() { munmap(run_, run_bytes_); }
 
@@ -77,12 +93,36 @@ Vcpu::RunResult Vcpu::Run(VcpuExits& exits, const base::GuestMemory& memory) {
       const int error = errno;
       // EINTR: immediate_exit was set or the thread was signalled. A pending access is complete by
       // then.
-      if (error == EINTR) return RunResult::kKicked;
+      if (error == EINTR) {
+        DeliverCoalesced(exits);  // who looks at the devices now shall see every write
+        return RunResult::kKicked;
+      }
       if (error == EAGAIN) continue;
       ReportFatal(exits, memory, absl::StrCat("KVM_RUN failed: ", strerrorname_np(error)));
       return RunResult::kEnded;
     }
+    DeliverCoalesced(exits);
     if (!HandleExit(exits, memory)) return RunResult::kEnded;
+  }
+}
+
+// The ring is the VM's: it also holds what other vCPUs wrote, and what this one wrote may have been
+// delivered by another.
+void Vcpu::DeliverCoalesced(VcpuExits& exits) {
+  const std::atomic_ref<uint32_t> first(coalesced_->first);
+  const std::atomic_ref<uint32_t> last(coalesced_->last);
+  // ORDERING: `first` is stored after an entry has taken effect, so equality means that nothing
+  // that was written before this exit is still on its way.
+  if (first.load(std::memory_order_acquire) == last.load(std::memory_order_acquire)) return;
+  base::MutexLock lock(vm_.coalesced_mutex());
+  uint32_t next = first.load(std::memory_order_relaxed);
+  // ORDERING: KVM stores `last` after the entry.
+  while (next != last.load(std::memory_order_acquire)) {
+    const kvm_coalesced_mmio& write = coalesced_->coalesced_mmio[next];
+    devices::Bus& bus = write.pio != 0 ? exits.pio() : exits.mmio();
+    bus.Write(write.phys_addr, {write.data, write.len});
+    next = (next + 1) % kCoalescedRingEntries;
+    first.store(next, std::memory_order_release);
   }
 }
 

@@ -75,20 +75,22 @@ class Vcpu {
   const ExitCounts& exit_counts() const { return exit_counts_; }
 
  private:
-  Vcpu(base::UniqueFd fd, uint32_t index, kvm_run* run, size_t run_bytes)
-      : fd_(std::move(fd)), index_(index), run_(run), run_bytes_(run_bytes) {}
+  Vcpu(const KvmVm& vm, base::UniqueFd fd, uint32_t index, kvm_run* run, size_t run_bytes);
   std::atomic_ref<uint8_t> ImmediateExit() {
     return std::atomic_ref<uint8_t>(run_->immediate_exit);
   }
+  void DeliverCoalesced(VcpuExits& exits);
   bool HandleExit(VcpuExits& exits, const base::GuestMemory& memory);
   void HandlePio(VcpuExits& exits);
   void HandleMmio(VcpuExits& exits);
   void ReportFatal(VcpuExits& exits, const base::GuestMemory& memory, absl::string_view reason);
 
+  const KvmVm& vm_;
   base::UniqueFd fd_;
   const uint32_t index_;
   kvm_run* const run_;
   const size_t run_bytes_;
+  kvm_coalesced_mmio_ring* const coalesced_;  // a page of the same mapping
   ExitCounts exit_counts_;
 };
 

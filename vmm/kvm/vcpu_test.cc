@@ -8,9 +8,11 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/guest_memory.h"
@@ -30,6 +32,7 @@ constexpr uint64_t kCode = 0x10000;
 constexpr uint64_t kGdt = 0x500;
 constexpr uint64_t kMmio = 0xC000'0000;
 constexpr uint16_t kPort = 0x80;
+constexpr uint16_t kIndexPort = 0x82;
 
 // Waits for something another thread does, with an end in case it never does.
 class Event {
@@ -54,6 +57,7 @@ class RecordingDevice final : public devices::BusDevice {
  public:
   absl::string_view name() const override { return "recording"; }
   void Read(uint64_t /*offset*/, std::span<uint8_t> data) override {
+    if (before_read) before_read();
     std::ranges::fill(data, uint8_t{0x5A});
   }
   void Write(uint64_t offset, std::span<const uint8_t> data) override {
@@ -63,6 +67,7 @@ class RecordingDevice final : public devices::BusDevice {
     written.Signal();
   }
 
+  std::function<void()> before_read;
   std::atomic<uint64_t> last_offset = 0;
   std::atomic<uint8_t> last_value = 0;
   std::atomic<size_t> last_size = 0;
@@ -72,7 +77,8 @@ class RecordingDevice final : public devices::BusDevice {
 class VcpuTest : public testing::Test, public VcpuExits {
  protected:
   // Loads `code` and makes `count` vCPUs that all start there.
-  void Create(const std::vector<uint8_t>& code, uint32_t count = 1) {
+  // Writes to `coalesced_port`, if given, are coalesced.
+  void Create(const std::vector<uint8_t>& code, uint32_t count = 1, uint16_t coalesced_port = 0) {
     auto system = KvmSystem::Open();
     ASSERT_TRUE(system.ok()) << system.status();
     auto memory = base::GuestMemory::Create({}, {{0, 1 << 20, nullptr}});
@@ -85,6 +91,9 @@ class VcpuTest : public testing::Test, public VcpuExits {
     vm_ = std::move(*vm);
     const auto& region = memory_->regions()[0];
     ASSERT_TRUE(vm_->AddMemory(0, region.size_bytes, region.host, false).ok());
+    if (coalesced_port != 0) {
+      ASSERT_TRUE(vm_->CoalesceWrites(coalesced_port, 1, /*is_port=*/true).ok());
+    }
     ASSERT_TRUE(vm_->CreateInterruptController(24, 0xFFFBC000, 0xFFFBD000).ok());
     ASSERT_TRUE(pio_.Insert(kPort, 1, port_).ok());
     ASSERT_TRUE(mmio_.Insert(kMmio, 0x1000, mmio_device_).ok());
@@ -110,6 +119,7 @@ class VcpuTest : public testing::Test, public VcpuExits {
   }
 
   RecordingDevice port_;
+  RecordingDevice index_port_;
   RecordingDevice mmio_device_;
   devices::Bus pio_;
   devices::Bus mmio_;
@@ -146,6 +156,37 @@ TEST_F(VcpuTest, MmioWriteReachesTheBus) {
   EXPECT_EQ(mmio_device_.last_offset, 0x10U);
   EXPECT_EQ(mmio_device_.last_value, 0x42);
   EXPECT_EQ(mmio_device_.last_size, 1U);
+}
+
+TEST_F(VcpuTest, CoalescedWritesArriveInOrderBeforeTheNextExit) {
+  ASSERT_TRUE(pio_.Insert(kIndexPort, 1, index_port_).ok());
+  // mov $1, %al; out %al, $0x82; mov $2, %al; out %al, $0x82; in $0x80, %al; out %al, $0x80; hlt
+  Create({0xB0, 0x01, 0xE6, kIndexPort, 0xB0, 0x02, 0xE6, kIndexPort, 0xE4, kPort, 0xE6, kPort,
+          0xF4, 0xEB, 0xFD},
+         1, kIndexPort);
+  port_.before_read = [this] { EXPECT_EQ(index_port_.last_value, 2); };
+  ASSERT_TRUE(group_->Start(/*paused=*/false).ok());
+  ASSERT_TRUE(port_.written.Wait());
+  EXPECT_TRUE(index_port_.written.Wait(2));
+  group_->StopAndJoin();
+  const auto counts = group_->vcpus()[0]->exit_counts().Read();
+  ASSERT_EQ(counts.size(), 1U);  // the index port is not among them
+  EXPECT_EQ(counts[0].second, 2U);
+}
+
+TEST_F(VcpuTest, CoalescedWritesAreDeliveredWhenTheVcpuIsStopped) {
+  ASSERT_TRUE(pio_.Insert(kIndexPort, 1, index_port_).ok());
+  // mov $3, %al; out %al, $0x82; jmp to itself
+  Create({0xB0, 0x03, 0xE6, kIndexPort, 0xEB, 0xFE}, 1, kIndexPort);
+  ASSERT_TRUE(group_->Start(/*paused=*/false).ok());
+  for (int i = 0; i < 200 && index_port_.last_value != 3; ++i) {
+    Event paused;
+    group_->Pause([&] { paused.Signal(); });
+    ASSERT_TRUE(paused.Wait());
+    group_->Resume();
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_EQ(index_port_.last_value, 3);
 }
 
 TEST_F(VcpuTest, TripleFaultIsReported) {

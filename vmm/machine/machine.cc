@@ -38,6 +38,7 @@ absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(const VmConfig& config,
   // All memory slots come before the interrupt controller and the vCPUs: see KvmVm.
   RETURN_IF_ERROR(machine->CreateVm(kvm, config));
   RETURN_IF_ERROR(machine->CreatePci(config));
+  RETURN_IF_ERROR(machine->CoalesceIndexWrites());
   RETURN_IF_ERROR(machine->vm_->CreateInterruptController(map::kIoapicPins, map::kKvmIdentityMap,
                                                           map::kKvmTss));
   Machine* self = machine.get();
@@ -98,6 +99,12 @@ absl::Status Machine::CreatePci(const VmConfig& config) {
   ASSIGN_OR_RETURN(ecam_slot_,
                    vm_->AddMemory(map::kEcam, ecam.size(), ecam.data(), /*readonly=*/true));
   return absl::OkStatus();
+}
+
+absl::Status Machine::CoalesceIndexWrites() {
+  RETURN_IF_ERROR(vm_->CoalesceWrites(map::kIoapic, sizeof(uint32_t), /*is_port=*/false));
+  RETURN_IF_ERROR(vm_->CoalesceWrites(map::kRtcPort, 1, /*is_port=*/true));
+  return vm_->CoalesceWrites(map::kPciConfigAddressPort, sizeof(uint32_t), /*is_port=*/true);
 }
 
 absl::Status Machine::CreateVcpus(const KvmSystem& kvm, const VmConfig& config) {

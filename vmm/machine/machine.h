@@ -68,6 +68,7 @@ class Machine final : public VcpuExits {
   Machine(HostResources& host, MachineEvents& events) : host_(host), events_(events) {}
   absl::Status CreateVm(const KvmSystem& kvm, const VmConfig& config);
   absl::Status CreatePci(const VmConfig& config);
+  absl::Status CoalesceIndexWrites();
   absl::Status CreateVcpus(const KvmSystem& kvm, const VmConfig& config);
   void GuestEnded(GuestEnd end, std::string detail);
   void GuestPanicked(uint8_t event);

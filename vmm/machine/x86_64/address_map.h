@@ -59,11 +59,17 @@ inline constexpr uint16_t kSleepStatusPort = 0x601;
 inline constexpr uint16_t kResetPort = 0x602;
 inline constexpr uint16_t kGedEventPort = 0x604;
 inline constexpr uint16_t kAcpiPorts = 8;  // 0x600..0x607
+// Nobody is there, but Linux looks at all 32 slots with it before it has read the ACPI tables.
+inline constexpr uint16_t kPciConfigAddressPort = 0xCF8;
 
-// ---- Interrupts: IOAPIC pins (global system interrupts) ----
-inline constexpr uint32_t kIoapicPins = 24;
+// ---- Interrupts: IOAPIC pins and their global system interrupt numbers ----
+// As many pins as there are wires: Linux saves and restores every pin at start, 8 exits each. COM1
+// keeps the number that PC software expects.
+inline constexpr uint32_t kIoapicGsiBase = 4;  // of pin 0
+inline constexpr uint32_t kIoapicPins = 2;
 inline constexpr uint32_t kCom1Gsi = 4;
 inline constexpr uint32_t kGedGsi = 5;
+static_assert(kGedGsi - kIoapicGsiBase < kIoapicPins);
 
 }  // namespace vmm::address_map
 

@@ -145,6 +145,7 @@ absl::StatusOr<uint64_t> PlaceAcpi(const VmConfig& config, const GuestLayout& la
   for (uint32_t i = 0; i < config.cpus.boot_vcpus; ++i) acpi.apic_ids.push_back(i);
   acpi.local_apic_addr = static_cast<uint32_t>(map::kLocalApic);
   acpi.ioapic_addr = static_cast<uint32_t>(map::kIoapic);
+  acpi.ioapic_gsi_base = map::kIoapicGsiBase;
   acpi.ecam = {map::kEcam, map::kEcamSize};
   acpi.pci_mmio32 = {map::kPciMmio32, map::kPciMmio32End - map::kPciMmio32};
   acpi.pci_mmio64 = layout.pci_mmio64;

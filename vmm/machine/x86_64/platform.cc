@@ -20,7 +20,7 @@ static_assert(devices::AcpiPower::kSleepStatusPort == map::kSleepStatusPort);
 static_assert(devices::AcpiPower::kResetPort == map::kResetPort);
 static_assert(devices::AcpiPower::kEventPort == map::kGedEventPort);
 static_assert(devices::Ioapic::kMmioAddress == map::kIoapic);
-static_assert(devices::Ioapic::kPinCount == map::kIoapicPins);
+static_assert(map::kIoapicPins <= devices::Ioapic::kPinCount);
 
 absl::StatusOr<std::unique_ptr<Platform>> Platform::Create(devices::Bus& pio, devices::Bus& mmio,
                                                            devices::MsiController& msi,
@@ -36,7 +36,7 @@ absl::StatusOr<std::unique_ptr<Platform>> Platform::Create(devices::Bus& pio, de
 
   platform->power_ = std::make_unique<devices::AcpiPower>(
       devices::AcpiPower::Callbacks{std::move(callbacks.power_off), std::move(callbacks.reset)},
-      platform->ioapic_.line(map::kGedGsi));
+      platform->ioapic_.line(map::kGedGsi - map::kIoapicGsiBase));
   RETURN_IF_ERROR(
       pio.Insert(devices::AcpiPower::kPort, devices::AcpiPower::kPortCount, *platform->power_));
   platform->i8042_ = std::make_unique<devices::I8042>([power = platform->power_.get()] {
@@ -47,8 +47,8 @@ absl::StatusOr<std::unique_ptr<Platform>> Platform::Create(devices::Bus& pio, de
 
   if (serial != nullptr) {
     RunOnLoop(serial_loop, [&] {
-      platform->serial_ =
-          std::make_unique<devices::Serial>(*serial, platform->ioapic_.line(map::kCom1Gsi));
+      platform->serial_ = std::make_unique<devices::Serial>(
+          *serial, platform->ioapic_.line(map::kCom1Gsi - map::kIoapicGsiBase));
     });
     RETURN_IF_ERROR(pio.Insert(map::kCom1Port, devices::Serial::kPortCount, *platform->serial_));
   }

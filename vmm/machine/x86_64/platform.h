@@ -17,6 +17,7 @@
 #include "devices/x86_64/debug_port.h"
 #include "devices/x86_64/i8042.h"
 #include "devices/x86_64/ioapic.h"
+#include "vmm/machine/x86_64/address_map.h"
 
 namespace vmm {
 
@@ -44,7 +45,7 @@ class Platform {
 
  private:
   Platform(devices::MsiController& msi, devices::IoapicRoutes& routes, base::EventLoop& serial_loop)
-      : serial_loop_(serial_loop), ioapic_(msi, routes) {}
+      : serial_loop_(serial_loop), ioapic_(msi, routes, address_map::kIoapicPins) {}
 
   base::EventLoop& serial_loop_;
   devices::Ioapic ioapic_;
