@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 
+import timeline as boot_timeline
 from machines import Ours, Qemu
 from report import percentile, ratios, spread
 
@@ -135,6 +136,38 @@ def report_boots(report, times, modules, version):
         report.add("the same less module load, less ttyS0", spread(difference, 0), "ms", "150 ms",
                    note=f"module load {statistics.median(modules.values()):.0f} ms")  # fmt: skip
     add("boot to init: bzImage, ttyS0", "bzImage", f"{vmlinux['median'] + 0.27:.2f}x" if vmlinux else "vmlinux + 0.27")
+
+
+def timeline(report, lab):
+    """A traced boot of each; tracing makes them slower, so these are no figures to compare with others."""
+    qemu = Qemu()
+    plan = {
+        "vmlinux, ttyS0": (lab.vmm, lambda: lab.start("vmlinux", "boot", "ttyS0", all_devices=False)),
+        "vmlinux, hvc0": (lab.vmm, lambda: lab.start("vmlinux", "hvc", "hvc0")),
+        "bzImage, ttyS0": (lab.vmm, lambda: lab.start("bzImage", "boot", "ttyS0", all_devices=False)),
+        "QEMU microvm, vmlinux": (
+            qemu.command[0],
+            lambda: qemu.start(lab.guest["vmlinux"], lab.guest["initrd"], "boot"),
+        ),
+    }
+    boots = {}
+    for name, (program, start) in plan.items():
+        start_and_wait(start)  # brings the program into the lab's memory
+        with boot_timeline.Trace() as trace:
+            end = start_and_wait(start)
+            marks = {**trace.marks(program), "init": end}
+        boots[name] = boot_timeline.since_start(marks)
+        report.add(f"boot timeline: {name}", round(boots[name][-1][1], 1), "ms", note=boot_timeline.text(boots[name]),
+                   detail=dict(boots[name]))  # fmt: skip
+    with open(f"{os.environ['LAB_OUT']}/timeline.svg", "w", encoding="utf-8") as f:
+        f.write(boot_timeline.svg(boots))
+
+
+def start_and_wait(start):
+    """Boots to init; returns the time of its line."""
+    with start() as vm:
+        _, milliseconds = vm.wait_for("BENCH-INIT", BOOT_PATIENCE)
+        return vm.started + milliseconds / 1000
 
 
 def exits(report, lab):
@@ -337,6 +370,7 @@ def hang(report, lab, slow):
 
 GROUPS = {
     "boot": boot,
+    "timeline": timeline,
     "exits": exits,
     "memory": memory,
     "idle": idle,
