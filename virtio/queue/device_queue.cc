@@ -18,7 +18,7 @@ void RunAll(std::vector<Device::Done> functions) {
 }  // namespace
 
 DeviceQueue::DeviceQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index)
-    : loop_(loop), memory_(memory), index_(index), doorbell_watch_(*this), next_turn_(*this) {}
+    : loop_(loop), memory_(memory), index_(index), doorbell_watch_(*this) {}
 
 DeviceQueue::~DeviceQueue() { CHECK(ring_ == nullptr); }
 
@@ -26,7 +26,6 @@ void DeviceQueue::StartServing(QueueStart start, DriverNotifier& notifier) {
   CHECK(ring_ == nullptr && start.ring != nullptr);
   ring_ = std::move(start.ring);
   notifier_ = &notifier;
-  starved_ = false;
   absl::StatusOr<base::LoopFile> file = loop_.AddFile(start.doorbell_fd);
   if (!file.ok()) {
     notifier.NeedsReset(absl::StrCat("queue ", index_, ": doorbell: ", file.status().message()));
@@ -43,7 +42,6 @@ void DeviceQueue::Stop(Done done) {
   if (!stopping_) {
     stopping_ = true;
     loop_.Cancel(doorbell_watch_);
-    loop_.Cancel(next_turn_);
     CancelRequests();
   }
   loop_.AtTurnEnd(*this);
@@ -65,10 +63,8 @@ void DeviceQueue::Resume() {
 void DeviceQueue::DoorbellWatch::OnComplete(int32_t result) { queue_.OnDoorbell(result); }
 
 void DeviceQueue::OnDoorbell(int32_t result) {
-  if (stopping_) {
-    loop_.AtTurnEnd(*this);
-    return;
-  }
+  loop_.AtTurnEnd(*this);
+  if (stopping_) return;
   if (result < 0) {
     notifier_->NeedsReset(
         absl::StrCat("queue ", index_, ": watching the doorbell: ", strerrordesc_np(-result)));
@@ -78,24 +74,14 @@ void DeviceQueue::OnDoorbell(int32_t result) {
   // The kernel ends a multishot poll when its completion queue overflows; a new one reports at
   // once.
   if (!doorbell_watch_.pending()) loop_.PollMultishot(doorbell_watch_, doorbell_, POLLIN);
-  Serve();
-}
-
-void DeviceQueue::NextTurn::OnComplete(int32_t /*result*/) {
-  if (queue_.stopping_) {
-    queue_.loop_.AtTurnEnd(queue_);
-  } else {
-    queue_.Serve();
-  }
 }
 
 void DeviceQueue::Serve() {
   if (serving_ || !MayServe() || !WantsChains()) return;
   serving_ = true;
   ring_->SuppressKicks();
-  if (ServeSome() == Outcome::kOutOfBudget && !next_turn_.pending()) {
-    loop_.Timeout(next_turn_, std::chrono::nanoseconds(0));
-  }
+  // The rest in the next turn, which does not sleep.
+  if (ServeSome() == Outcome::kOutOfBudget) loop_.AtTurnEnd(*this);
   serving_ = false;
 }
 
@@ -104,8 +90,7 @@ DeviceQueue::Outcome DeviceQueue::ServeSome() {
   for (uint32_t budget = ring_->size(); budget > 0; --budget) {
     if (!MayServe() || !WantsChains()) return Outcome::kIdle;
     Chain* chain = AcquireChain();
-    starved_ = chain == nullptr;
-    if (starved_) return Outcome::kIdle;
+    if (chain == nullptr) return Outcome::kIdle;  // the next Complete leads here again
     switch (ring_->Pop(*chain)) {
       case SplitQueue::PopResult::kChain:
         ++counters_.chains;
@@ -132,15 +117,17 @@ bool DeviceQueue::MayServe() const {
 void DeviceQueue::Complete(Chain& chain, uint32_t written_bytes) {
   ring_->PushUsed(chain, written_bytes);
   ReleaseChain(chain);
-  loop_.AtTurnEnd(*this);
+  if (!ending_turn_) loop_.AtTurnEnd(*this);
 }
 
 void DeviceQueue::OnTurnEnd() {
+  ending_turn_ = true;
+  // Before the interrupt: what the driver offers because of it is seen by Serve without a kick.
+  if (MayServe()) ring_->SuppressKicks();
   Publish();
-  if (starved_) {
-    Serve();
-    Publish();
-  }
+  Serve();
+  Publish();  // what ended at once
+  ending_turn_ = false;
   FinishIfQuiet();
 }
 
@@ -153,7 +140,7 @@ void DeviceQueue::Publish() {
 void DeviceQueue::FinishIfQuiet() {
   if (ring_ == nullptr || ring_->in_flight() > 0) return;
   std::vector<Done> quiet = std::exchange(pause_done_, {});
-  if (stopping_ && !doorbell_watch_.pending() && !next_turn_.pending()) {
+  if (stopping_ && !doorbell_watch_.pending()) {
     if (doorbell_.valid()) loop_.RemoveFile(std::exchange(doorbell_, base::LoopFile()));
     ring_.reset();
     notifier_ = nullptr;

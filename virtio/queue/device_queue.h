@@ -1,5 +1,11 @@
 // The part of a data path that is the same in every device: doorbell, budget, used-ring batching,
 // one interrupt per turn, and the gate that makes stop and pause wait for requests in flight.
+//
+// All serving is done at the end of a turn, whether a doorbell or completions woke the loop:
+// publish what has ended (one interrupt), pop what the driver has made available by then, and only
+// when there is nothing left ask for kicks. From the loop's waking to that moment kicks are
+// suppressed, so a driver that answers in time costs neither a doorbell nor a turn of its own, and
+// one system call submits its batch and waits.
 #ifndef VIRTIO_QUEUE_DEVICE_QUEUE_H_
 #define VIRTIO_QUEUE_DEVICE_QUEUE_H_
 
@@ -52,7 +58,7 @@ class DeviceQueue : private base::TurnHook {
 
  protected:
   // Returns a free request's chain to pop into, or nullptr if all are in use (serving goes on at
-  // the next Complete).
+  // the end of a turn with a Complete).
   virtual Chain* AcquireChain() = 0;
   // Gives back what AcquireChain returned when there was nothing to pop.
   virtual void ReleaseChain(Chain& chain) = 0;
@@ -86,15 +92,6 @@ class DeviceQueue : private base::TurnHook {
    private:
     DeviceQueue& queue_;
   };
-  // Completes in the next turn: serving goes on after the budget of this one is used up.
-  class NextTurn final : public base::Operation {
-   public:
-    explicit NextTurn(DeviceQueue& queue) : queue_(queue) {}
-    void OnComplete(int32_t result) override;
-
-   private:
-    DeviceQueue& queue_;
-  };
   enum class Outcome { kIdle, kOutOfBudget };
 
   void OnDoorbell(int32_t result);
@@ -108,14 +105,13 @@ class DeviceQueue : private base::TurnHook {
   base::GuestMemory& memory_;
   const uint16_t index_;
   DoorbellWatch doorbell_watch_;
-  NextTurn next_turn_;
   base::LoopFile doorbell_;
   std::unique_ptr<SplitQueue> ring_;
   DriverNotifier* notifier_ = nullptr;
   bool paused_ = false;
   bool stopping_ = false;
-  bool serving_ = false;  // in Serve: Start may complete at once and complete may ask to serve
-  bool starved_ = false;  // all requests were in use: serve on when one is given back
+  bool serving_ = false;      // in Serve: Start may complete at once and complete may ask to serve
+  bool ending_turn_ = false;  // in OnTurnEnd: what completes now is published before it returns
   std::vector<Done> stop_done_;
   std::vector<Done> pause_done_;
   QueueCounters counters_;

@@ -118,18 +118,22 @@ SplitQueue::PopResult SplitQueue::Break(QueueError error) {
 }
 
 bool SplitQueue::HasAvailable() const {
-  return error_ != QueueError::kNone ||
+  return error_ != QueueError::kNone || seen_avail_ != next_avail_ ||
          avail_.LoadAtomic(kIdxIndex, std::memory_order_acquire) != next_avail_;
 }
 
 SplitQueue::PopResult SplitQueue::Pop(Chain& chain) {
   if (error_ != QueueError::kNone) return PopResult::kBroken;
-  // ORDERING: acquire pairs with the driver's barrier before its store of avail.idx: the ring entry
-  // and the descriptors it made available are seen. [VIRTIO 1.2 §2.7.13.3.1]
-  const auto available =
-      static_cast<uint16_t>(avail_.LoadAtomic(kIdxIndex, std::memory_order_acquire) - next_avail_);
-  if (available == 0) return PopResult::kEmpty;
-  if (available > size_) return Break(QueueError::kAvailIndexJump);
+  // Looked at once for a whole batch: the driver is about to write to the same cache line.
+  if (seen_avail_ == next_avail_) {
+    // ORDERING: acquire pairs with the driver's barrier before its store of avail.idx: the ring
+    // entries and the descriptors it made available are seen. [VIRTIO 1.2 §2.7.13.3.1]
+    const uint16_t index = avail_.LoadAtomic(kIdxIndex, std::memory_order_acquire);
+    const auto available = static_cast<uint16_t>(index - next_avail_);
+    if (available == 0) return PopResult::kEmpty;
+    if (available > size_) return Break(QueueError::kAvailIndexJump);
+    seen_avail_ = index;
+  }
   // GUEST: fetched once; reduced modulo size, so always inside the ring.
   const uint16_t head =
       avail_.LoadAtomic(kRingIndex + next_avail_ % size_, std::memory_order_relaxed);
@@ -225,14 +229,19 @@ bool SplitQueue::Publish() {
 }
 
 void SplitQueue::SuppressKicks() {
-  // With EVENT_IDX, flags stays 0 and the avail_event of the last EnableKicks lies behind: no kick
-  // until the index wraps around to it, and that spurious one does no harm. [VIRTIO 1.2 §2.7.10.2]
-  if (features_.event_idx) return;
-  used_header_.StoreAtomic(kFlagsIndex, VRING_USED_F_NO_NOTIFY, std::memory_order_relaxed);
+  if (!std::exchange(kicks_enabled_, false)) return;
+  if (features_.event_idx) {
+    // Flags stays 0. An index just left behind is passed again only after 2^16 more chains; the
+    // kick of that time does no harm. [VIRTIO 1.2 §2.7.10.2]
+    avail_event_.StoreAtomic(0, static_cast<uint16_t>(next_avail_ - 1), std::memory_order_relaxed);
+  } else {
+    used_header_.StoreAtomic(kFlagsIndex, VRING_USED_F_NO_NOTIFY, std::memory_order_relaxed);
+  }
   memory_.MarkWritten(used_area_);
 }
 
 bool SplitQueue::EnableKicks() {
+  kicks_enabled_ = true;
   if (features_.event_idx) {
     avail_event_.StoreAtomic(0, next_avail_, std::memory_order_relaxed);
   } else {
@@ -248,6 +257,7 @@ bool SplitQueue::EnableKicks() {
 
 void SplitQueue::set_positions(Positions positions) {
   next_avail_ = positions.next_avail;
+  seen_avail_ = positions.next_avail;
   next_used_ = positions.next_used;
   published_used_ = positions.next_used;
 }

@@ -125,10 +125,12 @@ class SplitQueue {
   base::GuestArray<uint16_t> avail_event_;
   iovec used_area_ = {};  // all three of the above
   uint16_t next_avail_ = 0;
+  uint16_t seen_avail_ = 0;      // avail.idx when it was last looked at
   uint16_t next_used_ = 0;       // includes what is pushed but not published
   uint16_t published_used_ = 0;  // what the driver can see
   uint16_t in_flight_count_ = 0;
   std::vector<bool> in_flight_;  // by head
+  bool kicks_enabled_ = true;    // what the driver is told; it may be, before the first EnableKicks
   QueueError error_ = QueueError::kNone;
 };
 
