@@ -12,6 +12,7 @@
 #include <string>
 
 #include "tests/fakes/device_harness.h"
+#include "tests/fakes/hostile_driver.h"
 #include "virtio/console/console_wire.h"
 
 namespace virtio {
@@ -112,6 +113,119 @@ std::string Pattern(size_t bytes) {
   std::string text(bytes, '\0');
   std::iota(text.begin(), text.end(), '\0');
   return text;
+}
+
+// --- §2: what binds every device ---
+
+TEST_F(ConsoleTest, Console_2_2_2_OnlyWhatIsUnderstoodIsOffered) {
+  EXPECT_EQ(console_.features(),
+            kRingFeatures | 1u << VIRTIO_CONSOLE_F_SIZE | 1u << VIRTIO_CONSOLE_F_EMERG_WRITE);
+}
+
+// "A device MUST NOT write to a device-readable buffer."
+TEST_F(ConsoleTest, Console_2_7_5_1_ReadableBuffersAreNotWritten) {
+  Start();
+  constexpr uint64_t kBuffer = 0x200000;
+  const std::string before = Pattern(100);
+  ASSERT_TRUE(harness_.memory().Write(kBuffer, Bytes(before)));
+  tx().Chain().ReadableAt(kBuffer, 100).Offer();
+  harness_.Publish(kTx);
+  rx().Chain().ReadableAt(kBuffer, 100).Writable(1).Offer();
+  harness_.Publish(kRx);
+  backend_.Type("typed");
+  harness_.loop().RunUntilIdle();
+  std::vector<uint8_t> after(100);
+  ASSERT_TRUE(harness_.memory().Read(kBuffer, after));
+  EXPECT_EQ(std::string(after.begin(), after.end()), before);
+  EXPECT_EQ(backend_.output, before);
+}
+
+// "The device MUST write at least len bytes to descriptor, beginning at the first device-writable
+// buffer, prior to updating the used idx."
+TEST_F(ConsoleTest, Console_2_7_8_2_UsedLengthIsWhatWasWritten) {
+  Start();
+  const uint16_t head = rx().Chain().Writable(3).Writable(0).Writable(13).Offer();
+  harness_.Publish(kRx);
+  backend_.Type("12345");
+  harness_.loop().RunUntilIdle();
+  const auto used = rx().PopUsed();
+  ASSERT_TRUE(used);
+  EXPECT_EQ(used->len, 5u);
+  const auto bytes = rx().WritableBytes(head);
+  EXPECT_EQ(std::string(bytes.begin(), bytes.end()), "12345" + std::string(11, '\xEE'));
+}
+
+// --- A hostile driver ---
+
+// A console whose queues can be attacked, one after the other.
+class HostileConsole {
+ public:
+  explicit HostileConsole(uint64_t seed = 0) : harness_({.loop = {.seed = seed}}) {
+    harness_.Start(console_, kAllFeatures);
+  }
+  ~HostileConsole() { EXPECT_TRUE(harness_.Stop(console_)); }
+
+  HostileTarget Target(uint16_t queue) {
+    if (queue == kTx) {
+      return {.harness = harness_,
+              .device = console_,
+              .queue = kTx,
+              .writable = false,
+              .offer_good = [this] { harness_.driver(kTx).Chain().Readable(10).Offer(); },
+              .expect_good =
+                  [this] {
+                    backend_.output.clear();
+                    harness_.driver(kTx).Chain().Readable(7).Offer();
+                    harness_.Publish(kTx);
+                    EXPECT_EQ(backend_.output, std::string(7, '\0'));
+                  }};
+    }
+    return {.harness = harness_,
+            .device = console_,
+            .queue = kRx,
+            .writable = true,
+            .stimulate = [this] { backend_.Type("x"); },
+            .offer_good = [this] { harness_.driver(kRx).Chain().Writable(10).Offer(); },
+            .expect_good =
+                [this] {
+                  backend_.Type("!");
+                  const uint16_t head = harness_.driver(kRx).Chain().Writable(4096).Offer();
+                  harness_.Publish(kRx);
+                  const auto used = harness_.driver(kRx).PopUsed();
+                  ASSERT_TRUE(used && used->len > 0);
+                  EXPECT_EQ(harness_.driver(kRx).WritableBytes(head)[used->len - 1], '!');
+                }};
+  }
+
+ private:
+  DeviceHarness harness_;
+  FakeBackend backend_;
+  ConsoleDevice console_{{}, harness_.loop(), harness_.memory(), backend_};
+};
+
+TEST(ConsoleHostileTest, EveryAttackEndsInAResetOrAnAnswer) {
+  for (const uint16_t queue : {kRx, kTx}) {
+    for (const Attack& attack : Attacks()) {
+      HostileConsole console;
+      RunAttack(attack, console.Target(queue), kAllFeatures);
+    }
+  }
+}
+
+TEST(ConsoleHostileTest, ResetsInEveryState) {
+  for (const uint16_t queue : {kRx, kTx}) {
+    for (uint64_t seed = 0; seed < 8; ++seed) {
+      HostileConsole console(seed);
+      ResetInEveryState(console.Target(queue), kAllFeatures);
+    }
+  }
+}
+
+TEST(ConsoleHostileTest, FeatureGames) {
+  for (const uint16_t queue : {kRx, kTx}) {
+    HostileConsole console;
+    FeatureGames(console.Target(queue));
+  }
 }
 
 // --- §5.3.1 to §5.3.3 ---

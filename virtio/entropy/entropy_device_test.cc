@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/fakes/device_harness.h"
+#include "tests/fakes/hostile_driver.h"
 
 namespace virtio {
 namespace {
@@ -145,6 +146,35 @@ TEST_F(EntropyTest, AWholeQueueOfRequestsIsServed) {
   }
 }
 
+TEST_F(EntropyTest, Entropy_2_2_2_OnlyWhatIsUnderstoodIsOffered) {
+  Start();
+  EXPECT_EQ(rng_->features(), kRingFeatures);
+}
+
+// "A device MUST NOT write to a device-readable buffer."
+TEST_F(EntropyTest, Entropy_2_7_5_1_ReadableBuffersAreNotWritten) {
+  Start();
+  constexpr uint64_t kBuffer = 0x200000;
+  const std::vector<uint8_t> before(100, 0x33);
+  ASSERT_TRUE(harness_.memory().Write(kBuffer, before));
+  driver().Chain().ReadableAt(kBuffer, 100).Writable(64).Offer();
+  driver().Chain().ReadableAt(kBuffer, 100).Offer();
+  harness_.Publish(0);
+  EXPECT_EQ(Take().size(), 64u);
+  std::vector<uint8_t> after(100);
+  ASSERT_TRUE(harness_.memory().Read(kBuffer, after));
+  EXPECT_EQ(after, before);
+}
+
+// "The device MUST write at least len bytes to descriptor, beginning at the first device-writable
+// buffer": Take() checks that nothing behind them was written either.
+TEST_F(EntropyTest, Entropy_2_7_8_2_UsedLengthIsWhatWasWritten) {
+  Start(File("abcde"));
+  driver().Chain().Writable(2).Writable(30).Offer();
+  harness_.Publish(0);
+  EXPECT_EQ(Take(), std::vector<uint8_t>({'a', 'b', 'c', 'd', 'e'}));
+}
+
 // --- A file as source ---
 
 TEST_F(EntropyTest, FileIsReadFromItsStartOn) {
@@ -260,6 +290,65 @@ TEST(EntropyDeviceTest, BadSourcesAreNamed) {
               AllOf(HasSubstr("rng.src: /nonexistent/rng: cannot open for reading"),
                     HasSubstr("No such file")));
   EXPECT_THAT(create("/proc"), HasSubstr("rng.src: /proc: not a source of random bytes"));
+}
+
+// --- A hostile driver ---
+
+class EntropyHostileTest : public ::testing::Test {
+ protected:
+  // A new device; the last one is gone.
+  void Make(uint64_t seed = 0) {
+    Drop();
+    harness_ = std::make_unique<DeviceHarness>(DeviceHarness::Options{.loop = {.seed = seed}});
+    rng_ = *EntropyDevice::Create({.id = "_rng", .source = "/dev/urandom"}, harness_->loop(),
+                                  harness_->memory());
+    harness_->Start(*rng_, kRingFeatures);
+  }
+  void Drop() {
+    if (rng_ != nullptr) {
+      EXPECT_TRUE(harness_->Stop(*rng_));
+    }
+    rng_ = nullptr;
+  }
+  ~EntropyHostileTest() override { Drop(); }
+  HostileTarget Target() {
+    return {.harness = *harness_,
+            .device = *rng_,
+            .queue = 0,
+            .writable = true,
+            .offer_good = [this] { harness_->driver(0).Chain().Writable(64).Offer(); },
+            .expect_good =
+                [this] {
+                  const uint16_t head = harness_->driver(0).Chain().Writable(64).Offer();
+                  harness_->Publish(0);
+                  const auto used = harness_->driver(0).PopUsed();
+                  ASSERT_TRUE(used);
+                  EXPECT_EQ(used->len, 64u);
+                  EXPECT_TRUE(LooksRandom(harness_->driver(0).WritableBytes(head)));
+                }};
+  }
+
+  std::unique_ptr<DeviceHarness> harness_;
+  std::unique_ptr<EntropyDevice> rng_;
+};
+
+TEST_F(EntropyHostileTest, EveryAttackEndsInAResetOrAnAnswer) {
+  for (const Attack& attack : Attacks()) {
+    Make();
+    RunAttack(attack, Target(), kRingFeatures);
+  }
+}
+
+TEST_F(EntropyHostileTest, ResetsInEveryState) {
+  for (uint64_t seed = 0; seed < 8; ++seed) {
+    Make(seed);
+    ResetInEveryState(Target(), kRingFeatures);
+  }
+}
+
+TEST_F(EntropyHostileTest, FeatureGames) {
+  Make();
+  FeatureGames(Target());
 }
 
 }  // namespace

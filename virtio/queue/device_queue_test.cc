@@ -265,7 +265,8 @@ TEST_P(DeviceQueueTest, BrokenRingIsReportedOnceAndLeftAlone) {
   EXPECT_EQ(notifier_.last_reason, "queue 0: more chains made available than the queue holds");
 }
 
-TEST_P(DeviceQueueTest, SpuriousKicksDoNothing) {
+// "The device MUST handle spurious notifications from the driver."
+TEST_P(DeviceQueueTest, Queue_2_7_10_2_SpuriousKicksDoNothing) {
   Make();
   StartServing();
   for (int i = 0; i < 10; ++i) {

@@ -543,5 +543,39 @@ TEST_F(SplitQueueTest, Queue_2_7_8_2_LengthIsThereBeforeTheIndex) {
   EXPECT_EQ(driver_->UsedIndex(), 1);
 }
 
+// "The device MUST write at least len bytes to descriptor": len is bounded by what there is to
+// write, whatever a device says, and by the buffer as it was when it was made available.
+TEST_F(SplitQueueTest, Queue_2_7_8_2_TheLengthIsNeverMoreThanTheBuffer) {
+  Make(4);
+  const uint16_t head = driver_->Chain().Readable(3).Writable(20).Offer();
+  driver_->Publish();
+  ASSERT_EQ(queue_->Pop(chain_), SplitQueue::PopResult::kChain);
+  driver_->WriteDescriptor(head, {0, 0xffffffff, 2, 0});
+  chain_.PushWritable(*memory_, Pattern(15));
+  queue_->PushUsed(chain_, 0xffffffff);
+  queue_->Publish();
+  EXPECT_EQ(driver_->UsedElement(0).len, 20u);
+}
+
+// Rings over each other and over a buffer: nonsense, but it is the driver's memory. Whatever the
+// device writes there changes what it reads next; it must end in a chain or an error.
+TEST_F(SplitQueueTest, RingsOverEachOther) {
+  for (const uint64_t used :
+       {uint64_t{0x1000}, uint64_t{0x1010}, uint64_t{0x2000}, uint64_t{0x2004}}) {
+    QueueError error;
+    auto queue = SplitQueue::Create(*memory_, {4, 0x1000, 0x2000, used}, {}, error);
+    ASSERT_NE(queue, nullptr) << used;
+    chain_.SetStorage(storage_);
+    for (int i = 0; i < 100; ++i) {
+      driver_ = nullptr;
+      memory_->Store<base::Le16>(0x2002, static_cast<uint16_t>(i + 1));
+      if (queue->Pop(chain_) == SplitQueue::PopResult::kChain) queue->PushUsed(chain_, 1);
+      queue->Publish();
+      queue->EnableKicks();
+    }
+    EXPECT_LE(queue->in_flight(), queue->size());
+  }
+}
+
 }  // namespace
 }  // namespace virtio

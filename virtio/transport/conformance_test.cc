@@ -17,8 +17,8 @@ namespace {
 constexpr uint64_t kEventIndex = uint64_t{1} << 29;
 constexpr uint64_t kIndirect = uint64_t{1} << 28;
 
-// "The device MUST initialize device status to 0 upon reset."
-TEST(Pci, Pci_2_1_2_StatusIsZeroAfterReset) {
+// "The device status field starts out as 0, and is reinitialized to 0 by the device during reset."
+TEST(Pci, Pci_2_4_1_StatusIsZeroAfterReset) {
   TransportHarness t;
   t.EnableMemory();
   EXPECT_EQ(t.status(), 0);
@@ -110,6 +110,61 @@ TEST(Pci, Pci_2_2_FeaturesAreSettledByFeaturesOk) {
   t.SetStatus(kDriverOk);
   t.loop.RunUntilIdle();
   EXPECT_EQ(t.device.accepted, kFeatureVersion1);
+}
+
+// "The device MUST NOT offer feature bits corresponding to features it would not support": the
+// transport adds what it serves, and no packed ring, IN_ORDER, SR_IOV or NOTIFICATION_DATA.
+TEST(Pci, Pci_2_2_2_OnlyVersion1AndRingResetAreAdded) {
+  for (uint64_t features : {uint64_t{0}, kIndirect | kEventIndex, kEventIndex | 0xff'ffff}) {
+    TransportHarness t({.features = features});
+    t.EnableMemory();
+    EXPECT_EQ(t.DeviceFeatures(), features | kFeatureVersion1 | kFeatureRingReset);
+  }
+}
+
+// "The device MUST NOT offer a feature which requires another feature which was not offered": none
+// of the transport's requires one, so any of them can be masked.
+TEST(Pci, Pci_2_2_2_NothingOfferedNeedsWhatIsNotOffered) {
+  for (int bit = 0; bit < 64; ++bit) {
+    TransportHarness t({.features = kIndirect | kEventIndex},
+                       {.features_mask = ~(uint64_t{1} << bit), .shared_memory = {}});
+    t.EnableMemory();
+    const uint64_t offered = t.DeviceFeatures();
+    EXPECT_NE(offered & kFeatureVersion1, 0u) << bit;
+    t.Initialise(offered);
+    EXPECT_EQ(t.status(), kDriverOk) << bit;
+    t.loop.RunUntilIdle();
+    EXPECT_EQ(t.device.accepted, offered) << bit;
+  }
+}
+
+// "Shared memory regions MUST NOT be used to control the operation of the device, nor to stream
+// data": there are none but those that a device type asks for.
+TEST(Pci, Pci_2_10_2_NoSharedMemoryUnlessTheDeviceHasIt) {
+  TransportHarness t;
+  EXPECT_EQ(t.FindCapability(VIRTIO_PCI_CAP_SHARED_MEMORY_CFG), 0u);
+  EXPECT_EQ(t.ReadPci<uint32_t>(PCI_BASE_ADDRESS_2), 0u);
+}
+
+// "A Virtio device using Virtio Over PCI Bus MUST expose to guest an interface that meets the
+// specification requirements of the appropriate PCI specification." The rest is in
+// devices/pci/pci_root_test.cc.
+TEST(Pci, Pci_4_1_1_TheFunctionIsOneOfThePciSpecification) {
+  TransportHarness t;
+  EXPECT_EQ(t.ReadPci<uint8_t>(PCI_HEADER_TYPE), PCI_HEADER_TYPE_NORMAL);
+  EXPECT_NE(t.ReadPci<uint16_t>(PCI_STATUS) & PCI_STATUS_CAP_LIST, 0);
+  int capabilities = 0;
+  for (uint32_t at = t.ReadPci<uint8_t>(PCI_CAPABILITY_LIST); at != 0;
+       at = t.ReadPci<uint8_t>(at + PCI_CAP_LIST_NEXT)) {
+    EXPECT_GE(at, 0x40u);
+    EXPECT_EQ(at % 4, 0u);
+    ASSERT_LT(++capabilities, 48);
+  }
+  EXPECT_GE(capabilities, 6);
+  // Decoding is off at power-on, and the BAR can be measured.
+  EXPECT_EQ(t.ReadPci<uint16_t>(PCI_COMMAND) & PCI_COMMAND_MEMORY, 0);
+  t.WritePci<uint32_t>(PCI_BASE_ADDRESS_0, ~0u);
+  EXPECT_EQ(~(t.ReadPci<uint32_t>(PCI_BASE_ADDRESS_0) & ~0xfu) + 1, kRegisterBarBytes);
 }
 
 // "A device MUST reinitialize device status to 0 after receiving a reset."
@@ -468,6 +523,15 @@ TEST(Pci, Pci_6_2_VersionOneIsOfferedAndRequired) {
   t.SetDriverFeatures(kIndirect);
   t.SetStatus(kFeaturesOk);
   EXPECT_EQ(t.status(), kDriverReady);
+}
+
+// "A device SHOULD offer VIRTIO_F_SR_IOV if it [...] presents a PCI SR-IOV capability structure,
+// otherwise it MUST NOT offer VIRTIO_F_SR_IOV."
+TEST(Pci, Pci_6_2_SrIovIsNotOffered) {
+  TransportHarness t;
+  t.EnableMemory();
+  EXPECT_EQ(t.ReadPci<uint32_t>(0x100), 0u);  // no extended capability at all
+  EXPECT_EQ(t.DeviceFeatures() & (uint64_t{1} << VIRTIO_F_SR_IOV), 0u);
 }
 
 }  // namespace

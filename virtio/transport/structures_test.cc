@@ -270,5 +270,39 @@ TEST(Pci, Pci_4_1_5_1_2_1_VectorsThatDoNotExistAreNotMapped) {
   }
 }
 
+// The requirements for vendor data bind who presents it.
+TEST(Pci, Pci_4_1_4_8_1_NoVendorData) {
+  EXPECT_EQ(TransportHarness().FindCapability(9 /* VIRTIO_PCI_CAP_VENDOR_CFG */), 0u);
+}
+
+// "If MSI-X capability is enabled and queue_msix_vector is NO_VECTOR for a virtqueue, the device
+// MUST NOT deliver an interrupt for that virtqueue."
+TEST(Pci, Pci_4_1_5_3_1_NoVectorNoQueueInterrupt) {
+  TransportHarness t;
+  t.InitialiseMsix();
+  t.Initialise();
+  t.loop.RunUntilIdle();
+  t.SelectQueue(1);
+  t.SetCommon<uint16_t>(VIRTIO_PCI_COMMON_Q_MSIX, VIRTIO_MSI_NO_VECTOR);
+  t.device.notifier->NotifyQueue(1);
+  EXPECT_EQ(t.msi.delivered(), 0u);
+  EXPECT_EQ(t.ReadPci<uint16_t>(PCI_STATUS) & PCI_STATUS_INTERRUPT, 0);
+  t.device.notifier->NotifyQueue(0);
+  EXPECT_EQ(t.msi.delivered(), 1u);
+}
+
+// "If MSI-X capability is enabled and config_msix_vector is NO_VECTOR, the device MUST NOT deliver
+// an interrupt for device configuration space changes."
+TEST(Pci, Pci_4_1_5_4_1_NoVectorNoConfigurationInterrupt) {
+  TransportHarness t;
+  t.InitialiseMsix();
+  t.Initialise();
+  t.loop.RunUntilIdle();
+  t.SetCommon<uint16_t>(VIRTIO_PCI_COMMON_MSIX, VIRTIO_MSI_NO_VECTOR);
+  t.device.notifier->NotifyConfig();
+  t.device.notifier->NeedsReset("a test");
+  EXPECT_EQ(t.msi.delivered(), 0u);
+}
+
 }  // namespace
 }  // namespace virtio

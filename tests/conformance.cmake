@@ -1,0 +1,2 @@
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+add_test(NAME conformance COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/conformance)
