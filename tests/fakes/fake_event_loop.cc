@@ -444,7 +444,10 @@ std::string FakeEventLoop::CheckFlushes() const {
         started[event.operation] = i;
         break;
       case Event::What::kCompleted:
-        if (event.kind == Kind::kWrite && event.result > 0) last_write[event.file] = i;
+        if ((event.kind == Kind::kWrite && event.result > 0) ||
+            (event.kind == Kind::kFallocate && event.result == 0)) {
+          last_write[event.file] = i;
+        }
         if (event.kind == Kind::kFdatasync && event.result == 0) {
           size_t& start = covered[event.file];
           start = std::max(start, started[event.operation]);

@@ -95,7 +95,8 @@ class FakeEventLoop final : public EventLoop {
   void NoteFlushSubmitted(uint64_t flush);
   void NoteFlushAcknowledged(uint64_t flush);
   // Returns "" if before each acknowledged flush an fdatasync succeeded that was started after the
-  // completion of every write which had completed when the flush was submitted; else what is wrong.
+  // completion of every write and fallocate which had completed when the flush was submitted; else
+  // what is wrong.
   std::string CheckFlushes() const;
 
   absl::StatusOr<LoopFile> AddFile(int fd) override;

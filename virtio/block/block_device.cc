@@ -197,6 +197,7 @@ Counters BlockDevice::counters() const {
       {"retries", c.retries},
       {"short_transfers", c.short_transfers},
       {"bounced_requests", c.bounced},
+      {"syncs", c.syncs},
   };
   for (const auto& queue : queues_) {
     all["kicks"] += queue->queue_counters().kicks;

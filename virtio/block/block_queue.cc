@@ -8,6 +8,7 @@
 #include <array>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "virtio/block/block_wire.h"
 
@@ -49,6 +50,27 @@ BlockQueue::BlockQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_
       bounce_(std::move(bounce)) {}
 
 void BlockRequest::OnComplete(int32_t result) { queue.OnComplete(*this, result); }
+
+void BlockRequestList::Append(BlockRequest& request) {
+  request.next_waiting = nullptr;
+  (first_ == nullptr ? first_ : last_->next_waiting) = &request;
+  last_ = &request;
+}
+
+BlockRequest* BlockRequestList::TakeFirst() {
+  BlockRequest* const request = first_;
+  if (request != nullptr) first_ = request->next_waiting;
+  return request;
+}
+
+BlockRequestList BlockRequestList::TakeAllOf(const BlockQueue& queue) {
+  BlockRequestList taken, kept;
+  while (BlockRequest* request = TakeFirst()) {
+    (&request->queue == &queue ? taken : kept).Append(*request);
+  }
+  *this = kept;
+  return taken;
+}
 
 // --- Parse and submit ----------------------------------------------------------------------------
 
@@ -108,12 +130,8 @@ void BlockQueue::BeginTransfer(BlockRequest& request) {
 void BlockQueue::BeginBounce(BlockRequest& request) {
   request.step = BlockRequest::Step::kBounce;
   if (request.buffer.empty()) request.buffer = bounce_->Acquire();
-  if (request.buffer.empty()) {  // served in order, when another is done with its buffer
-    request.next_waiting = nullptr;
-    (first_waiting_ == nullptr ? first_waiting_ : last_waiting_->next_waiting) = &request;
-    last_waiting_ = &request;
-    return;
-  }
+  // Else served in order, when another is done with its buffer.
+  if (request.buffer.empty()) return waiting_for_buffer_.Append(request);
   const size_t bytes = std::min<size_t>(
       IsRead(request) ? request.writable_bytes() : request.readable_bytes(), request.buffer.size());
   request.piece_bytes = static_cast<uint32_t>(bytes);
@@ -141,6 +159,12 @@ void BlockQueue::BeginRange(BlockRequest& request) {
       !(range.unmap && shared_.can_zero_by_unmap)) {
     return BeginZeroes(request);
   }
+  if (shared_.ranges_in_flight == BlockShared::kMaxRangesInFlight) {
+    return shared_.waiting_for_range.Append(request);
+  }
+  ++shared_.ranges_in_flight;
+  request.punch =
+      request.command.kind == BlockKind::kDiscard || (range.unmap && shared_.can_zero_by_unmap);
   Submit(request);
 }
 
@@ -152,9 +176,27 @@ void BlockQueue::BeginZeroes(BlockRequest& request) {
 }
 
 void BlockQueue::BeginSync(BlockRequest& request) {
-  if (shared_.flush_failed) return Fail(request, EIO);
   request.step = BlockRequest::Step::kSync;
+  if (shared_.syncing) return shared_.waiting_to_sync.Append(request);
+  if (shared_.flush_failed) return Fail(request, EIO);
+  shared_.syncing = true;
+  ++shared_.counters.syncs;
   Submit(request);
+}
+
+void BlockQueue::BeginWaiting() {
+  while (!shared_.syncing) {
+    BlockRequest* const next = shared_.waiting_to_sync.TakeFirst();
+    if (next == nullptr) break;
+    next->queue.BeginSync(*next);
+    // Nothing can be added to the list meanwhile.
+    if (shared_.syncing) std::swap(shared_.synced_along, shared_.waiting_to_sync);
+  }
+  while (shared_.ranges_in_flight < BlockShared::kMaxRangesInFlight) {
+    BlockRequest* const next = shared_.waiting_for_range.TakeFirst();
+    if (next == nullptr) break;
+    next->queue.BeginRange(*next);
+  }
 }
 
 void BlockQueue::Submit(BlockRequest& request) {
@@ -167,14 +209,11 @@ void BlockQueue::Submit(BlockRequest& request) {
       return loop().WriteV(request, shared_.file, request.left, request.offset);
     case BlockRequest::Step::kZeroes:
       return loop().WriteV(request, shared_.file, request.left, request.offset);
-    case BlockRequest::Step::kRange: {
-      const bool punch = request.command.kind == BlockKind::kDiscard ||
-                         (request.command.ranges[request.range].unmap && shared_.can_zero_by_unmap);
+    case BlockRequest::Step::kRange:
       return loop().Fallocate(
           request, shared_.file,
-          (punch ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE) | FALLOC_FL_KEEP_SIZE,
+          (request.punch ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE) | FALLOC_FL_KEEP_SIZE,
           request.offset, request.piece_bytes);
-    }
     case BlockRequest::Step::kSync:
       return loop().Fdatasync(request, shared_.file);
   }
@@ -183,8 +222,8 @@ void BlockQueue::Submit(BlockRequest& request) {
 // --- Complete ------------------------------------------------------------------------------------
 
 void BlockQueue::OnComplete(BlockRequest& request, int32_t result) {
-  if (stopping() && result < 0) return Finish(request, VIRTIO_BLK_S_IOERR, 0);
-  if ((result == -EINTR || result == -EAGAIN) && request.retries < kMaxRetries) {
+  const bool again = result == -EINTR || result == -EAGAIN;
+  if (again && !stopping() && request.retries < kMaxRetries) {
     ++request.retries;
     ++shared_.counters.retries;
     return Submit(request);
@@ -204,12 +243,12 @@ void BlockQueue::OnComplete(BlockRequest& request, int32_t result) {
 void BlockQueue::OnTransferred(BlockRequest& request, int32_t result) {
   // Nothing read: the file was cut short behind our back. Nothing written: the host is out of luck.
   if (result == 0) return Fail(request, EIO);
-  if (result < 0) return Fail(request, -result);
+  if (result < 0) return stopping() ? Drop(request) : Fail(request, -result);
   request.retries = 0;
   Consume(request, static_cast<size_t>(result));
   if (request.left.empty()) return OnPieceDone(request);
   ++shared_.counters.short_transfers;
-  if (stopping()) return Finish(request, VIRTIO_BLK_S_IOERR, 0);
+  if (stopping()) return Drop(request);
   Submit(request);
 }
 
@@ -234,7 +273,7 @@ void BlockQueue::OnPieceDone(BlockRequest& request) {
         request.PushWritable(memory(), request.buffer.first(request.piece_bytes));
       }
       if ((IsRead(request) ? request.writable_bytes() : request.readable_bytes()) > 0) {
-        if (stopping()) return Finish(request, VIRTIO_BLK_S_IOERR, 0);
+        if (stopping()) return Drop(request);
         return BeginBounce(request);
       }
       break;
@@ -242,7 +281,7 @@ void BlockQueue::OnPieceDone(BlockRequest& request) {
       const BlockCommand::Range& range = request.command.ranges[request.range];
       request.piece_bytes =
           static_cast<uint32_t>(range.offset_bytes + range.length_bytes - request.offset);
-      if (stopping()) return Finish(request, VIRTIO_BLK_S_IOERR, 0);
+      if (stopping()) return Drop(request);
       if (request.piece_bytes > 0) return BeginZeroes(request);
       ++request.range;
       return BeginRange(request);
@@ -255,40 +294,57 @@ void BlockQueue::OnPieceDone(BlockRequest& request) {
 }
 
 void BlockQueue::OnRangeDone(BlockRequest& request, int32_t result) {
+  --shared_.ranges_in_flight;
+  BeginWaiting();  // first: they were here before this request's next range
+  if (stopping()) return Drop(request);
   if (result == -EOPNOTSUPP || result == -ENOSYS) {
     // Found out once, remembered; BeginRange takes the next best way.
     if (request.command.kind == BlockKind::kDiscard) {
       shared_.can_discard = false;
-    } else if (request.command.ranges[request.range].unmap && shared_.can_zero_by_unmap) {
-      shared_.can_zero_by_unmap = false;
     } else {
-      shared_.can_zero_range = false;
+      (request.punch ? shared_.can_zero_by_unmap : shared_.can_zero_range) = false;
     }
     return BeginRange(request);
   }
   if (result < 0) return Fail(request, -result);
-  if (stopping()) return Finish(request, VIRTIO_BLK_S_IOERR, 0);
   request.retries = 0;
   ++request.range;
   BeginRange(request);
 }
 
 void BlockQueue::OnSynced(BlockRequest& request, int32_t result) {
-  if (result < 0) {
-    shared_.flush_failed = !shared_.direct;
-    return Fail(request, -result);
+  const bool cancelled = stopping() && (result == -ECANCELED || result == -EINTR);
+  shared_.syncing = false;
+  // Also if the queue is being stopped: the kernel tells of a failed write only once.
+  if (result < 0 && !cancelled && !shared_.direct) shared_.flush_failed = true;
+  BlockRequestList along = std::exchange(shared_.synced_along, {});
+  EndSync(request, result);
+  while (BlockRequest* other = along.TakeFirst()) {
+    if (cancelled && !other->queue.stopping()) {
+      shared_.waiting_to_sync.Append(*other);  // it was the other queue's that was cancelled
+    } else {
+      other->queue.EndSync(*other, result);
+    }
   }
-  Succeed(request);
+  BeginWaiting();
+}
+
+void BlockQueue::EndSync(BlockRequest& request, int32_t result) {
+  if (result >= 0) return Succeed(request);
+  return stopping() ? Drop(request) : Fail(request, -result);
 }
 
 // --- Finish --------------------------------------------------------------------------------------
 
 void BlockQueue::Fail(BlockRequest& request, int error) {
   ++shared_.counters.host_errors;
-  LOG_EVERY_N_SEC(Error, 10) << "disk " << shared_.id << ": " << Verb(request.command.kind)
-                             << " failed at byte " << request.offset << ": "
-                             << strerrordesc_np(error) << " (" << strerrorname_np(error)
-                             << "); the guest sees an I/O error";
+  if (uint64_t suppressed; shared_.error_log.Allow(10, suppressed)) {
+    LOG(Error) << "disk " << shared_.id << ": " << Verb(request.command.kind) << " failed at byte "
+               << request.offset << ": " << strerrordesc_np(error) << " (" << strerrorname_np(error)
+               << "); the guest sees an I/O error"
+               << (suppressed > 0 ? absl::StrCat("; ", suppressed, " more since the last line")
+                                  : "");
+  }
   Finish(request, VIRTIO_BLK_S_IOERR, 0);
 }
 
@@ -333,16 +389,15 @@ void BlockQueue::Finish(BlockRequest& request, uint8_t status, uint32_t data_byt
 void BlockQueue::ReleaseBuffer(BlockRequest& request) {
   if (request.buffer.empty()) return;
   bounce_->Release(std::exchange(request.buffer, {}));
-  if (first_waiting_ == nullptr || stopping()) return;
-  BlockRequest& next = *first_waiting_;
-  first_waiting_ = next.next_waiting;
-  BeginBounce(next);
+  if (stopping()) return;
+  if (BlockRequest* next = waiting_for_buffer_.TakeFirst()) BeginBounce(*next);
 }
 
 void BlockQueue::CancelRequests() {
-  while (first_waiting_ != nullptr) {
-    BlockRequest& request = *std::exchange(first_waiting_, first_waiting_->next_waiting);
-    Finish(request, VIRTIO_BLK_S_IOERR, 0);
+  for (BlockRequestList waiting :
+       {std::exchange(waiting_for_buffer_, {}), shared_.waiting_to_sync.TakeAllOf(*this),
+        shared_.waiting_for_range.TakeAllOf(*this)}) {
+    while (BlockRequest* request = waiting.TakeFirst()) Drop(*request);
   }
   slab_.ForEachInUse([this](BlockRequest& request) { loop().Cancel(request); });
 }

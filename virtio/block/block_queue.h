@@ -3,6 +3,8 @@
 #ifndef VIRTIO_BLOCK_BLOCK_QUEUE_H_
 #define VIRTIO_BLOCK_BLOCK_QUEUE_H_
 
+#include <linux/virtio_blk.h>
+
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -10,50 +12,13 @@
 
 #include "base/event_loop.h"
 #include "base/guest_memory.h"
+#include "base/log.h"
 #include "virtio/block/block_bounce.h"
 #include "virtio/block/block_request.h"
 #include "virtio/queue/device_queue.h"
 #include "virtio/queue/request_slab.h"
 
 namespace virtio {
-
-// What the queues of one device share. Owned by the device; its loop only.
-struct BlockShared {
-  struct Counters {
-    uint64_t read_ops = 0;
-    uint64_t read_bytes = 0;
-    uint64_t write_ops = 0;
-    uint64_t write_bytes = 0;
-    uint64_t flush_ops = 0;
-    uint64_t discard_ops = 0;
-    uint64_t write_zeroes_ops = 0;
-    uint64_t host_errors = 0;     // requests that failed for the host's reasons
-    uint64_t invalid = 0;         // requests refused: malformed, out of bounds, write to readonly
-    uint64_t unsupported = 0;     // requests of an unknown type or flag
-    uint64_t without_status = 0;  // requests with no room for a status
-    uint64_t retries = 0;         // host calls repeated: EINTR, EAGAIN
-    uint64_t short_transfers = 0;
-    uint64_t bounced = 0;  // requests copied for alignment's sake
-  };
-
-  std::string id;      // in log lines
-  std::string serial;  // up to 20 bytes
-  base::LoopFile file;
-  BlockLimits limits;
-  bool direct = false;
-  uint32_t block_bytes = 512;     // unit of direct I/O
-  uint32_t memory_alignment = 1;  // of guest buffers in direct I/O
-  // Each write is made durable before it is reported: the driver did not accept
-  // VIRTIO_BLK_F_FLUSH. [VIRTIO 1.2 §5.2.6.2]
-  bool write_through = false;
-  // A failed fdatasync leaves pages marked clean that never reached the disk, and the next one
-  // would succeed: so all later flushes fail until the image is opened anew.
-  bool flush_failed = false;
-  bool can_discard = true;  // false once the host said it cannot
-  bool can_zero_by_unmap = true;
-  bool can_zero_range = true;
-  Counters counters;
-};
 
 class BlockQueue;
 
@@ -81,7 +46,73 @@ struct BlockRequest : base::Operation, Chain {
   iovec single = {};                     // storage of `left` for kBounce and kZeroes
   uint32_t piece_bytes = 0;              // of the range or buffer under way
   std::span<uint8_t> buffer;             // kBounce
-  BlockRequest* next_waiting = nullptr;  // for a buffer
+  bool punch = false;                    // kRange: what was asked for is a hole
+  BlockRequest* next_waiting = nullptr;  // in a BlockRequestList
+};
+
+// Requests that wait for their turn, in order. Each is in one list at most.
+class BlockRequestList {
+ public:
+  bool empty() const { return first_ == nullptr; }
+  void Append(BlockRequest& request);
+  // Removes and returns the first, or nullptr.
+  BlockRequest* TakeFirst();
+  // Removes and returns those of `queue`.
+  BlockRequestList TakeAllOf(const BlockQueue& queue);
+
+ private:
+  BlockRequest* first_ = nullptr;
+  BlockRequest* last_ = nullptr;
+};
+
+// What the queues of one device share. Owned by the device; its loop only.
+struct BlockShared {
+  struct Counters {
+    uint64_t read_ops = 0;
+    uint64_t read_bytes = 0;
+    uint64_t write_ops = 0;
+    uint64_t write_bytes = 0;
+    uint64_t flush_ops = 0;
+    uint64_t discard_ops = 0;
+    uint64_t write_zeroes_ops = 0;
+    uint64_t host_errors = 0;     // requests that failed for the host's reasons
+    uint64_t invalid = 0;         // requests refused: malformed, out of bounds, write to readonly
+    uint64_t unsupported = 0;     // requests of an unknown type or flag
+    uint64_t without_status = 0;  // requests with no room for a status
+    uint64_t retries = 0;         // host calls repeated: EINTR, EAGAIN
+    uint64_t short_transfers = 0;
+    uint64_t bounced = 0;  // requests copied for alignment's sake
+    uint64_t syncs = 0;    // fdatasyncs started
+  };
+
+  std::string id;      // in log lines
+  std::string serial;  // up to 20 bytes
+  base::LoopFile file;
+  BlockLimits limits;
+  bool direct = false;
+  uint32_t block_bytes = 512;     // unit of direct I/O
+  uint32_t memory_alignment = 1;  // of guest buffers in direct I/O
+  // Each write is made durable before it is reported: the driver did not accept
+  // VIRTIO_BLK_F_FLUSH. [VIRTIO 1.2 §5.2.6.2]
+  bool write_through = false;
+  // A failed fdatasync leaves pages marked clean that never reached the disk, and the next one
+  // would succeed: so all later flushes fail until the image is opened anew.
+  bool flush_failed = false;
+  // One fdatasync at a time: it covers all that had come before it was started, and what comes
+  // meanwhile shares the next. Of two at once the kernel would report a failed write to one only.
+  bool syncing = false;
+  BlockRequestList synced_along;  // covered by the one in flight, beside the request that owns it
+  BlockRequestList waiting_to_sync;  // for the next
+  // fdatasync and fallocate keep a kernel worker of the loop busy until they end. One disk that
+  // hangs must leave workers for the others, so only this many are in flight.
+  static constexpr uint32_t kMaxRangesInFlight = 3;
+  uint32_t ranges_in_flight = 0;
+  BlockRequestList waiting_for_range;
+  bool can_discard = true;  // false once the host said it cannot
+  bool can_zero_by_unmap = true;
+  bool can_zero_range = true;
+  Counters counters;
+  base::RateLimit error_log;  // of this disk: none hides the errors of another
 };
 
 class BlockQueue final : public DeviceQueue {
@@ -110,15 +141,20 @@ class BlockQueue final : public DeviceQueue {
   void BeginZeroes(BlockRequest& request);
   void BeginSync(BlockRequest& request);
   void Submit(BlockRequest& request);
+  // Starts what waits for its turn, as far as there is room.
+  void BeginWaiting();
 
   void OnComplete(BlockRequest& request, int32_t result);
   void OnTransferred(BlockRequest& request, int32_t result);
   void OnPieceDone(BlockRequest& request);
   void OnRangeDone(BlockRequest& request, int32_t result);
   void OnSynced(BlockRequest& request, int32_t result);
+  void EndSync(BlockRequest& request, int32_t result);
   void Consume(BlockRequest& request, size_t bytes);
 
   void Fail(BlockRequest& request, int error);
+  // Ends a request whose queue is being stopped, without a word.
+  void Drop(BlockRequest& request) { Finish(request, VIRTIO_BLK_S_IOERR, 0); }
   void Succeed(BlockRequest& request);
   // Stores `status` and gives the chain back; `data_bytes` of the guest's buffers were written.
   void Finish(BlockRequest& request, uint8_t status, uint32_t data_bytes);
@@ -127,8 +163,7 @@ class BlockQueue final : public DeviceQueue {
   BlockShared& shared_;
   RequestSlab<BlockRequest> slab_;
   std::optional<BouncePool> bounce_;
-  BlockRequest* first_waiting_ = nullptr;
-  BlockRequest* last_waiting_ = nullptr;
+  BlockRequestList waiting_for_buffer_;
 };
 
 }  // namespace virtio

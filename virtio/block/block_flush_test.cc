@@ -1,0 +1,336 @@
+// Flushes and what else keeps a kernel worker busy: how many are in flight, which fdatasync covers
+// which flush, and what becomes of them when one fails or a queue is stopped.
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "virtio/block/block_test_harness.h"
+
+namespace virtio {
+namespace {
+
+using Kind = base::FakeEventLoop::Kind;
+using Event = base::FakeEventLoop::Event;
+
+// The image's file is the loop's first: it is added by Activate, before any doorbell.
+const base::LoopFile kImageFile(0);
+
+size_t Started(BlockHarness& disk, Kind kind) {
+  size_t count = 0;
+  for (const Event& event : disk.loop().events()) {
+    if (event.what == Event::What::kStarted && event.kind == kind) ++count;
+  }
+  return count;
+}
+
+uint16_t OfferFlush(BlockHarness& disk, uint16_t queue = 0) {
+  return disk.driver(queue)
+      .Chain()
+      .Readable(BlockHeaderBytes(VIRTIO_BLK_T_FLUSH, 0))
+      .Writable(1)
+      .Offer();
+}
+
+uint16_t OfferDiscard(BlockHarness& disk, uint64_t sector) {
+  Bytes bytes = BlockHeaderBytes(VIRTIO_BLK_T_DISCARD, 0);
+  const Bytes range = BytesOf(BlockRange{sector, 8, 0});
+  bytes.insert(bytes.end(), range.begin(), range.end());
+  return disk.driver().Chain().Readable(bytes).Writable(1).Offer();
+}
+
+// How each used chain of `queue` ended.
+std::map<uint16_t, uint8_t> TakeStatuses(BlockHarness& disk, uint16_t queue = 0) {
+  std::map<uint16_t, uint8_t> statuses;
+  while (const auto used = disk.driver(queue).PopUsed()) {
+    const auto head = static_cast<uint16_t>(used->id);
+    statuses[head] = disk.driver(queue).WritableBytes(head).back();
+  }
+  return statuses;
+}
+
+BlockHarness::Options InMemory() {
+  BlockHarness::Options options;
+  if (access("/dev/shm", W_OK) == 0) options.directory = "/dev/shm";  // where sync is free
+  return options;
+}
+
+BlockHarness::Options TwoQueues() {
+  BlockHarness::Options options = InMemory();
+  options.device.num_queues = 2;
+  return options;
+}
+
+TEST(BlockFlushTest, FlushesThatComeDuringASyncShareTheNext) {
+  BlockHarness disk(InMemory());
+  disk.loop().Hold(kImageFile);
+  OfferFlush(disk);
+  disk.harness().Publish(0);
+  for (int i = 0; i < 3; ++i) OfferFlush(disk);
+  disk.harness().Publish(0);
+  EXPECT_EQ(disk.loop().in_flight(Kind::kFdatasync), 1u);
+  disk.loop().Release(kImageFile);
+  disk.loop().RunUntilIdle();
+  const auto statuses = TakeStatuses(disk);
+  EXPECT_EQ(statuses.size(), 4u);
+  for (const auto& [head, status] : statuses) EXPECT_EQ(status, VIRTIO_BLK_S_OK);
+  EXPECT_EQ(Started(disk, Kind::kFdatasync), 2u);
+  EXPECT_EQ(disk.counter("syncs"), 2u);
+  EXPECT_EQ(disk.counter("flush_ops"), 4u);
+}
+
+// fdatasync and fallocate occupy kernel workers, of which the loop has few.
+TEST(BlockFlushTest, AHungDiskLeavesWorkersForOthers) {
+  BlockHarness::Options options = InMemory();
+  options.harness.queue_size = options.device.queue_size = 64;
+  BlockHarness disk(options);
+  disk.loop().Hold(kImageFile);
+  for (uint64_t i = 0; i < 10; ++i) {
+    OfferDiscard(disk, i * 8);
+    OfferFlush(disk);
+  }
+  disk.harness().Publish(0);
+  EXPECT_EQ(disk.loop().in_flight(Kind::kFallocate), BlockShared::kMaxRangesInFlight);
+  EXPECT_EQ(disk.loop().in_flight(Kind::kFdatasync), 1u);
+  disk.loop().Release(kImageFile);
+  disk.loop().RunUntilIdle();
+  const auto statuses = TakeStatuses(disk);
+  EXPECT_EQ(statuses.size(), 20u);
+  for (const auto& [head, status] : statuses) EXPECT_EQ(status, VIRTIO_BLK_S_OK);
+  EXPECT_EQ(Started(disk, Kind::kFallocate), 10u);
+  // In the order they came.
+  uint64_t next = 0;
+  for (const Event& event : disk.loop().events()) {
+    if (event.what != Event::What::kStarted || event.kind != Kind::kFallocate) continue;
+    EXPECT_EQ(event.offset, next++ * 4096);
+  }
+}
+
+TEST(BlockFlushTest, StopEndsWhatWaits) {
+  BlockHarness::Options options = InMemory();
+  options.harness.queue_size = options.device.queue_size = 64;
+  BlockHarness disk(options);
+  for (int round = 0; round < 2; ++round) {
+    disk.loop().Hold(kImageFile);
+    for (uint64_t i = 0; i < 10; ++i) {
+      OfferDiscard(disk, i * 8);
+      OfferFlush(disk);
+    }
+    disk.harness().Publish(0);
+    bool stopped = false;
+    disk.device().StopQueue(0, [&] { stopped = true; });
+    disk.loop().RunUntilIdle();
+    EXPECT_FALSE(stopped) << "four are with the kernel";
+    disk.loop().Release(kImageFile);
+    disk.loop().RunUntilIdle();
+    EXPECT_TRUE(stopped);
+    disk.device().Deactivate();
+    disk.Start();
+    EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_OK);
+    EXPECT_EQ(disk.DoRanges(VIRTIO_BLK_T_DISCARD, {{0, 8, 0}}), VIRTIO_BLK_S_OK);
+  }
+}
+
+TEST(BlockFlushTest, PauseWaitsForWhatWaits) {
+  BlockHarness disk(InMemory());
+  disk.loop().Hold(kImageFile);
+  for (int i = 0; i < 3; ++i) OfferFlush(disk);
+  disk.harness().Publish(0);
+  bool paused = false;
+  disk.device().Pause([&] { paused = true; });
+  disk.loop().RunUntilIdle();
+  EXPECT_FALSE(paused);
+  disk.loop().Release(kImageFile);
+  disk.loop().RunUntilIdle();
+  EXPECT_TRUE(paused);
+  EXPECT_EQ(TakeStatuses(disk).size(), 3u);
+  disk.device().Resume();
+}
+
+// The fdatasync of one queue covers flushes of another; to stop the one does not fail the other.
+TEST(BlockFlushTest, StopOfOneQueueKeepsTheFlushesOfAnother) {
+  for (const bool shared : {false, true}) {
+    BlockHarness disk(TwoQueues());
+    disk.loop().Hold(kImageFile);
+    OfferFlush(disk, shared ? 1 : 0);
+    disk.harness().Publish(shared ? 1 : 0);
+    OfferFlush(disk, 0);
+    disk.harness().Publish(0);
+    OfferFlush(disk, 1);
+    disk.harness().Publish(1);
+    if (shared) {  // the first ends; the second, of queue 0, covers the third, of queue 1
+      disk.loop().Release(kImageFile);
+      while (Started(disk, Kind::kFdatasync) < 2) ASSERT_TRUE(disk.loop().RunTurn());
+      disk.loop().Hold(kImageFile);
+    }
+    bool stopped = false;
+    disk.device().StopQueue(0, [&] { stopped = true; });
+    disk.loop().Release(kImageFile);
+    disk.loop().RunUntilIdle();
+    EXPECT_TRUE(stopped);
+    const auto statuses = TakeStatuses(disk, 1);
+    EXPECT_EQ(statuses.size(), shared ? 2u : 1u);
+    for (const auto& [head, status] : statuses) EXPECT_EQ(status, VIRTIO_BLK_S_OK);
+    disk.harness().StartQueue(disk.device(), 0);
+    EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_OK);
+  }
+}
+
+TEST(BlockFlushTest, AFailedSyncFailsAllThatShareIt) {
+  BlockHarness disk(TwoQueues());
+  disk.loop().Hold(kImageFile);
+  OfferFlush(disk);
+  disk.harness().Publish(0);
+  for (const uint16_t queue : {uint16_t{0}, uint16_t{1}}) {
+    OfferFlush(disk, queue);
+    OfferFlush(disk, queue);
+    disk.harness().Publish(queue);
+  }
+  disk.loop().Release(kImageFile);
+  while (Started(disk, Kind::kFdatasync) < 2) ASSERT_TRUE(disk.loop().RunTurn());
+  disk.loop().FailNext(Kind::kFdatasync, EIO);
+  disk.loop().RunUntilIdle();
+  int failed = 0;
+  for (const uint16_t queue : {uint16_t{0}, uint16_t{1}}) {
+    for (const auto& [head, status] : TakeStatuses(disk, queue)) {
+      failed += status == VIRTIO_BLK_S_IOERR ? 1 : 0;
+    }
+  }
+  EXPECT_EQ(failed, 4);
+  EXPECT_EQ(disk.counter("host_errors"), 4u);
+}
+
+// What waits for the next fdatasync when one fails must fail too: the next would succeed.
+TEST(BlockFlushTest, AFailedSyncFailsAllThatWait) {
+  BlockHarness disk(InMemory());
+  disk.loop().Hold(kImageFile);
+  for (int i = 0; i < 4; ++i) OfferFlush(disk);
+  disk.harness().Publish(0);
+  disk.loop().FailNext(Kind::kFdatasync, EIO);
+  disk.loop().Release(kImageFile);
+  disk.loop().RunUntilIdle();
+  const auto statuses = TakeStatuses(disk);
+  EXPECT_EQ(statuses.size(), 4u);
+  for (const auto& [head, status] : statuses) EXPECT_EQ(status, VIRTIO_BLK_S_IOERR);
+  EXPECT_EQ(Started(disk, Kind::kFdatasync), 1u);
+}
+
+// The kernel says only once that a write was lost; a reset at that moment must not swallow it.
+TEST(BlockFlushTest, AFailedSyncIsRememberedThroughAReset) {
+  int failed = 0;
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    BlockHarness::Options options = InMemory();
+    options.harness.loop.seed = seed;
+    BlockHarness disk(options);
+    disk.loop().Hold(kImageFile);
+    OfferFlush(disk);
+    disk.harness().Publish(0);
+    disk.loop().FailNext(Kind::kFdatasync, EIO);
+    disk.device().StopQueue(0, [] {});  // the kernel may have begun: half of the seeds
+    disk.loop().Release(kImageFile);
+    disk.loop().RunUntilIdle();
+    disk.device().Deactivate();
+    bool error = false;
+    for (const Event& event : disk.loop().events()) {
+      error |= event.what == Event::What::kCompleted && event.result == -EIO;
+    }
+    disk.Start();
+    if (error) {
+      EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_IOERR) << seed;
+    }
+    failed += error ? 1 : 0;
+  }
+  EXPECT_GT(failed, 0);
+}
+
+// --- Order, under random seeds ---
+
+struct Load {
+  BlockHarness& disk;
+  std::mt19937_64 random;
+  uint64_t flushes = 0;
+  std::map<std::pair<uint16_t, uint16_t>, uint64_t> in_flight;  // flush by queue and head; or 0
+
+  void Offer(uint16_t queue) {
+    uint64_t flush = 0;
+    const uint64_t sector = random() % 16 * 8;
+    auto builder = disk.driver(queue).Chain();
+    switch (random() % 5) {
+      case 0:
+      case 1:
+        flush = ++flushes;
+        builder.Readable(BlockHeaderBytes(VIRTIO_BLK_T_FLUSH, 0));
+        break;
+      case 2: {
+        Bytes bytes = BlockHeaderBytes(VIRTIO_BLK_T_WRITE_ZEROES, 0);
+        const Bytes range = BytesOf(BlockRange{sector, 8, 0});
+        bytes.insert(bytes.end(), range.begin(), range.end());
+        builder.Readable(bytes);
+        break;
+      }
+      default:
+        builder.Readable(BlockHeaderBytes(VIRTIO_BLK_T_OUT, sector)).Readable(Bytes(4096));
+    }
+    in_flight[{queue, builder.Writable(1).Offer()}] = flush;
+    if (flush != 0) disk.loop().NoteFlushSubmitted(flush);
+  }
+
+  void Take(uint16_t queue) {
+    for (const auto& [head, status] : TakeStatuses(disk, queue)) {
+      const auto request = in_flight.extract({queue, head});
+      ASSERT_FALSE(request.empty());
+      if (request.mapped() != 0 && status == VIRTIO_BLK_S_OK) {
+        disk.loop().NoteFlushAcknowledged(request.mapped());
+      }
+    }
+  }
+};
+
+// After an fdatasync that failed for good the next would lie: true if one was tried.
+bool SyncedAfterFailure(const std::vector<Event>& events) {
+  bool failed = false;
+  for (const Event& event : events) {
+    if (event.kind != Kind::kFdatasync) continue;
+    if (event.what == Event::What::kStarted && failed) return true;
+    failed |= event.what == Event::What::kCompleted && event.result == -EIO;
+  }
+  return false;
+}
+
+void RunFlushes(uint64_t seed) {
+  BlockHarness::Options options = seed % 2 == 0 ? TwoQueues() : InMemory();
+  options.harness.loop = {.seed = seed,
+                          .short_transfer_percent = 20,
+                          .error_percent = seed % 3 == 0 ? 3 : 0,
+                          .errors = {EAGAIN, EINTR, EIO}};
+  if (seed % 7 == 0) options.features_off = uint64_t{1} << VIRTIO_BLK_F_FLUSH;
+  options.disk_bytes = 64 << 10;
+  BlockHarness disk(options);
+  Load load = {disk, std::mt19937_64(seed), 0, {}};
+  const uint16_t queues = options.device.num_queues;
+  for (int step = 0; step < 25; ++step) {
+    for (uint16_t queue = 0; queue < queues; ++queue) {
+      while (disk.driver(queue).free_descriptors() >= 3 && load.random() % 3 != 0) {
+        load.Offer(queue);
+      }
+      if (disk.driver(queue).Publish()) disk.harness().Kick(queue);
+    }
+    for (uint64_t turns = load.random() % 4; turns > 0; --turns) disk.loop().RunTurn();
+    for (uint16_t queue = 0; queue < queues; ++queue) load.Take(queue);
+  }
+  disk.loop().RunUntilIdle();
+  for (uint16_t queue = 0; queue < queues; ++queue) load.Take(queue);
+  ASSERT_TRUE(load.in_flight.empty()) << "lost requests";
+  ASSERT_EQ(disk.loop().CheckFlushes(), "");
+  ASSERT_FALSE(SyncedAfterFailure(disk.loop().events()));
+}
+
+TEST(BlockFlushTest, EachAcknowledgedFlushFollowsASyncOfEveryWriteBeforeIt) {
+  for (uint64_t seed = 1; seed <= 1000; ++seed) {
+    SCOPED_TRACE(seed);
+    RunFlushes(seed);
+    if (testing::Test::HasFatalFailure()) return;
+  }
+}
+
+}  // namespace
+}  // namespace virtio
