@@ -272,10 +272,7 @@ TEST(BlockFaultTest, RandomLoadWithErrors) {
   }
 }
 
-bool CanBeDirect() {
-  const TemporaryImage image(testing::TempDir(), 4096);
-  return BlockImage::Open({.name = "probe", .path = image.path(), .direct = true}).ok();
-}
+bool CanBeDirect() { return HasDirectIo(testing::TempDir()); }
 
 TEST(BlockFaultTest, RandomLoadDirect) {
   if (!CanBeDirect()) GTEST_SKIP() << "no O_DIRECT on the file system of " << testing::TempDir();

@@ -33,15 +33,36 @@ void RunOn(base::LoopThread& thread, absl::AnyInvocable<void(Device::Done)> func
   ASSERT_EQ(eventfd_read(done.get(), &value), 0);
 }
 
-class BlockLoopTest : public testing::TestWithParam<bool> {};
-INSTANTIATE_TEST_SUITE_P(Direct, BlockLoopTest, testing::Bool());
+struct LoopCase {
+  const char* name;
+  bool direct;
+  base::UringEventLoop::Options loop;
+};
+
+class BlockLoopTest : public testing::TestWithParam<LoopCase> {
+ protected:
+  void SetUp() override {
+    if (GetParam().direct && !HasDirectIo(testing::TempDir())) {
+      GTEST_SKIP() << "no O_DIRECT on the file system of " << testing::TempDir();
+    }
+  }
+};
+
+// Rings much smaller than the queue: a full one delays requests and loses none.
+INSTANTIATE_TEST_SUITE_P(
+    Loops, BlockLoopTest,
+    testing::Values(
+        LoopCase{"Buffered", false, {}}, LoopCase{"Direct", true, {}},
+        LoopCase{"BufferedFullRings", false, {.submission_entries = 2, .completion_entries = 4}},
+        LoopCase{"DirectFullRings", true, {.submission_entries = 2, .completion_entries = 4}}),
+    [](const auto& value) { return value.param.name; });
 
 TEST_P(BlockLoopTest, KeepsWhatIsWrittenThroughPausesAndResets) {
   const TemporaryImage file(testing::TempDir(), kDiskBytes);
-  auto image = BlockImage::Open({.name = "disk", .path = file.path(), .direct = GetParam()});
-  if (!image.ok()) GTEST_SKIP() << image.status();
+  auto image = BlockImage::Open({.name = "disk", .path = file.path(), .direct = GetParam().direct});
+  ASSERT_TRUE(image.ok()) << image.status();
   auto memory = *base::GuestMemory::Create({.thp = false}, {{0, 32 << 20, nullptr}});
-  auto thread = *base::LoopThread::Create("io", {});
+  auto thread = *base::LoopThread::Create("io", GetParam().loop);
   auto device = *BlockDevice::Create({.id = "d", .queue_size = kQueueSize},
                                      std::move(image).value(), thread->loop(), *memory);
   EventFdNotifier notifier;
@@ -132,10 +153,10 @@ TEST_P(BlockLoopTest, KeepsWhatIsWrittenThroughPausesAndResets) {
 // The kernel's own cancellation: a queue stopped with much in flight ends, and the file is whole.
 TEST_P(BlockLoopTest, StopWithRequestsInFlight) {
   const TemporaryImage file(testing::TempDir(), kDiskBytes);
-  auto image = BlockImage::Open({.name = "disk", .path = file.path(), .direct = GetParam()});
-  if (!image.ok()) GTEST_SKIP() << image.status();
+  auto image = BlockImage::Open({.name = "disk", .path = file.path(), .direct = GetParam().direct});
+  ASSERT_TRUE(image.ok()) << image.status();
   auto memory = *base::GuestMemory::Create({.thp = false}, {{0, 32 << 20, nullptr}});
-  auto thread = *base::LoopThread::Create("io", {});
+  auto thread = *base::LoopThread::Create("io", GetParam().loop);
   auto device = *BlockDevice::Create({.id = "d", .queue_size = kQueueSize},
                                      std::move(image).value(), thread->loop(), *memory);
   EventFdNotifier notifier;

@@ -2,6 +2,7 @@
 #ifndef VIRTIO_BLOCK_BLOCK_TEST_HARNESS_H_
 #define VIRTIO_BLOCK_BLOCK_TEST_HARNESS_H_
 
+#include <errno.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -69,6 +70,15 @@ class TemporaryImage {
  private:
   std::string path_;
 };
+
+// Whether the file system of `directory` has O_DIRECT. Every other reason why an image cannot be
+// opened is a failure of the test.
+inline bool HasDirectIo(const std::string& directory) {
+  const TemporaryImage image(directory, 4096);
+  const base::UniqueFd fd(open(image.path().c_str(), O_RDWR | O_CLOEXEC | O_DIRECT));
+  CHECK(fd.valid() || errno == EINVAL);
+  return fd.valid();
+}
 
 class BlockHarness {
  public:
