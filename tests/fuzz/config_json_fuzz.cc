@@ -1,14 +1,79 @@
 // Any bytes as vm.json: an error of one short line, or a config that prints to text which parses to
-// it.
+// it. After a first byte 1, bytes above 0x7f stand for pieces of configs.
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "tests/fuzz/tokens.h"
 #include "vmm/config/load_config.h"
 #include "vmm/config/print_config.h"
 
 namespace {
+
+constexpr absl::string_view kWords[] = {
+    R"({"payload": {"kernel": "/k"})",
+    R"(, "cpus": {)",
+    R"(, "memory": {)",
+    R"(, "disks": [{"path": "/d"}, {)",
+    R"(, "rng": {)",
+    R"(, "console": {)",
+    R"(, "serial": {)",
+    R"(, "payload": {)",
+    R"(, "platform": {)",
+    R"(, "pci_segments": )",
+    R"(, "net": )",
+    R"(, "fs": )",
+    R"(, "balloon": )",
+    R"(, "pmem": )",
+    R"("boot_vcpus": )",
+    R"("max_vcpus": )",
+    R"("nested": )",
+    R"("topology": {"threads_per_core": 1})",
+    R"("size": )",
+    R"("hugepages": )",
+    R"("shared": )",
+    R"("prefault": )",
+    R"("path": )",
+    R"("readonly": )",
+    R"("direct": )",
+    R"("sparse": )",
+    R"("num_queues": )",
+    R"("queue_size": )",
+    R"("serial": )",
+    R"("id": )",
+    R"("pci_device_id": )",
+    R"("features_mask": )",
+    R"("src": )",
+    R"("mode": )",
+    R"("socket": )",
+    R"("file": )",
+    R"("kernel": )",
+    R"("initramfs": )",
+    R"("cmdline": )",
+    R"("Tty")",
+    R"("Off")",
+    R"("Socket")",
+    R"("File")",
+    R"("Pty")",
+    R"("Null")",
+    R"("/a")",
+    R"("512M")",
+    R"("1G")",
+    "true",
+    "false",
+    "null",
+    "18446744073709551615",
+    "-1",
+    "1e3",
+    "128",
+    "}, {",
+    "}]",
+    "}}",
+    R"(\u0000)",
+    "\xf0\x9f\x98\x80",
+};
 
 void Require(bool condition) {
   if (!condition) __builtin_trap();
@@ -17,7 +82,9 @@ void Require(bool condition) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  const absl::string_view text(reinterpret_cast<const char*>(data), size);
+  const std::span<const uint8_t> input(data, size);
+  const std::string text = size > 0 && data[0] == 1 ? ExpandTokens(input.subspan(1), kWords)
+                                                    : std::string(input.begin(), input.end());
   const auto config = vmm::ParseVmConfig(text, {.base_dir = "/base"});
   if (!config.ok()) {
     const absl::string_view message = config.status().message();

@@ -61,7 +61,7 @@ class DeviceProgram {
   void Start(Device& device) { harness_.Start(device, input_.Byte(), ring_index_); }
 
   // Takes one step; `step` modulo kSteps says which.
-  static constexpr uint8_t kSteps = 9;
+  static constexpr uint8_t kSteps = 13;
   void Step(Device& device, uint8_t step) {
     const auto queues = static_cast<uint8_t>(device.queue_sizes().size());
     const uint16_t queue = input_.Byte() % queues;
@@ -92,6 +92,18 @@ class DeviceProgram {
       case 8:
         CHECK(harness_.Pause(device));
         return device.Resume();
+      case 9:
+        return OfferIndirect(driver, queue);
+      case 10:
+        return Scribble(queue);
+      case 11:
+        driver.SetAvailFlags(input_.Byte());
+        return driver.SetUsedEvent(static_cast<uint16_t>(input_.Number(2)));
+      case 12: {
+        // The whole device, with whatever is in flight.
+        CHECK(harness_.Stop(device));
+        return harness_.Start(device, device.features() & input_.Number(5), ring_index_);
+      }
     }
   }
 
@@ -101,6 +113,45 @@ class DeviceProgram {
   }
 
  private:
+  // A table of up to four descriptors, mostly right, behind up to one that is not indirect.
+  void OfferIndirect(FakeDriver& driver, uint16_t queue) {
+    const uint8_t shape = input_.Byte();
+    const auto count = static_cast<uint16_t>(1 + shape % 4);
+    const uint64_t table = 0x80000 + uint64_t{queue} * 0x1000 + (shape & 0x30);
+    for (uint16_t i = 0; i < count; ++i) {
+      const uint8_t how = input_.Byte();
+      uint16_t flags = i + 1 < count ? 1 : 0;                            // NEXT
+      if ((how & 0x40) != 0 || (shape & 0x80) != 0) flags |= 2;          // WRITE
+      if ((how & 0xB0) == 0xB0) flags = static_cast<uint16_t>(how % 8);  // anything
+      driver.WriteDescriptorAt(
+          table + 16 * uint64_t{i},
+          {.addr = 0x100000 + uint64_t{queue} * 0x40000 + uint64_t{how} * 0x100,
+           .len = static_cast<uint32_t>(input_.Number(how % 3)),
+           .flags = flags,
+           .next = static_cast<uint16_t>((how & 0xA0) == 0xA0 ? how % 8 : i + 1)});
+    }
+    const uint16_t head = next_head_;
+    const auto second = static_cast<uint16_t>((head + 1) % kQueueSize);
+    const auto bytes = static_cast<uint32_t>(16 * count + (shape == 0xff ? 1 : 0));
+    const bool behind = (shape & 0x40) != 0;
+    if (behind) {
+      driver.WriteDescriptor(head, {.addr = 0x100000, .len = 16, .flags = 1, .next = second});
+    }
+    driver.WriteDescriptor(behind ? second : head,
+                           {.addr = table, .len = bytes, .flags = 4, .next = 0});
+    driver.OfferRaw(head);
+    next_head_ = static_cast<uint16_t>((head + 2) % kQueueSize);
+  }
+
+  // Changes what the device may have read already: rings, tables, headers in buffers.
+  void Scribble(uint16_t queue) {
+    static constexpr uint64_t kPlaces[] = {0x10000, 0x80000, 0x100000};
+    const uint8_t where = input_.Byte();
+    const uint64_t step = where % 3 == 0 ? 0x10000 : where % 3 == 1 ? 0x1000 : 0x40000;
+    const uint64_t addr = kPlaces[where % 3] + queue * step + input_.Number(2) % 0x1000;
+    CHECK(harness_.memory().Write(addr, input_.Bytes(1 + where % 16)));
+  }
+
   void OfferChain(FakeDriver& driver, uint16_t queue) {
     const uint8_t shape = input_.Byte();
     const auto count = static_cast<uint16_t>(1 + shape % 4);
