@@ -170,8 +170,11 @@ def boot(folder, kernel, console_off, rng_off):
     readonly = seen.pop("ro")
     check(RO not in bits_of(readonly["features"]), "RO was accepted although it is masked")
     check_equal((readonly["ro"], readonly["written"]), ("0", "no"), "writes to a read-only disk")
-    check_equal(md5_at(disks["ro"]["path"], 0, 4 * MIB), hashlib.md5(bytes(4 * MIB)).hexdigest(),
-                "the read-only image")
+    check_equal(
+        md5_at(disks["ro"]["path"], 0, 4 * MIB),
+        hashlib.md5(bytes(4 * MIB)).hexdigest(),
+        "the read-only image",
+    )
     for name, got in seen.items():
         check_disk(name, got, seen["none"], disks[name]["path"])
 
