@@ -1,20 +1,28 @@
-// Measures 4 KiB random reads at queue depth 32 with O_DIRECT, by the virtio block device with a
-// driver in the same process, or by io_uring alone.
+// Measures 4 KiB random reads with O_DIRECT, by the virtio block device with a driver in the same
+// process, or by io_uring alone.
 //
-//   block_bench device|raw DISK SECONDS
+//   block_bench device|raw DISK SECONDS       queue depth 32
+//   block_bench alone DISK SECONDS            queue depth 1
+//   block_bench beside HUNG DISK SECONDS      the same, while 32 reads of a disk that does not
+//                                             answer wait on the same event loop
 //
-// Prints one line of JSON:
+// Prints one line of JSON, for the first two:
 //   iops, cpu_us      requests a second; CPU time of the process a request, microseconds
 //   syscalls          io_uring_enter calls a request
 //   kicks, interrupts doorbells and interrupts a request; each is a system call in a real VM too,
 //                     here only the doorbell is
+// for the others: count, p50_us, p99_us and max_us of the times of the requests.
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -130,51 +138,97 @@ int RunRaw(const std::string& path, int seconds) {
   return 0;
 }
 
-int RunDevice(const std::string& path, int seconds) {
-  auto image = OpenDisk(path);
-  if (!image.ok()) return Fail(image.status());
-  const RandomBlocks blocks(image->size_bytes());
-  auto memory = base::GuestMemory::Create({.thp = false}, {{0, 16 << 20, nullptr}});
-  if (!memory.ok()) return Fail(memory.status());
-  auto loop = base::UringEventLoop::Create({});
-  if (!loop.ok()) return Fail(loop.status());
-  auto device = virtio::BlockDevice::Create({.id = "_disk0"}, *std::move(image), **loop, **memory);
-  if (!device.ok()) return Fail(device.status());
-
-  const Stopwatch watch(seconds);
-  RingDriver driver(
-      **memory, blocks, [&watch] { return watch.Running(); },
-      [&] {
-        // Not from within the device's own call.
-        (*loop)->Post([&] {
-          (*device)->StopQueue(0, [&] {
-            (*device)->Deactivate();
-            (*loop)->Stop();
-          });
+// A block device on a loop, with guest memory and a driver of its own.
+class DrivenDevice {
+ public:
+  DrivenDevice(base::EventLoop& loop, const std::string& path, std::function<bool()> running,
+               std::function<void()> on_stopped, uint16_t depth = RingDriver::kDepth,
+               std::vector<double>* latencies_us = nullptr) {
+    auto image = OpenDisk(path);
+    if (!image.ok()) exit(Fail(image.status()));
+    const RandomBlocks blocks(image->size_bytes());
+    auto memory = base::GuestMemory::Create({.thp = false}, {{0, 16 << 20, nullptr}});
+    if (!memory.ok()) exit(Fail(memory.status()));
+    memory_ = *std::move(memory);
+    auto device = virtio::BlockDevice::Create({.id = "_disk0"}, *std::move(image), loop, *memory_);
+    if (!device.ok()) exit(Fail(device.status()));
+    device_ = *std::move(device);
+    const auto stop = [this, &loop, on_stopped = std::move(on_stopped)] {
+      // Not from within the device's own call.
+      loop.Post([this, on_stopped] {
+        device_->StopQueue(0, [this, on_stopped] {
+          device_->Deactivate();
+          on_stopped();
         });
       });
-  virtio::QueueError error;
-  auto ring = virtio::SplitQueue::Create(**memory, driver.addresses(),
-                                         {.event_idx = true, .indirect = true}, error);
-  CHECK(ring != nullptr);
-  (*loop)->Post([&] {
-    (*device)->Activate((*device)->features(), driver);
-    (*device)->StartQueue({0, std::move(ring), driver.doorbell()});
-    driver.Start();
-  });
+    };
+    driver_.emplace(*memory_, blocks, std::move(running), stop, depth, latencies_us);
+    virtio::QueueError error;
+    auto ring = virtio::SplitQueue::Create(*memory_, driver_->addresses(),
+                                           {.event_idx = true, .indirect = true}, error);
+    CHECK(ring != nullptr);
+    loop.Post([this, ring = std::move(ring)]() mutable {
+      device_->Activate(device_->features(), *driver_);
+      device_->StartQueue({0, std::move(ring), driver_->doorbell()});
+      driver_->Start();
+    });
+  }
+
+  const RingDriver& driver() const { return *driver_; }
+
+ private:
+  std::unique_ptr<base::GuestMemory> memory_;
+  std::unique_ptr<virtio::BlockDevice> device_;
+  std::optional<RingDriver> driver_;
+};
+
+int RunDevice(const std::string& path, int seconds) {
+  auto loop = base::UringEventLoop::Create({});
+  if (!loop.ok()) return Fail(loop.status());
+  const Stopwatch watch(seconds);
+  const DrivenDevice device(
+      **loop, path, [&watch] { return watch.Running(); }, [&loop] { (*loop)->Stop(); });
   (*loop)->Run();
+  const RingDriver& driver = device.driver();
   watch.Print(driver.requests(), g_enters, driver.kicks(), driver.interrupts());
   return 0;
 }
 
-int Main(int argc, char** argv) {
-  const std::string mode = argc == 4 ? argv[1] : "";
-  const int seconds = argc == 4 ? atoi(argv[3]) : 0;
-  if (seconds <= 0 || (mode != "device" && mode != "raw")) {
-    absl::FPrintF(stderr, "Usage: block_bench device|raw DISK SECONDS\n");
-    return 2;
+// Times reads of `path`, with the reads of another disk that wait if `hung` is not empty.
+int RunBeside(const std::string& hung, const std::string& path, int seconds) {
+  auto loop = base::UringEventLoop::Create({});
+  if (!loop.ok()) return Fail(loop.status());
+  std::optional<DrivenDevice> waiting;
+  if (!hung.empty())
+    waiting.emplace(
+        **loop, hung, [] { return false; }, [] {});
+  const Stopwatch watch(seconds);
+  std::vector<double> times;
+  const DrivenDevice device(
+      **loop, path, [&watch] { return watch.Running(); }, [&loop] { (*loop)->Stop(); }, 1, &times);
+  (*loop)->Run();
+  CHECK(!times.empty());
+  if (waiting && waiting->driver().requests() != 0) {
+    return Fail(absl::FailedPreconditionError(hung + ": it answers"));
   }
-  return mode == "raw" ? RunRaw(argv[2], seconds) : RunDevice(argv[2], seconds);
+  std::sort(times.begin(), times.end());
+  absl::PrintF("{\"count\": %u, \"p50_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f}\n",
+               times.size(), times[times.size() / 2], times[times.size() * 99 / 100], times.back());
+  fflush(stdout);
+  // What waits would be waited for.
+  _exit(0);
+}
+
+int Main(int argc, char** argv) {
+  const std::string mode = argc >= 4 ? argv[1] : "";
+  const int seconds = argc >= 4 ? atoi(argv[argc - 1]) : 0;
+  if (seconds > 0 && argc == 4 && mode == "raw") return RunRaw(argv[2], seconds);
+  if (seconds > 0 && argc == 4 && mode == "device") return RunDevice(argv[2], seconds);
+  if (seconds > 0 && argc == 4 && mode == "alone") return RunBeside("", argv[2], seconds);
+  if (seconds > 0 && argc == 5 && mode == "beside") return RunBeside(argv[2], argv[3], seconds);
+  absl::FPrintF(stderr,
+                "Usage: block_bench device|raw|alone DISK SECONDS, or beside HUNG DISK SECONDS\n");
+  return 2;
 }
 
 }  // namespace

@@ -6,9 +6,10 @@
 //   BENCH=hvc    load the modules of /modules/order, print BENCH-INIT on hvc0
 //   BENCH=block  the same, then loads of BENCH_SECONDS each, a line "BENCH-BLOCK name ops bytes us"
 //   for each
-//   BENCH=hang   the same modules, then reads of /dev/vda all the time and, beside them, two phases
-//   of BENCH_SECONDS, "calm" and "hang": "BENCH-HANG phase reads read_p99_us writes write_p99_us"
-//   with the times of reads of /dev/vdb and of writes to the console
+//   BENCH=hang   the same modules, then BENCH_ROUNDS times two phases of BENCH_SECONDS, "calm" and
+//   "hang": "BENCH-HANG phase reads read_p99_us writes write_p99_us" with the times of reads of
+//   /dev/vdb and of writes to the console; in the second 32 reads of /dev/vda wait, which the host
+//   hangs at "BENCH-BEGIN hang"
 // Afterwards it waits for ever: the benchmark ends the VM.
 
 #define _GNU_SOURCE
@@ -23,6 +24,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -145,28 +147,48 @@ static long long p99(struct times* times) {
   return times->us[times->count * 99 / 100];
 }
 
-// The host hangs /dev/vda during the phase "hang".
+// Few requests, so that none is late because of the one before.
 static void measure_beside(int fd, const char* phase, int seconds) {
   static struct times reads, writes;
-  char* buffer = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  static char* buffer;
+  if (buffer == NULL) {
+    buffer = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  }
   const uint64_t blocks = (uint64_t)lseek(fd, 0, SEEK_END) / 4096;
   reads.count = writes.count = 0;
-  printf("BENCH-BEGIN %s\n", phase);
   const int64_t end = now_us() + seconds * 1000000LL;
   for (uint64_t i = 0; now_us() < end; ++i) {
     int64_t start = now_us();
     if (pread(fd, buffer, 4096, (off_t)(i * 7919 % blocks * 4096)) != 4096)
       printf("BENCH-ERROR read\n");
     add_time(&reads, start);
-    if (i % 8 == 0) {
-      start = now_us();
-      if (write(1, "tick\n", 5) != 5) printf("BENCH-ERROR write\n");
-      add_time(&writes, start);
-    }
-    usleep(2000);
+    start = now_us();
+    if (write(1, "tick\n", 5) != 5) printf("BENCH-ERROR write\n");
+    add_time(&writes, start);
+    usleep(10000);
   }
   printf("BENCH-HANG %s %zu %lld %zu %lld\n", phase, reads.count, p99(&reads), writes.count,
          p99(&writes));
+}
+
+// One disk beside another that does not answer.
+static void run_hang(int hanging, int other, int rounds, int seconds) {
+  static const struct load load = {"beside", 0, 4096, 32, 0};
+  for (int round = 0; round < rounds; ++round) {
+    printf("BENCH-BEGIN calm\n");
+    usleep(500000);
+    measure_beside(other, "calm", seconds);
+    printf("BENCH-BEGIN hang\n");
+    usleep(500000);
+    const pid_t child = fork();
+    if (child == 0) {
+      run_load(hanging, (uint64_t)lseek(hanging, 0, SEEK_END), &load, 1);
+      _exit(0);
+    }
+    usleep(500000);
+    measure_beside(other, "hang", seconds);
+    waitpid(child, NULL, 0);
+  }
 }
 
 int main(void) {
@@ -199,16 +221,11 @@ int main(void) {
   }
   if (mode != NULL && strcmp(mode, "hang") == 0) {
     const char* seconds = getenv("BENCH_SECONDS");
-    const int duration = seconds != NULL ? atoi(seconds) : 5;
-    static const struct load load = {"beside", 0, 4096, 32, 0};
+    const char* rounds = getenv("BENCH_ROUNDS");
     const int hanging = wait_open("/dev/vda", O_RDONLY | O_DIRECT);
     const int other = wait_open("/dev/vdb", O_RDONLY | O_DIRECT);
-    if (fork() == 0) {
-      run_load(hanging, (uint64_t)lseek(hanging, 0, SEEK_END), &load, 1000);
-      _exit(0);
-    }
-    measure_beside(other, "calm", duration);
-    measure_beside(other, "hang", duration);
+    run_hang(hanging, other, rounds != NULL ? atoi(rounds) : 1,
+             seconds != NULL ? atoi(seconds) : 5);
     printf("BENCH-DONE\n");
   }
   while (1) pause();

@@ -35,11 +35,14 @@ uint16_t Load(uint16_t& field, std::memory_order order) {
 }  // namespace
 
 RingDriver::RingDriver(base::GuestMemory& memory, RandomBlocks blocks,
-                       std::function<bool()> running, std::function<void()> on_idle)
+                       std::function<bool()> running, std::function<void()> on_idle, uint16_t depth,
+                       std::vector<double>* latencies_us)
     : memory_(memory),
       blocks_(blocks),
       running_(std::move(running)),
       on_idle_(std::move(on_idle)),
+      depth_(depth),
+      latencies_us_(latencies_us),
       doorbell_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       descriptors_(reinterpret_cast<vring_desc*>(At(kDescriptors))),
       avail_(reinterpret_cast<uint16_t*>(At(kAvail))),
@@ -47,7 +50,8 @@ RingDriver::RingDriver(base::GuestMemory& memory, RandomBlocks blocks,
       used_ring_(reinterpret_cast<uint32_t*>(At(kUsed + 4))),
       avail_event_(reinterpret_cast<uint16_t*>(At(kUsed + 4 + 8 * kQueueSize))) {
   CHECK(doorbell_.valid());
-  for (uint16_t i = 0; i < kDepth; ++i) Prepare(i);
+  CHECK(depth_ <= kDepth);
+  for (uint16_t i = 0; i < depth_; ++i) Prepare(i);
 }
 
 uint8_t* RingDriver::At(uint64_t guest_address) {
@@ -74,7 +78,7 @@ void RingDriver::Prepare(uint16_t request) {
 }
 
 void RingDriver::Start() {
-  for (uint16_t i = 0; i < kDepth; ++i) Offer(i);
+  for (uint16_t i = 0; i < depth_; ++i) Offer(i);
   Publish();
 }
 
@@ -83,6 +87,7 @@ void RingDriver::Offer(uint16_t request) {
                                       blocks_.NextOffset() / virtio::kSectorBytes};
   std::memcpy(At(kHeaders + request * sizeof(header)), &header, sizeof(header));
   *At(kStatuses + request) = kNoStatus;
+  if (latencies_us_ != nullptr) offered_[request] = std::chrono::steady_clock::now();
   avail_[kRing + next_avail_++ % kQueueSize] = static_cast<uint16_t>(request * kChainDescriptors);
   ++in_flight_;
 }
@@ -111,6 +116,11 @@ void RingDriver::NotifyQueue(uint16_t /*index*/) {
       const auto head = static_cast<uint16_t>(used_ring_[next_used_++ % kQueueSize * 2]);
       const auto request = static_cast<uint16_t>(head / kChainDescriptors);
       CHECK(*At(kStatuses + request) == VIRTIO_BLK_S_OK);
+      if (latencies_us_ != nullptr) {
+        const std::chrono::duration<double, std::micro> took =
+            std::chrono::steady_clock::now() - offered_[request];
+        latencies_us_->push_back(took.count());
+      }
       --in_flight_;
       ++requests_;
       if (go_on) Offer(request);

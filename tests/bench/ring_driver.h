@@ -2,8 +2,11 @@
 #ifndef TESTS_BENCH_RING_DRIVER_H_
 #define TESTS_BENCH_RING_DRIVER_H_
 
+#include <array>
+#include <chrono>
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "base/guest_memory.h"
 #include "base/unique_fd.h"
@@ -39,8 +42,11 @@ class RingDriver final : public virtio::DriverNotifier {
   static constexpr uint16_t kDepth = 32;
 
   // `running` says whether to go on; `on_idle` is called when it said no and nothing is in flight.
+  // `depth` is how many requests are kept in flight, at most kDepth; what each took is added to
+  // `latencies_us` if there is one.
   RingDriver(base::GuestMemory& memory, RandomBlocks blocks, std::function<bool()> running,
-             std::function<void()> on_idle);
+             std::function<void()> on_idle, uint16_t depth = kDepth,
+             std::vector<double>* latencies_us = nullptr);
 
   virtio::QueueAddresses addresses() const;
   int doorbell() const { return doorbell_.get(); }
@@ -65,6 +71,9 @@ class RingDriver final : public virtio::DriverNotifier {
   RandomBlocks blocks_;
   const std::function<bool()> running_;
   const std::function<void()> on_idle_;
+  const uint16_t depth_;
+  std::vector<double>* const latencies_us_;
+  std::array<std::chrono::steady_clock::time_point, kDepth> offered_{};  // with latencies only
   base::UniqueFd doorbell_;
   vring_desc* const descriptors_;
   uint16_t* const avail_;      // flags, idx, ring[size], used_event
