@@ -102,7 +102,7 @@ def last_number(word, text):
 
 
 class Machine:
-    """An emulated machine that runs vmm with the load, its image on a disk, until its power is cut."""
+    """An emulated machine that runs vmm with the load, until its power is cut."""
 
     def __init__(self, folder, on_file, direct, seed, guest_command=""):
         self.folder = folder
@@ -192,12 +192,6 @@ def cut_power_once(folder, number, guest_command=""):
     )
 
 
-@case("one-power-cut-loses-nothing-flushed", group="host", full=True)
-def one_power_cut(folder):
-    have("mke2fs", "e2fsck", "debugfs")
-    print(cut_power_once(folder, 0), flush=True)
-
-
 @case("ten-power-cuts-lose-nothing-flushed", group="host", full=True, boots=10)
 def ten_power_cuts(folder):
     have("mke2fs", "e2fsck", "debugfs")
@@ -254,7 +248,9 @@ def replay(path, load, acknowledged):
         for at in range(0, len(data), SECTOR):
             sector = first + at // SECTOR
             batch = batch_of(data[at : at + SECTOR], sector)
-            check(batch >= state.get(sector, 0), f"sector {sector}: {batch} after {state.get(sector)}")
+            check(
+                batch >= state.get(sector, 0), f"sector {sector}: {batch} after {state.get(sector)}"
+            )
             state[sector] = batch
         writes += bool(data)
         if not flags & LOG_FLUSH or data:
@@ -288,7 +284,7 @@ def check_replay_notices(path, seed, acknowledged):
 
 @contextlib.contextmanager
 def log_device(folder):
-    """Gives (device, log) of a dm-log-writes device over two loop devices, later its finished log."""
+    """Gives a dm-log-writes device over two loop devices; its log is complete afterwards."""
     loops = [
         run("losetup", "--show", "-f", new_image(f"{folder}/{name}", size)).strip()
         for name, size in (("data", BLOCKS * BLOCK), ("log", 256 << 20))
