@@ -77,7 +77,7 @@ class UringEventLoop final : public EventLoop {
   std::chrono::nanoseconds Now() const override;
 
  private:
-  friend class UringEventLoopPeer;  // base/uring_event_loop_test.cc
+  friend class UringEventLoopPeer;  // base/uring_event_loop_ring_test.cc
   struct Ring;                      // what needs liburing.h
   struct Entry;
   struct MultishotPoll {

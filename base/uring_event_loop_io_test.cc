@@ -1,0 +1,248 @@
+// Input and output on every kind of file, in either way of keeping files.
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/un.h>
+
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "base/uring_event_loop_fixture.h"
+
+namespace base {
+namespace {
+
+using Recorder = OperationRecorder;
+
+class UringEventLoopIoTest : public UringEventLoopFixture {};
+
+INSTANTIATE_TEST_SUITE_P(Files, UringEventLoopIoTest, testing::Bool(), FixtureName);
+
+TEST_P(UringEventLoopIoTest, ReadsAndWritesOneAndSeveralVectors) {
+  UniqueFd fd = TemporaryFile("0123456789");
+  const LoopFile file = Add(fd);
+  char a[4] = {}, b[3] = {}, c[2] = {};
+  const iovec several[] = {{a, 3}, {b, 2}};
+  const iovec one[] = {{c, 2}};
+  char text[] = "AB";
+  const iovec from[] = {{text, 1}, {text + 1, 1}};
+  const iovec from_one[] = {{text, 1}};
+  Recorder reads[2], writes[2];
+  loop_->ReadV(reads[0], file, several, 1);
+  loop_->ReadV(reads[1], file, one, 8);
+  loop_->WriteV(writes[0], file, from, 20);
+  EXPECT_TRUE(reads[0].pending());
+  loop_->WriteV(writes[1], file, from_one, 30);
+  RunUntilAll({&reads[0], &reads[1], &writes[0], &writes[1]});
+  EXPECT_EQ(reads[0].results, std::vector<int32_t>{5});
+  EXPECT_EQ(reads[1].results, std::vector<int32_t>{2});
+  EXPECT_EQ(writes[0].results, std::vector<int32_t>{2});
+  EXPECT_EQ(writes[1].results, std::vector<int32_t>{1});
+  EXPECT_FALSE(reads[0].pending_in_callback);
+  EXPECT_STREQ(a, "123");
+  EXPECT_STREQ(b, "45");
+  EXPECT_EQ(std::string(c, 2), "89");
+  char back[2];
+  EXPECT_EQ(pread(fd.get(), back, 2, 20), 2);
+  EXPECT_EQ(std::string(back, 2), "AB");
+  EXPECT_EQ(lseek(fd.get(), 0, SEEK_END), 31);
+}
+
+TEST_P(UringEventLoopIoTest, ReportsShortReadsAndErrors) {
+  UniqueFd fd = TemporaryFile("abc");
+  char buffer[10];
+  const iovec to[] = {{buffer, 10}};
+  Recorder at_end, beyond, bad;
+  loop_->ReadV(at_end, Add(fd), to, 1);
+  loop_->ReadV(beyond, Add(fd), to, 100);
+  UniqueFd write_only(open("/dev/null", O_WRONLY | O_CLOEXEC));
+  loop_->ReadV(bad, Add(write_only), to, 0);
+  RunUntilAll({&at_end, &beyond, &bad});
+  EXPECT_EQ(at_end.results, std::vector<int32_t>{2});
+  EXPECT_EQ(beyond.results, std::vector<int32_t>{0});
+  EXPECT_EQ(bad.results, std::vector<int32_t>{-EBADF});
+}
+
+TEST_P(UringEventLoopIoTest, FdatasyncAndFallocate) {
+  UniqueFd fd = TemporaryFile(std::string(8192, 'x'));
+  const LoopFile file = Add(fd);
+  Recorder sync, punch, grow;
+  loop_->Fallocate(punch, file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096);
+  punch.then = [&] { loop_->Fallocate(grow, file, 0, 0, 16384); };
+  grow.then = [&] {
+    sync.then = [&] { loop_->Stop(); };
+    loop_->Fdatasync(sync, file);
+  };
+  Run();
+  EXPECT_EQ(punch.results, std::vector<int32_t>{0});
+  EXPECT_EQ(grow.results, std::vector<int32_t>{0});
+  EXPECT_EQ(sync.results, std::vector<int32_t>{0});
+  char byte = 1;
+  EXPECT_EQ(pread(fd.get(), &byte, 1, 100), 1);
+  EXPECT_EQ(byte, 0);
+  EXPECT_EQ(lseek(fd.get(), 0, SEEK_END), 16384);
+}
+
+TEST_P(UringEventLoopIoTest, AcceptsAndPassesDescriptors) {
+  UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;  // autobind: an abstract name chosen by the kernel
+  ASSERT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof(sa_family_t)), 0);
+  ASSERT_EQ(listen(listener.get(), 1), 0);
+  socklen_t length = sizeof(address);
+  getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &length);
+  UniqueFd client(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+
+  Recorder accept, receive, send;
+  loop_->Accept(accept, Add(listener));
+  loop_->Post(
+      [&] { ASSERT_EQ(connect(client.get(), reinterpret_cast<sockaddr*>(&address), length), 0); });
+  UniqueFd server;
+  char buffer[10] = {};
+  iovec to = {buffer, sizeof(buffer)};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr received = {};
+  received.msg_iov = &to;
+  received.msg_iovlen = 1;
+  received.msg_control = control;
+  received.msg_controllen = sizeof(control);
+
+  char text[] = "hi";
+  iovec from = {text, 2};
+  alignas(cmsghdr) char sent_control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr sent = {};
+  sent.msg_iov = &from;
+  sent.msg_iovlen = 1;
+  sent.msg_control = sent_control;
+  sent.msg_controllen = sizeof(sent_control);
+  cmsghdr* rights = CMSG_FIRSTHDR(&sent);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(sizeof(int));
+  const int passed = client.get();
+  memcpy(CMSG_DATA(rights), &passed, sizeof(int));
+
+  accept.then = [&] {
+    server.reset(accept.results.at(0));
+    loop_->RecvMsg(receive, Add(server), received);
+    loop_->SendMsg(send, Add(client), sent);
+  };
+  size_t left = 2;
+  send.then = receive.then = [&] {
+    if (--left == 0) loop_->Stop();
+  };
+  Run();
+  ASSERT_TRUE(server.valid());
+  EXPECT_EQ(fcntl(server.get(), F_GETFD), FD_CLOEXEC);
+  EXPECT_NE(fcntl(server.get(), F_GETFL) & O_NONBLOCK, 0);
+  EXPECT_EQ(send.results, std::vector<int32_t>{2});
+  EXPECT_EQ(receive.results, std::vector<int32_t>{2});
+  EXPECT_STREQ(buffer, "hi");
+  ASSERT_NE(CMSG_FIRSTHDR(&received), nullptr);
+  int fd = -1;
+  memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&received)), sizeof(int));
+  UniqueFd owned(fd);
+  EXPECT_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
+}
+
+TEST_P(UringEventLoopIoTest, SendingToAClosedPeerIsAnErrorAndNoSignal) {
+  int pair[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+  UniqueFd a(pair[0]);
+  close(pair[1]);
+  char text[] = "x";
+  iovec from = {text, 1};
+  msghdr message = {};
+  message.msg_iov = &from;
+  message.msg_iovlen = 1;
+  Recorder op;
+  loop_->SendMsg(op, Add(a), message);
+  RunUntil(op);
+  EXPECT_EQ(op.results, std::vector<int32_t>{-EPIPE});
+}
+
+TEST_P(UringEventLoopIoTest, AThousandOperationsBeforeAndAfterRunFitAnyRing) {
+  UniqueFd fd = TemporaryFile(std::string(1000, 'x'));
+  const LoopFile file = Add(fd);
+  struct Slot {
+    Recorder op;
+    char byte = 0;
+    iovec to = {&byte, 1};
+  };
+  std::deque<Slot> before(1000), after(1000);
+  size_t done = 0;
+  const auto start = [&](std::deque<Slot>& slots) {
+    const size_t done_before = done;
+    uint64_t offset = 0;
+    for (Slot& slot : slots) {
+      slot.op.then = [&] {
+        if (++done == 2000) loop_->Stop();
+      };
+      loop_->ReadV(slot.op, file, std::span(&slot.to, 1), offset++);
+    }
+    EXPECT_EQ(done, done_before) << "no completion from inside the starting call";
+  };
+  start(before);
+  loop_->Post([&] { start(after); });
+  Run();
+  EXPECT_EQ(done, 2000u);
+  for (const Slot& slot : before) EXPECT_EQ(slot.byte, 'x');
+  for (const Slot& slot : after) EXPECT_EQ(slot.op.results, std::vector<int32_t>{1});
+}
+
+TEST_P(UringEventLoopIoTest, FilesCanBeAddedAndRemovedWhileItRuns) {
+  UniqueFd fd = TemporaryFile("abc");
+  int rounds = 0;
+  char byte;
+  iovec to = {&byte, 1};
+  Recorder op;
+  LoopFile file;
+  const auto next = [&] {
+    file = Add(fd);
+    loop_->ReadV(op, file, std::span(&to, 1), 0);
+  };
+  op.then = [&] {
+    EXPECT_EQ(op.results.back(), 1);
+    loop_->RemoveFile(file);
+    if (++rounds == 1000) return loop_->Stop();
+    next();
+  };
+  loop_->Post(next);
+  Run();
+  EXPECT_EQ(rounds, 1000);
+}
+
+TEST_P(UringEventLoopIoTest, TheLoopKeepsItsOwnReferenceToAFile) {
+  int pipe_fds[2];
+  ASSERT_EQ(pipe2(pipe_fds, O_CLOEXEC), 0);
+  UniqueFd reader(pipe_fds[0]);
+  LoopFile file;
+  {
+    UniqueFd writer(pipe_fds[1]);
+    file = Add(writer);
+  }
+  char text[] = "x";
+  iovec from = {text, 1};
+  Recorder op;
+  loop_->WriteV(op, file, std::span(&from, 1), 0);
+  RunUntil(op);
+  EXPECT_EQ(op.results, std::vector<int32_t>{1});
+  char byte = 0;
+  EXPECT_EQ(read(reader.get(), &byte, 1), 1);
+}
+
+TEST(UringEventLoop, SaysWhenTheTableOfFilesIsFull) {
+  UringEventLoop::Options options;
+  options.max_files = 2;  // one is the loop's own
+  auto loop = UringEventLoop::Create(options).value();
+  UniqueFd fd = TemporaryFile();
+  const LoopFile first = loop->AddFile(fd.get()).value();
+  EXPECT_EQ(loop->AddFile(fd.get()).status(),
+            absl::ResourceExhaustedError("event loop: more than 2 files"));
+  loop->RemoveFile(first);
+  EXPECT_TRUE(loop->AddFile(fd.get()).ok());
+  EXPECT_FALSE(loop->AddFile(-1).ok());
+}
+
+}  // namespace
+}  // namespace base
