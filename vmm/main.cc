@@ -48,7 +48,7 @@ void OnSignal(int signal, Controller& controller, HostResources& host) {
     case SIGWINCH:
       return host.NotifyResize();
     case SIGHUP:
-      return host.RereadDiskSizes();
+      return host.Reread();
     default:
       return;
   }

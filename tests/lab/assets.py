@@ -36,6 +36,8 @@ GUEST_MODULES = [
     "evdev",
     "pvpanic-pci",
 ]
+# What guests that mount shares load besides: not in the initrd that all guests wait for.
+SHARE_MODULES = ["virtiofs", "overlay"]
 LAB_MODULES = [
     "virtio_pci",
     "virtio_console",
@@ -313,12 +315,13 @@ def _program(name):
     return os.path.join(item(f"{name}-{digest_of([], source)}", prepare), name)
 
 
-def guest_initrd(kernel_name):
+def guest_initrd(kernel_name, more_modules=()):
     files = [
         (_program("memory_pattern"), "bin/memory-pattern"),
         (_program("crash_load"), "bin/crash-load"),
     ]
-    return _initrd("guest", kernel_name, os.path.join(HERE, "guest_init"), GUEST_MODULES, files)
+    modules = [*GUEST_MODULES, *more_modules]
+    return _initrd("guest", kernel_name, os.path.join(HERE, "guest_init"), modules, files)
 
 
 def lab_initrd():
@@ -333,6 +336,7 @@ def guest(name):
         "bzImage": os.path.join(folder, "bzImage"),
         "vmlinux": os.path.join(folder, "vmlinux"),
         "initrd": guest_initrd(name),
+        "share-initrd": guest_initrd(name, SHARE_MODULES),
     }
 
 

@@ -11,6 +11,10 @@ constexpr const char* kImageTypes[] = {"Unknown", "Raw"};
 constexpr const char* kForeignImageTypes[] = {"FixedVhd", "Qcow2", "Vhdx", "FlatVmdk"};
 constexpr const char* kConsoleModes[] = {"Off", "Null", "Tty", "Pty", "File", "Socket"};
 
+constexpr const char* kShareProtocols[] = {"virtiofs"};
+constexpr const char* kForeignShareProtocols[] = {"9p"};
+constexpr const char* kShareCaches[] = {"auto", "always", "never"};
+
 constexpr TextRules kPathRules = {.kind = TextKind::kPath, .max_bytes = 4095};  // PATH_MAX - NUL
 constexpr TextRules kSocketRules = {.kind = TextKind::kSocketPath, .max_bytes = 107};  // sun_path
 constexpr TextRules kIdRules = {.kind = TextKind::kAscii, .max_bytes = 64};
@@ -124,6 +128,40 @@ void Describe(FieldVisitor& v, DiskConfig& c) {
   v.AtDefaultOnly("disable_aio", "false");
 }
 
+void Describe(FieldVisitor& v, IdRangeConfig& c) {
+  v.Integer({"guest", "First id in the guest."}, {.max = UINT32_MAX}, c.guest);
+  v.Integer({"host", "First id on the host."}, {.max = UINT32_MAX}, c.host);
+  v.Integer({"count", "How many ids."}, {.min = 1, .max = UINT32_MAX}, c.count);
+}
+
+void Describe(FieldVisitor& v, FsConfig& c) {
+  v.Text({.name = "tag", .doc = "Name by which the guest mounts it.", .required = true},
+         {.max_bytes = 36}, c.tag);
+  v.Text({.name = "path", .doc = "Directory of the host.", .required = true}, kPathRules, c.path);
+  v.Enum({"proto", "Protocol that the guest speaks."},
+         {.names = kShareProtocols, .not_supported = kForeignShareProtocols}, c.proto);
+  v.Bool({"readonly", "Refuse writes; has to be true, shares cannot be written to yet."},
+         c.readonly);
+  v.Text({"closure",
+          "File with the store paths, one a line (or a Nix registration), that are all there is in "
+          "the share; read again on SIGHUP."},
+         kPathRules, c.closure);
+  v.Enum({"cache",
+          "How long the guest may believe what it was told: always is for directories in which "
+          "nothing changes; auto is always with a closure, else 1 s; never asks each time."},
+         {.names = kShareCaches}, c.cache);
+  v.Integer({"num_queues", "Number of request queues; Linux before 6.10 uses one."},
+            {.min = 1, .max = 64}, c.num_queues);
+  v.Integer({"queue_size", "Descriptors per queue; reads of 1 MiB take 260."},
+            {.min = 8, .max = 32768, .power_of_two = true}, c.queue_size);
+  v.List({"uid_map", "How owners look to the guest; others are 65534. Without it, as they are."},
+         64, c.uid_map);
+  v.List({"gid_map", "The same for groups."}, 64, c.gid_map);
+  DescribePciDevice(v, c.id, c.pci_device_id, c.features_mask);
+  v.AtDefaultOnly("socket", "null");
+  v.AtDefaultOnly("dax_window", "null");
+}
+
 void Describe(FieldVisitor& v, RngConfig& c) {
   v.Text({"src", "File that entropy is read from."}, kPathRules, c.src);
   DescribePciDevice(v, c.id, c.pci_device_id, c.features_mask);
@@ -169,6 +207,7 @@ void Describe(FieldVisitor& v, VmConfig& c) {
   v.Object({"memory", "Guest memory."}, c.memory);
   v.Object({.name = "payload", .doc = "What is booted.", .required = true}, c.payload);
   v.List({"disks", "Virtio block devices, vda first."}, kMaxPciSlot, c.disks);
+  v.List({"fs", "Directories of the host, shared by virtio-fs."}, kMaxPciSlot, c.fs);
   v.Object({"rng", "Virtio entropy device."}, c.rng);
   v.Object({"console", "Virtio console, hvc0 in the guest."}, c.console);
   v.Object({"serial", "Serial port (16550A), ttyS0 in the guest."}, c.serial);
@@ -177,7 +216,7 @@ void Describe(FieldVisitor& v, VmConfig& c) {
   v.Integer({"io_threads", "Threads that serve the devices' queues."}, {.min = 1, .max = 64},
             c.io_threads);
   for (const char* name :
-       {"fs", "net", "vsock", "rate_limit_groups", "pmem", "generic_vhost_user", "devices",
+       {"net", "vsock", "rate_limit_groups", "pmem", "generic_vhost_user", "devices",
         "user_devices", "vdpa", "balloon", "rtc", "tpm", "numa", "pci_segments", "landlock_rules",
         "pvmemcontrol", "ivshmem", "preserved_fds"}) {
     v.AtDefaultOnly(name, "null");

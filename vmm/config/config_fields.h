@@ -146,6 +146,8 @@ void Describe(FieldVisitor& visitor, CpusConfig& config);
 void Describe(FieldVisitor& visitor, MemoryConfig& config);
 void Describe(FieldVisitor& visitor, PayloadConfig& config);
 void Describe(FieldVisitor& visitor, DiskConfig& config);
+void Describe(FieldVisitor& visitor, IdRangeConfig& config);
+void Describe(FieldVisitor& visitor, FsConfig& config);
 void Describe(FieldVisitor& visitor, RngConfig& config);
 void Describe(FieldVisitor& visitor, ConsoleConfig& config);
 void Describe(FieldVisitor& visitor, SerialConfig& config);

@@ -1,5 +1,6 @@
 #include "vmm/config/config_validation.h"
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <utility>
@@ -35,6 +36,9 @@ std::vector<PciDevice> PciDevices(VmConfig& c) {
   for (size_t i = 0; i < c.disks.size(); ++i) {
     devices.push_back({JoinIndex("disks", i), c.disks[i].id, c.disks[i].pci_device_id});
   }
+  for (size_t i = 0; i < c.fs.size(); ++i) {
+    devices.push_back({JoinIndex("fs", i), c.fs[i].id, c.fs[i].pci_device_id});
+  }
   return devices;
 }
 
@@ -43,6 +47,9 @@ absl::Status CompleteIds(VmConfig& c) {
   if (c.rng.id.empty()) c.rng.id = "_rng";
   for (size_t i = 0; i < c.disks.size(); ++i) {
     if (c.disks[i].id.empty()) c.disks[i].id = absl::StrCat("_disk", i);
+  }
+  for (size_t i = 0; i < c.fs.size(); ++i) {
+    if (c.fs[i].id.empty()) c.fs[i].id = absl::StrCat("_fs", i);
   }
   const std::vector<PciDevice> devices = PciDevices(c);
   for (size_t i = 0; i < devices.size(); ++i) {
@@ -150,6 +157,42 @@ absl::Status CheckDisks(const VmConfig& c) {
   return absl::OkStatus();
 }
 
+absl::Status CheckIdMap(absl::string_view path, const std::vector<IdRangeConfig>& map) {
+  for (size_t i = 0; i < map.size(); ++i) {
+    if (map[i].count - 1 > UINT32_MAX - std::max(map[i].guest, map[i].host)) {
+      return Invalid(JoinIndex(path, i), "reaches beyond the last id, 4294967295; lower its count");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckShares(const VmConfig& c) {
+  for (size_t i = 0; i < c.fs.size(); ++i) {
+    const FsConfig& fs = c.fs[i];
+    const std::string path = JoinIndex("fs", i);
+    if (fs.tag.empty()) {
+      return Invalid(absl::StrCat(path, ".tag"), "missing; name what the guest mounts");
+    }
+    if (fs.path.empty()) {
+      return Invalid(absl::StrCat(path, ".path"), "missing; name a directory of the host");
+    }
+    if (!fs.readonly) {
+      return Invalid(absl::StrCat(path, ".readonly"),
+                     "false, but shares cannot be written to yet; set it to true");
+    }
+    RETURN_IF_ERROR(CheckIdMap(absl::StrCat(path, ".uid_map"), fs.uid_map));
+    RETURN_IF_ERROR(CheckIdMap(absl::StrCat(path, ".gid_map"), fs.gid_map));
+    for (size_t j = 0; j < i; ++j) {
+      if (fs.tag == c.fs[j].tag) {
+        return Invalid(absl::StrCat(path, ".tag"),
+                       absl::StrCat("\"", Printable(fs.tag), "\" is also the tag of fs[", j,
+                                    "]; give each share its own"));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
 // Checks that the file or socket is there exactly if the mode needs it.
 absl::Status CheckSink(absl::string_view path, ConsoleMode mode,
                        const std::optional<std::string>& file,
@@ -204,6 +247,7 @@ absl::Status CompleteAndValidate(VmConfig& config) {
   RETURN_IF_ERROR(CheckCpus(config.cpus));
   RETURN_IF_ERROR(CheckMemory(config.memory, config.cpus));
   RETURN_IF_ERROR(CheckDisks(config));
+  RETURN_IF_ERROR(CheckShares(config));
   RETURN_IF_ERROR(CheckConsoles(config.console, config.serial));
   RETURN_IF_ERROR(CompleteIds(config));
   return AssignPciSlots(config);

@@ -10,9 +10,9 @@ namespace vmm {
 // Fills in max_vcpus, the devices' ids and their PCI slots, and checks everything that involves
 // more than one key. Idempotent. Errors read "KEY.PATH: what; what to do".
 //
-// Slots: what has a pci_device_id keeps it; then console (unless Off), rng and the disks in their
-// order take the lowest free slot each, and pvpanic the highest. So disks added at the end move
-// nothing.
+// Slots: what has a pci_device_id keeps it; then console (unless Off), rng, the disks and
+// the shares in their order take the lowest free slot each, and pvpanic the highest. So what is
+// added at the end moves nothing.
 absl::Status CompleteAndValidate(VmConfig& config);
 
 }  // namespace vmm

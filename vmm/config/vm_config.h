@@ -62,6 +62,37 @@ struct DiskConfig {
   bool operator==(const DiskConfig&) const = default;
 };
 
+// Ids [host, host + count) of the host are [guest, guest + count) in the guest.
+struct IdRangeConfig {
+  uint32_t guest = 0;
+  uint32_t host = 0;
+  uint32_t count = 1;
+  bool operator==(const IdRangeConfig&) const = default;
+};
+
+enum class ShareProtocol : uint8_t { kVirtioFs };
+
+// How long the guest believes what it was told. Auto: for ever with a closure, else 1 s.
+enum class ShareCache : uint8_t { kAuto, kAlways, kNever };
+
+// A directory of the host in the guest.
+struct FsConfig {
+  std::string id;  // `_fsN` if not given
+  std::string tag;
+  std::string path;
+  ShareProtocol proto = ShareProtocol::kVirtioFs;
+  bool readonly = false;
+  std::optional<std::string> closure;
+  ShareCache cache = ShareCache::kAuto;
+  uint32_t num_queues = 1;
+  uint32_t queue_size = 1024;
+  std::vector<IdRangeConfig> uid_map;
+  std::vector<IdRangeConfig> gid_map;
+  std::optional<uint32_t> pci_device_id;  // set in every validated config
+  std::optional<uint64_t> features_mask;
+  bool operator==(const FsConfig&) const = default;
+};
+
 struct RngConfig {
   std::string id;  // `_rng` if not given
   std::string src = "/dev/urandom";
@@ -111,6 +142,7 @@ struct VmConfig {
   MemoryConfig memory;
   PayloadConfig payload;
   std::vector<DiskConfig> disks;
+  std::vector<FsConfig> fs;
   RngConfig rng;
   ConsoleConfig console;
   SerialConfig serial;

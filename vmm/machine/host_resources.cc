@@ -2,8 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -13,9 +15,24 @@
 #include "virtio/block/block_image.h"
 #include "virtio/console/console_device.h"
 #include "virtio/entropy/entropy_device.h"
+#include "virtio/host_tree/host_tree.h"
 
 namespace vmm {
 namespace {
+
+constexpr size_t kMaxShareThreads = 4;
+// Descriptors: those of the rest of the program, and what a share may keep open.
+constexpr uint64_t kOtherDescriptors = 256;
+constexpr uint64_t kMinShareDescriptors = 32;
+constexpr uint64_t kMaxShareDescriptors = 2048;
+
+virtio::OwnerMap ToOwnerMap(const std::vector<IdRangeConfig>& config) {
+  std::vector<virtio::OwnerRange> ranges;
+  for (const IdRangeConfig& range : config) {
+    ranges.push_back({.guest = range.guest, .host = range.host, .count = range.count});
+  }
+  return virtio::OwnerMap(std::move(ranges));
+}
 
 // Mode Off makes no back end.
 absl::StatusOr<std::unique_ptr<devices::CharacterBackend>> CreateBackend(
@@ -66,6 +83,7 @@ absl::StatusOr<std::unique_ptr<HostResources>> HostResources::Open(
   for (size_t i = 0; i < config.disks.size(); ++i) {
     RETURN_IF_ERROR(host->OpenDisk(config.disks[i], i));
   }
+  RETURN_IF_ERROR(host->OpenShares(config));
   // Last, so that an error above does not touch the terminal.
   RETURN_IF_ERROR(host->OpenConsoles(config, std::move(on_escape)));
   RETURN_IF_ERROR(host->CreateDevices(config));
@@ -73,6 +91,7 @@ absl::StatusOr<std::unique_ptr<HostResources>> HostResources::Open(
 }
 
 HostResources::~HostResources() {
+  for (const auto& thread : share_threads_) thread->Stop();
   for (const auto& thread : io_threads_) thread->Stop();
 }
 
@@ -119,6 +138,57 @@ absl::Status HostResources::OpenDisk(const DiskConfig& config, size_t index) {
   return absl::OkStatus();
 }
 
+absl::Status HostResources::OpenShares(const VmConfig& config) {
+  if (config.fs.empty()) return absl::OkStatus();
+  base::UringEventLoop::Options options;
+  options.fixed_files = false;  // files come and go
+  for (size_t i = 0; i < std::min(config.fs.size(), kMaxShareThreads); ++i) {
+    ASSIGN_OR_RETURN(auto thread, base::LoopThread::Create(absl::StrCat("share", i), options));
+    share_threads_.push_back(std::move(thread));
+  }
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return base::ErrnoStatus(errno, "RLIMIT_NOFILE");
+  const uint64_t spare = limit.rlim_cur - std::min(limit.rlim_cur, kOtherDescriptors);
+  const auto each = static_cast<uint32_t>(
+      std::clamp(spare / config.fs.size(), kMinShareDescriptors, kMaxShareDescriptors));
+  for (size_t i = 0; i < config.fs.size(); ++i) {
+    RETURN_IF_ERROR(OpenShare(config.fs[i], i, each));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status HostResources::OpenShare(const FsConfig& config, size_t index,
+                                      uint32_t max_descriptors) {
+  const bool immutable = config.cache == ShareCache::kAlways ||
+                         (config.cache == ShareCache::kAuto && config.closure.has_value());
+  virtio::HostTree::Options tree_options;
+  tree_options.name = absl::StrCat("fs[", index, "]");
+  tree_options.path = config.path;
+  tree_options.closure = config.closure;
+  tree_options.one_file_system = immutable;
+  tree_options.uids = ToOwnerMap(config.uid_map);
+  tree_options.gids = ToOwnerMap(config.gid_map);
+  tree_options.max_directories = max_descriptors / 2;
+  ASSIGN_OR_RETURN(auto tree, virtio::HostTree::Open(std::move(tree_options)));
+  virtio::FsDevice::Options options;
+  options.id = config.id;
+  options.tag = config.tag;
+  options.cache = immutable                            ? virtio::FsCache::kAlways
+                  : config.cache == ShareCache::kNever ? virtio::FsCache::kNever
+                                                       : virtio::FsCache::kAuto;
+  options.num_queues = static_cast<uint16_t>(config.num_queues);
+  options.queue_size = static_cast<uint16_t>(config.queue_size);
+  options.max_open_files = max_descriptors / 2;
+  options.features_mask = config.features_mask.value_or(~uint64_t{0});
+  base::EventLoop& loop = share_threads_[index % share_threads_.size()]->loop();
+  ASSIGN_OR_RETURN(auto device,
+                   virtio::FsDevice::Create(std::move(options), std::move(tree), loop, *memory_));
+  shares_.push_back(device.get());
+  devices_.push_back(
+      {std::move(device), *config.pci_device_id, config.features_mask.value_or(~uint64_t{0})});
+  return absl::OkStatus();
+}
+
 absl::Status HostResources::OpenConsoles(const VmConfig& config,
                                          absl::AnyInvocable<void()> on_escape) {
   // Only one of them can be Tty (the config says so): the other never calls on_escape.
@@ -153,6 +223,7 @@ absl::Status HostResources::CreateDevices(const VmConfig& config) {
 }
 
 absl::Status HostResources::Start() {
+  for (const auto& thread : share_threads_) RETURN_IF_ERROR(thread->Start());
   for (const auto& thread : io_threads_) RETURN_IF_ERROR(thread->Start());
   return absl::OkStatus();
 }
@@ -167,7 +238,14 @@ void HostResources::NotifyResize() {
   if (console_backend_ != nullptr) console_backend_->NotifyResize();
 }
 
-void HostResources::RereadDiskSizes() {
+void HostResources::Reread() {
+  for (virtio::FsDevice* share : shares_) {
+    share->loop().Post([share] {
+      if (const absl::Status status = share->RereadClosure(); !status.ok()) {
+        LOG(Warning) << share->id() << ": the closure stays as it was: " << status.message();
+      }
+    });
+  }
   for (const Disk& disk : disks_) {
     disk.device->loop().Post([&disk] {
       if (const absl::Status status = disk.device->Resize(); !status.ok()) {
@@ -178,6 +256,7 @@ void HostResources::RereadDiskSizes() {
 }
 
 absl::Status HostResources::Finish() {
+  for (const auto& thread : share_threads_) thread->Stop();
   for (const auto& thread : io_threads_) thread->Stop();
   absl::Status result;
   for (const Disk& disk : disks_) {

@@ -15,6 +15,7 @@
 #include "devices/character/character_backend.h"
 #include "virtio/block/block_device.h"
 #include "virtio/device.h"
+#include "virtio/fs/fs_device.h"
 #include "vmm/config/vm_config.h"
 #include "vmm/machine/x86_64/guest_loader.h"
 
@@ -54,9 +55,9 @@ class HostResources {
   bool consoles_drained() const;
   // Gives all guest RAM back as zeroes. The machine is gone.
   void PrepareForReset() { memory_->DiscardAll(); }
-  // The terminal's size has changed / disks may have grown. Control thread.
+  // The terminal's size has changed / disks and closures may have grown. Control thread.
   void NotifyResize();
-  void RereadDiskSizes();
+  void Reread();
   // After the guest has ended: stops the I/O threads and writes all disks through (fdatasync), so
   // that even a forced end loses nothing that the guest was told is written. Returns the first
   // error.
@@ -73,6 +74,8 @@ class HostResources {
   absl::Status CreateLoops(const VmConfig& config);
   absl::Status OpenConsoles(const VmConfig& config, absl::AnyInvocable<void()> on_escape);
   absl::Status OpenDisk(const DiskConfig& config, size_t index);
+  absl::Status OpenShare(const FsConfig& config, size_t index, uint32_t max_descriptors);
+  absl::Status OpenShares(const VmConfig& config);
   absl::Status CreateDevices(const VmConfig& config);
   base::EventLoop& NextLoop();
 
@@ -81,11 +84,14 @@ class HostResources {
   std::unique_ptr<base::GuestMemory> memory_;
   PayloadFiles payload_;
   std::vector<std::unique_ptr<base::LoopThread>> io_threads_;
+  // Shares wait for the host's file systems on threads that serve nothing else.
+  std::vector<std::unique_ptr<base::LoopThread>> share_threads_;
   size_t next_loop_ = 0;
   std::unique_ptr<devices::CharacterBackend> serial_backend_;
   std::unique_ptr<devices::CharacterBackend> console_backend_;
   std::vector<PlacedDevice> devices_;
   std::vector<Disk> disks_;
+  std::vector<virtio::FsDevice*> shares_;
 };
 
 }  // namespace vmm

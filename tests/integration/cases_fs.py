@@ -1,0 +1,204 @@
+"""Shares: the guest sees the closure of a store and nothing else, and asks for it once."""
+
+import os
+import signal
+
+from harness import READY, Api, Vm, case, check, check_equal, guest_files, vm_config
+
+SECRET = "secret-of-another-machine"
+APP = "1a-app"
+LIBRARY = "2b-library"
+HIDDEN = "3c-hidden"
+LATER = "4d-later"
+
+
+def write(path, data, mode=0o644):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as f:
+        f.write(data)
+    os.chmod(path, mode)
+
+
+def make_store(folder):
+    """Makes a store of four paths; returns (store, closure file that lists the first two)."""
+    store = f"{folder}/store"
+    write(f"{store}/{APP}/bin/hello", b"#!/bin/sh\necho hello from the store\n", 0o755)
+    os.symlink(f"/mnt/{LIBRARY}/lib", f"{store}/{APP}/lib")
+    os.symlink(f"/mnt/{HIDDEN}/key", f"{store}/{APP}/to-hidden")
+    os.symlink(f"../../{HIDDEN}/key", f"{store}/{APP}/up-to-hidden")
+    os.symlink(f"{store}/{HIDDEN}/key", f"{store}/{APP}/host-path-of-hidden")
+    write(f"{store}/{APP}/empty", b"")
+    write(f"{store}/{APP}/big", bytes(range(256)) * (3 << 12))  # 3 MiB
+    for i in range(200):
+        write(f"{store}/{APP}/many/{i % 10}/{i}", f"file {i}\n".encode())
+    write(f"{store}/{LIBRARY}/lib/odd-\udcff\\name".encode("utf-8", "surrogateescape"), b"odd\n")
+    write(f"{store}/{LIBRARY}/lib/libx.so", b"library\n")
+    write(f"{store}/{HIDDEN}/key", SECRET.encode())
+    write(f"{store}/{LATER}/later", b"built later\n")
+    write_closure(folder, APP, LIBRARY)
+    return store, f"{folder}/store-paths"
+
+
+def write_closure(folder, *names):
+    """Replaces the file, as a rebuild does."""
+    with open(f"{folder}/store-paths.new", "w", encoding="ascii") as f:
+        f.writelines(f"/nix/store/{name}\n" for name in names)
+    os.rename(f"{folder}/store-paths.new", f"{folder}/store-paths")
+
+
+def share_config(kernel, shares):
+    config = vm_config(kernel, fs=shares)
+    config["payload"]["initramfs"] = guest_files(kernel)["share-initrd"]
+    return config
+
+
+def store_vm(folder, kernel, *options):
+    store, closure = make_store(folder)
+    share = {"tag": "store", "path": store, "closure": closure, "readonly": True}
+    api_socket = f"{folder}/api.sock"
+    vm = Vm(folder, share_config(kernel, [share]), "--api-socket", api_socket, *options)
+    return vm, Api(api_socket)
+
+
+def requests_below_root(api):
+    status, counters = api.call("GET", "vm.counters")
+    check_equal(status, 200, "vm.counters")
+    return counters["_fs0"]["requests_below_root"]
+
+
+def check_hidden(vm):
+    """Tries what root in the guest can to reach what is not in the closure."""
+    check_equal(vm.shell("ls /mnt").split(), [APP, LIBRARY], "names at the root of the share")
+    check_equal(vm.shell("ls -a /mnt").split(), [".", "..", APP, LIBRARY], "with dots")
+    for path in (
+        f"/mnt/{HIDDEN}/key",
+        f"/mnt/{APP}/../{HIDDEN}/key",
+        f"/mnt/{APP}/to-hidden",
+        f"/mnt/{APP}/up-to-hidden",
+        f"/mnt/{APP}/host-path-of-hidden",
+        f"/mnt/../{HIDDEN}/key",
+    ):
+        answer = vm.shell(f"cat '{path}'; ls -ld '{os.path.dirname(path)}/key'")
+        check(SECRET not in answer and "No such file" in answer, f"{path}: {answer!r}")
+    found = vm.shell(f"grep -r {SECRET[:6]} /mnt; find /mnt -name 'key*' -o -name '*hidden'")
+    check(SECRET not in found, f"found by search: {found!r}")
+    inodes = vm.shell("stat -c %i /mnt /mnt/.. | uniq -d")
+    check_equal(inodes, "", "the parent of the share's root is the guest's own")
+
+
+def check_writes_refused(vm):
+    vm.shell("mount -o remount,rw /mnt")
+    answer = vm.shell(
+        f"echo x >/mnt/new; mkdir /mnt/{APP}/new; rm /mnt/{APP}/empty; mv /mnt/{APP} /mnt/x;"
+        f" echo x >>/mnt/{APP}/empty; ln -s x /mnt/{APP}/l; chmod 777 /mnt/{APP}/empty"
+    )
+    check_equal(answer.count("Read-only file system"), 7, f"refused writes ({answer!r})")
+    vm.shell("mount -o remount,ro /mnt")
+
+
+def check_content(vm, folder):
+    store = f"{folder}/store"
+    check_equal(vm.shell(f"/mnt/{APP}/bin/hello"), "hello from the store", "program in the store")
+    check_equal(vm.shell(f"cat /mnt/{APP}/lib/libx.so"), "library", "file behind a symbolic link")
+    check_equal(vm.shell(f"cat /mnt/{LIBRARY}/lib/odd*"), "odd", "name that is no UTF-8")
+    check_equal(
+        vm.shell(f"md5sum </mnt/{APP}/big").split()[0],
+        os.popen(f"md5sum <{store}/{APP}/big").read().split()[0],
+        "sum of a file",
+    )
+    listing = f"cd %s/{APP}/many && find . | sort | md5sum"
+    check_equal(
+        vm.shell(listing % "/mnt").split()[0],
+        os.popen(f"LC_ALL=C; export LC_ALL; {listing % store}").read().split()[0],
+        "names below",
+    )
+    status = f"stat -c '%a %h %s %u %g %Y %F' %s/{APP}/bin/hello %s/{APP}/to-hidden %s/{APP}/many"
+    status = status.replace("%s/", "@/").replace("@", "{0}")
+    check_equal(
+        vm.shell(status.format("/mnt")), os.popen(status.format(store)).read().strip(), "attributes"
+    )
+
+
+@case("share-shows-the-closure-only")
+def closure_only(folder):
+    vm, api = store_vm(folder, "cloud")
+    with vm:
+        vm.expect(READY)
+        vm.shell("mkdir -p /mnt; mount -t virtiofs -o ro store /mnt")
+        check_hidden(vm)
+        check_content(vm, folder)
+        check_warm(vm, api)
+        check_writes_refused(vm)
+        check_grows(vm, folder)
+        check_overlay(vm)
+        # Nothing is in use any more after this; a new mount begins anew.
+        vm.shell("umount /ov /mnt && mount -t virtiofs -o ro store /mnt")
+        check_equal(vm.shell(f"cat /mnt/{APP}/many/0/0"), "file 0", "after another mount")
+        vm.send("poweroff -f\n")
+        vm.wait(0)
+
+
+def check_warm(vm, api):
+    """What was read once costs the host no request below the root."""
+    walk = "find /mnt -type f -exec cat {} + | md5sum; ls -lR /mnt | md5sum; test -e /mnt/1a-app/no"
+    vm.shell(walk)
+    vm.shell(walk)  # readlink and negative names are cached by the second
+    before = requests_below_root(api)
+    vm.shell(walk)
+    check_equal(requests_below_root(api) - before, 0, "requests of a warm walk below the root")
+
+
+def check_grows(vm, folder):
+    """A path that is added to the closure appears without a new mount."""
+    check("No such file" in vm.shell(f"cat /mnt/{LATER}/later"), "the path is there already")
+    write_closure(folder, LATER)
+    vm.signal(signal.SIGHUP)
+    answer = vm.shell(
+        f"for i in $(seq 50); do cat /mnt/{LATER}/later 2>/dev/null && break; usleep 100000; done"
+    )
+    check_equal(answer, "built later", "file of the path that was added")
+    names = vm.shell("usleep 1100000; ls /mnt").split()
+    check_equal(sorted(names), [APP, LIBRARY, LATER], "names after the closure grew")
+
+
+def check_overlay(vm):
+    """As stage 1 of NixOS does: a RAM disk over the store."""
+    vm.shell("mkdir -p /rw /ov; mount -t tmpfs tmpfs /rw; mkdir /rw/upper /rw/work")
+    vm.shell("mount -t overlay -o lowerdir=/mnt,upperdir=/rw/upper,workdir=/rw/work overlay /ov")
+    vm.shell(f"echo changed >/ov/{APP}/empty; echo new >/ov/new; rm /ov/{APP}/many/1/1")
+    check_equal(vm.shell(f"cat /ov/{APP}/empty /ov/new").split(), ["changed", "new"], "overlay")
+    check_equal(vm.shell(f"cat /ov/{APP}/bin/hello | tail -1"), "echo hello from the store", "lower")
+    check_equal(vm.shell(f"ls /ov/{APP}/many/1 | wc -l"), "19", "entries after one was removed")
+
+
+@case("share-on-linux-6.12")
+def newer_kernel(folder):
+    vm, api = store_vm(folder, "backports")
+    with vm:
+        vm.expect(READY)
+        vm.shell("mkdir -p /mnt; mount -t virtiofs -o ro store /mnt")
+        check_hidden(vm)
+        check_content(vm, folder)
+        check_warm(vm, api)
+        # A guest that resets itself with the share mounted starts anew.
+        vm.send("reboot -f\n")
+        vm.expect(READY)
+        vm.shell("mkdir -p /mnt; mount -t virtiofs -o ro store /mnt")
+        check_hidden(vm)
+        vm.send("poweroff -f\n")
+        vm.wait(0)
+
+
+@case("share-with-a-missing-path", group="host")
+def missing_path(folder):
+    """One line that names the path, before anything starts."""
+    store, closure = make_store(folder)
+    write_closure(folder, APP, "5e-never-built")
+    share = {"tag": "store", "path": store, "closure": closure, "readonly": True}
+    with Vm(folder, share_config("cloud", [share])) as vm:
+        vm.wait(1, seconds=20)
+        lines = vm.stderr().strip().splitlines()
+        check(
+            len(lines) == 1 and "5e-never-built" in lines[0] and "fs[0].closure" in lines[0],
+            f"said: {vm.stderr()!r}",
+        )

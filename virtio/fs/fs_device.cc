@@ -1,0 +1,97 @@
+#include "virtio/fs/fs_device.h"
+
+#include <linux/virtio_ids.h>
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "base/log.h"
+#include "base/status.h"
+
+namespace virtio {
+
+absl::StatusOr<std::unique_ptr<FsDevice>> FsDevice::Create(Options options,
+                                                           std::unique_ptr<HostTree> tree,
+                                                           base::EventLoop& loop,
+                                                           base::GuestMemory& memory) {
+  CHECK(!options.tag.empty() && options.tag.size() <= kFsTagBytes && options.num_queues > 0);
+  CHECK(std::has_single_bit(options.queue_size) && options.queue_size >= 4);
+  auto device = std::unique_ptr<FsDevice>(new FsDevice(std::move(options), std::move(tree), loop));
+  for (uint16_t i = 0; i < device->queue_sizes_.size(); ++i) {
+    auto slab = RequestSlab<FsRequest>::Create(device->queue_sizes_[i]);
+    if (!slab.ok()) return base::Annotate(slab.status(), device->id());
+    device->queues_.push_back(std::make_unique<FsQueue>(
+        loop, memory, i, device->server_, device->queue_counters_, std::move(slab).value()));
+  }
+  return device;
+}
+
+FsDevice::FsDevice(Options options, std::unique_ptr<HostTree> tree, base::EventLoop& loop)
+    : options_(std::move(options)),
+      loop_(loop),
+      queue_sizes_(options_.num_queues + size_t{1}, options_.queue_size),
+      tree_(std::move(tree)),
+      files_(*tree_, loop, options_.max_open_files),
+      server_(*tree_, files_, options_.cache) {
+  std::copy(options_.tag.begin(), options_.tag.end(), config_.tag);
+  config_.num_request_queues = options_.num_queues;
+}
+
+uint16_t FsDevice::type() const { return VIRTIO_ID_FS; }
+
+void FsDevice::ReadConfig(uint32_t offset, std::span<uint8_t> to) {
+  const auto* bytes = reinterpret_cast<const uint8_t*>(&config_);
+  for (size_t i = 0; i < to.size(); ++i) {
+    const uint64_t at = uint64_t{offset} + i;
+    to[i] = at < sizeof(config_) ? bytes[at] : 0;
+  }
+}
+
+void FsDevice::Activate(uint64_t /*features*/, DriverNotifier& notifier) { notifier_ = &notifier; }
+
+void FsDevice::StartQueue(QueueStart queue) {
+  CHECK(queue.index < queues_.size());
+  queues_[queue.index]->StartServing(std::move(queue), *notifier_);
+}
+
+void FsDevice::StopQueue(uint16_t index, Done done) { queues_[index]->Stop(std::move(done)); }
+
+void FsDevice::Deactivate() {
+  server_.EndSession();
+  notifier_ = nullptr;
+}
+
+void FsDevice::Pause(Done done) {
+  pause_done_ = std::move(done);
+  pausing_ = queues_.size();
+  for (const auto& queue : queues_) {
+    queue->Pause([this] {
+      if (--pausing_ == 0) std::exchange(pause_done_, nullptr)();
+    });
+  }
+}
+
+void FsDevice::Resume() {
+  pause_done_ = nullptr;
+  for (const auto& queue : queues_) queue->Resume();
+}
+
+Counters FsDevice::counters() const {
+  Counters all = {
+      {"read_bytes", queue_counters_.read_bytes},
+      {"host_errors", queue_counters_.host_errors},
+      {"short_transfers", queue_counters_.short_transfers},
+      {"retries", queue_counters_.retries},
+      {"requests_without_room", queue_counters_.without_room},
+  };
+  server_.AddCounters(all);
+  for (const auto& queue : queues_) {
+    all["kicks"] += queue->queue_counters().kicks;
+    all["chains"] += queue->queue_counters().chains;
+    all["interrupts"] += queue->queue_counters().interrupts;
+  }
+  return all;
+}
+
+}  // namespace virtio

@@ -1,0 +1,82 @@
+// The data path of one queue of a file system: kick, pop, parse, submit, complete, finish. The high
+// priority queue is served as the request queues are. [VIRTIO 1.2 §5.11.6]
+#ifndef VIRTIO_FS_FS_QUEUE_H_
+#define VIRTIO_FS_FS_QUEUE_H_
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <span>
+
+#include "base/event_loop.h"
+#include "base/guest_memory.h"
+#include "virtio/fs/fs_request.h"
+#include "virtio/fs/fs_server.h"
+#include "virtio/queue/device_queue.h"
+#include "virtio/queue/request_slab.h"
+
+namespace virtio {
+
+// What the queues of one device count. Its loop only.
+struct FsQueueCounters {
+  uint64_t read_bytes = 0;
+  uint64_t host_errors = 0;      // reads that failed for the host's reasons
+  uint64_t short_transfers = 0;  // reads that went on
+  uint64_t retries = 0;
+  uint64_t without_room = 0;  // requests with no room for an answer
+};
+
+class FsQueue;
+
+// A request in flight. While a read is under way the kernel holds pointers into the chain's iovecs.
+struct FsRequest : base::Operation, Chain {
+  explicit FsRequest(FsQueue& owner) : queue(owner) {}
+  void OnComplete(int32_t result) override;
+
+  FsQueue& queue;
+  FsCommand command;
+  OpenFiles::File* file = nullptr;  // READ: in use until the end
+  uint64_t offset = 0;              // of `left` in the file
+  std::span<iovec> left;            // of the guest's buffers
+  uint32_t data_bytes = 0;          // read so far
+  uint8_t retries = 0;
+  // The iovec in which the reply's header ends and its data begin, as the driver gave it.
+  iovec* divided = nullptr;
+  iovec whole = {};
+};
+
+class FsQueue final : public DeviceQueue {
+ public:
+  FsQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index, FsServer& server,
+          FsQueueCounters& counters, RequestSlab<FsRequest> slab);
+
+ private:
+  friend struct FsRequest;
+
+  Chain* AcquireChain() override { return slab_.Acquire(*this); }
+  void ReleaseChain(Chain& chain) override { slab_.Release(static_cast<FsRequest&>(chain)); }
+  void Start(Chain& chain) override;
+  void CancelRequests() override;
+
+  void Forget(FsRequest& request);
+  void BeginRead(FsRequest& request);
+  // Points `left` to the `bytes` behind the header.
+  static void SkipHeader(FsRequest& request, uint32_t bytes);
+  void Submit(FsRequest& request);
+  void OnComplete(FsRequest& request, int32_t result);
+  void Consume(FsRequest& request, size_t bytes);
+  void FinishRead(FsRequest& request, int error);
+
+  // Answers with an errno, or with `payload` behind the header, or with `data_bytes` that are
+  // there already.
+  void Finish(FsRequest& request, int error, std::span<const uint8_t> payload,
+              uint32_t data_bytes = 0);
+
+  FsServer& server_;
+  FsQueueCounters& counters_;
+  RequestSlab<FsRequest> slab_;
+};
+
+}  // namespace virtio
+
+#endif  // VIRTIO_FS_FS_QUEUE_H_

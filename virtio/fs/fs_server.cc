@@ -1,0 +1,334 @@
+#include "virtio/fs/fs_server.h"
+
+#include <errno.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace virtio {
+namespace {
+
+using std::chrono::seconds;
+
+// Longer than any guest runs; far from where adding it to a clock overflows.
+constexpr seconds kForever{100LL * 365 * 24 * 3600};
+
+constexpr std::pair<uint32_t, const char*> kOpcodeNames[] = {
+    {FUSE_LOOKUP, "lookup"},
+    {FUSE_FORGET, "forget"},
+    {FUSE_GETATTR, "getattr"},
+    {FUSE_READLINK, "readlink"},
+    {FUSE_OPEN, "open"},
+    {FUSE_READ, "read"},
+    {FUSE_STATFS, "statfs"},
+    {FUSE_RELEASE, "release"},
+    {FUSE_GETXATTR, "getxattr"},
+    {FUSE_LISTXATTR, "listxattr"},
+    {FUSE_FLUSH, "flush"},
+    {FUSE_INIT, "init"},
+    {FUSE_OPENDIR, "opendir"},
+    {FUSE_READDIR, "readdir"},
+    {FUSE_RELEASEDIR, "releasedir"},
+    {FUSE_ACCESS, "access"},
+    {FUSE_INTERRUPT, "interrupt"},
+    {FUSE_DESTROY, "destroy"},
+    {FUSE_BATCH_FORGET, "batch_forget"},
+    {FUSE_READDIRPLUS, "readdirplus"},
+    {FUSE_SYNCFS, "syncfs"},
+};
+
+// Whether a request asks for something below the share's root (or forgets it).
+bool IsBelowRoot(const FsCommand& command) {
+  switch (command.opcode) {
+    case FUSE_INIT:
+    case FUSE_DESTROY:
+    case FUSE_STATFS:
+    case FUSE_SYNCFS:
+    case FUSE_FORGET:
+    case FUSE_BATCH_FORGET:
+    case FUSE_INTERRUPT:
+      return false;
+    default:
+      return command.node != FUSE_ROOT_ID;
+  }
+}
+
+uint32_t EncodeDevice(uint32_t major, uint32_t minor) {
+  // As the kernel's new_encode_dev.
+  return (minor & 0xff) | (major << 8) | ((minor & ~uint32_t{0xff}) << 12);
+}
+
+uint64_t Seconds(seconds time) { return static_cast<uint64_t>(time.count()); }
+
+}  // namespace
+
+FsServer::FsServer(HostTree& tree, OpenFiles& files, FsCache cache)
+    : tree_(tree), files_(files), cache_(cache), reply_(kReplyBytes) {}
+
+void FsServer::Count(const FsCommand& command) {
+  if (command.error != 0) ++malformed_;
+  if (IsBelowRoot(command)) ++requests_below_root_;
+  const bool named =
+      std::any_of(std::begin(kOpcodeNames), std::end(kOpcodeNames),
+                  [&command](const auto& opcode) { return opcode.first == command.opcode; });
+  ++(named ? requests_[command.opcode] : other_requests_);
+}
+
+void FsServer::AddCounters(Counters& counters) const {
+  for (const auto& [opcode, name] : kOpcodeNames) counters[name] = requests_[opcode];
+  counters["other_requests"] = other_requests_;
+  counters["malformed_requests"] = malformed_;
+  counters["requests_below_root"] = requests_below_root_;
+  counters["nodes"] = tree_.node_count();
+  counters["open_directories"] = tree_.open_directories();
+  counters["open_files"] = files_.size();
+}
+
+template <typename T>
+FsServer::Reply FsServer::Answer(const T& value) {
+  static_assert(base::WireType<T> && sizeof(T) <= kReplyBytes);
+  std::memcpy(reply_.data(), &value, sizeof(T));
+  return {.payload = std::span(reply_).first(sizeof(T))};
+}
+
+FsServer::Reply FsServer::Execute(const FsCommand& command, uint32_t room) {
+  if (command.opcode == FUSE_INIT) return Init(command);
+  if (!initialized_) return {.error = EIO};
+  switch (command.opcode) {
+    case FUSE_LOOKUP:
+      return Lookup(command, room);
+    case FUSE_GETATTR:
+      return GetAttributes(command);
+    case FUSE_READLINK:
+      return ReadLink(command);
+    case FUSE_OPEN:
+      return Open(command, /*is_directory=*/false);
+    case FUSE_OPENDIR:
+      return Open(command, /*is_directory=*/true);
+    case FUSE_READDIR:
+    case FUSE_READDIRPLUS:
+      return ReadDirectory(command, room);
+    case FUSE_RELEASE:
+    case FUSE_RELEASEDIR:
+      return {};
+    case FUSE_STATFS:
+      return GetFileSystem();
+    case FUSE_DESTROY:
+      EndSession();
+      return {};
+    case FUSE_SETATTR:
+    case FUSE_SYMLINK:
+    case FUSE_MKNOD:
+    case FUSE_MKDIR:
+    case FUSE_UNLINK:
+    case FUSE_RMDIR:
+    case FUSE_RENAME:
+    case FUSE_RENAME2:
+    case FUSE_LINK:
+    case FUSE_WRITE:
+    case FUSE_CREATE:
+    case FUSE_SETXATTR:
+    case FUSE_REMOVEXATTR:
+    case FUSE_FALLOCATE:
+    case FUSE_COPY_FILE_RANGE:
+      return {.error = EROFS};
+    default:
+      // Of ACCESS, FLUSH, GETXATTR, LISTXATTR, LSEEK, POLL and SYNCFS Linux remembers the answer
+      // and does not ask again.
+      return {.error = ENOSYS};
+  }
+}
+
+FsServer::Reply FsServer::Init(const FsCommand& command) {
+  if (command.init.major < FUSE_KERNEL_VERSION) return {.error = EPROTO};
+  if (command.init.major == FUSE_KERNEL_VERSION && command.init.minor < kFuseMinor) {
+    return {.error = EPROTO};
+  }
+  fuse_init_out out = {};
+  out.major = FUSE_KERNEL_VERSION;
+  out.minor = kFuseMinor;
+  // A newer major version: the guest asks again in ours.
+  if (command.init.major > FUSE_KERNEL_VERSION) return Answer(out);
+  EndSession();  // of a guest that did not say good-bye
+  initialized_ = true;
+  uint32_t flags = FUSE_ASYNC_READ | FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS |
+                   FUSE_READDIRPLUS_AUTO | FUSE_MAX_PAGES | FUSE_BIG_WRITES;
+  if (cache_ == FsCache::kAlways) {
+    // New attributes are no reason to drop cached data.
+    flags |= FUSE_CACHE_SYMLINKS | FUSE_EXPLICIT_INVAL_DATA;
+  } else {
+    flags |= FUSE_AUTO_INVAL_DATA;
+  }
+  out.flags = flags & command.init.flags;
+  out.max_readahead = std::min(command.init.max_readahead, kFsMaxTransferBytes);
+  out.max_background = 256;  // requests in flight; Linux's own 12 is little
+  out.congestion_threshold = 192;
+  out.max_write = kFsMaxTransferBytes;
+  out.time_gran = 1;  // ns
+  out.max_pages = kFsMaxTransferBytes / kFsPageBytes;
+  return Answer(out);
+}
+
+void FsServer::EndSession() {
+  initialized_ = false;
+  files_.DropAll();
+  tree_.ForgetAll();
+}
+
+void FsServer::Forget(uint64_t node, uint64_t count) {
+  if (initialized_ && tree_.Forget(NodeId{node}, count)) files_.Drop(NodeId{node});
+}
+
+seconds FsServer::AttributeTime(uint64_t node) const {
+  if (cache_ == FsCache::kNever) return seconds(0);
+  // The root is asked for again and again: names appear in it when the closure grows.
+  return cache_ == FsCache::kAuto || node == FUSE_ROOT_ID ? seconds(1) : kForever;
+}
+
+seconds FsServer::NegativeTime(uint64_t directory) const {
+  return cache_ == FsCache::kAlways && directory != FUSE_ROOT_ID ? kForever : seconds(0);
+}
+
+fuse_attr FsServer::ToAttr(const FileAttributes& attributes) {
+  fuse_attr attr = {};
+  attr.ino = attributes.inode;
+  attr.size = attributes.size_bytes;
+  attr.blocks = attributes.blocks;
+  attr.atime = static_cast<uint64_t>(attributes.accessed.seconds);
+  attr.mtime = static_cast<uint64_t>(attributes.modified.seconds);
+  attr.ctime = static_cast<uint64_t>(attributes.changed.seconds);
+  attr.atimensec = attributes.accessed.nanoseconds;
+  attr.mtimensec = attributes.modified.nanoseconds;
+  attr.ctimensec = attributes.changed.nanoseconds;
+  attr.mode = attributes.mode;
+  attr.nlink = attributes.links;
+  attr.uid = attributes.uid;
+  attr.gid = attributes.gid;
+  attr.rdev = EncodeDevice(attributes.device_major, attributes.device_minor);
+  attr.blksize = attributes.block_bytes;
+  return attr;
+}
+
+fuse_entry_out FsServer::ToEntry(const FoundNode& found) const {
+  fuse_entry_out entry = {};
+  entry.nodeid = static_cast<uint64_t>(found.id);
+  entry.entry_valid = Seconds(AttributeTime(entry.nodeid));
+  entry.attr_valid = entry.entry_valid;
+  entry.attr = ToAttr(found.attributes);
+  return entry;
+}
+
+FsServer::Reply FsServer::Lookup(const FsCommand& command, uint32_t room) {
+  // Without room for the answer the guest would hold a node that it does not know.
+  if (room < sizeof(fuse_entry_out)) return {.error = EINVAL};
+  FoundNode found;
+  const int error = tree_.Lookup(NodeId{command.node}, command.name(), found);
+  if (error == ENOENT && NegativeTime(command.node) > seconds(0)) {
+    fuse_entry_out nothing = {};  // node 0: no such name, and that stays so
+    nothing.entry_valid = Seconds(NegativeTime(command.node));
+    return Answer(nothing);
+  }
+  if (error != 0) return {.error = error};
+  return Answer(ToEntry(found));
+}
+
+FsServer::Reply FsServer::GetAttributes(const FsCommand& command) {
+  FileAttributes attributes;
+  const int error = tree_.GetAttributes(NodeId{command.node}, attributes);
+  if (error != 0) return {.error = error};
+  fuse_attr_out out = {};
+  out.attr_valid = Seconds(AttributeTime(command.node));
+  out.attr = ToAttr(attributes);
+  return Answer(out);
+}
+
+FsServer::Reply FsServer::ReadLink(const FsCommand& command) {
+  if (const int error = tree_.ReadLink(NodeId{command.node}, link_target_); error != 0) {
+    return {.error = error};
+  }
+  return {.payload = {reinterpret_cast<const uint8_t*>(link_target_.data()), link_target_.size()}};
+}
+
+FsServer::Reply FsServer::Open(const FsCommand& command, bool is_directory) {
+  // Linux remembers this answer and never opens or closes anything again; it may cache all data.
+  if (cache_ == FsCache::kAlways) return {.error = ENOSYS};
+  if (!is_directory) {
+    OpenFiles::File* file = nullptr;
+    const int error = files_.Acquire(NodeId{command.node}, file);
+    if (error != 0) return {.error = error};
+    files_.Release(*file);
+  }
+  fuse_open_out out = {};  // reads name the node: the handle means nothing
+  if (cache_ == FsCache::kNever && !is_directory) out.open_flags = FOPEN_DIRECT_IO;
+  return Answer(out);
+}
+
+int FsServer::BeginRead(const FsCommand& command, OpenFiles::File*& file) {
+  if (!initialized_) return EIO;
+  if (command.read.offset > INT64_MAX - kFsMaxTransferBytes) return EINVAL;
+  return files_.Acquire(NodeId{command.node}, file);
+}
+
+FsServer::Reply FsServer::ReadDirectory(const FsCommand& command, uint32_t room) {
+  const size_t limit = std::min<size_t>({command.read.size, room, reply_.size()});
+  reply_size_ = 0;
+  bool first_did_not_fit = false;
+  const int error = tree_.ReadDirectory(NodeId{command.node}, command.read.offset,
+                                        [&](const DirectoryEntry& entry) {
+                                          const bool fits = AppendEntry(command, entry, limit);
+                                          first_did_not_fit = !fits && reply_size_ == 0;
+                                          return fits;
+                                        });
+  // What is in the reply may hold nodes: the guest has to get it even if the host failed later.
+  if (reply_size_ > 0) return {.payload = std::span(reply_).first(reply_size_)};
+  // An empty answer would mean the end.
+  if (first_did_not_fit) return {.error = EINVAL};
+  return {.error = error};
+}
+
+bool FsServer::AppendEntry(const FsCommand& command, const DirectoryEntry& entry, size_t limit) {
+  const bool plus = command.opcode == FUSE_READDIRPLUS;
+  const size_t header = plus ? FUSE_NAME_OFFSET_DIRENTPLUS : FUSE_NAME_OFFSET;
+  const size_t size = FUSE_DIRENT_ALIGN(header + entry.name.size());
+  if (size > limit - reply_size_) return false;
+  uint8_t* at = reply_.data() + reply_size_;
+  std::memset(at, 0, size);
+  if (plus) {
+    // "." and ".." are not handed out, nor is what has vanished or cannot be looked at: node 0.
+    fuse_entry_out out = {};
+    FoundNode found;
+    if (entry.name != "." && entry.name != ".." &&
+        tree_.Lookup(NodeId{command.node}, entry.name, found) == 0) {
+      out = ToEntry(found);
+    }
+    std::memcpy(at, &out, sizeof(out));
+    at += sizeof(out);
+  }
+  fuse_dirent dirent = {};
+  dirent.ino = entry.inode;
+  dirent.off = entry.next_offset;
+  dirent.namelen = static_cast<uint32_t>(entry.name.size());
+  dirent.type = entry.type;
+  std::memcpy(at, &dirent, FUSE_NAME_OFFSET);
+  std::memcpy(at + FUSE_NAME_OFFSET, entry.name.data(), entry.name.size());
+  reply_size_ += size;
+  return true;
+}
+
+FsServer::Reply FsServer::GetFileSystem() {
+  struct statfs file_system;
+  if (const int error = tree_.GetFileSystem(file_system); error != 0) return {.error = error};
+  fuse_statfs_out out = {};
+  out.st.blocks = file_system.f_blocks;
+  out.st.bfree = file_system.f_bfree;
+  out.st.bavail = file_system.f_bavail;
+  out.st.files = file_system.f_files;
+  out.st.ffree = file_system.f_ffree;
+  out.st.bsize = static_cast<uint32_t>(file_system.f_bsize);
+  out.st.namelen = static_cast<uint32_t>(file_system.f_namelen);
+  out.st.frsize = static_cast<uint32_t>(file_system.f_frsize);
+  return Answer(out);
+}
+
+}  // namespace virtio

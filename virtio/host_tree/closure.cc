@@ -1,0 +1,167 @@
+#include "virtio/host_tree/closure.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+
+namespace virtio {
+namespace {
+
+constexpr size_t kMaxNameBytes = 255;  // NAME_MAX
+
+// Takes lines off a text and counts them.
+class Lines {
+ public:
+  explicit Lines(absl::string_view text) : rest_(text) {}
+  bool AtEnd() const { return rest_.empty(); }
+  absl::string_view Next() {
+    const size_t end = std::min(rest_.find('\n'), rest_.size());
+    const absl::string_view line = rest_.substr(0, end);
+    rest_.remove_prefix(std::min(end + 1, rest_.size()));
+    ++number_;
+    return line;
+  }
+  absl::string_view Peek() const { return Lines(*this).Next(); }
+  absl::Status Error(absl::string_view what) const {
+    return absl::InvalidArgumentError(absl::StrCat("line ", number_, ": ", what));
+  }
+
+ private:
+  absl::string_view rest_;
+  size_t number_ = 0;
+};
+
+// Gathers base names and sees to it that they are of one store.
+class Names {
+ public:
+  absl::Status Add(const Lines& lines, absl::string_view path) {
+    const size_t slash = path.rfind('/');
+    if (path.empty() || path.front() != '/') return lines.Error("not an absolute path");
+    const absl::string_view name = path.substr(slash + 1);
+    if (name.empty() || name == "." || name == ".." || name.size() > kMaxNameBytes ||
+        absl::string_view::npos != name.find('\0')) {
+      return lines.Error("the path's last part is no file name");
+    }
+    const absl::string_view store = path.substr(0, slash);
+    if (!names_.empty() && store != store_) {
+      return lines.Error("not in the same directory as the paths before; list store paths only");
+    }
+    store_ = store;
+    names_.push_back(name);
+    return absl::OkStatus();
+  }
+  std::vector<absl::string_view> Take() { return std::move(names_); }
+
+ private:
+  absl::string_view store_;
+  std::vector<absl::string_view> names_;
+};
+
+// Skips what a registration says about a path: hash, size, deriver, references.
+absl::Status SkipRegistration(Lines& lines) {
+  for (int i = 0; i < 3; ++i) {
+    if (lines.AtEnd()) return lines.Error("the registration of a path is cut short");
+    lines.Next();
+  }
+  uint64_t references = 0;
+  if (lines.AtEnd() || !absl::SimpleAtoi(lines.Next(), &references)) {
+    return lines.Error("the number of references is missing");
+  }
+  for (; references > 0; --references) {
+    if (lines.AtEnd()) return lines.Error("the registration of a path is cut short");
+    lines.Next();
+  }
+  return absl::OkStatus();
+}
+
+bool IsRegistration(Lines lines) {
+  if (!lines.AtEnd()) lines.Next();
+  if (lines.AtEnd()) return false;
+  const absl::string_view second = lines.Peek();
+  return !second.empty() && second.front() != '/';
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<absl::string_view>> ParseClosure(absl::string_view text) {
+  Lines lines(text);
+  Names names;
+  const bool registration = IsRegistration(lines);
+  while (!lines.AtEnd()) {
+    const absl::string_view line = lines.Next();
+    if (line.empty() && !registration) continue;
+    RETURN_IF_ERROR(names.Add(lines, line));
+    if (registration) RETURN_IF_ERROR(SkipRegistration(lines));
+  }
+  return names.Take();
+}
+
+ClosureFile::ClosureFile(std::string name, std::string path, base::UniqueFd directory)
+    : name_(std::move(name)), path_(std::move(path)), directory_(std::move(directory)) {}
+
+absl::StatusOr<ClosureFile> ClosureFile::Open(std::string name, std::string path) {
+  const size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "."
+                             : slash == 0               ? "/"
+                                                        : path.substr(0, slash);
+  base::UniqueFd directory(open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!directory.valid()) {
+    return base::ErrnoStatus(errno, absl::StrCat(name, ": ", path, ": cannot open its directory"));
+  }
+  return ClosureFile(std::move(name), std::move(path), std::move(directory));
+}
+
+std::string ClosureFile::Name() const { return absl::StrCat(name_, ": ", path_); }
+
+absl::StatusOr<std::string> ClosureFile::Read() const {
+  const std::string base_name = path_.substr(path_.rfind('/') + 1);
+  const base::UniqueFd fd(
+      openat(directory_.get(), base_name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (!fd.valid()) return base::ErrnoStatus(errno, absl::StrCat(Name(), ": cannot open"));
+  struct stat file;
+  if (fstat(fd.get(), &file) != 0) return base::ErrnoStatus(errno, Name());
+  if (!S_ISREG(file.st_mode)) return absl::InvalidArgumentError(absl::StrCat(Name(), ": no file"));
+  if (file.st_size > static_cast<off_t>(kMaxBytes)) {
+    return absl::InvalidArgumentError(absl::StrCat(Name(), ": larger than 256 MiB"));
+  }
+  std::string text(static_cast<size_t>(file.st_size), '\0');
+  size_t size = 0;
+  while (size < text.size()) {
+    const ssize_t got = read(fd.get(), text.data() + size, text.size() - size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return base::ErrnoStatus(errno, absl::StrCat(Name(), ": cannot read"));
+    if (got == 0) break;
+    size += static_cast<size_t>(got);
+  }
+  text.resize(size);
+  return text;
+}
+
+void NameSet::Add(const std::vector<absl::string_view>& names) {
+  std::vector<absl::string_view> added;
+  size_t bytes = 0;
+  for (const absl::string_view name : names) {
+    if (Contains(name)) continue;
+    added.push_back(name);
+    bytes += name.size();
+  }
+  storage_.push_back(std::make_unique<char[]>(bytes));
+  char* next = storage_.back().get();
+  names_.reserve(names_.size() + added.size());
+  index_.reserve(names_.size() + added.size());
+  for (const absl::string_view name : added) {
+    std::copy(name.begin(), name.end(), next);
+    const absl::string_view copy(next, name.size());
+    next += name.size();
+    if (index_.insert(copy).second) names_.push_back(copy);  // not listed twice
+  }
+}
+
+}  // namespace virtio

@@ -1,0 +1,62 @@
+// Which names of a store a guest may see.
+#ifndef VIRTIO_HOST_TREE_CLOSURE_H_
+#define VIRTIO_HOST_TREE_CLOSURE_H_
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/unique_fd.h"
+
+namespace virtio {
+
+// Returns the base names of the store paths that `text` lists: one absolute path a line, or what
+// `nix-store --dump-db` and --register-validity exchange (path, hash, size, deriver, number of
+// references, references). The names are parts of `text`. Total; all paths must be in one
+// directory. Errors name the line.
+absl::StatusOr<std::vector<absl::string_view>> ParseClosure(absl::string_view text);
+
+// Reads a closure file now and again: by name in its directory, which is kept, so that a file that
+// was replaced is found and no path is resolved anew.
+class ClosureFile {
+ public:
+  static constexpr size_t kMaxBytes = 256 << 20;
+
+  // `name` is for messages: "fs[0].closure".
+  static absl::StatusOr<ClosureFile> Open(std::string name, std::string path);
+
+  // Returns the content. May block.
+  absl::StatusOr<std::string> Read() const;
+  // "fs[0].closure: PATH".
+  std::string Name() const;
+
+ private:
+  ClosureFile(std::string name, std::string path, base::UniqueFd directory);
+
+  std::string name_;
+  std::string path_;
+  base::UniqueFd directory_;
+};
+
+// A set of names that only grows; each keeps its number, counted from 0.
+class NameSet {
+ public:
+  // Adds those of `names` that are new, in their order; they are copied.
+  void Add(const std::vector<absl::string_view>& names);
+  bool Contains(absl::string_view name) const { return index_.contains(name); }
+  size_t size() const { return names_.size(); }
+  absl::string_view operator[](size_t i) const { return names_[i]; }
+
+ private:
+  std::vector<std::unique_ptr<char[]>> storage_;
+  std::vector<absl::string_view> names_;
+  absl::flat_hash_set<absl::string_view> index_;
+};
+
+}  // namespace virtio
+
+#endif  // VIRTIO_HOST_TREE_CLOSURE_H_

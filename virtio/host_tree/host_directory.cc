@@ -1,0 +1,136 @@
+// Reading directories of a HostTree.
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstring>
+#include <utility>
+
+#include "virtio/host_tree/host_tree.h"
+
+namespace virtio {
+namespace {
+
+constexpr size_t kListingBytes = 32 << 10;
+constexpr size_t kMaxListings = 8;  // directories being read at the same time
+
+// What getdents64 gives: the kernel's struct linux_dirent64, up to the name.
+struct HostEntry {
+  uint64_t inode;
+  int64_t next_offset;
+  uint16_t size;
+  uint8_t type;
+};
+constexpr size_t kNameOffset = 19;
+static_assert(offsetof(HostEntry, type) + 1 == kNameOffset);
+
+}  // namespace
+
+int HostTree::ReadDirectory(NodeId id, uint64_t offset,
+                            absl::FunctionRef<bool(const DirectoryEntry&)> visit) {
+  Node* node = nodes_.Find(id);
+  if (node == nullptr) return ESTALE;
+  if (node->type != S_IFDIR) return ENOTDIR;
+  if (offset > INT64_MAX) return EINVAL;
+  if (id == kRootNode && has_closure()) return ReadClosureRoot(offset, visit);
+  return ReadHostDirectory(*node, offset, visit);
+}
+
+// Offsets count entries: ".", "..", then the closure's names in the order in which they came.
+int HostTree::ReadClosureRoot(uint64_t offset,
+                              absl::FunctionRef<bool(const DirectoryEntry&)> visit) {
+  static constexpr absl::string_view kDots[] = {".", ".."};
+  for (uint64_t i = offset; i < visible_.size() + 2; ++i) {
+    DirectoryEntry entry;
+    entry.next_offset = i + 1;
+    if (i < 2) {
+      entry.name = kDots[i];
+      entry.inode = root_inode_;
+      entry.type = DT_DIR;
+    } else {
+      entry.name = visible_[i - 2];
+      struct statx status;
+      // NameSet keeps no NUL behind a name.
+      if (Status(root_.get(), std::string(entry.name).c_str(), status) != 0) continue;
+      entry.inode = status.stx_ino;
+      entry.type = static_cast<uint8_t>(IFTODT(status.stx_mode));
+    }
+    if (!visit(entry)) return 0;
+  }
+  return 0;
+}
+
+int HostTree::ReadHostDirectory(Node& node, uint64_t offset,
+                                absl::FunctionRef<bool(const DirectoryEntry&)> visit) {
+  const NodeId id = node.id;
+  Listing* listing = nullptr;
+  if (const int error = FindListing(node, offset, listing); error != 0) return error;
+  bool any = false;
+  while (true) {
+    if (listing->position == listing->size) {
+      const long size =
+          syscall(SYS_getdents64, listing->fd.get(), listing->bytes.data(), listing->bytes.size());
+      if (size < 0) {
+        // ENOENT: the directory was removed while it was read.
+        const int error = errno;
+        DropListing(id);
+        return error == ENOENT ? 0 : error;
+      }
+      listing->position = 0;
+      listing->size = static_cast<size_t>(size);
+      if (size == 0) {
+        if (!any) DropListing(id);  // the guest knows now; no need to keep it
+        return 0;
+      }
+    }
+    HostEntry host;
+    const uint8_t* bytes = listing->bytes.data() + listing->position;
+    std::memcpy(&host, bytes, kNameOffset);
+    DirectoryEntry entry;
+    entry.name = reinterpret_cast<const char*>(bytes) + kNameOffset;
+    // What is above the root is nothing to the guest, not even by number.
+    entry.inode = id == kRootNode && entry.name == ".." ? root_inode_ : host.inode;
+    entry.next_offset = static_cast<uint64_t>(host.next_offset);
+    entry.type = host.type;
+    // `visit` may look names up, which never touches listings.
+    if (!visit(entry)) return 0;
+    any = true;
+    listing->position += host.size;
+    listing->offset = entry.next_offset;
+  }
+}
+
+int HostTree::FindListing(Node& node, uint64_t offset, Listing*& listing) {
+  for (auto it = listings_.begin(); it != listings_.end(); ++it) {
+    if (it->id != node.id) continue;
+    listings_.splice(listings_.begin(), listings_, it);
+    listing = &listings_.front();
+    if (offset != 0 && listing->offset == offset) return 0;
+    if (lseek(listing->fd.get(), static_cast<off_t>(offset), SEEK_SET) < 0) return errno;
+    listing->position = listing->size = 0;
+    listing->offset = offset;
+    return 0;
+  }
+  int fd = -1;
+  if (const int error = DirectoryFd(node, fd); error != 0) return error;
+  base::UniqueFd opened;
+  // "." is the directory itself, whatever has become of its name.
+  if (const int error = OpenIn(fd, ".", O_RDONLY | O_DIRECTORY, opened); error != 0) return error;
+  if (offset != 0 && lseek(opened.get(), static_cast<off_t>(offset), SEEK_SET) < 0) return errno;
+  if (listings_.size() >= kMaxListings) listings_.pop_back();
+  listings_.push_front({node.id, std::move(opened), offset, 0, 0, std::vector<uint8_t>()});
+  listing = &listings_.front();
+  listing->bytes.resize(kListingBytes);
+  return 0;
+}
+
+void HostTree::DropListing(NodeId id) {
+  listings_.remove_if([id](const Listing& listing) { return listing.id == id; });
+}
+
+}  // namespace virtio

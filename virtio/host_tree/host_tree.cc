@@ -1,0 +1,342 @@
+#include "virtio/host_tree/host_tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status.h"
+
+namespace virtio {
+namespace {
+
+constexpr unsigned kStatusMask = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID;
+
+FileIdentity IdentityOf(const struct statx& status) {
+  FileIdentity identity;
+  identity.device = uint64_t{status.stx_dev_major} << 32 | status.stx_dev_minor;
+  identity.inode = status.stx_ino;
+  if ((status.stx_mask & STATX_BTIME) != 0) {
+    identity.birth_ns = static_cast<int64_t>(
+        static_cast<uint64_t>(status.stx_btime.tv_sec) * 1'000'000'000 + status.stx_btime.tv_nsec);
+  }
+  return identity;
+}
+
+uint16_t TypeOf(const struct statx& status) {
+  return static_cast<uint16_t>(status.stx_mode & S_IFMT);
+}
+
+FileTime ToTime(const struct statx_timestamp& time) { return {time.tv_sec, time.tv_nsec}; }
+
+// A name in a directory: never a path, nor one of the two names that lead elsewhere.
+int CheckName(absl::string_view name) {
+  if (name.size() > NAME_MAX) return ENAMETOOLONG;
+  if (name.empty() || name == "." || name == ".." || name.find('/') != absl::string_view::npos ||
+      name.find('\0') != absl::string_view::npos) {
+    return EINVAL;
+  }
+  return 0;
+}
+
+// A NUL-terminated copy of a name that CheckName liked.
+struct NameBuffer {
+  explicit NameBuffer(absl::string_view name) { bytes[name.copy(bytes, NAME_MAX)] = '\0'; }
+  char bytes[NAME_MAX + 1];
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<HostTree>> HostTree::Open(Options options) {
+  CHECK(options.max_directories >= 2 && options.max_nodes > 0);
+  const std::string name = absl::StrCat(options.name, ".path: ", options.path);
+  base::UniqueFd root(open(options.path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root.valid()) {
+    return base::ErrnoStatus(errno, absl::StrCat(name, ": cannot open the directory"));
+  }
+  struct statx status;
+  if (statx(root.get(), "", AT_EMPTY_PATH, kStatusMask, &status) != 0) {
+    return base::ErrnoStatus(errno, absl::StrCat(name, ": statx"));
+  }
+  const auto closure = options.closure;
+  const std::string closure_name = absl::StrCat(options.name, ".closure");
+  auto tree = std::unique_ptr<HostTree>(new HostTree(std::move(options), std::move(root), status));
+  if (closure.has_value()) {
+    ASSIGN_OR_RETURN(auto file, ClosureFile::Open(closure_name, *closure));
+    tree->closure_file_.emplace(std::move(file));
+    RETURN_IF_ERROR(tree->LoadClosure());
+  }
+  return tree;
+}
+
+HostTree::HostTree(Options options, base::UniqueFd root, const struct statx& root_status)
+    : options_(std::move(options)),
+      root_(std::move(root)),
+      root_inode_(root_status.stx_ino),
+      root_mount_(root_status.stx_mnt_id),
+      nodes_(IdentityOf(root_status), options_.max_nodes) {}
+
+HostTree::~HostTree() {
+  while (oldest_directory_ != nullptr) CloseDirectory(*oldest_directory_);
+}
+
+// --- Closure -------------------------------------------------------------------------------------
+
+absl::Status HostTree::RereadClosure() { return has_closure() ? LoadClosure() : absl::OkStatus(); }
+
+absl::Status HostTree::LoadClosure() {
+  ASSIGN_OR_RETURN(const std::string text, closure_file_->Read());
+  const auto names = ParseClosure(text);
+  if (!names.ok()) return base::Annotate(names.status(), closure_file_->Name());
+  RETURN_IF_ERROR(CheckListed(*names));
+  visible_.Add(*names);
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  closure_read_ = {now.tv_sec, static_cast<uint32_t>(now.tv_nsec)};
+  return absl::OkStatus();
+}
+
+absl::Status HostTree::CheckListed(const std::vector<absl::string_view>& names) const {
+  for (const absl::string_view name : names) {
+    if (visible_.Contains(name)) continue;
+    struct statx status;
+    if (statx(root_.get(), NameBuffer(name).bytes, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, 0,
+              &status) != 0) {
+      return base::ErrnoStatus(
+          errno, absl::StrCat(closure_file_->Name(), ": lists ", name, ", which is not in ",
+                              options_.path, "; build or copy it there first"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// --- Names ---------------------------------------------------------------------------------------
+
+int HostTree::Lookup(NodeId directory, absl::string_view name, FoundNode& found) {
+  if (const int error = CheckName(name); error != 0) return error;
+  Node* parent = nodes_.Find(directory);
+  if (parent == nullptr) return ESTALE;
+  if (directory == kRootNode && has_closure() && !visible_.Contains(name)) return ENOENT;
+  int fd = -1;
+  if (const int error = DirectoryFd(*parent, fd); error != 0) return error;
+  struct statx status;
+  if (const int error = Status(fd, NameBuffer(name).bytes, status); error != 0) return error;
+  Node* left = nullptr;
+  Node* node = nodes_.Insert(IdentityOf(status), TypeOf(status), *parent, name, left);
+  if (node == nullptr) return ENFILE;
+  RemoveUnused(left);
+  found.id = node->id;
+  found.attributes = ToAttributes(*node, status);
+  return 0;
+}
+
+bool HostTree::Forget(NodeId id, uint64_t count) {
+  Node* node = nodes_.Find(id);
+  if (node == nullptr || node == &nodes_.root()) return false;
+  node->lookups -= std::min(count, node->lookups);
+  RemoveUnused(node);
+  return !Knows(id);
+}
+
+void HostTree::ForgetAll() {
+  std::vector<Node*> leaves;
+  nodes_.ForEach([&leaves](Node& node) {
+    node.lookups = 0;
+    if (node.children == 0) leaves.push_back(&node);
+  });
+  for (Node* node : leaves) RemoveUnused(node);
+  listings_.clear();
+}
+
+void HostTree::RemoveUnused(Node* node) {
+  while (node != nullptr && nodes_.IsUnused(*node)) {
+    Node* parent = node->parent;
+    CloseDirectory(*node);
+    DropListing(node->id);
+    nodes_.Remove(*node);
+    node = parent;
+  }
+}
+
+int HostTree::Status(int directory_fd, const char* name, struct statx& status) const {
+  const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name == '\0' ? AT_EMPTY_PATH : 0);
+  if (statx(directory_fd, name, flags, kStatusMask, &status) != 0) return errno;
+  if (options_.one_file_system && status.stx_mnt_id != root_mount_) return EXDEV;
+  return 0;
+}
+
+int HostTree::StatusOf(Node& node, struct statx& status) {
+  if (node.parent == nullptr) return Status(root_.get(), "", status);
+  if (node.directory_fd >= 0) return Status(node.directory_fd, "", status);
+  int parent_fd = -1;
+  if (const int error = DirectoryFd(*node.parent, parent_fd); error != 0) return error;
+  if (const int error = Status(parent_fd, node.name().data(), status); error != 0) {
+    return error == ENOENT ? ESTALE : error;
+  }
+  return IdentityOf(status) == node.identity ? 0 : ESTALE;
+}
+
+FileAttributes HostTree::ToAttributes(const Node& node, const struct statx& status) const {
+  FileAttributes a;
+  a.inode = status.stx_ino;
+  a.size_bytes = status.stx_size;
+  a.blocks = status.stx_blocks;
+  a.accessed = ToTime(status.stx_atime);
+  a.modified = ToTime(status.stx_mtime);
+  a.changed = ToTime(status.stx_ctime);
+  a.mode = status.stx_mode;
+  a.links = status.stx_nlink;
+  a.uid = options_.uids.ToGuest(status.stx_uid);
+  a.gid = options_.gids.ToGuest(status.stx_gid);
+  a.device_major = status.stx_rdev_major;
+  a.device_minor = status.stx_rdev_minor;
+  a.block_bytes = status.stx_blksize;
+  if (node.id == kRootNode && has_closure()) {
+    // The host's root says how much else there is, and when it changed.
+    a.links = 1;
+    a.size_bytes = a.blocks = 0;
+    a.accessed = a.modified = a.changed = closure_read_;
+  }
+  return a;
+}
+
+int HostTree::GetAttributes(NodeId id, FileAttributes& attributes) {
+  Node* node = nodes_.Find(id);
+  if (node == nullptr) return ESTALE;
+  struct statx status;
+  if (const int error = StatusOf(*node, status); error != 0) return error;
+  attributes = ToAttributes(*node, status);
+  return 0;
+}
+
+int HostTree::ReadLink(NodeId id, std::string& target) {
+  Node* node = nodes_.Find(id);
+  if (node == nullptr) return ESTALE;
+  if (node->type != S_IFLNK) return EINVAL;
+  int parent_fd = -1;
+  if (const int error = DirectoryFd(*node->parent, parent_fd); error != 0) return error;
+  target.resize(PATH_MAX);
+  const ssize_t size = readlinkat(parent_fd, node->name().data(), target.data(), target.size());
+  if (size < 0) return errno == ENOENT || errno == EINVAL ? ESTALE : errno;
+  if (static_cast<size_t>(size) >= target.size()) return ENAMETOOLONG;
+  target.resize(static_cast<size_t>(size));
+  return 0;
+}
+
+int HostTree::OpenFile(NodeId id, base::UniqueFd& file) {
+  Node* node = nodes_.Find(id);
+  if (node == nullptr) return ESTALE;
+  if (node->type == S_IFDIR) return EISDIR;
+  // What is behind a device or a pipe is the host's.
+  if (node->type != S_IFREG) return EACCES;
+  // Should the host swap the file for a pipe or a terminal meanwhile, opening that neither waits
+  // nor takes it over; it is closed again.
+  base::UniqueFd fd;
+  if (const int error = OpenNode(*node, O_RDONLY | O_NONBLOCK | O_NOCTTY, fd); error != 0) {
+    return error;
+  }
+  // A ring would fail reads that have to wait for the disk.
+  if (fcntl(fd.get(), F_SETFL, 0) != 0) return errno;
+  file = std::move(fd);
+  return 0;
+}
+
+int HostTree::GetFileSystem(struct statfs& file_system) {
+  return fstatfs(root_.get(), &file_system) == 0 ? 0 : errno;
+}
+
+// --- Descriptors ---------------------------------------------------------------------------------
+
+int HostTree::OpenIn(int directory_fd, const char* name, int flags, base::UniqueFd& fd) const {
+  struct open_how how = {};
+  how.flags = static_cast<uint64_t>(flags) | O_NOFOLLOW | O_CLOEXEC;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
+  if (options_.one_file_system) how.resolve |= RESOLVE_NO_XDEV;
+  for (int tries = 0; tries < 8; ++tries) {
+    fd.reset(static_cast<int>(syscall(SYS_openat2, directory_fd, name, &how, sizeof(how))));
+    if (fd.valid()) return 0;
+    if (errno != EINTR && errno != EAGAIN) break;
+  }
+  return errno;
+}
+
+int HostTree::OpenNode(Node& node, int flags, base::UniqueFd& fd) {
+  int parent_fd = -1;
+  if (const int error = DirectoryFd(*node.parent, parent_fd); error != 0) return error;
+  return OpenNodeIn(parent_fd, node, flags, fd);
+}
+
+int HostTree::OpenNodeIn(int parent_fd, const Node& node, int flags, base::UniqueFd& fd) {
+  int error = OpenIn(parent_fd, node.name().data(), flags, fd);
+  if (error == EMFILE || error == ENFILE) {
+    while (open_directories_ > 1) CloseDirectory(*oldest_directory_);
+    listings_.clear();
+    error = OpenIn(parent_fd, node.name().data(), flags, fd);
+  }
+  // Gone, or now something else: a symbolic link, no directory.
+  if (error == ENOENT || error == ELOOP || error == ENOTDIR || error == ENXIO) return ESTALE;
+  if (error != 0) return error;
+  struct statx status;
+  if (const int failed = Status(fd.get(), "", status); failed != 0) return failed;
+  return IdentityOf(status) == node.identity && TypeOf(status) == node.type ? 0 : ESTALE;
+}
+
+int HostTree::DirectoryFd(Node& node, int& fd) {
+  if (node.type != S_IFDIR) return ENOTDIR;
+  // Up to a directory that is open, then down again.
+  std::vector<Node*> closed;
+  Node* at = &node;
+  for (; at->parent != nullptr && at->directory_fd < 0; at = at->parent) closed.push_back(at);
+  fd = at->parent == nullptr ? root_.get() : at->directory_fd;
+  if (at->parent != nullptr) Touch(*at);
+  for (; !closed.empty(); closed.pop_back()) {
+    Node& next = *closed.back();
+    base::UniqueFd opened;
+    if (const int error = OpenNodeIn(fd, next, O_PATH | O_DIRECTORY, opened); error != 0) {
+      return error;
+    }
+    // The newest two are safe: `fd`, which was the last, is still open while the next is opened.
+    while (open_directories_ >= options_.max_directories) CloseDirectory(*oldest_directory_);
+    next.directory_fd = fd = opened.release();
+    ++open_directories_;
+    PushNewest(next);
+  }
+  return 0;
+}
+
+void HostTree::Touch(Node& node) {
+  if (newest_directory_ == &node) return;
+  Unlink(node);
+  PushNewest(node);
+}
+
+void HostTree::PushNewest(Node& node) {
+  node.older = newest_directory_;
+  node.newer = nullptr;
+  (newest_directory_ != nullptr ? newest_directory_->newer : oldest_directory_) = &node;
+  newest_directory_ = &node;
+}
+
+void HostTree::Unlink(Node& node) {
+  (node.newer != nullptr ? node.newer->older : newest_directory_) = node.older;
+  (node.older != nullptr ? node.older->newer : oldest_directory_) = node.newer;
+  node.newer = node.older = nullptr;
+}
+
+void HostTree::CloseDirectory(Node& node) {
+  if (node.directory_fd < 0) return;
+  Unlink(node);
+  close(std::exchange(node.directory_fd, -1));
+  --open_directories_;
+}
+
+}  // namespace virtio

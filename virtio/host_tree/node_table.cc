@@ -1,0 +1,151 @@
+#include "virtio/host_tree/node_table.h"
+
+#include <malloc.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace virtio {
+namespace {
+
+// Tables that were smaller are not worth giving memory back for.
+constexpr size_t kTrimPeak = 8192;
+
+uint32_t IndexOf(NodeId id) { return static_cast<uint32_t>(static_cast<uint64_t>(id)) - 1; }
+
+NodeId MakeId(uint32_t generation, uint32_t index) {
+  return NodeId{uint64_t{generation} << 32 | (uint64_t{index} + 1)};
+}
+
+}  // namespace
+
+NodeTable::NodeTable(const FileIdentity& root, size_t max_nodes)
+    : max_nodes_(max_nodes), root_(Allocate()) {
+  CHECK(root_->id == kRootNode);
+  root_->identity = root;
+  root_->type = S_IFDIR;
+  SetName(*root_, "");
+  by_identity_.insert(root_);
+}
+
+NodeTable::~NodeTable() = default;
+
+Node* NodeTable::Find(NodeId id) {
+  const uint32_t index = IndexOf(id);
+  const uint32_t chunk = index / kChunkNodes;
+  if (chunk >= chunks_.size() || chunks_[chunk].nodes == nullptr) return nullptr;
+  Node& node = chunks_[chunk].nodes[index % kChunkNodes];
+  // A node that is free has id 0, which no guest can mean: its index is out of range.
+  return node.id == id ? &node : nullptr;
+}
+
+Node* NodeTable::Insert(const FileIdentity& identity, uint16_t type, Node& parent,
+                        absl::string_view name, Node*& left) {
+  left = nullptr;
+  if (const auto found = by_identity_.find(identity); found != by_identity_.end()) {
+    Node& node = **found;
+    if (node.parent != &parent || node.name() != name) left = Move(node, parent, name);
+    ++node.lookups;
+    return &node;
+  }
+  if (size() >= max_nodes_) return nullptr;
+  Node* node = Allocate();
+  node->identity = identity;
+  node->type = type;
+  node->lookups = 1;
+  node->parent = &parent;
+  SetName(*node, name);
+  ++parent.children;
+  by_identity_.insert(node);
+  peak_ = std::max(peak_, size());
+  return node;
+}
+
+Node* NodeTable::Move(Node& node, Node& parent, absl::string_view name) {
+  if (&node == root_) return nullptr;
+  // The host may move directories while we look: what was recorded of them can be of different
+  // times, and must not become a circle.
+  for (const Node* ancestor = &parent; ancestor != nullptr; ancestor = ancestor->parent) {
+    if (ancestor == &node) return nullptr;
+  }
+  Node* left = std::exchange(node.parent, &parent);
+  --left->children;
+  ++parent.children;
+  SetName(node, name);
+  return left;
+}
+
+void NodeTable::Remove(Node& node) {
+  CHECK(IsUnused(node) && node.directory_fd < 0);
+  by_identity_.erase(&node);
+  --node.parent->children;
+  Release(node);
+  if (peak_ < kTrimPeak || size() > peak_ / 8) return;
+  peak_ = size();
+  by_identity_.rehash(0);
+  malloc_trim(0);  // names are small: without this the heap keeps them
+}
+
+void NodeTable::SetName(Node& node, absl::string_view name) {
+  CHECK(name.size() <= 255);
+  node.name_bytes = std::make_unique<char[]>(name.size() + 1);
+  std::copy(name.begin(), name.end(), node.name_bytes.get());
+  node.name_size = static_cast<uint8_t>(name.size());
+}
+
+// --- Memory --------------------------------------------------------------------------------------
+
+Node* NodeTable::Allocate() {
+  if (open_chunks_.empty()) {
+    uint32_t number;
+    if (absent_chunks_.empty()) {
+      number = static_cast<uint32_t>(chunks_.size());
+      chunks_.emplace_back();
+    } else {
+      number = absent_chunks_.back();
+      absent_chunks_.pop_back();
+    }
+    Chunk& chunk = chunks_[number];
+    chunk.nodes = std::make_unique<Node[]>(kChunkNodes);
+    chunk.free.reserve(kChunkNodes);
+    for (uint32_t i = kChunkNodes; i > 0; --i) chunk.free.push_back(static_cast<uint16_t>(i - 1));
+    OpenChunk(number);
+  }
+  const uint32_t number = open_chunks_.back();
+  Chunk& chunk = chunks_[number];
+  const uint16_t slot = chunk.free.back();
+  chunk.free.pop_back();
+  if (chunk.free.empty()) CloseChunk(number);
+  Node& node = chunk.nodes[slot];
+  node.id = MakeId(generation_++, number * kChunkNodes + slot);
+  return &node;
+}
+
+void NodeTable::Release(Node& node) {
+  const uint32_t index = IndexOf(node.id);
+  const uint32_t number = index / kChunkNodes;
+  Chunk& chunk = chunks_[number];
+  node = Node();
+  if (chunk.free.empty()) OpenChunk(number);
+  chunk.free.push_back(static_cast<uint16_t>(index % kChunkNodes));
+  if (chunk.free.size() < kChunkNodes) return;
+  CloseChunk(number);
+  chunk = Chunk();
+  absent_chunks_.push_back(number);
+}
+
+void NodeTable::OpenChunk(uint32_t chunk) {
+  chunks_[chunk].open_index = open_chunks_.size();
+  open_chunks_.push_back(chunk);
+}
+
+void NodeTable::CloseChunk(uint32_t chunk) {
+  const size_t index = chunks_[chunk].open_index;
+  open_chunks_[index] = open_chunks_.back();
+  chunks_[open_chunks_[index]].open_index = index;
+  open_chunks_.pop_back();
+}
+
+}  // namespace virtio

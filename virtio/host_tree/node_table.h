@@ -1,0 +1,127 @@
+// The files a guest knows: who they are, where they were found, how often they were handed out.
+#ifndef VIRTIO_HOST_TREE_NODE_TABLE_H_
+#define VIRTIO_HOST_TREE_NODE_TABLE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/string_view.h"
+
+namespace virtio {
+
+// Names a node towards the guest. An id that was forgotten is not given out again soon.
+enum class NodeId : uint64_t {};
+inline constexpr NodeId kRootNode{1};  // as FUSE_ROOT_ID
+
+// What makes a host file the same file: inode numbers are used again, times of birth are not.
+struct FileIdentity {
+  uint64_t device = 0;
+  uint64_t inode = 0;
+  int64_t birth_ns = 0;  // 0 where the file system does not know it
+
+  bool operator==(const FileIdentity&) const = default;
+  template <typename H>
+  friend H AbslHashValue(H state, const FileIdentity& identity) {
+    return H::combine(std::move(state), identity.device, identity.inode, identity.birth_ns);
+  }
+};
+
+// A file, directory or other object. Stays in place while it is in the table.
+struct Node {
+  absl::string_view name() const { return {name_bytes.get(), name_size}; }
+
+  FileIdentity identity;
+  uint64_t lookups = 0;                // handed out and not forgotten
+  Node* parent = nullptr;              // where it was last found, and under which name; null: root
+  std::unique_ptr<char[]> name_bytes;  // with a NUL behind it
+  Node* newer = nullptr;               // in the list of open directories
+  Node* older = nullptr;
+  NodeId id{0};
+  uint32_t children = 0;  // nodes whose parent this is
+  int directory_fd = -1;  // O_PATH; open only while in the list of open directories
+  uint16_t type = 0;      // S_IFMT bits
+  uint8_t name_size = 0;
+};
+
+// Grows with what the guest looks up, up to a limit, and shrinks with what it forgets. One thread.
+class NodeTable {
+ public:
+  NodeTable(const FileIdentity& root, size_t max_nodes);
+  ~NodeTable();
+  NodeTable(const NodeTable&) = delete;
+  NodeTable& operator=(const NodeTable&) = delete;
+
+  Node& root() { return *root_; }
+  size_t size() const { return by_identity_.size(); }
+
+  // Returns the node with this id, or nullptr. Any id.
+  Node* Find(NodeId id);
+  // Returns the node of the file found as `name` in `parent`, made if it is new, with one lookup
+  // more. A file found again elsewhere moves there, unless that would make it its own ancestor;
+  // `left` is then the parent it had, which may be unused now. nullptr: the table is full.
+  Node* Insert(const FileIdentity& identity, uint16_t type, Node& parent, absl::string_view name,
+               Node*& left);
+  // True if nobody needs the node any more: forgotten, no children, not the root.
+  bool IsUnused(const Node& node) const {
+    return node.lookups == 0 && node.children == 0 && &node != root_;
+  }
+  // Removes an unused node, whose directory is closed.
+  void Remove(Node& node);
+
+  // Calls `function` with every node; it must not add or remove any.
+  template <typename Function>
+  void ForEach(Function function) {
+    for (Node* node : by_identity_) function(*node);
+  }
+
+ private:
+  static constexpr uint32_t kChunkNodes = 512;
+  // Part of the table, given back to the host when it is empty.
+  struct Chunk {
+    std::unique_ptr<Node[]> nodes;  // null: not there
+    std::vector<uint16_t> free;
+    size_t open_index = 0;  // in open_chunks_, if `free` is not empty
+  };
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(const FileIdentity& identity) const {
+      return absl::Hash<FileIdentity>()(identity);
+    }
+    size_t operator()(const Node* node) const { return (*this)(node->identity); }
+  };
+  struct Same {
+    using is_transparent = void;
+    static const FileIdentity& Key(const FileIdentity& identity) { return identity; }
+    static const FileIdentity& Key(const Node* node) { return node->identity; }
+    template <typename A, typename B>
+    bool operator()(const A& a, const B& b) const {
+      return Key(a) == Key(b);
+    }
+  };
+
+  Node* Allocate();
+  void Release(Node& node);
+  void OpenChunk(uint32_t chunk);
+  void CloseChunk(uint32_t chunk);
+  // Returns the parent that the node had, or nullptr if it stays.
+  Node* Move(Node& node, Node& parent, absl::string_view name);
+  static void SetName(Node& node, absl::string_view name);
+
+  const size_t max_nodes_;
+  std::vector<Chunk> chunks_;
+  std::vector<uint32_t> open_chunks_;    // with free nodes
+  std::vector<uint32_t> absent_chunks_;  // without memory
+  uint32_t generation_ = 0;              // of the next id
+  absl::flat_hash_set<Node*, Hash, Same> by_identity_;
+  size_t peak_ = 0;  // nodes, since memory was last given back
+  Node* root_;
+};
+
+}  // namespace virtio
+
+#endif  // VIRTIO_HOST_TREE_NODE_TABLE_H_

@@ -1,0 +1,82 @@
+#include "virtio/host_tree/open_files.h"
+
+#include <errno.h>
+
+#include <iterator>
+#include <utility>
+
+#include "base/log.h"
+
+namespace virtio {
+namespace {
+
+uint64_t Key(NodeId node) { return static_cast<uint64_t>(node); }
+
+}  // namespace
+
+OpenFiles::~OpenFiles() {
+  DropAll();
+  CHECK(dropped_.empty());
+}
+
+int OpenFiles::Acquire(NodeId node, File*& file) {
+  if (!tree_.Knows(node)) return ESTALE;
+  if (const auto found = by_node_.find(Key(node)); found != by_node_.end()) {
+    files_.splice(files_.begin(), files_, found->second);
+    file = &files_.front();
+    ++file->users;
+    return 0;
+  }
+  base::UniqueFd fd;
+  if (const int error = tree_.OpenFile(node, fd); error != 0) return error;
+  CloseUnused(max_files_ - 1);
+  // The loop holds the file from here on.
+  const absl::StatusOr<base::LoopFile> loop_file = loop_.AddFile(fd.get());
+  if (!loop_file.ok()) return ENFILE;
+  files_.push_front({.node = node, .file = *loop_file, .users = 1});
+  by_node_[Key(node)] = files_.begin();
+  file = &files_.front();
+  return 0;
+}
+
+void OpenFiles::Release(File& file) {
+  if (--file.users > 0 || !file.dropped) return;
+  for (auto it = dropped_.begin(); it != dropped_.end(); ++it) {
+    if (&*it != &file) continue;
+    loop_.RemoveFile(it->file);
+    dropped_.erase(it);
+    return;
+  }
+}
+
+void OpenFiles::Drop(NodeId node) {
+  const auto found = by_node_.find(Key(node));
+  if (found != by_node_.end()) Close(found->second);
+}
+
+void OpenFiles::DropAll() {
+  while (!files_.empty()) Close(files_.begin());
+}
+
+void OpenFiles::CloseUnused(size_t keep) {
+  auto it = files_.end();
+  while (files_.size() > keep && it != files_.begin()) {
+    --it;
+    if (it->users > 0) continue;
+    const Iterator old = it++;
+    Close(old);
+  }
+}
+
+void OpenFiles::Close(Iterator file) {
+  by_node_.erase(Key(file->node));
+  if (file->users > 0) {
+    file->dropped = true;
+    dropped_.splice(dropped_.begin(), files_, file);
+    return;
+  }
+  loop_.RemoveFile(file->file);
+  files_.erase(file);
+}
+
+}  // namespace virtio

@@ -1,0 +1,42 @@
+// How owners of host files look to a guest.
+#ifndef VIRTIO_HOST_TREE_OWNER_MAP_H_
+#define VIRTIO_HOST_TREE_OWNER_MAP_H_
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace virtio {
+
+// Ids [host, host + count) of the host are [guest, guest + count) of the guest.
+struct OwnerRange {
+  uint32_t guest = 0;
+  uint32_t host = 0;
+  uint32_t count = 1;
+};
+
+// Maps user or group ids. Without ranges every id is itself.
+class OwnerMap {
+ public:
+  static constexpr uint32_t kNobody = 65534;  // what ids outside all ranges are
+
+  OwnerMap() = default;
+  explicit OwnerMap(std::vector<OwnerRange> ranges) : ranges_(std::move(ranges)) {}
+
+  uint32_t ToGuest(uint32_t host_id) const {
+    if (ranges_.empty()) return host_id;
+    for (const OwnerRange& range : ranges_) {
+      if (host_id >= range.host && host_id - range.host < range.count) {
+        return range.guest + (host_id - range.host);
+      }
+    }
+    return kNobody;
+  }
+
+ private:
+  std::vector<OwnerRange> ranges_;
+};
+
+}  // namespace virtio
+
+#endif  // VIRTIO_HOST_TREE_OWNER_MAP_H_
