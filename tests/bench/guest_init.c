@@ -7,9 +7,9 @@
 //   BENCH=block  the same, then loads of BENCH_SECONDS each, a line "BENCH-BLOCK name ops bytes us"
 //   for each
 //   BENCH=hang   the same modules, then BENCH_ROUNDS times two phases of BENCH_SECONDS, "calm" and
-//   "hang": "BENCH-HANG phase reads read_p99_us writes write_p99_us" with the times of reads of
-//   /dev/vdb and of writes to the console; in the second 32 reads of /dev/vda wait, which the host
-//   hangs at "BENCH-BEGIN hang"
+//   "hang": "BENCH-HANG phase read_p50_us read_p99_us write_p50_us write_p99_us" with the times of
+//   reads of /dev/vdb and of writes to the console; in the second 32 reads of /dev/vda wait, which
+//   the host hangs at "BENCH-BEGIN hang"
 // Afterwards it waits for ever: the benchmark ends the VM.
 
 #define _GNU_SOURCE
@@ -141,10 +141,11 @@ static void add_time(struct times* times, int64_t start) {
   }
 }
 
-static long long p99(struct times* times) {
+// Sorts and returns the time that `percent` of them do not exceed.
+static long long percentile(struct times* times, size_t percent) {
   if (times->count == 0) return -1;
   qsort(times->us, times->count, sizeof(times->us[0]), compare_times);
-  return times->us[times->count * 99 / 100];
+  return times->us[times->count * percent / 100];
 }
 
 // Few requests, so that none is late because of the one before.
@@ -167,8 +168,8 @@ static void measure_beside(int fd, const char* phase, int seconds) {
     add_time(&writes, start);
     usleep(10000);
   }
-  printf("BENCH-HANG %s %zu %lld %zu %lld\n", phase, reads.count, p99(&reads), writes.count,
-         p99(&writes));
+  printf("BENCH-HANG %s %lld %lld %lld %lld\n", phase, percentile(&reads, 50),
+         percentile(&reads, 99), percentile(&writes, 50), percentile(&writes, 99));
 }
 
 // One disk beside another that does not answer.
