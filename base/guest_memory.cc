@@ -122,22 +122,6 @@ uint64_t GuestMemory::total_bytes() const {
   return total;
 }
 
-const GuestMemory::Region* GuestMemory::Find(GuestRange range) const {
-  for (const Region& region : regions_) {
-    if (range.start() >= region.guest_start &&
-        range.end() <= region.guest_start + region.size_bytes) {
-      return &region;
-    }
-  }
-  return nullptr;
-}
-
-std::optional<iovec> GuestMemory::IoVec(GuestRange range) const {
-  const Region* region = Find(range);
-  if (region == nullptr) return std::nullopt;
-  return iovec{region->host + (range.start() - region->guest_start), range.size()};
-}
-
 bool GuestMemory::Read(uint64_t addr, std::span<uint8_t> to) const {
   const auto range = GuestRange::Create(addr, to.size());
   if (!range) return false;

@@ -139,7 +139,11 @@ class GuestMemory {
   // Returns the host view of `range` as one iovec for the kernel to read or write (readv,
   // io_uring). nullopt if the range is not wholly in one RAM region. Valid as long as this object.
   // The bytes may change at any time: never parse through it.
-  std::optional<iovec> IoVec(GuestRange range) const;
+  std::optional<iovec> IoVec(GuestRange range) const {
+    const Region* region = Find(range);
+    if (region == nullptr) return std::nullopt;
+    return iovec{region->host + (range.start() - region->guest_start), range.size()};
+  }
 
   // Returns a view of `count` objects at `addr`, or nullopt if not wholly in RAM or not aligned to
   // sizeof(T) up to 16 bytes.
@@ -166,7 +170,16 @@ class GuestMemory {
  private:
   GuestMemory(const Options& options, std::vector<Region> regions)
       : options_(options), regions_(std::move(regions)) {}
-  const Region* Find(GuestRange range) const;
+  // Inline, as IoVec is: once for each descriptor of each request.
+  const Region* Find(GuestRange range) const {
+    for (const Region& region : regions_) {
+      if (range.start() >= region.guest_start &&
+          range.end() <= region.guest_start + region.size_bytes) {
+        return &region;
+      }
+    }
+    return nullptr;
+  }
 
   Options options_;
   std::vector<Region> regions_;

@@ -22,23 +22,6 @@ void Chain::Reset(uint16_t head) {
   has_writable_ = false;
 }
 
-bool Chain::Append(const iovec& iov, bool writable) {
-  const uint32_t count = readable_count_ + writable_count_;
-  if (count >= storage_.size()) return false;
-  storage_[count] = iov;
-  const auto bytes = static_cast<uint32_t>(iov.iov_len);
-  if (writable) {
-    if (writable_count_ == 0) first_writable_ = count;
-    ++writable_count_;
-    writable_bytes_ += bytes;
-    original_writable_bytes_ += bytes;
-  } else {
-    ++readable_count_;
-    readable_bytes_ += bytes;
-  }
-  return true;
-}
-
 bool Chain::PopReadable(std::span<uint8_t> to) {
   if (to.size() > readable_bytes_) return false;
   readable_bytes_ -= static_cast<uint32_t>(to.size());

@@ -52,7 +52,22 @@ class Chain {
   // Empties the chain and begins one with `head`.
   void Reset(uint16_t head);
   // Adds bytes at the end: readable ones all before writable ones. False if the storage is full.
-  bool Append(const iovec& iov, bool writable);
+  bool Append(const iovec& iov, bool writable) {
+    const uint32_t count = readable_count_ + writable_count_;
+    if (count >= storage_.size()) return false;
+    storage_[count] = iov;
+    const auto bytes = static_cast<uint32_t>(iov.iov_len);
+    if (writable) {
+      if (writable_count_ == 0) first_writable_ = count;
+      ++writable_count_;
+      writable_bytes_ += bytes;
+      original_writable_bytes_ += bytes;
+    } else {
+      ++readable_count_;
+      readable_bytes_ += bytes;
+    }
+    return true;
+  }
 
   std::span<iovec> storage_;
   uint32_t first_readable_ = 0;

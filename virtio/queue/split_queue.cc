@@ -146,6 +146,22 @@ SplitQueue::PopResult SplitQueue::Pop(Chain& chain) {
   return PopResult::kChain;
 }
 
+inline QueueError SplitQueue::Append(const Descriptor& descriptor, Chain& chain,
+                                     uint64_t& total_bytes) const {
+  const bool writable = (descriptor.flags.value() & VRING_DESC_F_WRITE) != 0;
+  if (!writable && chain.has_writable_) return QueueError::kReadableAfterWritable;
+  chain.has_writable_ |= writable;
+  const uint32_t bytes = descriptor.len.value();
+  if (bytes == 0) return QueueError::kNone;
+  total_bytes += bytes;
+  if (total_bytes > UINT32_MAX) return QueueError::kChainTooManyBytes;
+  const auto range = base::GuestRange::Create(descriptor.addr.value(), bytes);
+  if (!range) return QueueError::kBufferNotInRam;
+  const auto iov = memory_.IoVec(*range);
+  if (!iov) return QueueError::kBufferNotInRam;
+  return chain.Append(*iov, writable) ? QueueError::kNone : QueueError::kChainTooLong;
+}
+
 QueueError SplitQueue::Walk(uint16_t head, Chain& chain) const {
   chain.Reset(head);
   base::GuestArray<Descriptor> table = descriptors_;
@@ -183,21 +199,6 @@ QueueError SplitQueue::Walk(uint16_t head, Chain& chain) const {
     ++seen;
   }
   return QueueError::kChainTooLong;
-}
-
-QueueError SplitQueue::Append(const Descriptor& descriptor, Chain& chain,
-                              uint64_t& total_bytes) const {
-  const bool writable = (descriptor.flags.value() & VRING_DESC_F_WRITE) != 0;
-  if (!writable && chain.has_writable_) return QueueError::kReadableAfterWritable;
-  chain.has_writable_ |= writable;
-  const uint32_t bytes = descriptor.len.value();
-  if (bytes == 0) return QueueError::kNone;
-  total_bytes += bytes;
-  if (total_bytes > UINT32_MAX) return QueueError::kChainTooManyBytes;
-  const auto range = base::GuestRange::Create(descriptor.addr.value(), bytes);
-  const auto iov = range ? memory_.IoVec(*range) : std::nullopt;
-  if (!iov) return QueueError::kBufferNotInRam;
-  return chain.Append(*iov, writable) ? QueueError::kNone : QueueError::kChainTooLong;
 }
 
 void SplitQueue::PushUsed(const Chain& chain, uint32_t written_bytes) {
