@@ -1,0 +1,481 @@
+#include "virtio/host_tree/host_tree.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "virtio/host_tree/temporary_tree_fixtures.h"
+
+namespace virtio {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::UnorderedElementsAre;
+
+class HostTreeTest : public testing::Test {
+ protected:
+  void Open(uint32_t max_directories = 16, size_t max_nodes = 1000) {
+    HostTree::Options options;
+    options.name = "fs[0]";
+    options.path = host_.Path("root");
+    options.max_directories = max_directories;
+    options.max_nodes = max_nodes;
+    options.one_file_system = true;
+    OpenWith(std::move(options));
+  }
+  void OpenWithClosure(absl::string_view text) {
+    host_.Write("paths", text);
+    HostTree::Options options;
+    options.name = "fs[0]";
+    options.path = host_.Path("root");
+    options.closure = host_.Path("paths");
+    OpenWith(std::move(options));
+  }
+  void OpenWith(HostTree::Options options) {
+    auto tree = HostTree::Open(std::move(options));
+    ASSERT_TRUE(tree.ok()) << tree.status();
+    tree_ = std::move(tree).value();
+  }
+  // Looks up a path name by name; returns the error of the first that fails.
+  int Walk(const std::vector<std::string>& names, NodeId& id) {
+    id = kRootNode;
+    for (const std::string& name : names) {
+      FoundNode found;
+      if (const int error = tree_->Lookup(id, name, found); error != 0) return error;
+      id = found.id;
+    }
+    return 0;
+  }
+  NodeId Get(const std::vector<std::string>& names) {
+    NodeId id;
+    EXPECT_EQ(Walk(names, id), 0);
+    return id;
+  }
+  int LookupError(NodeId directory, absl::string_view name) {
+    FoundNode found;
+    return tree_->Lookup(directory, name, found);
+  }
+  // Reads a file; "error N" if it cannot be opened.
+  std::string Content(NodeId id) {
+    base::UniqueFd fd;
+    if (const int error = tree_->OpenFile(id, fd); error != 0) return absl::StrCat("error ", error);
+    char bytes[256];
+    const ssize_t size = read(fd.get(), bytes, sizeof(bytes));
+    return std::string(bytes, static_cast<size_t>(std::max<ssize_t>(size, 0)));
+  }
+  std::vector<std::string> List(NodeId id, uint64_t offset = 0) {
+    std::vector<std::string> names;
+    EXPECT_EQ(tree_->ReadDirectory(id, offset,
+                                   [&names](const DirectoryEntry& entry) {
+                                     names.emplace_back(entry.name);
+                                     return true;
+                                   }),
+              0);
+    return names;
+  }
+
+  TemporaryTree host_{testing::TempDir()};
+  std::unique_ptr<HostTree> tree_;
+};
+
+TEST_F(HostTreeTest, ShowsFilesAsTheyAre) {
+  host_.Write("root/dir/file", "content");
+  host_.Link("/etc/passwd", "root/link");
+  ASSERT_EQ(chmod(host_.Path("root/dir/file").c_str(), 0751), 0);
+  const timespec times[2] = {{123, 456}, {-5, 999'999'999}};
+  ASSERT_EQ(utimensat(AT_FDCWD, host_.Path("root/dir/file").c_str(), times, 0), 0);
+  Open();
+  FileAttributes attributes;
+  ASSERT_EQ(tree_->GetAttributes(Get({"dir", "file"}), attributes), 0);
+  EXPECT_EQ(attributes.mode, S_IFREG | 0751U);
+  EXPECT_EQ(attributes.size_bytes, 7U);
+  EXPECT_EQ(attributes.inode, host_.Inode("root/dir/file"));
+  EXPECT_EQ(attributes.modified.seconds, -5);
+  EXPECT_EQ(attributes.modified.nanoseconds, 999'999'999U);
+  EXPECT_EQ(attributes.accessed.seconds, 123);
+  EXPECT_EQ(Content(Get({"dir", "file"})), "content");
+  std::string target;
+  ASSERT_EQ(tree_->ReadLink(Get({"link"}), target), 0);
+  EXPECT_EQ(target, "/etc/passwd");
+  EXPECT_EQ(tree_->ReadLink(Get({"dir"}), target), EINVAL);
+  EXPECT_THAT(List(kRootNode), UnorderedElementsAre(".", "..", "dir", "link"));
+}
+
+TEST_F(HostTreeTest, NamesAreNoPaths) {
+  host_.Write("root/dir/file", "content");
+  host_.Write("secret", "secret");
+  Open();
+  const NodeId dir = Get({"dir"});
+  for (const NodeId id : {kRootNode, dir}) {
+    EXPECT_EQ(LookupError(id, ".."), EINVAL);
+    EXPECT_EQ(LookupError(id, "."), EINVAL);
+    EXPECT_EQ(LookupError(id, ""), EINVAL);
+    EXPECT_EQ(LookupError(id, "/"), EINVAL);
+    EXPECT_EQ(LookupError(id, "../secret"), EINVAL);
+    EXPECT_EQ(LookupError(id, "dir/file"), EINVAL);
+    EXPECT_EQ(LookupError(id, "/etc"), EINVAL);
+    EXPECT_EQ(LookupError(id, absl::string_view("dir\0", 4)), EINVAL);
+    EXPECT_EQ(LookupError(id, std::string(256, 'x')), ENAMETOOLONG);
+    EXPECT_EQ(LookupError(id, std::string(4096, 'x')), ENAMETOOLONG);
+    EXPECT_EQ(LookupError(id, std::string(255, 'x')), ENOENT);
+    EXPECT_EQ(LookupError(id, "\xff\xfe\x80"), ENOENT);
+  }
+  EXPECT_EQ(LookupError(Get({"dir", "file"}), "x"), ENOTDIR);
+}
+
+TEST_F(HostTreeTest, ServesNamesByteForByte) {
+  std::string name;
+  for (int byte = 1; byte < 256; ++byte) {
+    if (byte != '/') name += static_cast<char>(byte);
+  }
+  name.resize(255, 'x');
+  host_.Write("root/" + name, "x");
+  Open();
+  EXPECT_EQ(Content(Get({name})), "x");
+  EXPECT_THAT(List(kRootNode), UnorderedElementsAre(".", "..", name));
+}
+
+TEST_F(HostTreeTest, NeverFollowsSymbolicLinks) {
+  host_.Write("secret/key", "secret");
+  host_.Directory("root/dir");
+  host_.Link("../secret", "root/out");
+  host_.Link("../secret/key", "root/out-file");
+  Open();
+  EXPECT_EQ(LookupError(Get({"out"}), "key"), ENOTDIR);
+  EXPECT_EQ(Content(Get({"out-file"})), absl::StrCat("error ", EACCES));
+  FileAttributes attributes;
+  ASSERT_EQ(tree_->GetAttributes(Get({"out-file"}), attributes), 0);
+  EXPECT_TRUE(S_ISLNK(attributes.mode));
+}
+
+TEST_F(HostTreeTest, OpensRegularFilesOnly) {
+  host_.Directory("root/dir");
+  ASSERT_EQ(mkfifo(host_.Path("root/pipe").c_str(), 0644), 0);
+  Open();
+  EXPECT_EQ(Content(Get({"dir"})), absl::StrCat("error ", EISDIR));
+  EXPECT_EQ(Content(Get({"pipe"})), absl::StrCat("error ", EACCES));
+  FileAttributes attributes;
+  ASSERT_EQ(tree_->GetAttributes(Get({"pipe"}), attributes), 0);
+  EXPECT_TRUE(S_ISFIFO(attributes.mode));
+}
+
+TEST_F(HostTreeTest, SwappedForALinkIsStale) {
+  host_.Write("root/dir/key", "public");
+  host_.Write("secret/key", "secret");
+  Open();
+  const NodeId dir = Get({"dir"});
+  const NodeId file = Get({"dir", "key"});
+  const NodeId other = Get({"dir"});
+  EXPECT_EQ(other, dir);
+  // A file for a link to a secret.
+  host_.Rename("root/dir/key", "root/dir/old");
+  host_.Link("../../secret/key", "root/dir/key");
+  EXPECT_EQ(Content(file), absl::StrCat("error ", ESTALE));
+  // A file for another file.
+  ASSERT_EQ(unlink(host_.Path("root/dir/key").c_str()), 0);
+  host_.Write("root/dir/key", "new");
+  EXPECT_EQ(Content(file), absl::StrCat("error ", ESTALE));
+  FileAttributes attributes;
+  EXPECT_EQ(tree_->GetAttributes(file, attributes), ESTALE);
+  EXPECT_EQ(Content(Get({"dir", "key"})), "new");
+  // Found under its new name, the old node serves again.
+  EXPECT_EQ(Get({"dir", "old"}), file);
+  EXPECT_EQ(Content(file), "public");
+}
+
+TEST_F(HostTreeTest, SwappedDirectoriesAreStaleOnceClosed) {
+  host_.Write("root/a/file", "a");
+  host_.Write("root/b/file", "b");
+  host_.Write("root/c/file", "c");
+  host_.Write("secret/file", "secret");
+  Open(/*max_directories=*/2);
+  const NodeId a = Get({"a"});
+  const NodeId file = Get({"a", "file"});
+  Get({"b", "file"});
+  Get({"c", "file"});  // now a is closed
+  EXPECT_EQ(tree_->open_directories(), 2U);
+  EXPECT_EQ(Content(file), "a");  // opened anew
+  Get({"b", "file"});
+  Get({"c", "file"});
+  host_.Rename("root/a", "root/moved");
+  host_.Link("../secret", "root/a");
+  EXPECT_EQ(LookupError(a, "file"), ESTALE);
+  EXPECT_EQ(Content(file), absl::StrCat("error ", ESTALE));
+  ASSERT_EQ(unlink(host_.Path("root/a").c_str()), 0);
+  host_.Write("root/a/file", "another a");
+  EXPECT_EQ(LookupError(a, "file"), ESTALE);
+  EXPECT_EQ(Get({"moved"}), a);
+  EXPECT_EQ(Content(file), "a");
+}
+
+TEST_F(HostTreeTest, DirectoryMovedOutStaysReadableThroughItsNodeOnly) {
+  host_.Write("root/dir/file", "content");
+  Open();
+  const NodeId dir = Get({"dir"});
+  Get({"dir", "file"});  // opens it
+  host_.Rename("root/dir", "outside");
+  host_.Write("secret", "secret");
+  EXPECT_EQ(LookupError(kRootNode, "dir"), ENOENT);
+  EXPECT_EQ(LookupError(dir, "file"), 0);
+  EXPECT_EQ(LookupError(dir, ".."), EINVAL);
+  EXPECT_EQ(LookupError(kRootNode, "outside"), ENOENT);
+}
+
+TEST_F(HostTreeTest, DeepTreesAreFoundAgainWithFewDescriptors) {
+  std::string path = "root";
+  std::vector<std::string> names;
+  for (int i = 0; i < 60; ++i) {
+    names.push_back(absl::StrCat("d", i));
+    absl::StrAppend(&path, "/", names.back());
+  }
+  host_.Write(path + "/file", "deep");
+  host_.Write("root/x/y/z/file", "other");
+  Open(/*max_directories=*/2);
+  names.push_back("file");
+  const NodeId deep = Get(names);
+  const NodeId other = Get({"x", "y", "z", "file"});
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(Content(deep), "deep");
+    EXPECT_EQ(Content(other), "other");
+    EXPECT_LE(tree_->open_directories(), 2U);
+  }
+}
+
+TEST_F(HostTreeTest, RunsOnWithoutSpareDescriptors) {
+  std::vector<NodeId> nodes;
+  for (int i = 0; i < 40; ++i) host_.Write(absl::StrCat("root/", i, "/file"), "content");
+  Open(/*max_directories=*/1000);
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const int next = dup(0);
+  close(next);
+  const rlimit low = {static_cast<rlim_t>(next) + 12, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < 40; ++i) {
+      EXPECT_EQ(Content(Get({absl::StrCat(i), "file"})), "content") << i;
+    }
+  }
+  setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_LT(tree_->open_directories(), 12U);
+}
+
+TEST_F(HostTreeTest, ForgetFreesNodesAndDescriptors) {
+  host_.Write("root/a/b/file", "content");
+  Open();
+  const NodeId file = Get({"a", "b", "file"});
+  const NodeId again = Get({"a", "b", "file"});
+  EXPECT_EQ(again, file);
+  const NodeId a = Get({"a"});
+  const NodeId b = Get({"a", "b"});
+  EXPECT_EQ(tree_->node_count(), 4U);
+  EXPECT_TRUE(!tree_->Forget(a, UINT64_MAX) && !tree_->Forget(b, UINT64_MAX));  // have children
+  EXPECT_FALSE(tree_->Forget(file, 1));
+  EXPECT_EQ(Content(file), "content");
+  EXPECT_TRUE(tree_->Forget(file, 1));
+  EXPECT_EQ(tree_->node_count(), 1U);
+  EXPECT_EQ(tree_->open_directories(), 0U);
+  EXPECT_EQ(Content(file), absl::StrCat("error ", ESTALE));
+  EXPECT_EQ(LookupError(a, "b"), ESTALE);
+  EXPECT_FALSE(tree_->Forget(kRootNode, UINT64_MAX));
+  EXPECT_FALSE(tree_->Forget(NodeId{77}, 1));
+  EXPECT_TRUE(tree_->Knows(kRootNode));
+  Get({"a", "b", "file"});
+  tree_->ForgetAll();
+  EXPECT_EQ(tree_->node_count(), 1U);
+  EXPECT_EQ(Content(Get({"a", "b", "file"})), "content");
+}
+
+TEST_F(HostTreeTest, NodesAreBounded) {
+  for (int i = 0; i < 20; ++i) host_.Write(absl::StrCat("root/", i), "");
+  Open(16, /*max_nodes=*/10);
+  int errors = 0;
+  for (int i = 0; i < 20; ++i) errors += LookupError(kRootNode, absl::StrCat(i)) == ENFILE ? 1 : 0;
+  EXPECT_EQ(errors, 11);
+}
+
+TEST_F(HostTreeTest, HardLinksAreOneNode) {
+  host_.Write("root/a/file", "content");
+  host_.Directory("root/b");
+  ASSERT_EQ(link(host_.Path("root/a/file").c_str(), host_.Path("root/b/link").c_str()), 0);
+  Open();
+  const NodeId file = Get({"a", "file"});
+  EXPECT_EQ(Get({"b", "link"}), file);
+  EXPECT_EQ(tree_->node_count(), 4U);
+  // Its first name may go, with the node of its directory.
+  ASSERT_EQ(unlink(host_.Path("root/a/file").c_str()), 0);
+  EXPECT_TRUE(tree_->Forget(Get({"a"}), UINT64_MAX));
+  EXPECT_EQ(Content(file), "content");
+}
+
+TEST_F(HostTreeTest, ReadsDirectoriesInPieces) {
+  std::set<std::string> wanted = {".", ".."};
+  host_.Directory("root/dir");
+  for (int i = 0; i < 3000; ++i) {
+    const std::string name = absl::StrCat("a-rather-long-name-of-a-file-number-", i);
+    host_.Write("root/dir/" + name, "");
+    wanted.insert(name);
+  }
+  Open();
+  const NodeId dir = Get({"dir"});
+  std::set<std::string> names;
+  std::map<uint64_t, std::string> by_offset;  // what comes at an offset
+  uint64_t offset = 0;
+  for (bool more = true; more;) {
+    int left = 7;
+    more = false;
+    ASSERT_EQ(tree_->ReadDirectory(dir, offset,
+                                   [&](const DirectoryEntry& entry) {
+                                     if (left-- == 0) return more = true, false;
+                                     EXPECT_TRUE(names.emplace(entry.name).second) << entry.name;
+                                     by_offset[offset] = std::string(entry.name);
+                                     offset = entry.next_offset;
+                                     return true;
+                                   }),
+              0);
+  }
+  EXPECT_EQ(names, wanted);
+  // Any offset that was given can be returned to.
+  for (auto it = by_offset.begin(); it != by_offset.end(); std::advance(it, 1)) {
+    if (it->first % 101 != 0 && it != by_offset.begin()) continue;
+    std::string first;
+    ASSERT_EQ(tree_->ReadDirectory(dir, it->first,
+                                   [&first](const DirectoryEntry& entry) {
+                                     first = std::string(entry.name);
+                                     return false;
+                                   }),
+              0);
+    EXPECT_EQ(first, it->second);
+  }
+}
+
+TEST_F(HostTreeTest, ForgedOffsetsAreHarmless) {
+  host_.Write("root/dir/file", "");
+  Open();
+  const NodeId dir = Get({"dir"});
+  const auto visit = [](const DirectoryEntry&) { return true; };
+  EXPECT_EQ(tree_->ReadDirectory(dir, UINT64_MAX, visit), EINVAL);
+  EXPECT_EQ(tree_->ReadDirectory(dir, uint64_t{1} << 63, visit), EINVAL);
+  for (const uint64_t offset : {uint64_t{1}, uint64_t{12345}, uint64_t{INT64_MAX}}) {
+    tree_->ReadDirectory(dir, offset, visit);  // whatever the host says
+  }
+  EXPECT_THAT(List(dir), UnorderedElementsAre(".", "..", "file"));
+  EXPECT_EQ(tree_->ReadDirectory(Get({"dir", "file"}), 0, visit), ENOTDIR);
+  EXPECT_EQ(tree_->ReadDirectory(NodeId{99}, 0, visit), ESTALE);
+}
+
+TEST_F(HostTreeTest, DoesNotSayWhatIsAboveTheRoot) {
+  host_.Directory("root/dir");
+  Open();
+  tree_->ReadDirectory(kRootNode, 0, [this](const DirectoryEntry& entry) {
+    if (entry.name == "..") {
+      EXPECT_EQ(entry.inode, host_.Inode("root"));
+    }
+    return true;
+  });
+}
+
+TEST_F(HostTreeTest, MountsBelowAreNotEntered) {
+  host_.Directory("root/mount");
+  if (mount("none", host_.Path("root/mount").c_str(), "tmpfs", 0, nullptr) != 0) {
+    GTEST_SKIP() << "no right to mount";
+  }
+  host_.Write("root/mount/file", "mounted");
+  Open();
+  EXPECT_EQ(LookupError(kRootNode, "mount"), EXDEV);
+  HostTree::Options options;
+  options.path = host_.Path("root");
+  OpenWith(std::move(options));
+  EXPECT_EQ(Content(Get({"mount", "file"})), "mounted");
+  tree_.reset();
+  EXPECT_EQ(umount2(host_.Path("root/mount").c_str(), MNT_DETACH), 0);
+}
+
+TEST_F(HostTreeTest, MapsOwners) {
+  host_.Write("root/file", "");
+  HostTree::Options options;
+  options.path = host_.Path("root");
+  options.uids = OwnerMap({{.guest = 1000, .host = getuid(), .count = 1}});
+  options.gids = OwnerMap({{.guest = 0, .host = getgid() + 1, .count = 10}});
+  OpenWith(std::move(options));
+  FileAttributes attributes;
+  ASSERT_EQ(tree_->GetAttributes(Get({"file"}), attributes), 0);
+  EXPECT_EQ(attributes.uid, 1000U);
+  EXPECT_EQ(attributes.gid, OwnerMap::kNobody);
+  const OwnerMap ranges({{.guest = 5, .host = UINT32_MAX - 1, .count = 2}});
+  EXPECT_EQ(ranges.ToGuest(UINT32_MAX), 6U);
+  EXPECT_EQ(OwnerMap().ToGuest(42), 42U);
+}
+
+// --- Closures ------------------------------------------------------------------------------------
+
+TEST_F(HostTreeTest, OnlyTheClosureExists) {
+  host_.Write("root/a-x/key", "public");
+  host_.Write("root/b-y/key", "secret");
+  host_.Write("root/c-z", "file");
+  OpenWithClosure("/nix/store/a-x\n/nix/store/c-z\n");
+  EXPECT_THAT(List(kRootNode), ElementsAre(".", "..", "a-x", "c-z"));
+  EXPECT_THAT(List(kRootNode, 3), ElementsAre("c-z"));
+  EXPECT_THAT(List(kRootNode, 4), ElementsAre());
+  EXPECT_EQ(Content(Get({"a-x", "key"})), "public");
+  EXPECT_EQ(Content(Get({"c-z"})), "file");
+  EXPECT_EQ(LookupError(kRootNode, "b-y"), ENOENT);
+  EXPECT_EQ(LookupError(kRootNode, "a-x/../b-y"), EINVAL);
+  EXPECT_EQ(LookupError(Get({"a-x"}), "b-y"), ENOENT);
+  FileAttributes attributes;
+  ASSERT_EQ(tree_->GetAttributes(kRootNode, attributes), 0);
+  EXPECT_EQ(attributes.links, 1U);
+  EXPECT_EQ(attributes.size_bytes, 0U);
+}
+
+TEST_F(HostTreeTest, ClosureGrowsWhenReadAgain) {
+  host_.Write("root/a-x", "a");
+  host_.Write("root/b-y", "b");
+  OpenWithClosure("/nix/store/b-y\n");
+  FileAttributes before;
+  FileAttributes after;
+  ASSERT_EQ(tree_->GetAttributes(kRootNode, before), 0);
+  EXPECT_EQ(LookupError(kRootNode, "a-x"), ENOENT);
+  const NodeId b = Get({"b-y"});
+  host_.Write("paths", "/nix/store/a-x\n");
+  ASSERT_TRUE(tree_->RereadClosure().ok());
+  EXPECT_EQ(Content(Get({"a-x"})), "a");
+  EXPECT_EQ(Content(b), "b");  // in use: stays
+  EXPECT_THAT(List(kRootNode), ElementsAre(".", "..", "b-y", "a-x"));
+  ASSERT_EQ(tree_->GetAttributes(kRootNode, after), 0);
+  EXPECT_TRUE(after.modified.seconds != before.modified.seconds ||
+              after.modified.nanoseconds != before.modified.nanoseconds);
+  host_.Write("paths", "/nix/store/a-x\n/nix/store/no-such\n");
+  EXPECT_THAT(tree_->RereadClosure().message(), HasSubstr("no-such"));
+  EXPECT_EQ(List(kRootNode).size(), 4U);
+}
+
+TEST_F(HostTreeTest, SaysWhatIsMissing) {
+  host_.Write("root/a-x", "a");
+  host_.Write("paths", "/nix/store/a-x\n/nix/store/b-y\n");
+  HostTree::Options options;
+  options.name = "fs[3]";
+  options.path = host_.Path("root");
+  options.closure = host_.Path("paths");
+  EXPECT_THAT(
+      HostTree::Open(options).status().message(),
+      testing::AllOf(HasSubstr("fs[3].closure: "), HasSubstr("lists b-y"), HasSubstr("(ENOENT)")));
+  host_.Write("paths", "a-x\n");
+  EXPECT_THAT(HostTree::Open(options).status().message(), HasSubstr("paths: line 1: "));
+  options.path = host_.Path("root/a-x");
+  EXPECT_THAT(HostTree::Open(options).status().message(),
+              testing::AllOf(HasSubstr("fs[3].path: "), HasSubstr("(ENOTDIR)")));
+}
+
+}  // namespace
+}  // namespace virtio

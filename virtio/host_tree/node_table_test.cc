@@ -1,0 +1,121 @@
+#include "virtio/host_tree/node_table.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <set>
+#include <string>
+#include <vector>
+
+namespace virtio {
+namespace {
+
+class NodeTableTest : public testing::Test {
+ protected:
+  Node* Insert(uint64_t inode, Node& parent, absl::string_view name, uint16_t type = S_IFDIR) {
+    return table_.Insert({1, inode, 7}, type, parent, name, left_);
+  }
+  Node& root() { return *table_.Find(kRootNode); }
+
+  NodeTable table_{{1, 2, 7}, 5000};
+  Node* left_ = nullptr;
+};
+
+TEST_F(NodeTableTest, GivesOneNodeToOneFile) {
+  Node* a = Insert(10, root(), "a");
+  EXPECT_EQ(table_.Find(a->id), a);
+  EXPECT_EQ(Insert(10, root(), "a"), a);
+  EXPECT_EQ(a->lookups, 2U);
+  EXPECT_NE(Insert(11, root(), "b"), a);
+  EXPECT_EQ(root().children, 2U);
+  // The same inode number at another time is another file.
+  EXPECT_NE(table_.Insert({1, 10, 8}, S_IFDIR, root(), "a", left_), a);
+}
+
+TEST_F(NodeTableTest, FindsNothingByIdsThatWereNotGivenOut) {
+  Node* a = Insert(10, root(), "a");
+  const auto id = static_cast<uint64_t>(a->id);
+  for (const uint64_t forged :
+       {uint64_t{0}, id + 1, id + 2, id ^ (uint64_t{1} << 32), id ^ (uint64_t{1} << 63),
+        ~uint64_t{0}, uint64_t{1} << 32, uint64_t{0x100000001}}) {
+    EXPECT_EQ(table_.Find(NodeId{forged}), nullptr) << forged;
+  }
+}
+
+TEST_F(NodeTableTest, ForgottenIdsStayForgotten) {
+  std::set<NodeId> seen;
+  for (int i = 0; i < 3000; ++i) {
+    Node* a = Insert(10, root(), "a");
+    EXPECT_TRUE(seen.insert(a->id).second);
+    a->lookups = 0;
+    table_.Remove(*a);
+    EXPECT_EQ(table_.Find(*seen.rbegin()), nullptr);
+  }
+  EXPECT_EQ(table_.size(), 1U);
+}
+
+TEST_F(NodeTableTest, IsBounded) {
+  for (uint64_t i = 1; i < 5000; ++i)
+    ASSERT_NE(Insert(100 + i, root(), std::to_string(i)), nullptr);
+  EXPECT_EQ(Insert(99999, root(), "one too many"), nullptr);
+  EXPECT_NE(Insert(101, root(), "1"), nullptr);  // but what is there can be found again
+}
+
+TEST_F(NodeTableTest, KeepsWhatHasChildren) {
+  Node* a = Insert(10, root(), "a");
+  Node* b = Insert(11, *a, "b");
+  a->lookups = 0;
+  EXPECT_FALSE(table_.IsUnused(*a));
+  b->lookups = 0;
+  EXPECT_TRUE(table_.IsUnused(*b));
+  table_.Remove(*b);
+  EXPECT_TRUE(table_.IsUnused(*a));
+  EXPECT_FALSE(table_.IsUnused(root()));
+}
+
+TEST_F(NodeTableTest, MovesWhatWasFoundElsewhere) {
+  Node* a = Insert(10, root(), "a");
+  Node* b = Insert(11, root(), "b");
+  Node* file = Insert(12, *a, "file", S_IFREG);
+  EXPECT_EQ(left_, nullptr);
+  EXPECT_EQ(Insert(12, *b, "link", S_IFREG), file);
+  EXPECT_EQ(left_, a);
+  EXPECT_EQ(file->parent, b);
+  EXPECT_EQ(file->name(), "link");
+  EXPECT_EQ(a->children, 0U);
+  EXPECT_EQ(b->children, 1U);
+}
+
+TEST_F(NodeTableTest, NeverMakesANodeItsOwnAncestor) {
+  Node* a = Insert(10, root(), "a");
+  Node* b = Insert(11, *a, "b");
+  Node* c = Insert(12, *b, "c");
+  // The host moved directories between our looks: c now seems to hold a.
+  EXPECT_EQ(Insert(10, *c, "a"), a);
+  EXPECT_EQ(a->parent, &root());
+  EXPECT_EQ(Insert(12, *c, "c"), c);
+  EXPECT_EQ(c->parent, b);
+  // Nor does the root ever move.
+  EXPECT_EQ(table_.Insert({1, 2, 7}, S_IFDIR, *c, "root", left_), &root());
+  EXPECT_EQ(root().parent, nullptr);
+}
+
+TEST_F(NodeTableTest, GivesMemoryBackAndUsesItAgain) {
+  for (int round = 0; round < 3; ++round) {
+    std::vector<Node*> nodes;
+    for (uint64_t i = 0; i < 4000; ++i) {
+      nodes.push_back(Insert(1000 + i, root(), absl::string_view("name")));
+    }
+    EXPECT_EQ(table_.size(), 4001U);
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      // In an order in which chunks empty late.
+      Node* node = nodes[(i * 1777) % nodes.size()];
+      node->lookups = 0;
+      table_.Remove(*node);
+    }
+    EXPECT_EQ(table_.size(), 1U);
+  }
+}
+
+}  // namespace
+}  // namespace virtio
