@@ -384,7 +384,7 @@ def hang(report, lab, slow):
 
     A sleep of 1 ms beside them says how late this machine is for reasons of its own.
     """
-    names = ("a second disk of a VM", "the console of a VM", "the API", "a sleep of 1 ms (the lab itself)")
+    names = ("a second disk of a VM", "the console of a VM", "the API", "a sleep of 1 ms")
     rows = {name: {"calm": [], "hang": []} for name in names}
     bench = f"hang BENCH_SECONDS={HANG_SECONDS} BENCH_ROUNDS={lab.args.runs}"
     with lab.start("vmlinux", bench, "hvc0", [slow.path, "/dev/nullb1"]) as vm:
