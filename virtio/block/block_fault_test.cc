@@ -58,6 +58,60 @@ TEST(BlockFaultTest, HostErrorsAreIoErrors) {
   EXPECT_EQ(disk.Read(0, 512).status, VIRTIO_BLK_S_OK) << "the device goes on";
 }
 
+size_t CountLines(const std::string& text, const std::string& what) {
+  size_t lines = 0;
+  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++lines;
+  return lines;
+}
+
+// Each disk has its line: that of one does not hide what happens to another.
+TEST(BlockFaultTest, ErrorsOfEachDiskAreLoggedOnceInAWhile) {
+  for (const char* id : {"_disk7", "_disk8"}) {
+    BlockHarness disk({.device = {.id = id, .queue_size = 16}});
+    testing::internal::CaptureStderr();
+    for (int i = 0; i < 5; ++i) {
+      disk.loop().FailNext(Kind::kRead, EIO);
+      EXPECT_EQ(disk.Read(8, 512).status, VIRTIO_BLK_S_IOERR);
+    }
+    const std::string log = testing::internal::GetCapturedStderr();
+    EXPECT_EQ(CountLines(log, absl::StrCat("disk ", id,
+                                           ": read failed at byte 4096: "
+                                           "Input/output error (EIO)")),
+              1u)
+        << log;
+    EXPECT_EQ(CountLines(log, "\n"), 1u) << log;
+    EXPECT_EQ(disk.counter("host_errors"), 5u);
+  }
+}
+
+// Nothing is done twice for an interruption, and each repetition waits for a turn of the loop.
+TEST(BlockFaultTest, InterruptedCallsAreRepeatedOnceATurn) {
+  BlockHarness disk;
+  for (const int error : {EINTR, EAGAIN}) {
+    for (const Kind kind : {Kind::kWrite, Kind::kFallocate, Kind::kFdatasync}) {
+      disk.loop().FailNext(kind, error, 3);
+      const uint64_t retries = disk.counter("retries");
+      const size_t before = disk.loop().events().size();
+      EXPECT_EQ(kind == Kind::kWrite       ? disk.Write(0, RandomBytes(512, 1))
+                : kind == Kind::kFallocate ? disk.DoRanges(VIRTIO_BLK_T_DISCARD, {{8, 8, 0}})
+                                           : disk.Flush(),
+                VIRTIO_BLK_S_OK);
+      EXPECT_EQ(disk.counter("retries") - retries, 3u);
+      size_t started = 0;
+      for (size_t i = before; i < disk.loop().events().size(); ++i) {
+        const auto& event = disk.loop().events()[i];
+        if (event.kind != kind) continue;
+        // Started, completed, started, ... : never a second one beside the first.
+        const bool start = event.what == base::FakeEventLoop::Event::What::kStarted;
+        EXPECT_EQ(start, started % 2 == 0);
+        ++started;
+      }
+      EXPECT_EQ(started, 8u);
+    }
+  }
+  EXPECT_EQ(disk.counter("host_errors"), 0u);
+}
+
 TEST(BlockFaultTest, FileThatShrankIsAnIoError) {
   BlockHarness disk;
   disk.image().Resize(4096);

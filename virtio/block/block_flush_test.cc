@@ -120,9 +120,13 @@ TEST(BlockFlushTest, StopEndsWhatWaits) {
     disk.device().StopQueue(0, [&] { stopped = true; });
     disk.loop().RunUntilIdle();
     EXPECT_FALSE(stopped) << "four are with the kernel";
+    const size_t syncs = Started(disk, Kind::kFdatasync);
+    const size_t ranges = Started(disk, Kind::kFallocate);
     disk.loop().Release(kImageFile);
     disk.loop().RunUntilIdle();
     EXPECT_TRUE(stopped);
+    EXPECT_EQ(Started(disk, Kind::kFdatasync), syncs);
+    EXPECT_EQ(Started(disk, Kind::kFallocate), ranges);
     disk.device().Deactivate();
     disk.Start();
     EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_OK);

@@ -65,6 +65,15 @@ class EchoQueue final : public DeviceQueue {
 
 void EchoRequest::OnComplete(int32_t /*result*/) { queue.CompleteTimed(*this); }
 
+// A driver that does something in its interrupt handler, before the device's turn is over.
+class AnsweringNotifier final : public DriverNotifier {
+ public:
+  void NotifyQueue(uint16_t /*index*/) override { interrupted(); }
+  void NotifyConfig() override {}
+  void NeedsReset(absl::string_view /*why*/) override { ADD_FAILURE(); }
+  std::function<void()> interrupted = [] {};
+};
+
 class DeviceQueueTest : public testing::TestWithParam<bool> {
  protected:
   ~DeviceQueueTest() override {
@@ -111,6 +120,7 @@ class DeviceQueueTest : public testing::TestWithParam<bool> {
       *base::GuestMemory::Create({.thp = false}, {{0, 32 << 20, nullptr}});
   base::FakeEventLoop loop_;
   FakeNotifier notifier_;
+  AnsweringNotifier answering_;
   std::unique_ptr<FakeDriver> driver_;
   base::UniqueFd doorbell_;
   std::unique_ptr<EchoQueue> queue_;
@@ -187,6 +197,67 @@ TEST_P(DeviceQueueTest, ChainAddedBeforeKicksAreEnabledIsNotMissed) {
   };
   loop_.RunUntilIdle();
   EXPECT_EQ(TakeUsed(), 2);
+}
+
+// A driver that answers the interrupt before the turn ends is served in the same turn, without a
+// kick: its chains are on their way with the loop's next system call, the one that waits.
+TEST_P(DeviceQueueTest, WhatTheInterruptBringsIsServedInTheSameTurnWithoutAKick) {
+  Make();
+  queue_->mode = EchoQueue::Mode::kHeld;
+  driver_ = std::make_unique<FakeDriver>(
+      *memory_, FakeDriver::Options{.size = kSize, .event_idx = GetParam()});
+  doorbell_.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  queue_->StartServing({0, MakeRing(), doorbell_.get()}, answering_);
+  Offer(2);
+  Publish();
+  loop_.RunUntilIdle();
+  int kicks = 0;
+  for (int round = 0; round < 50; ++round) {
+    ASSERT_EQ(queue_->held.size(), 2u) << round;
+    answering_.interrupted = [&] {
+      EXPECT_EQ(TakeUsed(), 2);
+      driver_->EnableInterrupts();
+      Offer(2);
+      kicks += driver_->Publish() ? 1 : 0;
+    };
+    driver_->EnableInterrupts();
+    queue_->CompleteOne();
+    queue_->CompleteOne();
+    loop_.RunTurn();
+  }
+  EXPECT_EQ(queue_->held.size(), 2u);
+  EXPECT_EQ(kicks, 0);
+  // What comes later is kicked for again.
+  Offer(1);
+  EXPECT_TRUE(driver_->Publish());
+  EXPECT_EQ(queue_->queue_counters().kicks, 1u);
+  answering_.interrupted = [] {};
+}
+
+// Whatever ends a turn leaves the queue either asking for kicks or certain to look again.
+TEST_P(DeviceQueueTest, KicksAreAskedForAfterEveryKindOfTurn) {
+  Make(/*requests=*/2);
+  StartServing();
+  for (const auto mode : {EchoQueue::Mode::kAtOnce, EchoQueue::Mode::kHeld}) {
+    for (int chains = 1; chains <= 5; ++chains) {
+      queue_->mode = mode;
+      driver_->EnableInterrupts();
+      Offer(chains);
+      ASSERT_TRUE(driver_->Publish()) << chains;
+      eventfd_write(doorbell_.get(), 1);
+      loop_.RunUntilIdle();
+      while (!queue_->held.empty()) {
+        queue_->CompleteOne();
+        loop_.RunUntilIdle();
+      }
+      ASSERT_EQ(TakeUsed(), chains);
+    }
+  }
+  queue_->Pause([] {});
+  loop_.RunUntilIdle();
+  queue_->Resume();
+  Offer(1);
+  EXPECT_TRUE(driver_->Publish());
 }
 
 // A driver that adds chains for ever gets its turn, not the loop.
