@@ -40,7 +40,8 @@ int OpenFiles::Acquire(NodeId node, File*& file) {
 }
 
 void OpenFiles::Release(File& file) {
-  if (--file.users > 0 || !file.dropped) return;
+  if (--file.users > 0) return;
+  if (!file.dropped) return CloseUnused(max_files_);  // more than that were in use at once
   for (auto it = dropped_.begin(); it != dropped_.end(); ++it) {
     if (&*it != &file) continue;
     loop_.RemoveFile(it->file);

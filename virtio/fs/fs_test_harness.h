@@ -1,0 +1,235 @@
+// A file system device on a temporary tree, and a driver that speaks FUSE to it.
+#ifndef VIRTIO_FS_FS_TEST_HARNESS_H_
+#define VIRTIO_FS_FS_TEST_HARNESS_H_
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "tests/fakes/device_harness.h"
+#include "virtio/fs/fs_device.h"
+#include "virtio/fs/fs_wire.h"
+#include "virtio/host_tree/temporary_tree_fixtures.h"
+
+namespace virtio {
+
+using Bytes = std::vector<uint8_t>;
+
+template <base::WireType T>
+Bytes BytesOf(const T& value) {
+  const auto* bytes = reinterpret_cast<const uint8_t*>(&value);
+  return Bytes(bytes, bytes + sizeof(T));
+}
+
+inline Bytes Join(Bytes a, const Bytes& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+class FsHarness {
+ public:
+  static constexpr uint16_t kHighPriority = 0;
+  static constexpr uint16_t kRequests = 1;
+  struct Options {
+    DeviceHarness::Options harness = {.loop = {}, .queue_size = 64};
+    FsCache cache = FsCache::kAlways;
+    std::optional<std::string> closure = {};  // its text
+    uint32_t max_open_files = 16;
+    bool initialize = true;
+  };
+  struct Result {
+    int error = 0;  // positive
+    Bytes data;
+
+    template <typename T>
+    T As() const {
+      T value = {};
+      EXPECT_GE(data.size(), sizeof(T));
+      std::memcpy(&value, data.data(), std::min(sizeof(T), data.size()));
+      return value;
+    }
+    std::string Text() const { return std::string(data.begin(), data.end()); }
+  };
+  struct Listed {
+    std::string name;
+    uint64_t inode;
+    fuse_entry_out entry;  // of READDIRPLUS
+  };
+
+  // `fill` makes what is shared, below "root".
+  template <typename Fill>
+  FsHarness(Options options, Fill fill)
+      : options_(std::move(options)), host_(testing::TempDir()), harness_(options_.harness) {
+    host_.Directory("root");
+    fill(host_);
+    HostTree::Options tree;
+    tree.name = "fs[0]";
+    tree.path = host_.Path("root");
+    tree.max_directories = 8;
+    if (options_.closure.has_value()) {
+      host_.Write("closure", *options_.closure);
+      tree.closure = host_.Path("closure");
+    }
+    device_ =
+        *FsDevice::Create({.id = "_fs0",
+                           .tag = "store",
+                           .cache = options_.cache,
+                           .queue_size = options_.harness.queue_size,
+                           .max_open_files = options_.max_open_files},
+                          *HostTree::Open(std::move(tree)), harness_.loop(), harness_.memory());
+    Start();
+  }
+  ~FsHarness() {
+    if (started_) CHECK(Stop());
+  }
+
+  void Start() {
+    harness_.Start(*device_, device_->features());
+    started_ = true;
+    if (options_.initialize) {
+      EXPECT_EQ(Init().error, 0);
+    }
+  }
+  bool Stop() {
+    started_ = false;
+    return harness_.Stop(*device_);
+  }
+
+  TemporaryTree& host() { return host_; }
+  FsDevice& device() { return *device_; }
+  DeviceHarness& harness() { return harness_; }
+  base::FakeEventLoop& loop() { return harness_.loop(); }
+  FakeDriver& driver(uint16_t queue = kRequests) { return harness_.driver(queue); }
+  uint64_t counter(const std::string& name) { return device_->counters().at(name); }
+
+  Bytes Header(uint32_t opcode, uint64_t node, size_t argument_bytes) {
+    fuse_in_header header = {};
+    header.len = static_cast<uint32_t>(sizeof(header) + argument_bytes);
+    header.opcode = opcode;
+    header.unique = ++unique_;
+    header.nodeid = node;
+    return BytesOf(header);
+  }
+  Bytes Request(uint32_t opcode, uint64_t node, const Bytes& arguments = {}) {
+    return Join(Header(opcode, node, arguments.size()), arguments);
+  }
+
+  // Sends a request whose answer may have `room` bytes behind the header, and checks how the answer
+  // is made.
+  Result Do(uint32_t opcode, uint64_t node, const Bytes& arguments = {}, uint32_t room = 4096) {
+    const Bytes request = Request(opcode, node, arguments);
+    driver().EnableInterrupts();
+    auto builder = driver().Chain();
+    builder.Readable(request).Writable(sizeof(fuse_out_header));
+    if (room > 0) builder.Writable(room);
+    const uint16_t head = builder.Offer();
+    harness_.Publish(kRequests);
+    return Take(head);
+  }
+  Result Take(uint16_t head) {
+    const auto used = driver().PopUsed();
+    if (!used) {
+      ADD_FAILURE() << "the request did not end";
+      return {-1, {}};
+    }
+    EXPECT_EQ(used->id, head);
+    return Parse(driver().WritableBytes(head), used->len);
+  }
+  Result Parse(Bytes bytes, uint32_t used) {
+    fuse_out_header header = {};
+    if (used < sizeof(header) || used > bytes.size()) {
+      ADD_FAILURE() << "used " << used << " of " << bytes.size();
+      return {-1, {}};
+    }
+    std::memcpy(&header, bytes.data(), sizeof(header));
+    EXPECT_EQ(header.len, used);
+    EXPECT_EQ(header.unique, unique_);
+    EXPECT_LE(header.error, 0);
+    if (header.error != 0) {
+      EXPECT_EQ(header.len, sizeof(header));
+    }
+    return {.error = -header.error,
+            .data = Bytes(bytes.begin() + sizeof(header), bytes.begin() + used)};
+  }
+  // Sends what has no answer.
+  void Send(uint16_t queue, const Bytes& request) {
+    driver(queue).EnableInterrupts();
+    const uint16_t head = driver(queue).Chain().Readable(request).Offer();
+    harness_.Publish(queue);
+    const auto used = driver(queue).PopUsed();
+    ASSERT_TRUE(used.has_value());
+    EXPECT_EQ(used->id, head);
+    EXPECT_EQ(used->len, 0U);
+  }
+
+  Result Init(uint32_t major = FUSE_KERNEL_VERSION, uint32_t minor = 38,
+              uint32_t flags = 0xffffffff) {
+    return Do(FUSE_INIT, 0, BytesOf(FuseInitStart{major, minor, 1 << 20, flags}));
+  }
+  Result Lookup(uint64_t directory, absl::string_view name) {
+    Bytes bytes(name.begin(), name.end());
+    bytes.push_back(0);
+    return Do(FUSE_LOOKUP, directory, bytes);
+  }
+  uint64_t Find(uint64_t directory, absl::string_view name) {
+    const Result result = Lookup(directory, name);
+    EXPECT_EQ(result.error, 0) << name;
+    return result.error == 0 ? result.As<fuse_entry_out>().nodeid : 0;
+  }
+  static Bytes ReadArguments(uint64_t offset, uint32_t size) {
+    fuse_read_in read = {};
+    read.offset = offset;
+    read.size = size;
+    return BytesOf(read);
+  }
+  Result Read(uint64_t node, uint64_t offset, uint32_t size) {
+    return Do(FUSE_READ, node, ReadArguments(offset, size), size);
+  }
+  std::vector<Listed> List(uint64_t node, uint32_t opcode, uint32_t size = 512) {
+    std::vector<Listed> all;
+    uint64_t offset = 0;
+    while (true) {
+      const Result result = Do(opcode, node, ReadArguments(offset, size), size);
+      EXPECT_EQ(result.error, 0);
+      if (result.error != 0 || result.data.empty()) return all;
+      EXPECT_LE(result.data.size(), size);
+      for (size_t at = 0; at < result.data.size();) {
+        Listed listed = {};
+        if (opcode == FUSE_READDIRPLUS) {
+          std::memcpy(&listed.entry, &result.data[at], sizeof(listed.entry));
+          at += sizeof(listed.entry);
+        }
+        fuse_dirent dirent;
+        std::memcpy(&dirent, &result.data[at], FUSE_NAME_OFFSET);
+        listed.inode = dirent.ino;
+        listed.name.assign(reinterpret_cast<const char*>(&result.data[at + FUSE_NAME_OFFSET]),
+                           dirent.namelen);
+        at += FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + dirent.namelen);
+        offset = dirent.off;
+        all.push_back(std::move(listed));
+      }
+    }
+  }
+  void Forget(uint64_t node, uint64_t count) {
+    Send(kHighPriority, Request(FUSE_FORGET, node, BytesOf(fuse_forget_in{count})));
+  }
+
+ private:
+  const Options options_;
+  TemporaryTree host_;
+  DeviceHarness harness_;
+  std::unique_ptr<FsDevice> device_;
+  uint64_t unique_ = 100;
+  bool started_ = false;
+};
+
+}  // namespace virtio
+
+#endif  // VIRTIO_FS_FS_TEST_HARNESS_H_
