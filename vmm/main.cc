@@ -1,13 +1,16 @@
 // `vmm --config vm.json`: one process, one virtual machine. [docs/design.md]
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "base/log.h"
@@ -18,11 +21,12 @@
 #include "vmm/config/command_line.h"
 #include "vmm/config/load_config.h"
 #include "vmm/config/print_config.h"
-#include "vmm/kvm/kvm_system.h"
+#include "vmm/kvm/early_kvm.h"
 #include "vmm/machine/api_adapter.h"
 #include "vmm/machine/controller.h"
 #include "vmm/machine/host_resources.h"
 #include "vmm/signals.h"
+#include "vmm/startup_pages.h"
 
 namespace vmm {
 namespace {
@@ -76,24 +80,29 @@ void RaiseFileLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-absl::StatusOr<ExitStatus> RunVm(const CommandLine& arguments, const VmConfig& config) {
+absl::StatusOr<ExitStatus> RunVm(const CommandLine& arguments, const VmConfig& config,
+                                 EarlyKvm& early_kvm) {
   BlockSignals();
   RaiseFileLimit();
-  ASSIGN_OR_RETURN(const KvmSystem kvm, KvmSystem::Open());
   base::UringEventLoop::Options control_options;
   control_options.fixed_files = false;  // control clients come and go
   ASSIGN_OR_RETURN(const std::unique_ptr<base::UringEventLoop> loop,
                    base::UringEventLoop::Create(control_options));
+  std::optional<EarlyKvm::Result> kvm;
+  const auto guest_phys_bits = [&]() -> absl::StatusOr<uint32_t> {
+    ASSIGN_OR_RETURN(kvm, early_kvm.Take());
+    return kvm->system.phys_bits();
+  };
   Controller* controller_ptr = nullptr;
   ASSIGN_OR_RETURN(const std::unique_ptr<HostResources> host,
-                   HostResources::Open(config, kvm.phys_bits(), [&loop, &controller_ptr] {
+                   HostResources::Open(config, guest_phys_bits, [&loop, &controller_ptr] {
                      loop->Post([&controller_ptr] { controller_ptr->ForceEnd("Ctrl-a x"); });
                    }));
   InstallFaultHandlers(host->memory());
   Controller controller(config,
                         {.exit_on_reboot = arguments.on_reboot == CommandLine::OnReboot::kExit,
                          .stop_timeout = std::chrono::seconds(arguments.stop_timeout_seconds)},
-                        kvm, *host, *loop);
+                        kvm->system, *host, *loop);
   controller_ptr = &controller;
   ASSIGN_OR_RETURN(const auto signals, SignalWatcher::Create(*loop, [&](int signal) {
                      OnSignal(signal, controller, *host);
@@ -104,10 +113,13 @@ absl::StatusOr<ExitStatus> RunVm(const CommandLine& arguments, const VmConfig& c
     ASSIGN_OR_RETURN(ApiSocket socket, OpenApiSocket(arguments));
     ASSIGN_OR_RETURN(server, ApiServer::Create(*loop, api, std::move(socket)));
   }
-  RETURN_IF_ERROR(controller.Boot());
+  RETURN_IF_ERROR(controller.Boot(std::move(kvm->vm)));
+  StartupPages startup_pages(*loop);
   loop->Run();
-  RETURN_IF_ERROR(host->Finish());
-  return controller.exit_status();
+  const ExitStatus status = controller.exit_status();
+  const bool guest_ended_well = status == ExitStatus::kPowerOff || status == ExitStatus::kReboot;
+  // Finish has logged what went wrong. What the guest wrote may not be there: that is no success.
+  return host->Finish().ok() || !guest_ended_well ? status : ExitStatus::kBadConfigOrHost;
 }
 
 // Makes sure that standard input, output and error are open: whatever is opened first would take
@@ -121,11 +133,16 @@ void OpenStandardFiles() {
 }
 
 int Main(int argc, char** argv) {
+  // One arena: threads allocate too rarely to be in each other's way, and each further arena costs
+  // four system calls at a thread's first allocation, on the way to the guest's first byte.
+  mallopt(M_ARENA_MAX, 1);
   OpenStandardFiles();
   const auto arguments = ParseCommandLine(argc, argv);
   if (!arguments.ok()) return Fail(arguments.status(), ExitStatus::kUsage);
   base::SetLogLevel(arguments->log_level);
   if (arguments->action == CommandLine::Action::kPrintText) return Print(arguments->text);
+  std::optional<EarlyKvm> early_kvm;
+  if (arguments->action == CommandLine::Action::kRun) early_kvm.emplace();
   const auto config = LoadVmConfig(arguments->config_path, arguments->overrides);
   if (!config.ok()) return Fail(config.status(), ExitStatus::kBadConfigOrHost);
   switch (arguments->action) {
@@ -139,7 +156,7 @@ int Main(int argc, char** argv) {
     default:
       break;
   }
-  const auto exit_status = RunVm(*arguments, *config);
+  const auto exit_status = RunVm(*arguments, *config, *early_kvm);
   devices::RestoreTerminal();
   if (!exit_status.ok()) return Fail(exit_status.status(), ExitStatus::kBadConfigOrHost);
   return static_cast<int>(*exit_status);

@@ -32,6 +32,8 @@ class CharacterBackend {
   virtual void ResumeInput() = 0;
   // True when everything written has reached the sink (or was dropped). Any thread.
   virtual bool drained() const = 0;
+  // Bytes given to Write since the start. Any thread. Default: nobody counts.
+  virtual uint64_t written_bytes() const { return 0; }
   // Bytes dropped since the start. Any thread.
   virtual uint64_t dropped_bytes() const = 0;
   // The terminal has a new size (SIGWINCH): tells the client. Any thread.

@@ -54,6 +54,7 @@ void OutputPump::Detach() {
 void OutputPump::Write(std::span<const uint8_t> bytes) {
   {
     base::MutexLock lock(mutex_);
+    written_bytes_ += bytes.size();
     ring_.Append(bytes);
     if (gone_) ring_.Clear();
     if (gone_ || std::exchange(pumping_, true)) return;
@@ -64,6 +65,11 @@ void OutputPump::Write(std::span<const uint8_t> bytes) {
 bool OutputPump::drained() const {
   base::MutexLock lock(mutex_);
   return !attached_ || !pumping_;
+}
+
+uint64_t OutputPump::written_bytes() const {
+  base::MutexLock lock(mutex_);
+  return written_bytes_;
 }
 
 uint64_t OutputPump::dropped_bytes() const {

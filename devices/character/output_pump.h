@@ -62,6 +62,7 @@ class OutputPump {
   // drained() is true.
   void Write(std::span<const uint8_t> bytes);
   bool drained() const;
+  uint64_t written_bytes() const;
   uint64_t dropped_bytes() const;
 
  private:
@@ -115,6 +116,7 @@ class OutputPump {
 
   mutable base::Mutex mutex_;
   OutputRing ring_ ABSL_GUARDED_BY(mutex_);
+  uint64_t written_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   // The loop will look at the ring again without being told: a write is in flight, or it waits for
   // the sink or for more.
   bool pumping_ ABSL_GUARDED_BY(mutex_) = false;

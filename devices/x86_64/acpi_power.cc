@@ -24,16 +24,6 @@ void AcpiPower::PressPowerButton() {
   event_line_.Set(false);
 }
 
-bool AcpiPower::power_button_pending() {
-  base::MutexLock lock(mutex_);
-  return (state_.events & kEventPowerButton) != 0;
-}
-
-void AcpiPower::Reset() {
-  base::MutexLock lock(mutex_);
-  state_ = State();
-}
-
 uint8_t AcpiPower::ReadByte(uint64_t offset) {
   // Sleep status never has WAK_STS: the machine does not wake, it resets. Control and reset are
   // write-only.

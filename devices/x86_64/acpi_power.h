@@ -37,13 +37,9 @@ class AcpiPower : public ByteDevice {
 
   absl::string_view name() const override { return "acpi"; }
 
-  // Tells the guest that the power button was pressed. Any thread.
+  // Tells the guest that the power button was pressed. To be repeated until it reacts: a guest that
+  // is still booting ignores the interrupt. Any thread.
   void PressPowerButton();
-  // True while the guest has not read the last press: it should then be pressed again later, since
-  // a guest that is still booting ignores the interrupt. Any thread.
-  bool power_button_pending();
-  // Forgets events that were not read.
-  void Reset();
 
  protected:
   uint8_t ReadByte(uint64_t offset) override;

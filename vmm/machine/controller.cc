@@ -15,11 +15,13 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr seconds kButtonRepeat{5};     // until the guest reacts
-constexpr seconds kBootLoopWindow{10};  // three triple faults within it end the VM
-constexpr seconds kPanicPatience{2};    // for the last lines of a panicking guest
-constexpr milliseconds kDrainPoll{10};  // how often the consoles are looked at while ending
-constexpr seconds kDrainPatience{2};    // for a console sink that is slow
+constexpr seconds kButtonRepeat{5};         // until the guest reacts
+constexpr seconds kBootLoopWindow{10};      // three triple faults within it end the VM
+constexpr seconds kPanicPatience{2};        // for the last lines of a panicking guest
+constexpr milliseconds kPanicSilence{100};  // after which no more lines are expected of it
+constexpr milliseconds kDrainPoll{10};      // how often the consoles are looked at while ending
+constexpr seconds kDrainPatience{2};        // for a console sink that is slow
+constexpr seconds kLastSyncPatience{5};     // for healthy disks when another one does not answer
 
 // pvpanic event bits. [QEMU docs/specs/pvpanic]
 constexpr uint8_t kPvpanicPanicked = 1 << 0;
@@ -65,10 +67,10 @@ Controller::Controller(const VmConfig& config, Options options, const KvmSystem&
 
 Controller::~Controller() = default;
 
-absl::Status Controller::Boot() {
+absl::Status Controller::Boot(std::unique_ptr<KvmVm> vm) {
   // Built before the I/O threads run, so that everything can still be added to their loops from
   // here.
-  ASSIGN_OR_RETURN(machine_, Machine::Create(config_, kvm_, host_, *this));
+  ASSIGN_OR_RETURN(machine_, Machine::Create(config_, kvm_, std::move(vm), host_, *this));
   RETURN_IF_ERROR(host_.Start());
   RETURN_IF_ERROR(machine_->Start());
   state_ = State::kRunning;
@@ -76,7 +78,8 @@ absl::Status Controller::Boot() {
 }
 
 absl::Status Controller::BuildAndStart() {
-  ASSIGN_OR_RETURN(machine_, Machine::Create(config_, kvm_, host_, *this));
+  ASSIGN_OR_RETURN(std::unique_ptr<KvmVm> vm, KvmVm::Create(kvm_));
+  ASSIGN_OR_RETURN(machine_, Machine::Create(config_, kvm_, std::move(vm), host_, *this));
   RETURN_IF_ERROR(machine_->Start());
   state_ = State::kRunning;
   return absl::OkStatus();
@@ -143,7 +146,21 @@ void Controller::HandlePanic(uint8_t event) {
   LOG(Error) << "guest kernel panic";
   panicked_ = true;
   // It may still print; what it has written is worth waiting for.
-  panic_timer_.Set(kPanicPatience, [this] { End(ExitStatus::kGuestFailed); });
+  panic_output_since_ = loop_.Now();
+  AwaitPanicOutput(loop_.Now() + kPanicPatience);
+}
+
+void Controller::AwaitPanicOutput(std::chrono::nanoseconds deadline) {
+  const auto now = loop_.Now();
+  const uint64_t bytes = host_.console_bytes();
+  if (bytes != panic_output_bytes_ || !host_.consoles_drained()) {
+    panic_output_bytes_ = bytes;
+    panic_output_since_ = now;
+  }
+  if (now >= deadline || now - panic_output_since_ >= kPanicSilence) {
+    return End(ExitStatus::kGuestFailed);
+  }
+  panic_timer_.Set(kDrainPoll, [this, deadline] { AwaitPanicOutput(deadline); });
 }
 
 void Controller::PressPowerButton() {
@@ -259,10 +276,11 @@ void Controller::End(ExitStatus status) {
   button_timer_.Clear();
   panic_timer_.Clear();
   // I/O that never completes must not keep the process for ever, a pause or reset that waits for it
-  // neither; nothing acknowledged is lost by leaving.
+  // neither.
   stop_timer_.Set(options_.io_timeout, [this] {
     LOG(Error) << "a device still has I/O in flight after " << options_.io_timeout.count()
                << " s; leaving without it";
+    host_.SyncDisks(kLastSyncPatience);
     devices::RestoreTerminal();
     _exit(static_cast<int>(*end_status_));
   });

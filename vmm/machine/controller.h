@@ -20,6 +20,7 @@
 #include "base/uring_event_loop.h"
 #include "vmm/config/vm_config.h"
 #include "vmm/kvm/kvm_system.h"
+#include "vmm/kvm/kvm_vm.h"
 #include "vmm/machine/host_resources.h"
 #include "vmm/machine/machine.h"
 #include "vmm/machine/machine_events.h"
@@ -52,8 +53,9 @@ class Controller final : public MachineEvents {
              base::UringEventLoop& loop);
   ~Controller() override;
 
-  // Builds the machine and starts the guest. Then loop.Run() until exit_status() is known.
-  absl::Status Boot();
+  // Builds the machine in `vm`, which is new, and starts the guest. Then loop.Run() until
+  // exit_status() is known.
+  absl::Status Boot(std::unique_ptr<KvmVm> vm);
   ExitStatus exit_status() const { return end_status_.value_or(ExitStatus::kPowerOff); }
 
   // --- Control loop ---
@@ -98,6 +100,8 @@ class Controller final : public MachineEvents {
   absl::Status BuildAndStart();
   void HandleGuestEnd(GuestEnd end, const std::string& detail);
   void HandlePanic(uint8_t event);
+  // Ends the VM when a panicked guest has been silent for a while, or at `deadline`.
+  void AwaitPanicOutput(std::chrono::nanoseconds deadline);
   void ResetInPlace(Reply reply);
   void FinishPause(Reply reply, absl::Status status);
   bool ending() const { return end_status_.has_value(); }
@@ -117,6 +121,8 @@ class Controller final : public MachineEvents {
   Transition transition_ = Transition::kNone;
   bool stop_requested_ = false;
   bool panicked_ = false;
+  uint64_t panic_output_bytes_ = 0;  // as last seen, and since when it has been so
+  std::chrono::nanoseconds panic_output_since_{0};
   bool reset_at_resume_ = false;          // the guest asked for it while it was being paused
   std::optional<ExitStatus> end_status_;  // set once the end has begun; the first reason counts
   // When the last triple faults were, newest last: three within 10 s are a boot loop.

@@ -180,12 +180,13 @@ class ControllerTest : public testing::Test {
     loop_options.fixed_files = false;
     const auto loop = base::UringEventLoop::Create(loop_options);
     EXPECT_TRUE(loop.ok()) << loop.status();
-    const auto host = HostResources::Open(*config, kvm->phys_bits(), [] {});
+    const auto host = HostResources::Open(
+        *config, [&] { return kvm->phys_bits(); }, [] {});
     EXPECT_TRUE(host.ok()) << host.status();
     host_ = host->get();
     Controller controller(*config, options, *kvm, **host, **loop);
     Poller poller(**loop, controller, std::move(poll));
-    EXPECT_TRUE(controller.Boot().ok());
+    EXPECT_TRUE(controller.Boot(*KvmVm::Create(*kvm)).ok());
     (*loop)->Run();
     EXPECT_TRUE((*host)->Finish().ok());
     return controller.exit_status();
@@ -435,7 +436,8 @@ TEST_F(ControllerTest, EveryQueueFindsPlaceInTheLoopsFileTable) {
     std::ofstream(folder_ + name) << std::string(512, 'x');
   const auto config = ReadConfig();
   ASSERT_TRUE(config.ok()) << config.status();
-  const auto host = HostResources::Open(*config, 39, [] {});
+  const auto host = HostResources::Open(
+      *config, [] { return 39u; }, [] {});
   ASSERT_TRUE(host.ok()) << host.status();
   const base::UniqueFd doorbell(eventfd(0, EFD_CLOEXEC));
   for (int i = 0; i < 2 * (254 + 1); ++i) {

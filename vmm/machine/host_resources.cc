@@ -16,6 +16,7 @@
 #include "virtio/console/console_device.h"
 #include "virtio/entropy/entropy_device.h"
 #include "virtio/host_tree/host_tree.h"
+#include "vmm/machine/disk_sync.h"
 
 namespace vmm {
 namespace {
@@ -69,17 +70,19 @@ absl::StatusOr<std::unique_ptr<devices::CharacterBackend>> CreateBackend(
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<HostResources>> HostResources::Open(
-    const VmConfig& config, uint32_t phys_bits, absl::AnyInvocable<void()> on_escape) {
+    const VmConfig& config, absl::FunctionRef<absl::StatusOr<uint32_t>()> guest_phys_bits,
+    absl::AnyInvocable<void()> on_escape) {
   auto host = std::unique_ptr<HostResources>(new HostResources());
-  ASSIGN_OR_RETURN(host->layout_, MakeGuestLayout(config.memory.size, phys_bits));
   ASSIGN_OR_RETURN(host->payload_, OpenPayload(config.payload));
+  RETURN_IF_ERROR(host->CreateLoops(config));
+  ASSIGN_OR_RETURN(const uint32_t phys_bits, guest_phys_bits());
+  ASSIGN_OR_RETURN(host->layout_, MakeGuestLayout(config.memory.size, phys_bits));
   base::GuestMemory::Options memory;
   memory.thp = config.memory.thp;
   memory.prefault = config.memory.prefault;
   memory.hugepages = config.memory.hugepages;
   memory.hugepage_size_bytes = config.memory.hugepage_size.value_or(0);
   ASSIGN_OR_RETURN(host->memory_, base::GuestMemory::Create(memory, host->layout_.ram));
-  RETURN_IF_ERROR(host->CreateLoops(config));
   for (size_t i = 0; i < config.disks.size(); ++i) {
     RETURN_IF_ERROR(host->OpenDisk(config.disks[i], i));
   }
@@ -228,6 +231,11 @@ absl::Status HostResources::Start() {
   return absl::OkStatus();
 }
 
+uint64_t HostResources::console_bytes() const {
+  return (serial_backend_ == nullptr ? 0 : serial_backend_->written_bytes()) +
+         (console_backend_ == nullptr ? 0 : console_backend_->written_bytes());
+}
+
 bool HostResources::consoles_drained() const {
   return (serial_backend_ == nullptr || serial_backend_->drained()) &&
          (console_backend_ == nullptr || console_backend_->drained());
@@ -255,6 +263,14 @@ void HostResources::Reread() {
   }
 }
 
+void HostResources::SyncDisks(std::chrono::milliseconds patience) {
+  std::vector<DiskToSync> disks;
+  for (const Disk& disk : disks_) disks.push_back({disk.path, disk.fd});
+  for (const std::string& path : SyncWithin(disks, patience)) {
+    LOG(Error) << path << ": not written through (fdatasync); the guest's last writes may be lost";
+  }
+}
+
 absl::Status HostResources::Finish() {
   for (const auto& thread : share_threads_) thread->Stop();
   for (const auto& thread : io_threads_) thread->Stop();
@@ -263,7 +279,7 @@ absl::Status HostResources::Finish() {
     if (fdatasync(disk.fd) != 0 && errno != EROFS && errno != EINVAL) {
       const absl::Status status =
           base::ErrnoStatus(errno, absl::StrCat(disk.path, ": fdatasync at the end"));
-      LOG(Error) << status.message();
+      LOG(Error) << status.message() << "; the guest's last writes may be lost";
       result.Update(status);
     }
     // The ring's reference to the file, and with it the lock, would outlive the process for a

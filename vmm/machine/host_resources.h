@@ -3,12 +3,14 @@
 #ifndef VMM_MACHINE_HOST_RESOURCES_H_
 #define VMM_MACHINE_HOST_RESOURCES_H_
 
+#include <chrono>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "base/guest_memory.h"
 #include "base/loop_thread.h"
@@ -30,12 +32,13 @@ struct PlacedDevice {
 
 class HostResources {
  public:
-  // Opens and locks everything the config names, before any guest code runs. `phys_bits`: the width
-  // of guest physical addresses. `on_escape` runs on an I/O loop when the user types Ctrl-a x.
-  // Errors: one line with the key, the object and the errno.
-  static absl::StatusOr<std::unique_ptr<HostResources>> Open(const VmConfig& config,
-                                                             uint32_t phys_bits,
-                                                             absl::AnyInvocable<void()> on_escape);
+  // Opens and locks everything the config names, before any guest code runs. `guest_phys_bits`: the
+  // width of guest physical addresses, asked for as late as possible since the answer may still be
+  // on its way. `on_escape` runs on an I/O loop when the user types Ctrl-a x. Errors: one line with
+  // the key, the object and the errno.
+  static absl::StatusOr<std::unique_ptr<HostResources>> Open(
+      const VmConfig& config, absl::FunctionRef<absl::StatusOr<uint32_t>()> guest_phys_bits,
+      absl::AnyInvocable<void()> on_escape);
   // The I/O threads have been stopped by Finish, or were never started.
   ~HostResources();
 
@@ -51,6 +54,8 @@ class HostResources {
   // The loop of both back ends.
   base::EventLoop& console_loop() { return io_threads_[0]->loop(); }
 
+  // Bytes that guests have printed on all consoles.
+  uint64_t console_bytes() const;
   // True when all console output has reached its sink, or was dropped.
   bool consoles_drained() const;
   // Gives all guest RAM back as zeroes. The machine is gone.
@@ -58,9 +63,12 @@ class HostResources {
   // The terminal's size has changed / disks and closures may have grown. Control thread.
   void NotifyResize();
   void Reread();
+  // Writes all disks through, each on a thread of its own, and returns after `patience` at the
+  // latest: for leaving although a device still has I/O in flight. Logs which were not.
+  void SyncDisks(std::chrono::milliseconds patience);
   // After the guest has ended: stops the I/O threads and writes all disks through (fdatasync), so
   // that even a forced end loses nothing that the guest was told is written. Returns the first
-  // error.
+  // error; each is logged.
   absl::Status Finish();
 
  private:

@@ -32,11 +32,14 @@ absl::Status SetCpuid(int vcpu_fd, std::span<const kvm_cpuid_entry2> entries) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(const VmConfig& config,
-                                                         const KvmSystem& kvm, HostResources& host,
+                                                         const KvmSystem& kvm,
+                                                         std::unique_ptr<KvmVm> vm,
+                                                         HostResources& host,
                                                          MachineEvents& events) {
   auto machine = std::unique_ptr<Machine>(new Machine(host, events));
+  machine->vm_ = std::move(vm);
   // All memory slots come before the interrupt controller and the vCPUs: see KvmVm.
-  RETURN_IF_ERROR(machine->CreateVm(kvm, config));
+  RETURN_IF_ERROR(machine->AddMemory(kvm));
   RETURN_IF_ERROR(machine->CreatePci(config));
   RETURN_IF_ERROR(machine->CoalesceIndexWrites());
   RETURN_IF_ERROR(machine->vm_->CreateInterruptController(map::kIoapicPins, map::kKvmIdentityMap,
@@ -57,8 +60,7 @@ absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(const VmConfig& config,
 
 Machine::~Machine() = default;
 
-absl::Status Machine::CreateVm(const KvmSystem& kvm, const VmConfig& /*config*/) {
-  ASSIGN_OR_RETURN(vm_, KvmVm::Create(kvm));
+absl::Status Machine::AddMemory(const KvmSystem& kvm) {
   for (const auto& region : host_.memory().regions()) {
     RETURN_IF_ERROR(
         vm_->AddMemory(region.guest_start, region.size_bytes, region.host, /*readonly=*/false)

@@ -34,10 +34,12 @@ namespace vmm {
 
 class Machine final : public VcpuExits {
  public:
-  // Builds everything and loads the guest; no guest code runs yet. Control thread. Guest RAM must
-  // be zero.
+  // Builds everything in `vm`, which is new, and loads the guest; no guest code runs yet. Control
+  // thread. Guest RAM must be zero.
   static absl::StatusOr<std::unique_ptr<Machine>> Create(const VmConfig& config,
-                                                         const KvmSystem& kvm, HostResources& host,
+                                                         const KvmSystem& kvm,
+                                                         std::unique_ptr<KvmVm> vm,
+                                                         HostResources& host,
                                                          MachineEvents& events);
   // Must be stopped, or never started.
   ~Machine() override;
@@ -66,7 +68,7 @@ class Machine final : public VcpuExits {
   struct Quiesce;
 
   Machine(HostResources& host, MachineEvents& events) : host_(host), events_(events) {}
-  absl::Status CreateVm(const KvmSystem& kvm, const VmConfig& config);
+  absl::Status AddMemory(const KvmSystem& kvm);
   absl::Status CreatePci(const VmConfig& config);
   absl::Status CoalesceIndexWrites();
   absl::Status CreateVcpus(const KvmSystem& kvm, const VmConfig& config);

@@ -18,6 +18,7 @@
 #include "boot/smbios.h"
 #include "boot/x86_64/pvh.h"
 #include "boot/x86_64/zero_page.h"
+#include "vmm/machine/huge_page_advice.h"
 #include "vmm/machine/x86_64/address_map.h"
 
 namespace vmm {
@@ -266,18 +267,22 @@ absl::StatusOr<PayloadPlan> PlanPayload(const PayloadConfig& config, const Paylo
 absl::StatusOr<boot::EntryState> LoadGuest(const VmConfig& config, const PayloadFiles& files,
                                            const GuestLayout& layout, base::GuestMemory& memory) {
   ASSIGN_OR_RETURN(const PayloadPlan plan, PlanPayload(config.payload, files, layout));
+  HugePageAdvice huge_pages(
+      memory, config.memory.thp && !config.memory.hugepages && !config.memory.prefault);
+  RETURN_IF_ERROR(Place(memory, map::kCommandLine, plan.cmdline));
   for (const boot::LoadSegment& segment : plan.kernel.segments) {
+    huge_pages.WillFill(segment.guest_addr, segment.file_bytes);
     // The rest up to memory_bytes is zero already: guest RAM starts, and is reset, as zeroes.
     RETURN_IF_ERROR(base::Annotate(ReadIntoGuest(files.kernel.get(), segment.file_offset,
                                                  segment.file_bytes, segment.guest_addr, memory),
                                    absl::StrCat("payload.kernel: ", config.payload.kernel)));
   }
   if (files.initramfs.valid()) {
+    huge_pages.WillFill(plan.initrd.start, plan.initrd.size);
     RETURN_IF_ERROR(base::Annotate(
         ReadIntoGuest(files.initramfs.get(), 0, plan.initrd.size, plan.initrd.start, memory),
         absl::StrCat("payload.initramfs: ", *config.payload.initramfs)));
   }
-  RETURN_IF_ERROR(Place(memory, map::kCommandLine, plan.cmdline));
   BootData data;
   data.initrd = plan.initrd;
   ASSIGN_OR_RETURN(data.memory_map, MemoryMap(layout));

@@ -1,0 +1,57 @@
+#include "vmm/kvm/early_kvm.h"
+
+#include <chrono>
+#include <utility>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "base/thread.h"
+
+namespace vmm {
+namespace {
+
+constexpr std::chrono::microseconds kSpin{400};
+
+}  // namespace
+
+EarlyKvm::EarlyKvm() {
+  auto thread = base::StartThread("kvm", [this] {
+    result_ = Open();
+    done_.store(true, std::memory_order_release);
+  });
+  if (thread.ok()) {
+    thread_ = *std::move(thread);
+  } else {
+    result_ = Open();
+    done_ = true;
+  }
+}
+
+EarlyKvm::~EarlyKvm() {
+  if (thread_.joinable()) thread_.join();
+}
+
+absl::StatusOr<EarlyKvm::Result> EarlyKvm::Take() {
+  SpinUntilDone();
+  // ORDERING: pairs with the store after the result.
+  if (!done_.load(std::memory_order_acquire)) thread_.join();
+  CHECK(result_.has_value());
+  return *std::exchange(result_, std::nullopt);
+}
+
+// The end of a thread and the wake-up of the one that joins it take longer than what is usually
+// left to wait.
+void EarlyKvm::SpinUntilDone() const {
+  const auto end = std::chrono::steady_clock::now() + kSpin;
+  while (!done_.load(std::memory_order_acquire) && std::chrono::steady_clock::now() < end) {
+    std::this_thread::yield();
+  }
+}
+
+absl::StatusOr<EarlyKvm::Result> EarlyKvm::Open() {
+  ASSIGN_OR_RETURN(KvmSystem system, KvmSystem::Open());
+  ASSIGN_OR_RETURN(std::unique_ptr<KvmVm> vm, KvmVm::Create(system));
+  return Result{std::move(system), std::move(vm)};
+}
+
+}  // namespace vmm

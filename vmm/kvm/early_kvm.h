@@ -1,0 +1,46 @@
+// Opens /dev/kvm and makes the first VM while the main thread does something else.
+#ifndef VMM_KVM_EARLY_KVM_H_
+#define VMM_KVM_EARLY_KVM_H_
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <thread>
+
+#include "absl/status/statusor.h"
+#include "vmm/kvm/kvm_system.h"
+#include "vmm/kvm/kvm_vm.h"
+
+namespace vmm {
+
+// KVM_GET_SUPPORTED_CPUID and KVM_CREATE_VM need nothing of the config and take about as long as
+// reading it and making the event loops.
+class EarlyKvm {
+ public:
+  struct Result {
+    KvmSystem system;
+    std::unique_ptr<KvmVm> vm;
+  };
+
+  // Begins on a thread of its own, or does all of it here if there can be no thread.
+  EarlyKvm();
+  ~EarlyKvm();
+  EarlyKvm(const EarlyKvm&) = delete;
+  EarlyKvm& operator=(const EarlyKvm&) = delete;
+
+  // Waits for the result, a moment of it without sleeping, and returns it. Once. Errors: those of
+  // KvmSystem::Open and KvmVm::Create.
+  absl::StatusOr<Result> Take();
+
+ private:
+  static absl::StatusOr<Result> Open();
+  void SpinUntilDone() const;
+
+  std::optional<absl::StatusOr<Result>> result_;  // the thread's until it is done
+  std::atomic<bool> done_ = false;
+  std::thread thread_;
+};
+
+}  // namespace vmm
+
+#endif  // VMM_KVM_EARLY_KVM_H_
