@@ -53,7 +53,6 @@ struct BlockRequest : base::Operation, Chain {
 // Requests that wait for their turn, in order. Each is in one list at most.
 class BlockRequestList {
  public:
-  bool empty() const { return first_ == nullptr; }
   void Append(BlockRequest& request);
   // Removes and returns the first, or nullptr.
   BlockRequest* TakeFirst();
