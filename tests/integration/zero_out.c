@@ -1,5 +1,5 @@
-// zero_out DEVICE OFFSET: BLKZEROOUT of 64 KiB, for guests whose busybox has no tool for it. Without
-// a C library, so that it is made in a moment: gcc -Os -static -nostdlib.
+// zero_out DEVICE OFFSET: BLKZEROOUT of 64 KiB, for guests whose busybox has no tool for it.
+// Without a C library, so that it is made in a moment: gcc -Os -static -nostdlib.
 #define BLKZEROOUT 0x127f
 #define BYTES 65536
 
