@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "base/uring_event_loop_fixture.h"
+#include "base/uring_event_loop_harness.h"
 
 namespace base {
 namespace {

@@ -11,7 +11,7 @@
 #include <thread>
 #include <vector>
 
-#include "base/uring_event_loop_fixture.h"
+#include "base/uring_event_loop_harness.h"
 
 namespace base {
 namespace {

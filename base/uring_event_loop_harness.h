@@ -1,7 +1,7 @@
 // What the tests of the event loop share: a loop with files in the ring's table, or with plain
 // descriptors.
-#ifndef BASE_URING_EVENT_LOOP_FIXTURE_H_
-#define BASE_URING_EVENT_LOOP_FIXTURE_H_
+#ifndef BASE_URING_EVENT_LOOP_HARNESS_H_
+#define BASE_URING_EVENT_LOOP_HARNESS_H_
 
 #include <chrono>
 #include <initializer_list>
@@ -61,4 +61,4 @@ inline std::string FixtureName(const testing::TestParamInfo<bool>& value) {
 
 }  // namespace base
 
-#endif  // BASE_URING_EVENT_LOOP_FIXTURE_H_
+#endif  // BASE_URING_EVENT_LOOP_HARNESS_H_
