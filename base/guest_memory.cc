@@ -13,6 +13,8 @@ namespace base {
 
 namespace {
 
+constexpr size_t kHugePageBytes = 2 << 20;
+
 // A struct, since attributes of a type are lost when it is a template argument.
 template <typename Word>
 struct __attribute__((packed, may_alias)) Unaligned {
@@ -57,6 +59,25 @@ __attribute__((always_inline, no_sanitize("thread"))) inline void Copy(void* to,
 #endif
 }
 
+// Maps anonymous memory of `bytes`, at a multiple of kHugePageBytes if it is as large: only then
+// can KVM map huge pages, since guest and host addresses must agree modulo their size. Linux does
+// so by itself from 6.7. Returns MAP_FAILED with errno set.
+void* MapAligned(size_t bytes, int flags) {
+  constexpr int kProtection = PROT_READ | PROT_WRITE;
+  void* const first = mmap(nullptr, bytes, kProtection, flags, -1, 0);
+  const bool aligned = reinterpret_cast<uintptr_t>(first) % kHugePageBytes == 0;
+  if (first == MAP_FAILED || aligned || bytes < kHugePageBytes) return first;
+  munmap(first, bytes);
+  const size_t wide_bytes = bytes + kHugePageBytes;
+  void* const wide = mmap(nullptr, wide_bytes, kProtection, flags, -1, 0);
+  if (wide == MAP_FAILED) return wide;
+  uint8_t* const start = static_cast<uint8_t*>(wide);
+  const size_t before = -reinterpret_cast<uintptr_t>(start) % kHugePageBytes;
+  if (before > 0) munmap(start, before);
+  munmap(start + before + bytes, wide_bytes - before - bytes);
+  return start + before;
+}
+
 }  // namespace
 
 // The copies race with the guest by design: the result may be torn, never unsafe, since every
@@ -89,7 +110,7 @@ absl::StatusOr<std::unique_ptr<GuestMemory>> GuestMemory::Create(const Options& 
     CHECK(region.guest_start >= previous_end && region.guest_start % 4096 == 0);
     CHECK(region.size_bytes > 0 && region.size_bytes % 4096 == 0);
     previous_end = region.guest_start + region.size_bytes;
-    void* host = mmap(nullptr, region.size_bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+    void* host = MapAligned(region.size_bytes, flags);
     if (host == MAP_FAILED) {
       return ErrnoStatus(
           errno, absl::StrCat(

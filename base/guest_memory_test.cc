@@ -38,6 +38,20 @@ TEST(GuestRange, RefusesToWrapAround) {
   EXPECT_EQ(GuestRange::Create(5, 0)->end(), 5u);
 }
 
+TEST(GuestMemory, StartsAtAHugePageWhereItHasOne) {
+  for (const uint64_t bytes : {kPage, 512 * kPage, 1537 * kPage}) {
+    // One in 512 mappings is aligned by chance.
+    for (int i = 0; i < 4; ++i) {
+      const auto memory = GuestMemory::Create({}, {{0, bytes, nullptr}}).value();
+      uint8_t* const host = memory->regions()[0].host;
+      if (bytes > kPage) {
+        EXPECT_EQ(reinterpret_cast<uintptr_t>(host) % (512 * kPage), 0u);
+      }
+      host[0] = host[bytes - 1] = 1;
+    }
+  }
+}
+
 TEST_F(GuestMemoryTest, ContainsWholeRangesOnly) {
   EXPECT_EQ(memory_->total_bytes(), 6 * kPage);
   EXPECT_TRUE(Contains(0, 4 * kPage));
