@@ -21,8 +21,8 @@ absl::StatusOr<std::unique_ptr<FsDevice>> FsDevice::Create(Options options,
   for (uint16_t i = 0; i < device->queue_sizes_.size(); ++i) {
     auto slab = RequestSlab<FsRequest>::Create(device->queue_sizes_[i]);
     if (!slab.ok()) return base::Annotate(slab.status(), device->id());
-    device->queues_.push_back(std::make_unique<FsQueue>(
-        loop, memory, i, device->server_, device->queue_counters_, std::move(slab).value()));
+    device->queues_.push_back(std::make_unique<FsQueue>(loop, memory, i, device->server_,
+                                                        device->shared_, std::move(slab).value()));
   }
   return device;
 }
@@ -34,6 +34,7 @@ FsDevice::FsDevice(Options options, std::unique_ptr<HostTree> tree, base::EventL
       tree_(std::move(tree)),
       files_(*tree_, loop, options_.max_open_files),
       server_(*tree_, files_, options_.cache) {
+  shared_.id = options_.id;
   std::copy(options_.tag.begin(), options_.tag.end(), config_.tag);
   config_.num_request_queues = options_.num_queues;
 }
@@ -79,11 +80,11 @@ void FsDevice::Resume() {
 
 Counters FsDevice::counters() const {
   Counters all = {
-      {"read_bytes", queue_counters_.read_bytes},
-      {"host_errors", queue_counters_.host_errors},
-      {"short_transfers", queue_counters_.short_transfers},
-      {"retries", queue_counters_.retries},
-      {"requests_without_room", queue_counters_.without_room},
+      {"read_bytes", shared_.read_bytes},
+      {"host_errors", shared_.host_errors},
+      {"short_transfers", shared_.short_transfers},
+      {"retries", shared_.retries},
+      {"requests_without_room", shared_.without_room},
   };
   server_.AddCounters(all);
   for (const auto& queue : queues_) {

@@ -67,7 +67,7 @@ class FsDevice final : public Device {
   std::unique_ptr<HostTree> tree_;
   OpenFiles files_;
   FsServer server_;
-  FsQueueCounters queue_counters_;
+  FsShared shared_;
   std::vector<std::unique_ptr<FsQueue>> queues_;
   DriverNotifier* notifier_ = nullptr;
   size_t pausing_ = 0;  // queues that are not quiet yet

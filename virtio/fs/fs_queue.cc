@@ -18,11 +18,8 @@ constexpr uint8_t kMaxRetries = 16;
 }  // namespace
 
 FsQueue::FsQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index, FsServer& server,
-                 FsQueueCounters& counters, RequestSlab<FsRequest> slab)
-    : DeviceQueue(loop, memory, index),
-      server_(server),
-      counters_(counters),
-      slab_(std::move(slab)) {}
+                 FsShared& shared, RequestSlab<FsRequest> slab)
+    : DeviceQueue(loop, memory, index), server_(server), shared_(shared), slab_(std::move(slab)) {}
 
 void FsRequest::OnComplete(int32_t result) { queue.OnComplete(*this, result); }
 
@@ -38,7 +35,7 @@ void FsQueue::Start(Chain& chain) {
     return Complete(chain, 0);
   }
   if (chain.writable_bytes() < kHeaderBytes) {
-    ++counters_.without_room;
+    ++shared_.without_room;
     return Complete(chain, 0);
   }
   if (command.error != 0) return Finish(request, command.error, {});
@@ -107,12 +104,13 @@ void FsQueue::OnComplete(FsRequest& request, int32_t result) {
   if (stopping() && result < 0) return FinishRead(request, EINTR);
   if ((result == -EINTR || result == -EAGAIN) && request.retries < kMaxRetries) {
     ++request.retries;
-    ++counters_.retries;
+    ++shared_.retries;
     return Submit(request);
   }
   if (result < 0) {
-    ++counters_.host_errors;
-    LOG_EVERY_N_SEC(Error, 10) << "share: read failed: " << strerrordesc_np(-result)
+    ++shared_.host_errors;
+    LOG_EVERY_N_SEC(Error, 10) << "share " << shared_.id
+                               << ": read failed: " << strerrordesc_np(-result)
                                << "; the guest sees the error";
     return FinishRead(request, -result);
   }
@@ -121,7 +119,7 @@ void FsQueue::OnComplete(FsRequest& request, int32_t result) {
   Consume(request, static_cast<size_t>(result));
   if (request.left.empty() || stopping()) return FinishRead(request, 0);
   // A short answer would mean the end of the file.
-  ++counters_.short_transfers;
+  ++shared_.short_transfers;
   Submit(request);
 }
 
@@ -145,7 +143,7 @@ void FsQueue::FinishRead(FsRequest& request, int error) {
   server_.EndRead(*std::exchange(request.file, nullptr));
   if (request.divided != nullptr) *request.divided = request.whole;
   const uint32_t data_bytes = error == 0 ? request.data_bytes : 0;
-  counters_.read_bytes += data_bytes;
+  shared_.read_bytes += data_bytes;
   Finish(request, error, {}, data_bytes);
 }
 

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "base/event_loop.h"
 #include "base/guest_memory.h"
@@ -17,8 +18,9 @@
 
 namespace virtio {
 
-// What the queues of one device count. Its loop only.
-struct FsQueueCounters {
+// What the queues of one device share. Its loop only.
+struct FsShared {
+  std::string id;  // in log lines
   uint64_t read_bytes = 0;
   uint64_t host_errors = 0;      // reads that failed for the host's reasons
   uint64_t short_transfers = 0;  // reads that went on
@@ -48,7 +50,7 @@ struct FsRequest : base::Operation, Chain {
 class FsQueue final : public DeviceQueue {
  public:
   FsQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index, FsServer& server,
-          FsQueueCounters& counters, RequestSlab<FsRequest> slab);
+          FsShared& shared, RequestSlab<FsRequest> slab);
 
  private:
   friend struct FsRequest;
@@ -73,7 +75,7 @@ class FsQueue final : public DeviceQueue {
               uint32_t data_bytes = 0);
 
   FsServer& server_;
-  FsQueueCounters& counters_;
+  FsShared& shared_;
   RequestSlab<FsRequest> slab_;
 };
 

@@ -1,5 +1,6 @@
 #include "virtio/host_tree/host_tree.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -46,6 +47,27 @@ int CheckName(absl::string_view name) {
     return EINVAL;
   }
   return 0;
+}
+
+// Closures of more names are checked by listing the store.
+constexpr size_t kManyNames = 4096;
+
+// Takes the entries of a directory off `names`.
+absl::Status EraseListed(int directory_fd, absl::string_view path,
+                         absl::flat_hash_set<absl::string_view>& names) {
+  const int fd = openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR* directory = fd >= 0 ? fdopendir(fd) : nullptr;
+  if (directory == nullptr) {
+    const absl::Status status = base::ErrnoStatus(errno, absl::StrCat(path, ": cannot list"));
+    if (fd >= 0) close(fd);
+    return status;
+  }
+  errno = 0;
+  while (const dirent* entry = readdir(directory)) names.erase(entry->d_name);
+  const int error = errno;
+  closedir(directory);
+  return error == 0 ? absl::OkStatus()
+                    : base::ErrnoStatus(error, absl::StrCat(path, ": cannot list"));
 }
 
 // A NUL-terminated copy of a name that CheckName liked.
@@ -106,14 +128,34 @@ absl::Status HostTree::LoadClosure() {
 }
 
 absl::Status HostTree::CheckListed(const std::vector<absl::string_view>& names) const {
+  absl::flat_hash_set<absl::string_view> missing;
+  missing.reserve(names.size());
   for (const absl::string_view name : names) {
-    if (visible_.Contains(name)) continue;
+    if (!visible_.Contains(name)) missing.insert(name);
+  }
+  RETURN_IF_ERROR(EraseExisting(missing));
+  for (const absl::string_view name : names) {
+    if (!missing.contains(name)) continue;
+    return absl::NotFoundError(absl::StrCat(closure_file_->Name(), ": lists ", name,
+                                            ", which is not in ", options_.path,
+                                            "; build or copy it there first"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status HostTree::EraseExisting(absl::flat_hash_set<absl::string_view>& names) const {
+  // A store has far more paths than most closures, but reading all of it is cheaper than looking
+  // for many.
+  if (names.size() > kManyNames) return EraseListed(root_.get(), options_.path, names);
+  for (auto it = names.begin(); it != names.end();) {
+    const auto name = it++;
     struct statx status;
-    if (statx(root_.get(), NameBuffer(name).bytes, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, 0,
-              &status) != 0) {
+    if (statx(root_.get(), NameBuffer(*name).bytes, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, 0,
+              &status) == 0) {
+      names.erase(name);
+    } else if (errno != ENOENT) {
       return base::ErrnoStatus(
-          errno, absl::StrCat(closure_file_->Name(), ": lists ", name, ", which is not in ",
-                              options_.path, "; build or copy it there first"));
+          errno, absl::StrCat(closure_file_->Name(), ": ", *name, " in ", options_.path));
     }
   }
   return absl::OkStatus();

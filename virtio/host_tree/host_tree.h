@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -129,6 +130,8 @@ class HostTree {
   HostTree(Options options, base::UniqueFd root, const struct statx& root_status);
   absl::Status LoadClosure();
   absl::Status CheckListed(const std::vector<absl::string_view>& names) const;
+  // Takes what the root has off `names`.
+  absl::Status EraseExisting(absl::flat_hash_set<absl::string_view>& names) const;
 
   // Looks at `name` in an open directory.
   int Status(int directory_fd, const char* name, struct statx& status) const;

@@ -460,6 +460,26 @@ TEST_F(HostTreeTest, ClosureGrowsWhenReadAgain) {
   EXPECT_EQ(List(kRootNode).size(), 4U);
 }
 
+TEST_F(HostTreeTest, LargeClosuresAreCheckedToo) {
+  std::string text;
+  for (int i = 0; i < 5000; ++i) {
+    host_.Write(absl::StrCat("root/path-", i), "");
+    absl::StrAppend(&text, "/nix/store/path-", i, "\n");
+  }
+  OpenWithClosure(text);
+  EXPECT_EQ(List(kRootNode).size(), 5002U);
+  host_.Write("paths", absl::StrCat(text, text, "/nix/store/missing\n"));
+  EXPECT_TRUE(tree_->RereadClosure().message().find("lists missing") != std::string::npos);
+  host_.Write("root/missing", "");
+  EXPECT_TRUE(tree_->RereadClosure().ok());
+  EXPECT_EQ(List(kRootNode).size(), 5003U);
+  ASSERT_EQ(unlink(host_.Path("root/path-77").c_str()), 0);
+  HostTree::Options options;
+  options.path = host_.Path("root");
+  options.closure = host_.Path("paths");
+  EXPECT_TRUE(absl::IsNotFound(HostTree::Open(options).status()));
+}
+
 TEST_F(HostTreeTest, SaysWhatIsMissing) {
   host_.Write("root/a-x", "a");
   host_.Write("paths", "/nix/store/a-x\n/nix/store/b-y\n");
@@ -467,9 +487,8 @@ TEST_F(HostTreeTest, SaysWhatIsMissing) {
   options.name = "fs[3]";
   options.path = host_.Path("root");
   options.closure = host_.Path("paths");
-  EXPECT_THAT(
-      HostTree::Open(options).status().message(),
-      testing::AllOf(HasSubstr("fs[3].closure: "), HasSubstr("lists b-y"), HasSubstr("(ENOENT)")));
+  EXPECT_THAT(HostTree::Open(options).status().message(),
+              testing::AllOf(HasSubstr("fs[3].closure: "), HasSubstr("lists b-y")));
   host_.Write("paths", "a-x\n");
   EXPECT_THAT(HostTree::Open(options).status().message(), HasSubstr("paths: line 1: "));
   options.path = host_.Path("root/a-x");
