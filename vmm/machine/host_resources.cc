@@ -168,7 +168,7 @@ absl::Status HostResources::OpenShare(const FsConfig& config, size_t index,
   tree_options.name = absl::StrCat("fs[", index, "]");
   tree_options.path = config.path;
   tree_options.closure = config.closure;
-  tree_options.one_file_system = immutable;
+  tree_options.one_file_system = immutable || config.closure.has_value();
   tree_options.uids = ToOwnerMap(config.uid_map);
   tree_options.gids = ToOwnerMap(config.gid_map);
   tree_options.max_directories = max_descriptors / 2;
