@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <span>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -19,6 +20,7 @@
 #include "boot/x86_64/pvh.h"
 #include "boot/x86_64/zero_page.h"
 #include "vmm/machine/huge_page_advice.h"
+#include "vmm/machine/read_pieces.h"
 #include "vmm/machine/x86_64/address_map.h"
 
 namespace vmm {
@@ -66,23 +68,36 @@ absl::StatusOr<uint64_t> FileSize(int fd) {
   return static_cast<uint64_t>(stat.st_size);
 }
 
-// Reads [offset, offset + size) of the file straight into guest RAM.
-absl::Status ReadIntoGuest(int fd, uint64_t offset, uint64_t size, uint64_t guest_addr,
-                           const base::GuestMemory& memory) {
-  if (size == 0) return absl::OkStatus();
-  const auto range = base::GuestRange::Create(guest_addr, size);
-  const auto iov = range ? memory.IoVec(*range) : std::nullopt;
+// Adds the piece that fills [guest_addr, guest_addr + size) of guest RAM from the file.
+absl::Status AddPiece(int fd, uint64_t offset, boot::MemoryRange range, const std::string& name,
+                      base::GuestMemory& memory, HugePageAdvice& huge_pages,
+                      std::vector<FilePiece>& pieces) {
+  if (range.size == 0) return absl::OkStatus();
+  const auto guest_range = base::GuestRange::Create(range.start, range.size);
+  const auto iov = guest_range ? memory.IoVec(*guest_range) : std::nullopt;
   if (!iov) return absl::InternalError("a planned segment lies outside of guest RAM");
-  uint64_t done = 0;
-  while (done < size) {
-    const ssize_t n = pread(fd, static_cast<uint8_t*>(iov->iov_base) + done, size - done,
-                            static_cast<off_t>(offset + done));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return base::ErrnoStatus(errno, "cannot read");
-    if (n == 0) return absl::DataLossError("the file became shorter while it was read");
-    done += static_cast<uint64_t>(n);
-  }
+  huge_pages.WillFill(range.start, range.size);
+  pieces.push_back({fd, offset, {static_cast<uint8_t*>(iov->iov_base), iov->iov_len}, name});
   return absl::OkStatus();
+}
+
+// Reads kernel and initramfs straight into guest RAM.
+absl::Status PlacePayload(const PayloadConfig& config, const PayloadFiles& files,
+                          const PayloadPlan& plan, base::GuestMemory& memory,
+                          HugePageAdvice& huge_pages) {
+  std::vector<FilePiece> pieces;
+  for (const boot::LoadSegment& segment : plan.kernel.segments) {
+    // The rest up to memory_bytes is zero already: guest RAM starts, and is reset, as zeroes.
+    RETURN_IF_ERROR(
+        AddPiece(files.kernel.get(), segment.file_offset, {segment.guest_addr, segment.file_bytes},
+                 absl::StrCat("payload.kernel: ", config.kernel), memory, huge_pages, pieces));
+  }
+  if (files.initramfs.valid()) {
+    RETURN_IF_ERROR(AddPiece(files.initramfs.get(), 0, plan.initrd,
+                             absl::StrCat("payload.initramfs: ", *config.initramfs), memory,
+                             huge_pages, pieces));
+  }
+  return ReadPieces(pieces);
 }
 
 absl::Status Place(base::GuestMemory& memory, uint64_t addr, std::span<const uint8_t> bytes) {
@@ -270,19 +285,7 @@ absl::StatusOr<boot::EntryState> LoadGuest(const VmConfig& config, const Payload
   HugePageAdvice huge_pages(
       memory, config.memory.thp && !config.memory.hugepages && !config.memory.prefault);
   RETURN_IF_ERROR(Place(memory, map::kCommandLine, plan.cmdline));
-  for (const boot::LoadSegment& segment : plan.kernel.segments) {
-    huge_pages.WillFill(segment.guest_addr, segment.file_bytes);
-    // The rest up to memory_bytes is zero already: guest RAM starts, and is reset, as zeroes.
-    RETURN_IF_ERROR(base::Annotate(ReadIntoGuest(files.kernel.get(), segment.file_offset,
-                                                 segment.file_bytes, segment.guest_addr, memory),
-                                   absl::StrCat("payload.kernel: ", config.payload.kernel)));
-  }
-  if (files.initramfs.valid()) {
-    huge_pages.WillFill(plan.initrd.start, plan.initrd.size);
-    RETURN_IF_ERROR(base::Annotate(
-        ReadIntoGuest(files.initramfs.get(), 0, plan.initrd.size, plan.initrd.start, memory),
-        absl::StrCat("payload.initramfs: ", *config.payload.initramfs)));
-  }
+  RETURN_IF_ERROR(PlacePayload(config.payload, files, plan, memory, huge_pages));
   BootData data;
   data.initrd = plan.initrd;
   ASSIGN_OR_RETURN(data.memory_map, MemoryMap(layout));
