@@ -97,7 +97,7 @@ int HostTree::ReadHostDirectory(Node& node, uint64_t offset,
     entry.inode = id == kRootNode && entry.name == ".." ? root_inode_ : host.inode;
     entry.next_offset = static_cast<uint64_t>(host.next_offset);
     entry.type = host.type;
-    // `visit` may look names up, which never touches listings.
+    // `visit` may look names up, which drops no listing but those of nodes that are gone.
     if (!visit(entry)) return 0;
     any = true;
     listing->position += host.size;

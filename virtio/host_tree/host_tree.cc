@@ -320,8 +320,8 @@ int HostTree::OpenNode(Node& node, int flags, base::UniqueFd& fd) {
 int HostTree::OpenNodeIn(int parent_fd, const Node& node, int flags, base::UniqueFd& fd) {
   int error = OpenIn(parent_fd, node.name().data(), flags, fd);
   if (error == EMFILE || error == ENFILE) {
+    // Not the newest, which may be `parent_fd`; nor listings, of which one may be in use.
     while (open_directories_ > 1) CloseDirectory(*oldest_directory_);
-    listings_.clear();
     error = OpenIn(parent_fd, node.name().data(), flags, fd);
   }
   // Gone, or now something else: a symbolic link, no directory.

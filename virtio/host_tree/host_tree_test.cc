@@ -270,6 +270,36 @@ TEST_F(HostTreeTest, RunsOnWithoutSpareDescriptors) {
   EXPECT_LT(tree_->open_directories(), 12U);
 }
 
+TEST_F(HostTreeTest, ListingGoesOnWithoutSpareDescriptors) {
+  for (int i = 0; i < 30; ++i) host_.Write(absl::StrCat("root/dir/file-", i), "");
+  for (int i = 0; i < 3; ++i) host_.Write(absl::StrCat("root/", i, "/file"), "");
+  Open(/*max_directories=*/2);
+  const NodeId dir = Get({"dir"});
+  uint64_t offset = 0;
+  const auto read_one = [&](const DirectoryEntry& entry) {
+    if (offset != 0) return false;
+    offset = entry.next_offset;
+    return true;
+  };
+  ASSERT_EQ(tree_->ReadDirectory(dir, 0, read_one), 0);        // now it is being read
+  for (int i = 0; i < 3; ++i) Get({absl::StrCat(i), "file"});  // and its directory closed
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none = {0, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  int entries = 0;
+  EXPECT_EQ(tree_->ReadDirectory(dir, offset,
+                                 [&](const DirectoryEntry& entry) {
+                                   FoundNode found;
+                                   tree_->Lookup(dir, entry.name, found);
+                                   ++entries;
+                                   return true;
+                                 }),
+            0);
+  setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_EQ(entries, 31);
+}
+
 TEST_F(HostTreeTest, ForgetFreesNodesAndDescriptors) {
   host_.Write("root/a/b/file", "content");
   Open();

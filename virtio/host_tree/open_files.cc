@@ -27,9 +27,14 @@ int OpenFiles::Acquire(NodeId node, File*& file) {
     ++file->users;
     return 0;
   }
-  base::UniqueFd fd;
-  if (const int error = tree_.OpenFile(node, fd); error != 0) return error;
   CloseUnused(max_files_ - 1);
+  base::UniqueFd fd;
+  int error = tree_.OpenFile(node, fd);
+  if (error == EMFILE || error == ENFILE) {
+    CloseUnused(0);
+    error = tree_.OpenFile(node, fd);
+  }
+  if (error != 0) return error;
   // The loop holds the file from here on.
   const absl::StatusOr<base::LoopFile> loop_file = loop_.AddFile(fd.get());
   if (!loop_file.ok()) return ENFILE;
