@@ -1,9 +1,24 @@
 """Shares: the guest sees the closure of a store and nothing else, and asks for it once."""
 
+import hashlib
 import os
+import shutil
 import signal
+import stat
+import subprocess
 
-from harness import READY, Api, Vm, case, check, check_equal, guest_files, vm_config
+from harness import (
+    READY,
+    Api,
+    Failure,
+    Vm,
+    case,
+    check,
+    check_equal,
+    guest_files,
+    have,
+    vm_config,
+)
 
 SECRET = "secret-of-another-machine"
 APP = "1a-app"
@@ -60,10 +75,14 @@ def store_vm(folder, kernel, *options):
     return vm, Api(api_socket)
 
 
-def requests_below_root(api):
-    status, counters = api.call("GET", "vm.counters")
+def counters(api):
+    status, all_counters = api.call("GET", "vm.counters")
     check_equal(status, 200, "vm.counters")
-    return counters["_fs0"]["requests_below_root"]
+    return all_counters["_fs0"]
+
+
+def requests_below_root(api):
+    return counters(api)["requests_below_root"]
 
 
 def check_hidden(vm):
@@ -167,7 +186,9 @@ def check_overlay(vm):
     vm.shell("mount -t overlay -o lowerdir=/mnt,upperdir=/rw/upper,workdir=/rw/work overlay /ov")
     vm.shell(f"echo changed >/ov/{APP}/empty; echo new >/ov/new; rm /ov/{APP}/many/1/1")
     check_equal(vm.shell(f"cat /ov/{APP}/empty /ov/new").split(), ["changed", "new"], "overlay")
-    check_equal(vm.shell(f"cat /ov/{APP}/bin/hello | tail -1"), "echo hello from the store", "lower")
+    check_equal(
+        vm.shell(f"cat /ov/{APP}/bin/hello | tail -1"), "echo hello from the store", "lower"
+    )
     check_equal(vm.shell(f"ls /ov/{APP}/many/1 | wc -l"), "19", "entries after one was removed")
 
 
@@ -180,13 +201,137 @@ def newer_kernel(folder):
         check_hidden(vm)
         check_content(vm, folder)
         check_warm(vm, api)
-        # A guest that resets itself with the share mounted starts anew.
+        # A guest that resets itself while it reads starts anew.
+        vm.shell(
+            "for i in 1 2 3; do while :; do echo 3 >/proc/sys/vm/drop_caches;"
+            f" cat /mnt/{APP}/big /mnt/{APP}/many/*/* >/dev/null; done & done; usleep 500000"
+        )
         vm.send("reboot -f\n")
         vm.expect(READY)
         vm.shell("mkdir -p /mnt; mount -t virtiofs -o ro store /mnt")
         check_hidden(vm)
         vm.send("poweroff -f\n")
         vm.wait(0)
+
+
+FORMAT = "%n %f %s %u %g %h %Y %t %T"
+SUMS = r"find . -type f -size -9 -exec md5sum {} + | LC_ALL=C sort | md5sum"
+KINDS = {0: "regular", 1: "directory", 2: "symlink", 3: "fifo", 4: "socket", 5: "character"}
+
+
+def make_any_file(path, i):
+    """Makes a file of the i-th kind, with a mode, owner and times of its own."""
+    kind = KINDS[i % len(KINDS)]
+    if kind == "regular":
+        with open(path, "wb") as f:
+            f.write(bytes([i % 256]) * (i * 37 % 5000))
+            if i % 60 == 0:
+                f.truncate((i << 20) * 5 + i)  # sparse, up to 5 GiB
+    elif kind == "directory":
+        os.mkdir(path)
+    elif kind == "symlink":
+        os.symlink(b"target-%d" % i, path)
+    else:
+        kinds = {"fifo": stat.S_IFIFO, "socket": stat.S_IFSOCK, "character": stat.S_IFCHR}
+        os.mknod(path, kinds[kind] | 0o600, os.makedev(i % 400, i * 7919 % (1 << 20)))
+    os.chown(path, i * 31 % 70000, i * 17 % 70000, follow_symlinks=False)
+    if kind != "symlink":
+        os.chmod(path, i * 73 % 0o10000)
+    nanoseconds = (i * 1_234_567_891, i * 9_876_543_219_876)
+    os.utime(path, ns=nanoseconds, follow_symlinks=False)
+
+
+def listing(path):
+    """Returns a command that prints what stat says of every file below path, sorted."""
+    return f"cd {path} && find . ! -name . -exec stat -c '{FORMAT}' {{}} + | LC_ALL=C sort"
+
+
+def on_host(command):
+    """Runs a command as the guest does, by busybox."""
+    return subprocess.run(
+        ["busybox", "sh", "-c", command], stdout=subprocess.PIPE, check=True
+    ).stdout
+
+
+@case("share-of-files-of-every-kind")
+def every_kind(folder):
+    """1000 files of every type, mode, owner, size and time, and names of any bytes, look the same."""
+    have("busybox")
+    root = f"{folder}/kinds".encode()
+    os.mkdir(root)
+    for i in range(1000):
+        make_any_file(root + b"/file-%d" % i, i)
+    odd = bytes(byte for byte in range(1, 256) if byte != ord("/"))
+    for name in (odd[:127], odd[127:], b"x" * 255, b" ", b"-n", b"\xff\xfe"):
+        with open(root + b"/" + name, "wb") as f:
+            f.write(name)
+    share = {"tag": "kinds", "path": root.decode(), "readonly": True}
+    mapped = {**share, "tag": "mapped", "uid_map": [{"guest": 7, "host": 0}], "cache": "never"}
+    host = on_host(listing(root.decode()))
+    host_sums = on_host(f"cd {root.decode()} && {SUMS}").split()[0].decode()
+    times = "TZ=UTC stat -c %y file-7 file-996; cd /"
+    host_times = on_host(f"cd {root.decode()}; {times}").decode().strip()
+    with Vm(folder, share_config("cloud", [share, mapped])) as vm:
+        vm.expect(READY)
+        vm.shell("mkdir -p /mnt /map; mount -t virtiofs kinds /mnt; mount -t virtiofs mapped /map")
+        guest = vm.shell(f"{listing('/mnt')} | md5sum; cd /", seconds=120).split()[0]
+        if guest != hashlib.md5(host).hexdigest():
+            with open(f"{folder}/host.txt", "wb") as f:
+                f.write(host)
+            raise Failure(f"the guest sees: {vm.shell(listing('/mnt') + '; cd /')[-3000:]}")
+        sums = vm.shell(f"cd /mnt && {SUMS}; cd /", seconds=120).split()[0]
+        check_equal(sums, host_sums, "sum of the content of all small files")
+        check_equal(vm.shell(f"cd /mnt; {times}"), host_times, "times with nanoseconds")
+        check_equal(vm.shell("stat -c '%u %g' /map /map/file-1"), "7 0\n65534 17", "mapped owners")
+        check_deleted(vm, folder)
+        vm.send("poweroff -f\n")
+        vm.wait(0)
+
+
+@case("share-of-100000-files", full=True)
+def many_files(folder):
+    """What a walk makes vmm remember is little, and given back when the guest forgets."""
+    root = f"{folder}/many"
+    os.mkdir(root)
+    for i in range(100000):
+        with open(f"{root}/a-file-with-a-name-of-some-length-{i}", "wb"):
+            pass
+    share = {"tag": "many", "path": root, "readonly": True, "cache": "always"}
+    api = Api(f"{folder}/api.sock")
+    config = share_config("cloud", [share])
+    config["memory"]["size"] = "1G"
+    with Vm(folder, config, "--api-socket", api.path) as vm:
+        vm.expect(READY)
+        vm.shell("mkdir -p /mnt; mount -t virtiofs -o ro many /mnt; ls /mnt/none")
+        before = vm.usage()
+        walk = "find /mnt -type f -size 0 | wc -l"
+        check_equal(vm.shell(walk, seconds=600).split()[-1], "100000", "files found")
+        after = vm.usage()
+        below = requests_below_root(api)
+        nodes = counters(api)["nodes"]
+        check(nodes > 90000, f"only {nodes} nodes are known after the walk")
+        vm.shell(walk, seconds=600)
+        check_equal(requests_below_root(api) - below, 0, "requests of a warm walk")
+        vm.shell("echo 2 >/proc/sys/vm/drop_caches; umount /mnt", seconds=600)
+        forgotten = vm.usage()
+        check_equal(counters(api)["nodes"], 1, "nodes after the guest forgot them")
+        grown, kept = (u["rss_kib"] - before["rss_kib"] for u in (after, forgotten))
+        print(
+            f"       resident for 100,000 files: {grown} KiB; after they were forgotten: {kept} KiB"
+        )
+        check(grown <= 24 << 10, f"{grown} KiB more are resident after the walk")
+        check(kept <= 4 << 10, f"{kept} KiB more are resident after all was forgotten")
+        check(len(after["descriptors"]) < len(before["descriptors"]) + 20, "descriptors grew")
+        vm.send("poweroff -f\n")
+        vm.wait(0)
+
+
+def check_deleted(vm, folder):
+    """The directory is deleted on the host while the guest uses it: errors, nothing else."""
+    shutil.rmtree(f"{folder}/kinds")
+    answer = vm.shell("usleep 1100000; ls /map; cat /map/file-6; cat /mnt/file-no; echo alive")
+    check(answer.endswith("alive") and "file-1\n" not in answer, f"after deletion: {answer!r}")
+    check(vm.process.poll() is None, "vmm ended")
 
 
 @case("share-with-a-missing-path", group="host")
