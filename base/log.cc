@@ -1,12 +1,15 @@
 #include "base/log.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/mutex.h"
+#include "base/unique_fd.h"
 
 namespace base {
 namespace {
@@ -47,6 +50,20 @@ bool StderrTakesALine(LogLevel level) {
   return poll(&stderr_poll, 1, level == LogLevel::kFatal ? kFatalPatienceMs : 0) > 0;
 }
 
+// Returns whether all of `text` was written. A terminal that takes a byte may not take a line, and
+// a pipe may have other writers: both are opened anew, since O_NONBLOCK on stderr itself would hold
+// for everyone who shares it. What cannot be (a socket, another user's terminal) is written to as
+// it is.
+bool WriteWithoutWaiting(absl::string_view text) {
+  UniqueFd own;
+  struct stat info;
+  if (fstat(STDERR_FILENO, &info) == 0 && (S_ISCHR(info.st_mode) || S_ISFIFO(info.st_mode))) {
+    own.reset(open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  }
+  const ssize_t written = write(own.valid() ? own.get() : STDERR_FILENO, text.data(), text.size());
+  return written == static_cast<ssize_t>(text.size());
+}
+
 std::string MakeLine(LogLevel level, absl::string_view message) {
   std::string line = UnderJournald() ? absl::StrCat("<", static_cast<int>(level), ">")
                                      : absl::StrCat("vmm: ", Name(level));
@@ -80,10 +97,9 @@ void WriteLog(LogLevel level, absl::string_view message) {
   if (g_lost_lines != 0) {
     text = MakeLine(LogLevel::kWarning,
                     absl::StrCat("log lines lost, nobody read them: ", g_lost_lines));
-    g_lost_lines = 0;
   }
   text += MakeLine(level, message);
-  [[maybe_unused]] const ssize_t ignored = write(STDERR_FILENO, text.data(), text.size());
+  g_lost_lines = WriteWithoutWaiting(text) ? 0 : g_lost_lines + 1;
 }
 
 LogLine::~LogLine() { WriteLog(level_, text_); }

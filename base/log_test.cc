@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -100,6 +101,41 @@ TEST(Log, NeverWaitsForAReaderAndCountsWhatIsLost) {
   EXPECT_GT(lost, 0);
   EXPECT_EQ(std::string(last), "vmm: warning: log lines lost, nobody read them: " +
                                    std::to_string(lost) + "\nvmm: next\n");
+}
+
+// What arrives at `fd` until nothing has for 200 ms.
+std::string ReadWhatComes(int fd) {
+  std::string text;
+  pollfd readable = {.fd = fd, .events = POLLIN, .revents = 0};
+  while (poll(&readable, 1, 200) > 0) {
+    char bytes[4096];
+    const ssize_t size = read(fd, bytes, sizeof(bytes));
+    if (size <= 0) break;
+    text.append(bytes, static_cast<size_t>(size));
+  }
+  return text;
+}
+
+// One that nobody reads any more, of a lost ssh session, says that it can be written to until its
+// very last byte is taken.
+TEST(Log, NeverWaitsForATerminalWithRoomForAPartOfALine) {
+  const int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  ASSERT_GE(terminal, 0);
+  ASSERT_EQ(grantpt(terminal), 0);
+  ASSERT_EQ(unlockpt(terminal), 0);
+  const int stderr_end = open(ptsname(terminal), O_RDWR | O_NOCTTY | O_CLOEXEC);
+  ASSERT_GE(stderr_end, 0);
+  const int saved = dup(STDERR_FILENO);
+  dup2(stderr_end, STDERR_FILENO);
+  for (size_t i = 0; i < 2000; ++i) LOG(Info) << std::string(50 + i % 50, 'a');
+  const std::string before = ReadWhatComes(terminal);
+  LOG(Info) << "next";
+  const std::string after = ReadWhatComes(terminal);
+  dup2(saved, STDERR_FILENO);
+  for (const int fd : {saved, stderr_end, terminal}) close(fd);
+  EXPECT_EQ(before.substr(0, 5), "vmm: ");
+  EXPECT_NE(after.find("log lines lost"), std::string::npos) << after;
+  EXPECT_NE(after.find("vmm: next"), std::string::npos) << after;
 }
 
 TEST(Log, CutsALineAtTwoKilobytes) {
