@@ -179,6 +179,51 @@ TEST(BlockFlushTest, StopOfOneQueueKeepsTheFlushesOfAnother) {
   }
 }
 
+// Nor does it wait for the other queue's fdatasync, which may never end.
+TEST(BlockFlushTest, StopDoesNotWaitForTheSyncOfAnotherQueue) {
+  BlockHarness disk(TwoQueues());
+  disk.loop().Hold(kImageFile);
+  OfferFlush(disk, 1);
+  disk.harness().Publish(1);
+  OfferFlush(disk, 1);
+  disk.harness().Publish(1);
+  OfferFlush(disk, 0);
+  disk.harness().Publish(0);
+  disk.loop().Release(kImageFile);
+  while (Started(disk, Kind::kFdatasync) < 2) ASSERT_TRUE(disk.loop().RunTurn());
+  disk.loop().Hold(kImageFile);  // the second is queue 1's and covers the flush of queue 0
+  bool stopped = false;
+  disk.device().StopQueue(0, [&] { stopped = true; });
+  disk.loop().RunUntilIdle();
+  EXPECT_TRUE(stopped);
+  disk.loop().Release(kImageFile);
+  disk.loop().RunUntilIdle();
+  EXPECT_EQ(TakeStatuses(disk, 1).size(), 2u);
+}
+
+TEST(BlockFlushTest, StopBeginsNoSyncOfAWriteThatEndsAfterIt) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    BlockHarness::Options options = InMemory();
+    options.harness.loop.seed = seed;
+    options.features_off = uint64_t{1} << VIRTIO_BLK_F_FLUSH;  // each write is to be synced
+    BlockHarness disk(options);
+    disk.loop().Hold(kImageFile);
+    disk.driver()
+        .Chain()
+        .Readable(BlockHeaderBytes(VIRTIO_BLK_T_OUT, 0))
+        .Readable(Bytes(512))
+        .Writable(1)
+        .Offer();
+    disk.harness().Publish(0);
+    bool stopped = false;
+    disk.device().StopQueue(0, [&] { stopped = true; });
+    disk.loop().Release(kImageFile);
+    disk.loop().RunUntilIdle();
+    EXPECT_TRUE(stopped);
+    EXPECT_EQ(Started(disk, Kind::kFdatasync), 0u) << seed;
+  }
+}
+
 TEST(BlockFlushTest, AFailedSyncFailsAllThatShareIt) {
   BlockHarness disk(TwoQueues());
   disk.loop().Hold(kImageFile);

@@ -289,7 +289,9 @@ void BlockQueue::OnPieceDone(BlockRequest& request) {
     default:
       break;
   }
-  if (!IsRead(request) && shared_.write_through) return BeginSync(request);
+  if (!IsRead(request) && shared_.write_through) {
+    return stopping() ? Drop(request) : BeginSync(request);
+  }
   Succeed(request);
 }
 
@@ -394,9 +396,10 @@ void BlockQueue::ReleaseBuffer(BlockRequest& request) {
 }
 
 void BlockQueue::CancelRequests() {
+  // Those that are synced along need not wait for the fdatasync, which may be another queue's.
   for (BlockRequestList waiting :
        {std::exchange(waiting_for_buffer_, {}), shared_.waiting_to_sync.TakeAllOf(*this),
-        shared_.waiting_for_range.TakeAllOf(*this)}) {
+        shared_.synced_along.TakeAllOf(*this), shared_.waiting_for_range.TakeAllOf(*this)}) {
     while (BlockRequest* request = waiting.TakeFirst()) Drop(*request);
   }
   slab_.ForEachInUse([this](BlockRequest& request) { loop().Cancel(request); });
