@@ -71,9 +71,6 @@ void DeviceQueue::OnDoorbell(int32_t result) {
     return;
   }
   ++counters_.kicks;
-  // The kernel ends a multishot poll when its completion queue overflows; a new one reports at
-  // once.
-  if (!doorbell_watch_.pending()) loop_.PollMultishot(doorbell_watch_, doorbell_, POLLIN);
 }
 
 void DeviceQueue::Serve() {

@@ -3,9 +3,9 @@
 //
 // All serving is done at the end of a turn, whether a doorbell or completions woke the loop:
 // publish what has ended (one interrupt), pop what the driver has made available by then, and only
-// when there is nothing left ask for kicks. From the loop's waking to that moment kicks are
-// suppressed, so a driver that answers in time costs neither a doorbell nor a turn of its own, and
-// one system call submits its batch and waits.
+// when there is nothing left ask for kicks. Until then kicks are suppressed, so a driver that
+// answers in time costs neither a doorbell nor a turn of its own, and one system call submits its
+// batch and waits.
 #ifndef VIRTIO_QUEUE_DEVICE_QUEUE_H_
 #define VIRTIO_QUEUE_DEVICE_QUEUE_H_
 
