@@ -116,8 +116,10 @@ void Vcpu::DeliverCoalesced(VcpuExits& exits) {
   if (first.load(std::memory_order_acquire) == last.load(std::memory_order_acquire)) return;
   base::MutexLock lock(vm_.coalesced_mutex());
   uint32_t next = first.load(std::memory_order_relaxed);
+  // Only what is there now: other vCPUs may add writes for as long as they are delivered.
   // ORDERING: KVM stores `last` after the entry.
-  while (next != last.load(std::memory_order_acquire)) {
+  const uint32_t end = last.load(std::memory_order_acquire);
+  while (next != end) {
     const kvm_coalesced_mmio& write = coalesced_->coalesced_mmio[next];
     devices::Bus& bus = write.pio != 0 ? exits.pio() : exits.mmio();
     bus.Write(write.phys_addr, {write.data, write.len});
