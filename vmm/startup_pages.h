@@ -13,6 +13,7 @@ namespace vmm {
 // kernel has by then mapped most of the program, 64 KiB around each page that was touched, and all
 // but a few of these pages are for reading a config and building a machine. They stay in the page
 // cache, shared by all VMs; what is needed again is mapped again at its next use (a minor fault).
+// Breakpoints that a debugger has set by then go with them.
 class StartupPages final : public base::Operation {
  public:
   // Starts the wait on `loop`, from its thread or before it runs. Outlives the loop's run.
