@@ -18,8 +18,9 @@ absl::StatusOr<std::unique_ptr<FsDevice>> FsDevice::Create(Options options,
   CHECK(!options.tag.empty() && options.tag.size() <= kFsTagBytes && options.num_queues > 0);
   CHECK(std::has_single_bit(options.queue_size) && options.queue_size >= 4);
   auto device = std::unique_ptr<FsDevice>(new FsDevice(std::move(options), std::move(tree), loop));
-  for (uint16_t i = 0; i < device->queue_sizes_.size(); ++i) {
-    auto slab = RequestSlab<FsRequest>::Create(device->queue_sizes_[i]);
+  for (const uint16_t queue_size : device->queue_sizes_) {
+    const auto i = static_cast<uint16_t>(device->queues_.size());
+    auto slab = RequestSlab<FsRequest>::Create(queue_size);
     if (!slab.ok()) return base::Annotate(slab.status(), device->id());
     device->queues_.push_back(std::make_unique<FsQueue>(loop, memory, i, device->server_,
                                                         device->shared_, std::move(slab).value()));
@@ -52,8 +53,9 @@ void FsDevice::ReadConfig(uint32_t offset, std::span<uint8_t> to) {
 void FsDevice::Activate(uint64_t /*features*/, DriverNotifier& notifier) { notifier_ = &notifier; }
 
 void FsDevice::StartQueue(QueueStart queue) {
-  CHECK(queue.index < queues_.size());
-  queues_[queue.index]->StartServing(std::move(queue), *notifier_);
+  const uint16_t index = queue.index;
+  CHECK(index < queues_.size());
+  queues_[index]->StartServing(std::move(queue), *notifier_);
 }
 
 void FsDevice::StopQueue(uint16_t index, Done done) { queues_[index]->Stop(std::move(done)); }

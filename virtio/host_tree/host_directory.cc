@@ -68,8 +68,9 @@ int HostTree::ReadClosureRoot(uint64_t offset,
 int HostTree::ReadHostDirectory(Node& node, uint64_t offset,
                                 absl::FunctionRef<bool(const DirectoryEntry&)> visit) {
   const NodeId id = node.id;
-  Listing* listing = nullptr;
-  if (const int error = FindListing(node, offset, listing); error != 0) return error;
+  int failed = 0;
+  Listing* listing = FindListing(node, offset, failed);
+  if (listing == nullptr) return failed;
   bool any = false;
   while (true) {
     if (listing->position == listing->size) {
@@ -105,28 +106,32 @@ int HostTree::ReadHostDirectory(Node& node, uint64_t offset,
   }
 }
 
-int HostTree::FindListing(Node& node, uint64_t offset, Listing*& listing) {
+HostTree::Listing* HostTree::FindListing(Node& node, uint64_t offset, int& error) {
+  const auto seek = [offset, &error](int fd) {
+    if (lseek(fd, static_cast<off_t>(offset), SEEK_SET) >= 0) return true;
+    error = errno;
+    return false;
+  };
   for (auto it = listings_.begin(); it != listings_.end(); ++it) {
     if (it->id != node.id) continue;
     listings_.splice(listings_.begin(), listings_, it);
-    listing = &listings_.front();
-    if (offset != 0 && listing->offset == offset) return 0;
-    if (lseek(listing->fd.get(), static_cast<off_t>(offset), SEEK_SET) < 0) return errno;
-    listing->position = listing->size = 0;
-    listing->offset = offset;
-    return 0;
+    Listing& listing = listings_.front();
+    if (offset != 0 && listing.offset == offset) return &listing;
+    if (!seek(listing.fd.get())) return nullptr;
+    listing.position = listing.size = 0;
+    listing.offset = offset;
+    return &listing;
   }
   int fd = -1;
-  if (const int error = DirectoryFd(node, fd); error != 0) return error;
   base::UniqueFd opened;
+  error = DirectoryFd(node, fd);
   // "." is the directory itself, whatever has become of its name.
-  if (const int error = OpenIn(fd, ".", O_RDONLY | O_DIRECTORY, opened); error != 0) return error;
-  if (offset != 0 && lseek(opened.get(), static_cast<off_t>(offset), SEEK_SET) < 0) return errno;
+  if (error == 0) error = OpenIn(fd, ".", O_RDONLY | O_DIRECTORY, opened);
+  if (error != 0 || (offset != 0 && !seek(opened.get()))) return nullptr;
   if (listings_.size() >= kMaxListings) listings_.pop_back();
   listings_.push_front({node.id, std::move(opened), offset, 0, 0, std::vector<uint8_t>()});
-  listing = &listings_.front();
-  listing->bytes.resize(kListingBytes);
-  return 0;
+  listings_.front().bytes.resize(kListingBytes);
+  return &listings_.front();
 }
 
 void HostTree::DropListing(NodeId id) {

@@ -58,7 +58,7 @@ absl::Status EraseListed(int directory_fd, absl::string_view path,
   const int fd = openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR* directory = fd >= 0 ? fdopendir(fd) : nullptr;
   if (directory == nullptr) {
-    const absl::Status status = base::ErrnoStatus(errno, absl::StrCat(path, ": cannot list"));
+    absl::Status status = base::ErrnoStatus(errno, absl::StrCat(path, ": cannot list"));
     if (fd >= 0) close(fd);
     return status;
   }

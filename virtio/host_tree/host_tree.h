@@ -153,7 +153,8 @@ class HostTree {
   int ReadClosureRoot(uint64_t offset, absl::FunctionRef<bool(const DirectoryEntry&)> visit);
   int ReadHostDirectory(Node& node, uint64_t offset,
                         absl::FunctionRef<bool(const DirectoryEntry&)> visit);
-  int FindListing(Node& node, uint64_t offset, Listing*& listing);
+  // Returns the listing of a directory at `offset`, or nullptr and sets `error`.
+  Listing* FindListing(Node& node, uint64_t offset, int& error);
   void DropListing(NodeId id);
 
   const Options options_;
