@@ -78,6 +78,26 @@ void* MapAligned(size_t bytes, int flags) {
   return start + before;
 }
 
+int MapFlags(const GuestMemory::Options& options) {
+  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS;
+  if (!options.hugepages) return kFlags | MAP_NORESERVE;
+  // Huge pages are reserved at once: a lack of them is an error here, not a SIGBUS in the guest.
+  const bool is_default = options.hugepage_size_bytes == 0;
+  const int shift = is_default ? 0 : std::countr_zero(options.hugepage_size_bytes);
+  return kFlags | MAP_HUGETLB | shift << MAP_HUGE_SHIFT;
+}
+
+absl::Status MapError(int error, uint64_t bytes, bool hugepages) {
+  const absl::Status status = ErrnoStatus(
+      error, absl::StrCat(hugepages ? "memory.hugepages: cannot reserve " : "memory: cannot map ",
+                          bytes >> 20, " MiB of guest RAM"));
+  absl::string_view advice = "; lower memory.size, or raise the limit (ulimit -v, LimitAS=)";
+  if (hugepages) advice = "; raise nr_hugepages of that size in /sys/kernel/mm/hugepages";
+  if (hugepages && error == EINVAL)
+    advice = "; this host has no pages of that size, see /sys/kernel/mm/hugepages";
+  return absl::Status(status.code(), absl::StrCat(status.message(), advice));
+}
+
 }  // namespace
 
 // The copies race with the guest by design: the result may be torn, never unsafe, since every
@@ -96,13 +116,7 @@ __attribute__((noinline, no_sanitize("thread"))) void CopyToGuest(void* guest, c
 
 absl::StatusOr<std::unique_ptr<GuestMemory>> GuestMemory::Create(const Options& options,
                                                                  std::vector<Region> regions) {
-  int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-  if (options.hugepages) {
-    flags |= MAP_HUGETLB;
-    if (options.hugepage_size_bytes != 0) {
-      flags |= std::countr_zero(options.hugepage_size_bytes) << MAP_HUGE_SHIFT;
-    }
-  }
+  const int flags = MapFlags(options);
   for (Region& region : regions) region.host = nullptr;
   auto memory = std::unique_ptr<GuestMemory>(new GuestMemory(options, std::move(regions)));
   uint64_t previous_end = 0;
@@ -111,12 +125,7 @@ absl::StatusOr<std::unique_ptr<GuestMemory>> GuestMemory::Create(const Options& 
     CHECK(region.size_bytes > 0 && region.size_bytes % 4096 == 0);
     previous_end = region.guest_start + region.size_bytes;
     void* host = MapAligned(region.size_bytes, flags);
-    if (host == MAP_FAILED) {
-      return ErrnoStatus(
-          errno, absl::StrCat(
-                     "memory: cannot map ", region.size_bytes >> 20, " MiB of guest RAM",
-                     options.hugepages ? "; reserve more pages in /proc/sys/vm/nr_hugepages" : ""));
-    }
+    if (host == MAP_FAILED) return MapError(errno, region.size_bytes, options.hugepages);
     region.host = static_cast<uint8_t*>(host);
     // Advice is best effort: a kernel without the feature loses speed or dump size, not
     // correctness.

@@ -9,6 +9,7 @@
 #include <memory>
 #include <thread>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace base {
@@ -189,7 +190,17 @@ TEST(GuestMemory, SaysWhatItCouldNotMap) {
   const auto memory = GuestMemory::Create({}, {{0, uint64_t{1} << 50, nullptr}});
   ASSERT_FALSE(memory.ok());
   EXPECT_EQ(memory.status().message(),
-            "memory: cannot map 1073741824 MiB of guest RAM: Cannot allocate memory (ENOMEM)");
+            "memory: cannot map 1073741824 MiB of guest RAM: Cannot allocate memory (ENOMEM); "
+            "lower memory.size, or raise the limit (ulimit -v, LimitAS=)");
+}
+
+TEST(GuestMemory, HugePagesAreThereOrItSaysSoAtOnce) {
+  const auto memory = GuestMemory::Create({.hugepages = true}, {{0, uint64_t{1} << 46, nullptr}});
+  ASSERT_FALSE(memory.ok());
+  const std::string message(memory.status().message());
+  EXPECT_THAT(message, testing::StartsWith("memory.hugepages: cannot reserve 67108864 MiB"));
+  EXPECT_THAT(message, testing::EndsWith("; raise nr_hugepages of that size in "
+                                         "/sys/kernel/mm/hugepages"));
 }
 
 }  // namespace
