@@ -104,7 +104,9 @@ absl::Status UringEventLoop::Initialize() {
   CHECK(params.sq_entries == options_.submission_entries);
   if (options_.fixed_files) {
     if (int ret = io_uring_register_files_sparse(uring, options_.max_files); ret < 0) {
-      return ErrnoStatus(-ret, "host: io_uring: cannot make the table of files");
+      return ErrnoStatus(-ret,
+                         absl::StrCat("host: io_uring: cannot make the table of files",
+                                      ret == -EMFILE ? " (raise ulimit -n or LimitNOFILE=)" : ""));
     }
     for (uint32_t i = options_.max_files; i > 0; --i)
       free_files_.push_back(static_cast<int>(i) - 1);

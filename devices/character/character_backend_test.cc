@@ -236,9 +236,10 @@ TEST_F(CharacterBackendTest, FullDeviceLosesOutputButNeverStops) {
 }
 
 TEST_F(CharacterBackendTest, ErrorsNameKeyAndPath) {
-  EXPECT_EQ(Error({.mode = CharacterMode::kFile, .path = "/nonexistent/x"}),
-            "console.file: /nonexistent/x: cannot open for writing: No such file or directory "
-            "(ENOENT)");
+  EXPECT_EQ(
+      Error({.mode = CharacterMode::kFile, .path = "/nonexistent/x"}),
+      "console.file: /nonexistent/x: cannot open for writing (make its folder first): No such "
+      "file or directory (ENOENT)");
   EXPECT_THAT(Error({.mode = CharacterMode::kSocket, .path = "/nonexistent/x"}),
               HasSubstr("console.socket: /nonexistent/x: cannot create socket"));
   EXPECT_THAT(Error({.mode = CharacterMode::kTty, .output_fd = 999}),

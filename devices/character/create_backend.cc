@@ -147,7 +147,9 @@ BackendOr CreateFile(CharacterBackendOptions options, base::EventLoop& loop) {
   files.output.reset(
       open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600));
   if (!files.output.valid()) {
-    const char* const hint = errno == ENXIO ? " (a FIFO needs its reader first)" : "";
+    const char* const hint = errno == ENXIO    ? " (a FIFO needs its reader first)"
+                             : errno == ENOENT ? " (make its folder first)"
+                                               : "";
     return base::ErrnoStatus(errno, absl::StrCat(path, ": cannot open for writing", hint));
   }
   struct stat status;

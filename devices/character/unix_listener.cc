@@ -36,7 +36,7 @@ absl::Status RemoveStale(const sockaddr_un& address) {
   if (connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 ||
       errno != ECONNREFUSED) {
     return absl::AlreadyExistsError(
-        absl::StrCat(address.sun_path, ": another process listens on this socket"));
+        absl::StrCat(address.sun_path, ": another process listens on this socket; choose another"));
   }
   if (unlink(address.sun_path) != 0 && errno != ENOENT) {
     return base::ErrnoStatus(errno, absl::StrCat(address.sun_path, ": cannot remove stale socket"));
@@ -60,7 +60,9 @@ absl::StatusOr<UnixListener> UnixListener::Create(const std::string& path) {
   // LINUX: bind gives the file the socket's own mode, so there is no moment with a wider one.
   if (fchmod(fd.get(), 0600) != 0) return base::ErrnoStatus(errno, "cannot set a socket's mode");
   if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
-    return base::ErrnoStatus(errno, absl::StrCat(path, ": cannot create socket"));
+    return base::ErrnoStatus(errno,
+                             absl::StrCat(path, ": cannot create socket",
+                                          errno == ENOENT ? " (make its folder first)" : ""));
   }
   UnixListener listener(std::move(fd), path);
   struct stat status;

@@ -90,8 +90,9 @@ TEST_F(UnixListenerTest, PathThatIsSomebodyElsesByNowStays) {
 }
 
 TEST_F(UnixListenerTest, ErrorsNameThePath) {
-  EXPECT_THAT(std::string(UnixListener::Create("/nonexistent/x").status().message()),
-              HasSubstr("/nonexistent/x: cannot create socket: No such file or directory"));
+  EXPECT_THAT(
+      std::string(UnixListener::Create("/nonexistent/x").status().message()),
+      HasSubstr("/nonexistent/x: cannot create socket (make its folder first): No such file"));
   EXPECT_EQ(UnixListener::Create(std::string(200, 'a')).status().code(),
             absl::StatusCode::kInvalidArgument);
   EXPECT_FALSE(UnixListener::Create("").ok());

@@ -35,6 +35,16 @@ const sockaddr* Generic(const sockaddr_un& address) {
   return reinterpret_cast<const sockaddr*>(&address);
 }
 
+absl::Status LockOpenError(int error, const std::string& lock_path) {
+  const absl::Status status =
+      base::ErrnoStatus(error, absl::StrCat("--api-socket: ", lock_path, ": cannot open"));
+  return absl::Status(
+      status.code(),
+      absl::StrCat(status.message(), error == ENOENT
+                                         ? "; make the folder first"
+                                         : "; choose a folder in which this user may make files"));
+}
+
 // Opens and locks `path`.lock. The owner removes the file when it ends, so the file that was opened
 // may be gone by the time it is locked: then there is a new one, or none.
 absl::StatusOr<base::UniqueFd> Lock(const std::string& path) {
@@ -42,16 +52,15 @@ absl::StatusOr<base::UniqueFd> Lock(const std::string& path) {
   while (true) {
     base::UniqueFd fd(
         open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600));
-    if (!fd.valid()) {
-      return base::ErrnoStatus(errno, absl::StrCat("--api-socket: ", lock_path, ": cannot open"));
-    }
+    if (!fd.valid()) return LockOpenError(errno, lock_path);
     flock lock = {};
     lock.l_type = F_WRLCK;
     lock.l_whence = SEEK_SET;
     if (fcntl(fd.get(), F_OFD_SETLK, &lock) != 0) {
       if (errno == EAGAIN || errno == EACCES) {
-        return absl::AlreadyExistsError(absl::StrCat(
-            "--api-socket: ", path, ": in use by a running vmm, which holds ", lock_path));
+        return absl::AlreadyExistsError(absl::StrCat("--api-socket: ", path,
+                                                     ": in use by a running vmm, which holds ",
+                                                     lock_path, "; choose another path"));
       }
       return base::ErrnoStatus(errno, absl::StrCat("--api-socket: ", lock_path, ": cannot lock"));
     }
@@ -68,14 +77,14 @@ absl::Status RemoveStale(const std::string& path, const sockaddr_un& address) {
     return base::ErrnoStatus(errno, absl::StrCat("--api-socket: ", path));
   }
   if (!S_ISSOCK(status.st_mode)) {
-    return absl::AlreadyExistsError(
-        absl::StrCat("--api-socket: ", path, ": exists and is not a socket"));
+    return absl::AlreadyExistsError(absl::StrCat(
+        "--api-socket: ", path, ": exists and is not a socket; choose another path or remove it"));
   }
   base::UniqueFd probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!probe.valid()) return base::ErrnoStatus(errno, "--api-socket: cannot create a socket");
   if (connect(probe.get(), Generic(address), sizeof(address)) == 0 || errno == EAGAIN) {
-    return absl::AlreadyExistsError(
-        absl::StrCat("--api-socket: ", path, ": in use: another program listens on it"));
+    return absl::AlreadyExistsError(absl::StrCat(
+        "--api-socket: ", path, ": in use: another program listens on it; choose another path"));
   }
   if (errno != ECONNREFUSED) {
     return base::ErrnoStatus(errno, absl::StrCat("--api-socket: ", path, ": cannot probe"));
@@ -125,7 +134,8 @@ absl::StatusOr<ApiSocket> ApiSocket::Adopt(int fd) {
   if (SocketOption(fd, SO_DOMAIN) != AF_UNIX || SocketOption(fd, SO_TYPE) != SOCK_STREAM ||
       SocketOption(fd, SO_ACCEPTCONN) != 1) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--api-socket: fd=", fd, ": not a listening Unix stream socket"));
+        absl::StrCat("--api-socket: fd=", fd,
+                     ": not a listening Unix stream socket; let the unit's socket pass one"));
   }
   if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
     return base::ErrnoStatus(errno, absl::StrCat("--api-socket: fd=", fd));

@@ -66,8 +66,8 @@ TEST_F(ApiSocketTest, RemovesItsNamesAtTheEnd) {
 TEST_F(ApiSocketTest, RefusesAPathThatAnotherVmmHolds) {
   const auto first = ApiSocket::Listen(path_);
   ASSERT_TRUE(first.ok());
-  EXPECT_EQ(ErrorOf(path_),
-            "--api-socket: " + path_ + ": in use by a running vmm, which holds " + path_ + ".lock");
+  EXPECT_EQ(ErrorOf(path_), "--api-socket: " + path_ + ": in use by a running vmm, which holds " +
+                                path_ + ".lock; choose another path");
   EXPECT_EQ(Connect(), 0) << "the first is unharmed";
 }
 
@@ -78,7 +78,8 @@ TEST_F(ApiSocketTest, RefusesASocketThatAnotherProgramListensOn) {
   memcpy(address.sun_path, path_.data(), path_.size());
   ASSERT_EQ(bind(other.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
   ASSERT_EQ(listen(other.get(), 0), 0);
-  EXPECT_EQ(ErrorOf(path_), "--api-socket: " + path_ + ": in use: another program listens on it");
+  EXPECT_EQ(ErrorOf(path_), "--api-socket: " + path_ +
+                                ": in use: another program listens on it; choose another path");
   // Now its backlog is full: a probe may not block.
   EXPECT_THAT(ErrorOf(path_), HasSubstr("another program listens"));
 }
@@ -97,7 +98,8 @@ TEST_F(ApiSocketTest, ReplacesAStaleSocketAndLock) {
 
 TEST_F(ApiSocketTest, LeavesAFileThatIsNoSocketAlone) {
   std::ofstream(path_) << "precious";
-  EXPECT_EQ(ErrorOf(path_), "--api-socket: " + path_ + ": exists and is not a socket");
+  EXPECT_EQ(ErrorOf(path_), "--api-socket: " + path_ +
+                                ": exists and is not a socket; choose another path or remove it");
   EXPECT_EQ(std::filesystem::file_size(path_), 8u);
 }
 
@@ -117,7 +119,8 @@ TEST_F(ApiSocketTest, SaysWhatIsWrongWithAPath) {
   EXPECT_THAT(ErrorOf(""), HasSubstr("1 to 107 bytes"));
   EXPECT_EQ(ErrorOf(directory_ + "/no/api.sock"),
             "--api-socket: " + directory_ +
-                "/no/api.sock.lock: cannot open: No such file or directory (ENOENT)");
+                "/no/api.sock.lock: cannot open: No such file or directory (ENOENT); make the "
+                "folder first");
 }
 
 TEST_F(ApiSocketTest, AdoptsAListeningSocketOnly) {
@@ -134,12 +137,12 @@ TEST_F(ApiSocketTest, AdoptsAListeningSocketOnly) {
   EXPECT_TRUE(std::filesystem::exists(path_)) << "its name belongs to whoever made it";
 
   base::UniqueFd plain(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  EXPECT_EQ(
-      ApiSocket::Adopt(plain.get()).status().message(),
-      "--api-socket: fd=" + std::to_string(plain.get()) + ": not a listening Unix stream socket");
+  EXPECT_EQ(ApiSocket::Adopt(plain.get()).status().message(),
+            "--api-socket: fd=" + std::to_string(plain.get()) +
+                ": not a listening Unix stream socket; let the unit's socket pass one");
   base::UniqueFd file(open("/dev/null", O_RDONLY | O_CLOEXEC));
   EXPECT_THAT(std::string(ApiSocket::Adopt(file.get()).status().message()),
-              HasSubstr("not a listening Unix stream socket"));
+              HasSubstr("not a listening Unix stream socket; let the unit's socket pass one"));
   EXPECT_EQ(ApiSocket::Adopt(999).status().message(),
             "--api-socket: fd=999: Bad file descriptor (EBADF)");
 }

@@ -93,7 +93,9 @@ uint32_t KvmSystem::phys_bits() const {
 absl::Status KvmSystem::CheckCapabilities() {
   const int version = ioctl(fd_.get(), KVM_GET_API_VERSION, 0);
   if (version < 0) {
-    return absl::FailedPreconditionError("this is not a KVM device (KVM_GET_API_VERSION failed)");
+    return absl::FailedPreconditionError(
+        absl::StrCat("this is not a KVM device; put the host's (character device 10:232) there (",
+                     strerrorname_np(errno), ")"));
   }
   if (version != KVM_API_VERSION) {
     return absl::FailedPreconditionError(

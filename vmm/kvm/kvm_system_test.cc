@@ -42,7 +42,8 @@ TEST(KvmSystemTest, NoPermissionSaysHowToGetIt) {
 
 TEST(KvmSystemTest, SomethingElseIsNotKvm) {
   EXPECT_EQ(OpenMessage("/dev/null"),
-            "/dev/null: this is not a KVM device (KVM_GET_API_VERSION failed)");
+            "/dev/null: this is not a KVM device; put the host's (character device 10:232) there "
+            "(ENOTTY)");
 }
 
 TEST(KvmSystemTest, TheMachinesOwnKvmIsEnough) {

@@ -49,10 +49,19 @@ class FileByteSource final : public boot::ByteSource {
   const uint64_t size_;
 };
 
+absl::Status OpenError(int error, absl::string_view key, const std::string& path) {
+  const bool refused = error == EACCES || error == EPERM;
+  const absl::Status status =
+      base::ErrnoStatus(error, absl::StrCat(key, ": ", path, ": cannot open"));
+  return absl::Status(status.code(),
+                      absl::StrCat(status.message(), refused ? "; give this user read access to it"
+                                                             : "; check what the key names"));
+}
+
 absl::StatusOr<base::UniqueFd> OpenRegularFile(absl::string_view key, const std::string& path) {
   // O_NONBLOCK: a FIFO must give the error below, not hang.
   base::UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (!fd.valid()) return base::ErrnoStatus(errno, absl::StrCat(key, ": ", path, ": cannot open"));
+  if (!fd.valid()) return OpenError(errno, key, path);
   struct stat stat;
   if (fstat(fd.get(), &stat) != 0) return base::ErrnoStatus(errno, absl::StrCat(key, ": ", path));
   if (!S_ISREG(stat.st_mode)) {
