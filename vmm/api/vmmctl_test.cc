@@ -103,6 +103,10 @@ TEST_F(VmmctlTest, SaysWhyItCannotReachAServer) {
   EXPECT_EQ(outcome.output, "vmmctl: " + directory_ +
                                 "/none: no such socket; is vmm running with --api-socket " +
                                 directory_ + "/none?\n");
+  outcome = RunVmmctl("--api-socket " + directory_ + " info");
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_EQ(outcome.output,
+            "vmmctl: " + directory_ + ": not a socket; name the one given to vmm --api-socket\n");
   // The loop does not run: connected, but nobody answers.
   outcome = RunVmmctl("--api-socket " + path_ + " --timeout 0.3 info");
   EXPECT_EQ(outcome.status, 1);
@@ -121,6 +125,7 @@ TEST_F(VmmctlTest, BadUsageIsStatus2AndHelpIsStatus0) {
   EXPECT_EQ(RunVmmctl("info").status, 2);
   EXPECT_EQ(Ask("").status, 2);
   EXPECT_EQ(Ask("explode").status, 2);
+  EXPECT_EQ(Ask("--timeout 0 info").status, 2);
   const Outcome outcome = RunVmmctl("--help");
   EXPECT_EQ(outcome.status, 0);
   for (const char* text : {"power-button", "--api-socket PATH", "Exit status", "example:"}) {
