@@ -117,9 +117,7 @@ absl::StatusOr<ExitStatus> RunVm(const CommandLine& arguments, const VmConfig& c
   StartupPages startup_pages(*loop);
   loop->Run();
   const ExitStatus status = controller.exit_status();
-  const bool guest_ended_well = status == ExitStatus::kPowerOff || status == ExitStatus::kReboot;
-  // Finish has logged what went wrong. What the guest wrote may not be there: that is no success.
-  return host->Finish().ok() || !guest_ended_well ? status : ExitStatus::kBadConfigOrHost;
+  return host->Finish().ok() ? status : WithoutSync(status);  // Finish has logged what went wrong
 }
 
 // Makes sure that standard input, output and error are open: whatever is opened first would take

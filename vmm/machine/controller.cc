@@ -280,9 +280,9 @@ void Controller::End(ExitStatus status) {
   stop_timer_.Set(options_.io_timeout, [this] {
     LOG(Error) << "a device still has I/O in flight after " << options_.io_timeout.count()
                << " s; leaving without it";
-    host_.SyncDisks(kLastSyncPatience);
+    const bool synced = host_.SyncDisks(kLastSyncPatience);
     devices::RestoreTerminal();
-    _exit(static_cast<int>(*end_status_));
+    _exit(static_cast<int>(synced ? *end_status_ : WithoutSync(*end_status_)));
   });
   if (transition_ == Transition::kNone) StopForGood();  // else its end comes there
 }

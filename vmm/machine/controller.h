@@ -37,6 +37,12 @@ enum class ExitStatus : int {
   kGuestFailed = 134,
 };
 
+// Returns what `status` becomes when a disk could not be written through: that is no success.
+constexpr ExitStatus WithoutSync(ExitStatus status) {
+  const bool guest_ended_well = status == ExitStatus::kPowerOff || status == ExitStatus::kReboot;
+  return guest_ended_well ? ExitStatus::kBadConfigOrHost : status;
+}
+
 class Controller final : public MachineEvents {
  public:
   struct Options {

@@ -428,6 +428,32 @@ TEST_F(ControllerTest, ForcedEndDoesNotWaitForResetWithHungDisk) {
               testing::ExitedWithCode(3), "still has I/O in flight after 1 s");
 }
 
+// Closes all descriptors of the file `path`: whatever is tried on them fails.
+void CloseAllOf(const std::string& path) {
+  for (int fd = 3; fd < 1024; ++fd) {
+    char target[4096];
+    const ssize_t size =
+        readlink(absl::StrCat("/proc/self/fd/", fd).c_str(), target, sizeof(target));
+    if (size > 0 && path == absl::string_view(target, static_cast<size_t>(size))) close(fd);
+  }
+}
+
+TEST_F(ControllerTest, LeavingADiskUnsyncedIsNoSuccess) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  bool ended = false;
+  EXPECT_EXIT(Run(StartDiskRequests(DiskSlot()) + Print('A') + kHaltForEver,
+                  {.io_timeout = std::chrono::seconds(1)},
+                  [&](Controller& controller) {
+                    if (ended || Output() != "A") return;
+                    ended = true;
+                    CloseAllOf(folder_ + "/disk");
+                    std::filesystem::remove_all(folder_);
+                    host_->devices()[0].device->loop().Post([] { sleep(1000); });
+                    controller.OnGuestEnd(GuestEnd::kPowerOff, "");
+                  }),
+              testing::ExitedWithCode(1), "disk: not written through");
+}
+
 TEST_F(ControllerTest, EveryQueueFindsPlaceInTheLoopsFileTable) {
   vcpus_ = 254;
   disks_ = R"([{"path": "disk", "num_queues": 254}, {"path": "disk2", "num_queues": 254}])";

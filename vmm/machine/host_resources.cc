@@ -263,12 +263,14 @@ void HostResources::Reread() {
   }
 }
 
-void HostResources::SyncDisks(std::chrono::milliseconds patience) {
+bool HostResources::SyncDisks(std::chrono::milliseconds patience) {
   std::vector<DiskToSync> disks;
   for (const Disk& disk : disks_) disks.push_back({disk.path, disk.fd});
-  for (const std::string& path : SyncWithin(disks, patience)) {
+  const std::vector<std::string> unsynced = SyncWithin(disks, patience);
+  for (const std::string& path : unsynced) {
     LOG(Error) << path << ": not written through (fdatasync); the guest's last writes may be lost";
   }
+  return unsynced.empty();
 }
 
 absl::Status HostResources::Finish() {

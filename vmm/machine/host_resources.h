@@ -64,8 +64,9 @@ class HostResources {
   void NotifyResize();
   void Reread();
   // Writes all disks through, each on a thread of its own, and returns after `patience` at the
-  // latest: for leaving although a device still has I/O in flight. Logs which were not.
-  void SyncDisks(std::chrono::milliseconds patience);
+  // latest: for leaving although a device still has I/O in flight. Returns whether all were; logs
+  // which were not.
+  bool SyncDisks(std::chrono::milliseconds patience);
   // After the guest has ended: stops the I/O threads and writes all disks through (fdatasync), so
   // that even a forced end loses nothing that the guest was told is written. Returns the first
   // error; each is logged.
