@@ -263,6 +263,22 @@ TEST_F(VcpuTest, PauseStopsAllGuestCodeAndResumeGoesOn) {
   }
 }
 
+TEST_F(VcpuTest, Of96VcpusEachRunsIsPausedAndGoesOn) {
+  constexpr uint32_t kVcpus = 96;
+  // lock incl 0x8000; tell on the port; hlt; jmp
+  Create({0xF0, 0xFF, 0x05, 0x00, 0x80, 0x00, 0x00, 0xE6, kPort, 0xF4, 0xEB, 0xFD}, kVcpus);
+  ASSERT_TRUE(group_->Start(/*paused=*/true).ok());
+  EXPECT_EQ(memory_->Load<uint32_t>(0x8000), 0U);
+  group_->Resume();
+  EXPECT_TRUE(port_.written.Wait(kVcpus));
+  Event paused;
+  group_->Pause([&] { paused.Signal(); });
+  EXPECT_TRUE(paused.Wait());
+  group_->Resume();
+  group_->StopAndJoin();
+  EXPECT_EQ(memory_->Load<uint32_t>(0x8000), kVcpus);
+}
+
 TEST_F(VcpuTest, PauseOfHaltedAndOfNeverStartedGuestsEnds) {
   Create({0xF4, 0xEB, 0xFD});  // hlt; jmp
   ASSERT_TRUE(group_->Start(/*paused=*/true).ok());
