@@ -67,11 +67,6 @@ absl::Status CheckPayload(const VmConfig& config) {
   return PlanPayload(config.payload, files, layout).status();
 }
 
-absl::StatusOr<ApiSocket> OpenApiSocket(const CommandLine& arguments) {
-  if (arguments.api_socket_fd) return ApiSocket::Adopt(*arguments.api_socket_fd);
-  return ApiSocket::Listen(*arguments.api_socket_path);
-}
-
 // Takes all descriptors that may be had: two for each queue, and the usual 1024 are soon used up.
 void RaiseFileLimit() {
   rlimit limit;
@@ -81,7 +76,7 @@ void RaiseFileLimit() {
 }
 
 absl::StatusOr<ExitStatus> RunVm(const CommandLine& arguments, const VmConfig& config,
-                                 EarlyKvm& early_kvm) {
+                                 std::optional<ApiSocket> api_socket, EarlyKvm& early_kvm) {
   BlockSignals();
   RaiseFileLimit();
   base::UringEventLoop::Options control_options;
@@ -109,9 +104,12 @@ absl::StatusOr<ExitStatus> RunVm(const CommandLine& arguments, const VmConfig& c
                    }));
   ApiAdapter api(controller, *host, *loop);
   std::unique_ptr<ApiServer> server;
-  if (arguments.api_socket_path || arguments.api_socket_fd) {
-    ASSIGN_OR_RETURN(ApiSocket socket, OpenApiSocket(arguments));
-    ASSIGN_OR_RETURN(server, ApiServer::Create(*loop, api, std::move(socket)));
+  if (arguments.api_socket_path) {
+    ASSIGN_OR_RETURN(ApiSocket socket, ApiSocket::Listen(*arguments.api_socket_path));
+    api_socket.emplace(std::move(socket));
+  }
+  if (api_socket) {
+    ASSIGN_OR_RETURN(server, ApiServer::Create(*loop, api, *std::move(api_socket)));
   }
   RETURN_IF_ERROR(controller.Boot(std::move(kvm->vm)));
   StartupPages startup_pages(*loop);
@@ -139,8 +137,16 @@ int Main(int argc, char** argv) {
   if (!arguments.ok()) return Fail(arguments.status(), ExitStatus::kUsage);
   base::SetLogLevel(arguments->log_level);
   if (arguments->action == CommandLine::Action::kPrintText) return Print(arguments->text);
+  const bool run = arguments->action == CommandLine::Action::kRun;
+  // Before anything else is opened: a number that nobody passed would then be one of our own.
+  std::optional<ApiSocket> api_socket;
+  if (run && arguments->api_socket_fd) {
+    auto adopted = ApiSocket::Adopt(*arguments->api_socket_fd);
+    if (!adopted.ok()) return Fail(adopted.status(), ExitStatus::kBadConfigOrHost);
+    api_socket.emplace(*std::move(adopted));
+  }
   std::optional<EarlyKvm> early_kvm;
-  if (arguments->action == CommandLine::Action::kRun) early_kvm.emplace();
+  if (run) early_kvm.emplace();
   const auto config = LoadVmConfig(arguments->config_path, arguments->overrides);
   if (!config.ok()) return Fail(config.status(), ExitStatus::kBadConfigOrHost);
   switch (arguments->action) {
@@ -154,7 +160,7 @@ int Main(int argc, char** argv) {
     default:
       break;
   }
-  const auto exit_status = RunVm(*arguments, *config, *early_kvm);
+  const auto exit_status = RunVm(*arguments, *config, std::move(api_socket), *early_kvm);
   devices::RestoreTerminal();
   if (!exit_status.ok()) return Fail(exit_status.status(), ExitStatus::kBadConfigOrHost);
   return static_cast<int>(*exit_status);

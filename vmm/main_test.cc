@@ -118,6 +118,21 @@ TEST_F(MainTest, ClosedStandardFilesAreNotTakenByOthers) {
   EXPECT_EQ(Read("/disk"), std::string(1 << 16, 'x'));
 }
 
+TEST_F(MainTest, ApiSocketIsNeverADescriptorOfItsOwn) {
+  const Code power_off = {0xB0, 0x34, 0x66, 0xBA, 0x00, 0x06, 0xEE, 0xF4};
+  const std::string config = folder_ + "/vm.json";
+  const std::string console = R"(console={"mode":"Socket","socket":")" + folder_ + R"(/console"})";
+  for (int number = 3; number < 25; ++number) {
+    const std::string socket = "fd=" + std::to_string(number);
+    Start(power_off, "kernel", [&] {
+      close(2);
+      execl(VMM_PROGRAM, VMM_PROGRAM, "--config", config.c_str(), "--set", console.c_str(),
+            "--api-socket", socket.c_str(), nullptr);
+    });
+    EXPECT_EQ(Wait(), 1) << socket;
+  }
+}
+
 TEST_F(MainTest, BadConfigIsStatus1) {
   Start(kReadyThenHalt, "kernle", [] { close(2); });
   EXPECT_EQ(Wait(), 1);
