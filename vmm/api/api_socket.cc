@@ -129,7 +129,8 @@ absl::StatusOr<ApiSocket> ApiSocket::Listen(const std::string& path) {
 
 absl::StatusOr<ApiSocket> ApiSocket::Adopt(int fd) {
   if (fcntl(fd, F_GETFD) < 0) {
-    return base::ErrnoStatus(errno, absl::StrCat("--api-socket: fd=", fd));
+    return base::ErrnoStatus(
+        errno, absl::StrCat("--api-socket: fd=", fd, ": whoever started vmm did not pass it"));
   }
   if (SocketOption(fd, SO_DOMAIN) != AF_UNIX || SocketOption(fd, SO_TYPE) != SOCK_STREAM ||
       SocketOption(fd, SO_ACCEPTCONN) != 1) {

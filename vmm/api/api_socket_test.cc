@@ -143,8 +143,9 @@ TEST_F(ApiSocketTest, AdoptsAListeningSocketOnly) {
   base::UniqueFd file(open("/dev/null", O_RDONLY | O_CLOEXEC));
   EXPECT_THAT(std::string(ApiSocket::Adopt(file.get()).status().message()),
               HasSubstr("not a listening Unix stream socket; let the unit's socket pass one"));
-  EXPECT_EQ(ApiSocket::Adopt(999).status().message(),
-            "--api-socket: fd=999: Bad file descriptor (EBADF)");
+  EXPECT_EQ(
+      ApiSocket::Adopt(999).status().message(),
+      "--api-socket: fd=999: whoever started vmm did not pass it: Bad file descriptor (EBADF)");
 }
 
 }  // namespace
