@@ -315,7 +315,7 @@ def many_files(folder):
         vm.shell("echo 2 >/proc/sys/vm/drop_caches; umount /mnt", seconds=600)
         forgotten = vm.usage()
         check_equal(counters(api)["nodes"], 1, "nodes after the guest forgot them")
-        grown, kept = (u["rss_kib"] - before["rss_kib"] for u in (after, forgotten))
+        grown, kept = (u["anonymous_kib"] - before["anonymous_kib"] for u in (after, forgotten))
         print(
             f"       resident for 100,000 files: {grown} KiB; after they were forgotten: {kept} KiB"
         )

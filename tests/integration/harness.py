@@ -80,10 +80,6 @@ def guest_files(kernel):
     return guests()[kernel]
 
 
-def is_emulated():
-    return os.environ.get("LAB_MODE") == "emulated"
-
-
 def vmm_path():
     return os.environ["VMM"]
 
@@ -237,12 +233,12 @@ class Vm:
         check_equal(got, status, f"exit status ({self.stderr().strip()[-600:]})")
 
     def usage(self):
-        """Returns what a leak would grow: descriptors, threads, KiB resident outside guest RAM."""
+        """Returns what a leak would grow; the program's own pages come and go with their use."""
         proc = f"/proc/{self.process.pid}"
         return {
             "descriptors": self._descriptors(proc),
             "threads": len(os.listdir(f"{proc}/task")),
-            "rss_kib": self._rss_kib(proc),
+            "anonymous_kib": self._anonymous_kib(proc),
         }
 
     def _descriptors(self, proc):
@@ -258,7 +254,7 @@ class Vm:
             previous = names
             time.sleep(0.1)
 
-    def _rss_kib(self, proc):
+    def _anonymous_kib(self, proc):
         with open(self.config_path, encoding="utf-8") as f:
             ram_kib = to_bytes(json.load(f)["memory"]["size"]) // 1024
         total = size = 0
@@ -266,7 +262,7 @@ class Vm:
             for line in f:
                 if line.startswith("Size:"):
                     size = int(line.split()[1])
-                elif line.startswith("Rss:") and size < ram_kib // 2:
+                elif line.startswith("Anonymous:") and size < ram_kib // 2:
                     total += int(line.split()[1])
         return total
 
@@ -333,11 +329,15 @@ class Api:
         check(status in (200, 204), f"PUT {name}: {status} {body}")
 
 
-def wait_for_path(path, seconds=30):
+def wait_until(condition, what, seconds=30):
     deadline = time.monotonic() + seconds
-    while not os.path.exists(path):
-        check(time.monotonic() < deadline, f"{path} did not appear within {seconds} s")
+    while not condition():
+        check(time.monotonic() < deadline, f"{what}: not within {seconds} s")
         time.sleep(0.02)
+
+
+def wait_for_path(path, seconds=30):
+    wait_until(lambda: os.path.exists(path), path, seconds)
 
 
 def wait_readable(descriptor, seconds):
