@@ -184,7 +184,7 @@ def features_old(folder):
     boot(folder, "cloud", console_off=(INDIRECT,), rng_off=(EVENT_IDX,))
 
 
-@case("features-on-and-off-6.12")
+@case("features-on-and-off-6.12", full=True)
 def features_new(folder):
     boot(folder, "backports", console_off=(EVENT_IDX,), rng_off=(INDIRECT,))
 

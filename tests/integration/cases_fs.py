@@ -253,7 +253,7 @@ def on_host(command):
     ).stdout
 
 
-@case("share-of-files-of-every-kind")
+@case("share-of-files-of-every-kind", full=True)
 def every_kind(folder):
     """1000 files of every type, mode, owner, size and time, and names of any bytes, look the same."""
     have("busybox")
@@ -334,7 +334,7 @@ def check_deleted(vm, folder):
     check(vm.process.poll() is None, "vmm ended")
 
 
-@case("share-with-a-missing-path", group="host")
+@case("share-with-a-missing-path", group="host", boots=0)
 def missing_path(folder):
     """One line that names the path, before anything starts."""
     store, closure = make_store(folder)
