@@ -116,7 +116,8 @@ class FsProgram {
         "..",  "2-secret", ".",    "../2-secret", "a",    ""};
     std::vector<uint8_t> bytes;
     const auto put = [&bytes](uint64_t value, size_t size) {
-      for (size_t i = 0; i < size; ++i) bytes.push_back(i < 8 ? static_cast<uint8_t>(value >> (8 * i)) : 0);
+      for (size_t i = 0; i < size; ++i)
+        bytes.push_back(static_cast<uint8_t>(i < 8 ? value >> (8 * i) : 0));
     };
     switch (opcode) {
       case FUSE_LOOKUP: {
