@@ -22,6 +22,10 @@ namespace {
 
 constexpr unsigned kStatusMask = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID;
 
+uint16_t TypeOf(const struct statx& status) {
+  return static_cast<uint16_t>(status.stx_mode & S_IFMT);
+}
+
 FileIdentity IdentityOf(const struct statx& status) {
   FileIdentity identity;
   identity.device = uint64_t{status.stx_dev_major} << 32 | status.stx_dev_minor;
@@ -29,12 +33,10 @@ FileIdentity IdentityOf(const struct statx& status) {
   if ((status.stx_mask & STATX_BTIME) != 0) {
     identity.birth_ns = static_cast<int64_t>(
         static_cast<uint64_t>(status.stx_btime.tv_sec) * 1'000'000'000 + status.stx_btime.tv_nsec);
+  } else {
+    identity.birth_ns = TypeOf(status);
   }
   return identity;
-}
-
-uint16_t TypeOf(const struct statx& status) {
-  return static_cast<uint16_t>(status.stx_mode & S_IFMT);
 }
 
 FileTime ToTime(const struct statx_timestamp& time) { return {time.tv_sec, time.tv_nsec}; }
@@ -181,6 +183,23 @@ int HostTree::Lookup(NodeId directory, absl::string_view name, FoundNode& found)
   return 0;
 }
 
+int HostTree::LookupParent(NodeId directory, FoundNode& found) {
+  Node* node = nodes_.Find(directory);
+  if (node == nullptr) return ESTALE;
+  if (node->type != S_IFDIR) return ENOTDIR;
+  Node& parent = node->parent == nullptr ? *node : *node->parent;
+  struct statx status;
+  if (const int error = StatusOf(parent, status); error != 0) return error;
+  ++parent.lookups;
+  found.id = parent.id;
+  found.attributes = ToAttributes(parent, status);
+  return 0;
+}
+
+void HostTree::Hold(NodeId id) {
+  if (Node* node = nodes_.Find(id); node != nullptr) ++node->lookups;
+}
+
 bool HostTree::Forget(NodeId id, uint64_t count) {
   Node* node = nodes_.Find(id);
   if (node == nullptr || node == &nodes_.root()) return false;
@@ -229,6 +248,7 @@ int HostTree::StatusOf(Node& node, struct statx& status) {
 
 FileAttributes HostTree::ToAttributes(const Node& node, const struct statx& status) const {
   FileAttributes a;
+  a.device = node.identity.device;
   a.inode = status.stx_ino;
   a.size_bytes = status.stx_size;
   a.blocks = status.stx_blocks;
@@ -293,12 +313,18 @@ int HostTree::OpenFile(NodeId id, base::UniqueFd& file) {
 }
 
 int HostTree::GetFileSystem(struct statfs& file_system) {
-  return fstatfs(root_.get(), &file_system) == 0 ? 0 : errno;
+  if (fstatfs(root_.get(), &file_system) != 0) return errno;
+  if (has_closure()) {
+    // As with the root's attributes: not how much else there is, nor what others write.
+    file_system.f_blocks = file_system.f_bfree = file_system.f_bavail = 0;
+    file_system.f_files = file_system.f_ffree = 0;
+  }
+  return 0;
 }
 
 // --- Descriptors ---------------------------------------------------------------------------------
 
-int HostTree::OpenIn(int directory_fd, const char* name, int flags, base::UniqueFd& fd) const {
+int HostTree::OpenIn(int directory_fd, const char* name, int flags, base::UniqueFd& fd) {
   struct open_how how = {};
   how.flags = static_cast<uint64_t>(flags) | O_NOFOLLOW | O_CLOEXEC;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
@@ -306,6 +332,11 @@ int HostTree::OpenIn(int directory_fd, const char* name, int flags, base::Unique
   for (int tries = 0; tries < 8; ++tries) {
     fd.reset(static_cast<int>(syscall(SYS_openat2, directory_fd, name, &how, sizeof(how))));
     if (fd.valid()) return 0;
+    if ((errno == EMFILE || errno == ENFILE) && open_directories_ > 1) {
+      // Not the newest, which may be `directory_fd`; nor listings, of which one may be in use.
+      while (open_directories_ > 1) CloseDirectory(*oldest_directory_);
+      continue;
+    }
     if (errno != EINTR && errno != EAGAIN) break;
   }
   return errno;
@@ -318,18 +349,13 @@ int HostTree::OpenNode(Node& node, int flags, base::UniqueFd& fd) {
 }
 
 int HostTree::OpenNodeIn(int parent_fd, const Node& node, int flags, base::UniqueFd& fd) {
-  int error = OpenIn(parent_fd, node.name().data(), flags, fd);
-  if (error == EMFILE || error == ENFILE) {
-    // Not the newest, which may be `parent_fd`; nor listings, of which one may be in use.
-    while (open_directories_ > 1) CloseDirectory(*oldest_directory_);
-    error = OpenIn(parent_fd, node.name().data(), flags, fd);
-  }
+  const int error = OpenIn(parent_fd, node.name().data(), flags, fd);
   // Gone, or now something else: a symbolic link, no directory.
   if (error == ENOENT || error == ELOOP || error == ENOTDIR || error == ENXIO) return ESTALE;
   if (error != 0) return error;
   struct statx status;
   if (const int failed = Status(fd.get(), "", status); failed != 0) return failed;
-  return IdentityOf(status) == node.identity && TypeOf(status) == node.type ? 0 : ESTALE;
+  return IdentityOf(status) == node.identity ? 0 : ESTALE;
 }
 
 int HostTree::DirectoryFd(Node& node, int& fd) {

@@ -38,6 +38,7 @@ struct FileTime {
 };
 
 struct FileAttributes {
+  uint64_t device = 0;  // of the host, on which the inode's number is unique
   uint64_t inode = 0;
   uint64_t size_bytes = 0;
   uint64_t blocks = 0;  // of 512 bytes
@@ -96,6 +97,11 @@ class HostTree {
   // Finds `name`, any bytes, in directory `directory`; on success the guest holds the node once
   // more.
   int Lookup(NodeId directory, absl::string_view name, FoundNode& found);
+  // Finds the directory in which `directory` was last found, or the root for the root; on success
+  // the guest holds it once more. What the host has moved since leads nowhere else.
+  int LookupParent(NodeId directory, FoundNode& found);
+  // The guest holds a node that it knows once more.
+  void Hold(NodeId id);
   // The guest gives up `count` of what it holds, at most all. Returns true if the node is gone.
   bool Forget(NodeId id, uint64_t count);
   // The guest gives up all it holds.
@@ -111,6 +117,7 @@ class HostTree {
                     absl::FunctionRef<bool(const DirectoryEntry&)> visit);
   // Opens a regular file for reading.
   int OpenFile(NodeId id, base::UniqueFd& file);
+  // With a closure there are no counts of blocks and files.
   int GetFileSystem(struct statfs& file_system);
 
   size_t node_count() const { return nodes_.size(); }
@@ -137,7 +144,9 @@ class HostTree {
   int Status(int directory_fd, const char* name, struct statx& status) const;
   // Looks at a node where it was last found; ESTALE if something else is there.
   int StatusOf(Node& node, struct statx& status);
-  int OpenIn(int directory_fd, const char* name, int flags, base::UniqueFd& fd) const;
+  // `directory_fd` is the root's, or that of the directory used last. Closes others if descriptors
+  // run out.
+  int OpenIn(int directory_fd, const char* name, int flags, base::UniqueFd& fd);
   // Opens `node` by name; ESTALE if something else is there.
   int OpenNode(Node& node, int flags, base::UniqueFd& fd);
   int OpenNodeIn(int parent_fd, const Node& node, int flags, base::UniqueFd& fd);

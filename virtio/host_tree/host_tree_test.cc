@@ -231,6 +231,40 @@ TEST_F(HostTreeTest, DirectoryMovedOutStaysReadableThroughItsNodeOnly) {
   EXPECT_EQ(LookupError(kRootNode, "outside"), ENOENT);
 }
 
+TEST_F(HostTreeTest, ParentsAreWhereThingsWereFoundAndEndAtTheRoot) {
+  host_.Write("root/a/b/file", "content");
+  Open();
+  const NodeId b = Get({"a", "b"});
+  FoundNode found;
+  ASSERT_EQ(tree_->LookupParent(b, found), 0);
+  EXPECT_EQ(found.id, Get({"a"}));
+  EXPECT_EQ(found.attributes.inode, host_.Inode("root/a"));
+  for (const NodeId node : {found.id, kRootNode}) {
+    ASSERT_EQ(tree_->LookupParent(node, found), 0);
+    EXPECT_EQ(found.id, kRootNode);
+  }
+  EXPECT_EQ(tree_->LookupParent(Get({"a", "b", "file"}), found), ENOTDIR);
+  EXPECT_EQ(tree_->LookupParent(NodeId{12345}, found), ESTALE);
+  host_.Directory("elsewhere");
+  host_.Rename("root/a/b", "elsewhere/b");
+  ASSERT_EQ(tree_->LookupParent(b, found), 0);
+  EXPECT_EQ(found.attributes.inode, host_.Inode("root/a"));
+}
+
+TEST_F(HostTreeTest, WhatIsHeldTwiceIsForgottenTwice) {
+  host_.Write("root/dir/file", "content");
+  Open();
+  const NodeId dir = Get({"dir"});
+  tree_->Hold(dir);
+  FoundNode found;
+  tree_->LookupParent(Get({"dir"}), found);
+  EXPECT_FALSE(tree_->Forget(dir, 1));
+  EXPECT_FALSE(tree_->Forget(dir, 1));
+  EXPECT_TRUE(tree_->Forget(dir, 1));
+  tree_->Hold(dir);  // nobody's any more
+  EXPECT_FALSE(tree_->Knows(dir));
+}
+
 TEST_F(HostTreeTest, DeepTreesAreFoundAgainWithFewDescriptors) {
   std::string path = "root";
   std::vector<std::string> names;
@@ -298,6 +332,21 @@ TEST_F(HostTreeTest, ListingGoesOnWithoutSpareDescriptors) {
             0);
   setrlimit(RLIMIT_NOFILE, &before);
   EXPECT_EQ(entries, 31);
+}
+
+TEST_F(HostTreeTest, ListingBeginsWithoutSpareDescriptors) {
+  for (int i = 0; i < 10; ++i) host_.Write(absl::StrCat("root/", i, "/file"), "");
+  Open();
+  for (int i = 0; i < 10; ++i) Get({absl::StrCat(i), "file"});
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const int next = dup(0);
+  close(next);
+  const rlimit low = {static_cast<rlim_t>(next), before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  const std::vector<std::string> names = List(Get({"0"}));
+  setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_THAT(names, UnorderedElementsAre(".", "..", "file"));
 }
 
 TEST_F(HostTreeTest, ForgetFreesNodesAndDescriptors) {
@@ -448,6 +497,19 @@ TEST_F(HostTreeTest, MapsOwners) {
 }
 
 // --- Closures ------------------------------------------------------------------------------------
+
+TEST_F(HostTreeTest, ClosureHidesHowFullTheHostIs) {
+  host_.Write("root/a-x", "a");
+  struct statfs file_system;
+  Open();
+  ASSERT_EQ(tree_->GetFileSystem(file_system), 0);
+  EXPECT_GT(file_system.f_blocks, 0U);
+  OpenWithClosure("/nix/store/a-x\n");
+  ASSERT_EQ(tree_->GetFileSystem(file_system), 0);
+  EXPECT_EQ(file_system.f_blocks + file_system.f_bfree + file_system.f_bavail, 0U);
+  EXPECT_EQ(file_system.f_files + file_system.f_ffree, 0U);
+  EXPECT_GT(file_system.f_bsize, 0);
+}
 
 TEST_F(HostTreeTest, OnlyTheClosureExists) {
   host_.Write("root/a-x/key", "public");

@@ -22,7 +22,7 @@ inline constexpr NodeId kRootNode{1};  // as FUSE_ROOT_ID
 struct FileIdentity {
   uint64_t device = 0;
   uint64_t inode = 0;
-  int64_t birth_ns = 0;  // 0 where the file system does not know it
+  int64_t birth_ns = 0;  // or the S_IFMT bits, where the file system does not know it
 
   bool operator==(const FileIdentity&) const = default;
   template <typename H>

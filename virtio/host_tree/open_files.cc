@@ -28,19 +28,26 @@ int OpenFiles::Acquire(NodeId node, File*& file) {
     return 0;
   }
   CloseUnused(max_files_ - 1);
-  base::UniqueFd fd;
-  int error = tree_.OpenFile(node, fd);
+  base::LoopFile loop_file;
+  int error = Open(node, loop_file);
   if (error == EMFILE || error == ENFILE) {
     CloseUnused(0);
-    error = tree_.OpenFile(node, fd);
+    error = Open(node, loop_file);
   }
   if (error != 0) return error;
-  // The loop holds the file from here on.
-  const absl::StatusOr<base::LoopFile> loop_file = loop_.AddFile(fd.get());
-  if (!loop_file.ok()) return ENFILE;
-  files_.push_front({.node = node, .file = *loop_file, .users = 1});
+  files_.push_front({.node = node, .file = loop_file, .users = 1});
   by_node_[Key(node)] = files_.begin();
   file = &files_.front();
+  return 0;
+}
+
+int OpenFiles::Open(NodeId node, base::LoopFile& file) {
+  base::UniqueFd fd;
+  if (const int error = tree_.OpenFile(node, fd); error != 0) return error;
+  // The loop holds the file from here on, by a descriptor of its own.
+  const absl::StatusOr<base::LoopFile> added = loop_.AddFile(fd.get());
+  if (!added.ok()) return ENFILE;
+  file = *added;
   return 0;
 }
 
@@ -66,7 +73,7 @@ void OpenFiles::DropAll() {
 
 void OpenFiles::CloseUnused(size_t keep) {
   auto it = files_.end();
-  while (files_.size() > keep && it != files_.begin()) {
+  while (files_.size() + dropped_.size() > keep && it != files_.begin()) {
     --it;
     if (it->users > 0) continue;
     const Iterator old = it++;

@@ -21,7 +21,8 @@ class OpenFiles {
     bool dropped = false;  // closed when the last user is done
   };
 
-  // Holds up to `max_files` open beyond those in use. The loop's files must be able to come and go.
+  // Holds up to `max_files` open, or those in use if they are more. The loop's files must be able
+  // to come and go.
   OpenFiles(HostTree& tree, base::EventLoop& loop, uint32_t max_files)
       : tree_(tree), loop_(loop), max_files_(max_files) {}
   ~OpenFiles();  // none may be in use
@@ -39,6 +40,8 @@ class OpenFiles {
 
  private:
   using Iterator = std::list<File>::iterator;
+  int Open(NodeId node, base::LoopFile& file);
+  // Closes files that are not in use, oldest first, while more than `keep` are open.
   void CloseUnused(size_t keep);
   void Close(Iterator file);
 

@@ -1,0 +1,84 @@
+// The data path of a 9P device's queue: kick, pop, parse, submit, complete, finish.
+#ifndef VIRTIO_P9_P9_QUEUE_H_
+#define VIRTIO_P9_P9_QUEUE_H_
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "base/event_loop.h"
+#include "base/guest_memory.h"
+#include "virtio/device.h"
+#include "virtio/host_tree/open_files.h"
+#include "virtio/host_tree/read_target.h"
+#include "virtio/p9/p9_request.h"
+#include "virtio/p9/p9_server.h"
+#include "virtio/queue/chain.h"
+#include "virtio/queue/device_queue.h"
+#include "virtio/queue/request_slab.h"
+
+namespace virtio {
+
+class P9Queue;
+
+// A request in flight. While a read is under way the kernel holds pointers into the chain's iovecs.
+struct P9Request : base::Operation, Chain {
+  explicit P9Request(P9Queue& owner) : queue(owner) {}
+  void OnComplete(int32_t result) override;
+
+  P9Queue& queue;
+  uint8_t type = 0;
+  uint8_t retries = 0;
+  uint16_t tag = 0;
+  bool flushed = false;             // READ: the guest wants it to end
+  OpenFiles::File* file = nullptr;  // READ: in use until the end
+  ReadTarget target;                // READ
+  uint64_t offset = 0;              // of what is left of `target` in the file
+  uint32_t data_bytes = 0;          // read so far
+  P9Request* waits_for = nullptr;   // FLUSH: answered behind this READ
+};
+
+class P9Queue final : public DeviceQueue {
+ public:
+  // `id` is for log lines.
+  P9Queue(base::EventLoop& loop, base::GuestMemory& memory, std::string id, P9Server& server,
+          RequestSlab<P9Request> slab);
+
+  void AddCounters(Counters& counters) const;
+
+ private:
+  friend struct P9Request;
+
+  Chain* AcquireChain() override { return slab_.Acquire(*this); }
+  void ReleaseChain(Chain& chain) override { slab_.Release(static_cast<P9Request&>(chain)); }
+  void Start(Chain& chain) override;
+  void CancelRequests() override;
+
+  void BeginRead(P9Request& request, uint32_t max_bytes);
+  void Submit(P9Request& request);
+  void OnComplete(P9Request& request, int32_t result);
+  void FinishRead(P9Request& request, int error);
+  // Ends the read that has the tag early; the answer to the flush comes behind its own.
+  void Flush(P9Request& request);
+  void FinishFlushes(const P9Request& read);
+
+  // Answers with an errno, or with `payload` behind the header and `data_bytes` that are there
+  // already.
+  void Finish(P9Request& request, int error, std::span<const uint8_t> payload,
+              uint32_t data_bytes = 0);
+
+  const std::string id_;
+  P9Server& server_;
+  RequestSlab<P9Request> slab_;
+  P9Command command_;  // of the request being started
+  uint32_t waiting_flushes_ = 0;
+  uint64_t read_bytes_ = 0;
+  uint64_t host_errors_ = 0;      // reads that failed for the host's reasons
+  uint64_t short_transfers_ = 0;  // reads that went on
+  uint64_t retries_ = 0;
+  uint64_t without_room_ = 0;  // requests with no header, or no room for an answer
+};
+
+}  // namespace virtio
+
+#endif  // VIRTIO_P9_P9_QUEUE_H_

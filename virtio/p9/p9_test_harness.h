@@ -1,0 +1,268 @@
+// A 9P device on a temporary tree, and a driver that speaks 9P2000.L to it.
+#ifndef VIRTIO_P9_P9_TEST_HARNESS_H_
+#define VIRTIO_P9_P9_TEST_HARNESS_H_
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "tests/fakes/device_harness.h"
+#include "virtio/host_tree/temporary_tree_fixtures.h"
+#include "virtio/p9/p9_device.h"
+#include "virtio/p9/p9_wire.h"
+
+namespace virtio {
+
+using Bytes = std::vector<uint8_t>;
+
+// The bytes of a message: numbers as wide as their types, strings with their size.
+class P9Bytes {
+ public:
+  template <typename T>
+  requires std::is_unsigned_v<T> P9Bytes& Number(T value) {
+    for (size_t i = 0; i < sizeof(T); ++i) bytes_.push_back(static_cast<uint8_t>(value >> 8 * i));
+    return *this;
+  }
+  P9Bytes& String(absl::string_view text) {
+    Number(static_cast<uint16_t>(text.size()));
+    bytes_.insert(bytes_.end(), text.begin(), text.end());
+    return *this;
+  }
+  const Bytes& get() const { return bytes_; }
+  // With the header before it; `size_error` is added to the size in it.
+  Bytes Message(uint8_t type, uint16_t tag, int size_error = 0) const {
+    P9Bytes message;
+    message.Number(static_cast<uint32_t>(static_cast<int>(bytes_.size()) + 7 + size_error));
+    message.Number(type).Number(tag);
+    message.bytes_.insert(message.bytes_.end(), bytes_.begin(), bytes_.end());
+    return message.bytes_;
+  }
+
+ private:
+  Bytes bytes_;
+};
+
+class P9Harness {
+ public:
+  static constexpr uint32_t kRoot = 1;  // the fid
+  struct Options {
+    DeviceHarness::Options harness = {.loop = {}, .queue_size = 64};
+    P9Versions versions = P9Versions::kConstant;
+    std::optional<std::string> closure = {};  // its text
+    uint32_t max_open_files = 16;
+    uint32_t max_fids = 100;
+    bool attach = true;
+  };
+  struct Result {
+    int error = 0;
+    Bytes data;
+
+    template <typename T>
+    T As() const {
+      T value = {};
+      EXPECT_GE(data.size(), sizeof(T));
+      std::memcpy(&value, data.data(), std::min(sizeof(T), data.size()));
+      return value;
+    }
+    std::string Text(size_t from) const {
+      const std::string text(data.begin(), data.end());
+      return text.size() < from ? "?" : text.substr(from);
+    }
+  };
+  struct Listed {
+    std::string name;
+    P9DirectoryEntry entry;
+  };
+
+  // `fill` makes what is shared, below "root".
+  template <typename Fill>
+  P9Harness(Options options, Fill fill)
+      : options_(std::move(options)), host_(testing::TempDir()), harness_(options_.harness) {
+    host_.Directory("root");
+    fill(host_);
+    HostTree::Options tree;
+    tree.name = "fs[0]";
+    tree.path = host_.Path("root");
+    tree.max_directories = 8;
+    if (options_.closure.has_value()) {
+      host_.Write("closure", *options_.closure);
+      tree.closure = host_.Path("closure");
+    }
+    auto opened = *HostTree::Open(std::move(tree));
+    tree_ = opened.get();
+    device_ = *P9Device::Create({.id = "_fs0",
+                                 .tag = "store",
+                                 .versions = options_.versions,
+                                 .queue_size = options_.harness.queue_size,
+                                 .max_open_files = options_.max_open_files,
+                                 .max_fids = options_.max_fids},
+                                std::move(opened), harness_.loop(), harness_.memory());
+    Start();
+  }
+  ~P9Harness() {
+    if (started_) CHECK(Stop());
+  }
+
+  void Start() {
+    harness_.Start(*device_, device_->features());
+    started_ = true;
+    if (!options_.attach) return;
+    EXPECT_EQ(Version().error, 0);
+    EXPECT_EQ(Attach(kRoot).error, 0);
+  }
+  bool Stop() {
+    started_ = false;
+    return harness_.Stop(*device_);
+  }
+
+  TemporaryTree& host() { return host_; }
+  HostTree& tree() { return *tree_; }
+  P9Device& device() { return *device_; }
+  DeviceHarness& harness() { return harness_; }
+  base::FakeEventLoop& loop() { return harness_.loop(); }
+  FakeDriver& driver() { return harness_.driver(0); }
+  uint64_t counter(const std::string& name) { return device_->counters().at(name); }
+
+  // Sends a message whose answer may have `room` bytes behind the header, and checks how the answer
+  // is made.
+  Result Do(uint8_t type, const P9Bytes& arguments, uint32_t room = 4096) {
+    driver().EnableInterrupts();
+    const uint16_t head = Offer(type, ++tag_, arguments, room);
+    harness_.Publish(0);
+    return Take(head, type, tag_);
+  }
+  uint16_t Offer(uint8_t type, uint16_t tag, const P9Bytes& arguments, uint32_t room) {
+    return driver()
+        .Chain()
+        .Readable(arguments.Message(type, tag))
+        .Writable(7)
+        .Writable(room)
+        .Offer();
+  }
+  Result Take(uint16_t head, uint8_t type, uint16_t tag) {
+    const auto used = driver().PopUsed();
+    if (!used) {
+      ADD_FAILURE() << "the request did not end";
+      return {-1, {}};
+    }
+    EXPECT_EQ(used->id, head);
+    return Parse(driver().WritableBytes(head), used->len, type, tag);
+  }
+  static Result Parse(const Bytes& bytes, uint32_t used, uint8_t type, uint16_t tag) {
+    P9Header header;
+    if (used < sizeof(header) || used > bytes.size()) {
+      ADD_FAILURE() << "used " << used << " of " << bytes.size();
+      return {-1, {}};
+    }
+    std::memcpy(&header, bytes.data(), sizeof(header));
+    EXPECT_EQ(header.size.value(), used);
+    EXPECT_EQ(header.tag.value(), tag);
+    Result result;
+    result.data.assign(bytes.begin() + sizeof(header), bytes.begin() + used);
+    if (header.type != kP9Error) {
+      EXPECT_EQ(header.type, type + 1);
+      return result;
+    }
+    EXPECT_EQ(result.data.size(), 4U);
+    result.error = static_cast<int>(result.As<base::Le32>().value());
+    EXPECT_NE(result.error, 0);
+    return result;
+  }
+
+  Result Version(uint32_t max_bytes = 1 << 20, absl::string_view dialect = "9P2000.L") {
+    return Do(kP9Version, P9Bytes().Number(max_bytes).String(dialect));
+  }
+  Result Attach(uint32_t fid, absl::string_view name = "") {
+    return Do(kP9Attach,
+              P9Bytes().Number(fid).Number(kP9NoFid).String("root").String(name).Number(0U));
+  }
+  Result Walk(uint32_t fid, uint32_t new_fid, const std::vector<std::string>& names,
+              uint32_t room = 4096) {
+    P9Bytes bytes;
+    bytes.Number(fid).Number(new_fid).Number(static_cast<uint16_t>(names.size()));
+    for (const std::string& name : names) bytes.String(name);
+    return Do(kP9Walk, bytes, room);
+  }
+  // How many names a walk took; -errno if none.
+  int Walked(uint32_t fid, uint32_t new_fid, const std::vector<std::string>& names) {
+    const Result result = Walk(fid, new_fid, names);
+    if (result.error != 0) return -result.error;
+    const uint16_t walked = result.As<base::Le16>().value();
+    EXPECT_EQ(result.data.size(), 2 + walked * sizeof(P9Qid));
+    return walked;
+  }
+  // A new fid for what `names` lead to from the root.
+  uint32_t Find(const std::vector<std::string>& names) {
+    EXPECT_EQ(Walked(kRoot, ++fid_, names), static_cast<int>(names.size()));
+    return fid_;
+  }
+  uint32_t Opened(const std::vector<std::string>& names) {
+    const uint32_t fid = Find(names);
+    EXPECT_EQ(Open(fid).error, 0);
+    return fid;
+  }
+  Result OfFid(uint8_t type, uint32_t fid) { return Do(type, P9Bytes().Number(fid)); }
+  Result Open(uint32_t fid, uint32_t flags = 0) {
+    return Do(kP9Open, P9Bytes().Number(fid).Number(flags));
+  }
+  Result Clunk(uint32_t fid) { return OfFid(kP9Clunk, fid); }
+  Result GetAttributes(uint32_t fid) {
+    return Do(kP9GetAttr, P9Bytes().Number(fid).Number(kP9BasicAttributes));
+  }
+  static P9Bytes ReadArguments(uint32_t fid, uint64_t offset, uint32_t count) {
+    return P9Bytes().Number(fid).Number(offset).Number(count);
+  }
+  Result Read(uint32_t fid, uint64_t offset, uint32_t count) {
+    return Do(kP9Read, ReadArguments(fid, offset, count), count + 4);
+  }
+  std::string ReadText(uint32_t fid, uint64_t offset, uint32_t count) {
+    const Result result = Read(fid, offset, count);
+    EXPECT_EQ(result.error, 0);
+    if (result.error != 0) return "?";
+    EXPECT_EQ(result.As<base::Le32>().value() + 4, result.data.size());
+    return result.Text(4);
+  }
+  std::vector<Listed> List(uint32_t fid, uint32_t count = 512) {
+    std::vector<Listed> all;
+    uint64_t offset = 0;
+    while (true) {
+      const Result result = Do(kP9ReadDir, ReadArguments(fid, offset, count), count + 4);
+      EXPECT_EQ(result.error, 0);
+      if (result.error != 0 || result.data.size() <= 4) return all;
+      EXPECT_EQ(result.As<base::Le32>().value() + 4, result.data.size());
+      EXPECT_LE(result.data.size(), count + 4);
+      for (size_t at = 4; at < result.data.size();) {
+        Listed listed;
+        std::memcpy(&listed.entry, &result.data[at], sizeof(listed.entry));
+        at += sizeof(listed.entry);
+        const uint16_t size = listed.entry.name_size.value();
+        listed.name.assign(reinterpret_cast<const char*>(result.data.data()) + at, size);
+        at += size;
+        offset = listed.entry.next_offset.value();
+        all.push_back(std::move(listed));
+      }
+    }
+  }
+
+ private:
+  const Options options_;
+  TemporaryTree host_;
+  DeviceHarness harness_;
+  HostTree* tree_ = nullptr;
+  std::unique_ptr<P9Device> device_;
+  uint16_t tag_ = 100;
+  uint32_t fid_ = 1000;
+  bool started_ = false;
+};
+
+}  // namespace virtio
+
+#endif  // VIRTIO_P9_P9_TEST_HARNESS_H_
