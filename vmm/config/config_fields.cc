@@ -11,8 +11,7 @@ constexpr const char* kImageTypes[] = {"Unknown", "Raw"};
 constexpr const char* kForeignImageTypes[] = {"FixedVhd", "Qcow2", "Vhdx", "FlatVmdk"};
 constexpr const char* kConsoleModes[] = {"Off", "Null", "Tty", "Pty", "File", "Socket"};
 
-constexpr const char* kShareProtocols[] = {"virtiofs"};
-constexpr const char* kForeignShareProtocols[] = {"9p"};
+constexpr const char* kShareProtocols[] = {"virtiofs", "9p"};
 constexpr const char* kShareCaches[] = {"auto", "always", "never"};
 
 constexpr TextRules kPathRules = {.kind = TextKind::kPath, .max_bytes = 4095};  // PATH_MAX - NUL
@@ -138,8 +137,8 @@ void Describe(FieldVisitor& v, FsConfig& c) {
   v.Text({.name = "tag", .doc = "Name by which the guest mounts it.", .required = true},
          {.max_bytes = 36}, c.tag);
   v.Text({.name = "path", .doc = "Directory of the host.", .required = true}, kPathRules, c.path);
-  v.Enum({"proto", "Protocol that the guest speaks."},
-         {.names = kShareProtocols, .not_supported = kForeignShareProtocols}, c.proto);
+  v.Enum({"proto", "Protocol that the guest speaks: its file system type."},
+         {.names = kShareProtocols}, c.proto);
   v.Bool({"readonly", "Refuse writes; has to be true, shares cannot be written to yet."},
          c.readonly);
   v.Text({"closure",
@@ -150,7 +149,7 @@ void Describe(FieldVisitor& v, FsConfig& c) {
           "How long the guest may believe what it was told: always is for directories in which "
           "nothing changes; auto is always with a closure, else 1 s; never asks each time."},
          {.names = kShareCaches}, c.cache);
-  v.Integer({"num_queues", "Number of request queues; Linux before 6.10 uses one."},
+  v.Integer({"num_queues", "Number of request queues; Linux before 6.10 uses one, 9p has one."},
             {.min = 1, .max = 64}, c.num_queues);
   v.Integer({"queue_size", "Descriptors per queue; reads of 1 MiB take 260."},
             {.min = 8, .max = 32768, .power_of_two = true}, c.queue_size);
@@ -207,7 +206,7 @@ void Describe(FieldVisitor& v, VmConfig& c) {
   v.Object({"memory", "Guest memory."}, c.memory);
   v.Object({.name = "payload", .doc = "What is booted.", .required = true}, c.payload);
   v.List({"disks", "Virtio block devices, vda first."}, kMaxPciSlot, c.disks);
-  v.List({"fs", "Directories of the host, shared by virtio-fs."}, kMaxPciSlot, c.fs);
+  v.List({"fs", "Directories of the host, shared by virtio-fs or 9p."}, kMaxPciSlot, c.fs);
   v.Object({"rng", "Virtio entropy device."}, c.rng);
   v.Object({"console", "Virtio console, hvc0 in the guest."}, c.console);
   v.Object({"serial", "Serial port (16550A), ttyS0 in the guest."}, c.serial);

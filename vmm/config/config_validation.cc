@@ -180,6 +180,9 @@ absl::Status CheckShares(const VmConfig& c) {
       return Invalid(absl::StrCat(path, ".readonly"),
                      "false, but shares cannot be written to yet; set it to true");
     }
+    if (fs.proto == ShareProtocol::k9p && fs.num_queues != 1) {
+      return Invalid(absl::StrCat(path, ".num_queues"), "more than 1, and 9p has one; set it to 1");
+    }
     RETURN_IF_ERROR(CheckIdMap(absl::StrCat(path, ".uid_map"), fs.uid_map));
     RETURN_IF_ERROR(CheckIdMap(absl::StrCat(path, ".gid_map"), fs.gid_map));
     for (size_t j = 0; j < i; ++j) {

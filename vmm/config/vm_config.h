@@ -70,7 +70,7 @@ struct IdRangeConfig {
   bool operator==(const IdRangeConfig&) const = default;
 };
 
-enum class ShareProtocol : uint8_t { kVirtioFs };
+enum class ShareProtocol : uint8_t { kVirtioFs, k9p };
 
 // How long the guest believes what it was told. Auto: for ever with a closure, else 1 s.
 enum class ShareCache : uint8_t { kAuto, kAlways, kNever };

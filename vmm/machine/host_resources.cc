@@ -15,7 +15,9 @@
 #include "virtio/block/block_image.h"
 #include "virtio/console/console_device.h"
 #include "virtio/entropy/entropy_device.h"
+#include "virtio/fs/fs_device.h"
 #include "virtio/host_tree/host_tree.h"
+#include "virtio/p9/p9_device.h"
 #include "vmm/machine/disk_sync.h"
 
 namespace vmm {
@@ -26,6 +28,10 @@ constexpr size_t kMaxShareThreads = 4;
 constexpr uint64_t kOtherDescriptors = 256;
 constexpr uint64_t kMinShareDescriptors = 32;
 constexpr uint64_t kMaxShareDescriptors = 2048;
+// Nodes that a guest can hold: Linux needs 1 KiB of its RAM for each and more.
+constexpr uint64_t kRamPerNode = 512;
+constexpr uint64_t kMinShareNodes = 4096;
+constexpr uint64_t kMaxShareNodes = 2 << 20;
 
 virtio::OwnerMap ToOwnerMap(const std::vector<IdRangeConfig>& config) {
   std::vector<virtio::OwnerRange> ranges;
@@ -33,6 +39,43 @@ virtio::OwnerMap ToOwnerMap(const std::vector<IdRangeConfig>& config) {
     ranges.push_back({.guest = range.guest, .host = range.host, .count = range.count});
   }
   return virtio::OwnerMap(std::move(ranges));
+}
+
+// How long guests may believe what they were told of a share.
+bool IsImmutable(const FsConfig& config) {
+  return config.cache == ShareCache::kAlways ||
+         (config.cache == ShareCache::kAuto && config.closure.has_value());
+}
+
+absl::StatusOr<std::unique_ptr<virtio::Device>> CreateFsDevice(
+    const FsConfig& config, uint32_t max_open_files, std::unique_ptr<virtio::HostTree> tree,
+    base::EventLoop& loop, base::GuestMemory& memory) {
+  virtio::FsDevice::Options options;
+  options.id = config.id;
+  options.tag = config.tag;
+  options.cache = IsImmutable(config)                  ? virtio::FsCache::kAlways
+                  : config.cache == ShareCache::kNever ? virtio::FsCache::kNever
+                                                       : virtio::FsCache::kAuto;
+  options.num_queues = static_cast<uint16_t>(config.num_queues);
+  options.queue_size = static_cast<uint16_t>(config.queue_size);
+  options.max_open_files = max_open_files;
+  options.features_mask = config.features_mask.value_or(~uint64_t{0});
+  return virtio::FsDevice::Create(std::move(options), std::move(tree), loop, memory);
+}
+
+absl::StatusOr<std::unique_ptr<virtio::Device>> CreateP9Device(
+    const FsConfig& config, uint32_t max_open_files, std::unique_ptr<virtio::HostTree> tree,
+    base::EventLoop& loop, base::GuestMemory& memory) {
+  virtio::P9Device::Options options;
+  options.id = config.id;
+  options.tag = config.tag;
+  options.versions = IsImmutable(config)                  ? virtio::P9Versions::kConstant
+                     : config.cache == ShareCache::kNever ? virtio::P9Versions::kNone
+                                                          : virtio::P9Versions::kContents;
+  options.queue_size = static_cast<uint16_t>(config.queue_size);
+  options.max_open_files = max_open_files;
+  options.features_mask = config.features_mask.value_or(~uint64_t{0});
+  return virtio::P9Device::Create(std::move(options), std::move(tree), loop, memory);
 }
 
 // Mode Off makes no back end.
@@ -162,31 +205,22 @@ absl::Status HostResources::OpenShares(const VmConfig& config) {
 
 absl::Status HostResources::OpenShare(const FsConfig& config, size_t index,
                                       uint32_t max_descriptors) {
-  const bool immutable = config.cache == ShareCache::kAlways ||
-                         (config.cache == ShareCache::kAuto && config.closure.has_value());
   virtio::HostTree::Options tree_options;
   tree_options.name = absl::StrCat("fs[", index, "]");
   tree_options.path = config.path;
   tree_options.closure = config.closure;
-  tree_options.one_file_system = immutable || config.closure.has_value();
+  tree_options.one_file_system = IsImmutable(config) || config.closure.has_value();
   tree_options.uids = ToOwnerMap(config.uid_map);
   tree_options.gids = ToOwnerMap(config.gid_map);
   tree_options.max_directories = max_descriptors / 2;
+  tree_options.max_nodes =
+      std::clamp(memory_->total_bytes() / kRamPerNode, kMinShareNodes, kMaxShareNodes);
   ASSIGN_OR_RETURN(auto tree, virtio::HostTree::Open(std::move(tree_options)));
-  virtio::FsDevice::Options options;
-  options.id = config.id;
-  options.tag = config.tag;
-  options.cache = immutable                            ? virtio::FsCache::kAlways
-                  : config.cache == ShareCache::kNever ? virtio::FsCache::kNever
-                                                       : virtio::FsCache::kAuto;
-  options.num_queues = static_cast<uint16_t>(config.num_queues);
-  options.queue_size = static_cast<uint16_t>(config.queue_size);
-  options.max_open_files = max_descriptors / 2;
-  options.features_mask = config.features_mask.value_or(~uint64_t{0});
   base::EventLoop& loop = share_threads_[index % share_threads_.size()]->loop();
+  shares_.push_back({config.id, &loop, tree.get()});
+  const auto create = config.proto == ShareProtocol::k9p ? CreateP9Device : CreateFsDevice;
   ASSIGN_OR_RETURN(auto device,
-                   virtio::FsDevice::Create(std::move(options), std::move(tree), loop, *memory_));
-  shares_.push_back(device.get());
+                   create(config, max_descriptors / 2, std::move(tree), loop, *memory_));
   devices_.push_back(
       {std::move(device), *config.pci_device_id, config.features_mask.value_or(~uint64_t{0})});
   return absl::OkStatus();
@@ -247,10 +281,10 @@ void HostResources::NotifyResize() {
 }
 
 void HostResources::Reread() {
-  for (virtio::FsDevice* share : shares_) {
-    share->loop().Post([share] {
-      if (const absl::Status status = share->RereadClosure(); !status.ok()) {
-        LOG(Warning) << share->id() << ": the closure stays as it was: " << status.message();
+  for (const Share& share : shares_) {
+    share.loop->Post([&share] {
+      if (const absl::Status status = share.tree->RereadClosure(); !status.ok()) {
+        LOG(Warning) << share.id << ": the closure stays as it was: " << status.message();
       }
     });
   }

@@ -17,7 +17,7 @@
 #include "devices/character/character_backend.h"
 #include "virtio/block/block_device.h"
 #include "virtio/device.h"
-#include "virtio/fs/fs_device.h"
+#include "virtio/host_tree/host_tree.h"
 #include "vmm/config/vm_config.h"
 #include "vmm/machine/x86_64/guest_loader.h"
 
@@ -78,6 +78,11 @@ class HostResources {
     std::string path;
     int fd;  // the device's
   };
+  struct Share {
+    std::string id;
+    base::EventLoop* loop;
+    virtio::HostTree* tree;  // the device's; on the loop
+  };
 
   HostResources() = default;
   absl::Status CreateLoops(const VmConfig& config);
@@ -100,7 +105,7 @@ class HostResources {
   std::unique_ptr<devices::CharacterBackend> console_backend_;
   std::vector<PlacedDevice> devices_;
   std::vector<Disk> disks_;
-  std::vector<virtio::FsDevice*> shares_;
+  std::vector<Share> shares_;
 };
 
 }  // namespace vmm
