@@ -17,10 +17,12 @@ absl::StatusOr<std::unique_ptr<FsDevice>> FsDevice::Create(Options options,
                                                            base::GuestMemory& memory) {
   CHECK(!options.tag.empty() && options.tag.size() <= kFsTagBytes && options.num_queues > 0);
   CHECK(std::has_single_bit(options.queue_size) && options.queue_size >= 4);
+  // Each read in flight may be of another file: as many, so that `max_open_files` holds.
+  const uint32_t requests = std::max(options.max_open_files / (options.num_queues + 1u), 1u);
   auto device = std::unique_ptr<FsDevice>(new FsDevice(std::move(options), std::move(tree), loop));
   for (const uint16_t queue_size : device->queue_sizes_) {
     const auto i = static_cast<uint16_t>(device->queues_.size());
-    auto slab = RequestSlab<FsRequest>::Create(queue_size);
+    auto slab = RequestSlab<FsRequest>::Create(queue_size, requests);
     if (!slab.ok()) return base::Annotate(slab.status(), device->id());
     device->queues_.push_back(std::make_unique<FsQueue>(loop, memory, i, device->server_,
                                                         device->shared_, std::move(slab).value()));

@@ -25,9 +25,9 @@ class FsDevice final : public Device {
     std::string id;   // "_fs0"
     std::string tag;  // what the guest mounts, 1 to 36 bytes
     FsCache cache = FsCache::kAuto;
-    uint16_t num_queues = 1;     // of requests; 1 to 64
-    uint16_t queue_size = 1024;  // power of two, 4 to kMaxQueueSize
-    uint32_t max_open_files = 256;
+    uint16_t num_queues = 1;                // of requests; 1 to 64
+    uint16_t queue_size = 1024;             // power of two, 4 to kMaxQueueSize
+    uint32_t max_open_files = 256;          // and requests at a time, but at least one a queue
     uint64_t features_mask = ~uint64_t{0};  // of what is offered; for tests
   };
 

@@ -377,6 +377,36 @@ TEST(FsQueue, ManyReadsAreInFlightAndMoreFilesThanMayBeOpen) {
   EXPECT_LE(fs.counter("open_files"), 2U);
 }
 
+TEST(FsQueue, ReadsInFlightHoldNoMoreFilesThanMayBeOpen) {
+  FsHarness::Options options = StoreOptions();
+  options.max_open_files = 8;
+  FsHarness fs(options, FillStore);
+  const uint64_t many = fs.Find(fs.Find(1, "1-app"), "many");
+  std::vector<uint64_t> files;
+  for (int i = 0; i < 20; ++i) files.push_back(fs.Find(many, absl::StrCat("file-", i)));
+  for (const uint16_t queue : {FsHarness::kHighPriority, FsHarness::kRequests}) {
+    fs.driver(queue).EnableInterrupts();
+    for (const uint64_t file : files) {
+      fs.driver(queue)
+          .Chain()
+          .Readable(fs.Request(FUSE_READ, file, FsHarness::ReadArguments(0, 10)))
+          .Writable(26)
+          .Offer();
+    }
+    if (fs.driver(queue).Publish()) fs.harness().Kick(queue);
+  }
+  fs.loop().RunTurn();
+  EXPECT_GT(fs.loop().in_flight(base::FakeEventLoop::Kind::kRead), 0U);
+  EXPECT_LE(fs.loop().in_flight(base::FakeEventLoop::Kind::kRead), 8U);
+  EXPECT_LE(fs.counter("open_files"), 8U);
+  fs.loop().RunUntilIdle();
+  for (const uint16_t queue : {FsHarness::kHighPriority, FsHarness::kRequests}) {
+    int ended = 0;
+    while (fs.driver(queue).PopUsed()) ++ended;
+    EXPECT_EQ(ended, 20);
+  }
+}
+
 TEST(FsQueue, StopsWithReadsInFlight) {
   FsHarness fs(StoreOptions(), FillStore);
   const uint64_t big = fs.Find(fs.Find(1, "1-app"), "big");

@@ -33,19 +33,23 @@ requires std::derived_from<Request, Chain>
 class RequestSlab {
  public:
   // Reserves requests for a queue of up to `queue_size` entries: one per entry, at most
-  // kMaxChainSegments, each with storage for as many iovecs. Errors: ResourceExhausted.
-  static absl::StatusOr<RequestSlab> Create(uint16_t queue_size) {
-    const uint32_t count = std::min<uint32_t>(queue_size, kMaxChainSegments);
-    const size_t bytes = count * (sizeof(Slot) + count * sizeof(iovec));
+  // `max_requests` (1 or more) and kMaxChainSegments, each with storage for as many iovecs as a
+  // chain of the queue can have. Errors: ResourceExhausted.
+  static absl::StatusOr<RequestSlab> Create(uint16_t queue_size,
+                                            uint32_t max_requests = kMaxChainSegments) {
+    const uint32_t segments = std::min<uint32_t>(queue_size, kMaxChainSegments);
+    const uint32_t count = std::min(segments, max_requests);
+    const size_t bytes = count * (sizeof(Slot) + segments * sizeof(iovec));
     void* base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED) return base::ErrnoStatus(errno, "cannot reserve memory for requests");
-    return RequestSlab(static_cast<uint8_t*>(base), bytes, count);
+    return RequestSlab(static_cast<uint8_t*>(base), bytes, count, segments);
   }
   RequestSlab(RequestSlab&& other) noexcept
       : base_(std::exchange(other.base_, nullptr)),
         bytes_(other.bytes_),
         capacity_(other.capacity_),
+        segments_(other.segments_),
         made_(std::exchange(other.made_, 0)),
         in_use_(other.in_use_),
         free_(std::exchange(other.free_, nullptr)) {}
@@ -65,7 +69,7 @@ class RequestSlab {
     if (free_ == nullptr) {
       if (made_ == capacity_) return nullptr;
       Slot* slot = new (base_ + made_ * sizeof(Slot)) Slot(std::forward<Args>(args)...);
-      slot->SetStorage(std::span(storage() + size_t{made_} * capacity_, capacity_));
+      slot->SetStorage(std::span(storage() + size_t{made_} * segments_, segments_));
       ++made_;
       slot->next_free = std::exchange(free_, slot);
     }
@@ -100,14 +104,15 @@ class RequestSlab {
     bool in_use = false;
   };
 
-  RequestSlab(uint8_t* base, size_t bytes, uint32_t capacity)
-      : base_(base), bytes_(bytes), capacity_(capacity) {}
+  RequestSlab(uint8_t* base, size_t bytes, uint32_t capacity, uint32_t segments)
+      : base_(base), bytes_(bytes), capacity_(capacity), segments_(segments) {}
   Slot& at(uint32_t i) { return *std::launder(reinterpret_cast<Slot*>(base_ + i * sizeof(Slot))); }
   iovec* storage() { return reinterpret_cast<iovec*>(base_ + capacity_ * sizeof(Slot)); }
 
   uint8_t* base_;
   size_t bytes_;
   uint32_t capacity_;
+  uint32_t segments_;  // iovecs of each request
   uint32_t made_ = 0;  // the first `made_` slots hold a constructed request
   uint32_t in_use_ = 0;
   Slot* free_ = nullptr;
