@@ -65,37 +65,13 @@ void FsQueue::BeginRead(FsRequest& request) {
   request.offset = request.command.read.offset;
   request.data_bytes = 0;
   request.retries = 0;
-  SkipHeader(request, bytes);
-  if (request.left.empty()) return FinishRead(request, 0);
+  request.target.Begin(request.writable(), kHeaderBytes, bytes);
+  if (request.target.left().empty()) return FinishRead(request, 0);
   Submit(request);
 }
 
-// Message framing means nothing: the header may end anywhere. [VIRTIO 1.2 §2.7.4]
-void FsQueue::SkipHeader(FsRequest& request, uint32_t bytes) {
-  request.left = request.writable();
-  size_t skip = kHeaderBytes;
-  while (skip > 0 && skip >= request.left.front().iov_len) {
-    skip -= request.left.front().iov_len;
-    request.left = request.left.subspan(1);
-  }
-  request.divided = nullptr;
-  if (skip > 0) {
-    request.divided = &request.left.front();
-    request.whole = *request.divided;
-    request.divided->iov_base = static_cast<uint8_t*>(request.divided->iov_base) + skip;
-    request.divided->iov_len -= skip;
-  }
-  size_t count = 0;
-  for (size_t end = 0; end < bytes; ++count) {
-    iovec& iov = request.left[count];
-    iov.iov_len = std::min(iov.iov_len, bytes - end);
-    end += iov.iov_len;
-  }
-  request.left = request.left.first(count);
-}
-
 void FsQueue::Submit(FsRequest& request) {
-  loop().ReadV(request, request.file->file, request.left, request.offset);
+  loop().ReadV(request, request.file->file, request.target.left(), request.offset);
 }
 
 // --- Complete ------------------------------------------------------------------------------------
@@ -116,32 +92,20 @@ void FsQueue::OnComplete(FsRequest& request, int32_t result) {
   }
   if (result == 0) return FinishRead(request, 0);  // the end of the file
   request.retries = 0;
-  Consume(request, static_cast<size_t>(result));
-  if (request.left.empty() || stopping()) return FinishRead(request, 0);
+  request.offset += static_cast<uint32_t>(result);
+  request.data_bytes += static_cast<uint32_t>(result);
+  request.target.Consume(memory(), static_cast<size_t>(result));
+  if (request.target.left().empty() || stopping()) return FinishRead(request, 0);
   // A short answer would mean the end of the file.
   ++shared_.short_transfers;
   Submit(request);
-}
-
-void FsQueue::Consume(FsRequest& request, size_t bytes) {
-  request.offset += bytes;
-  request.data_bytes += static_cast<uint32_t>(bytes);
-  while (bytes > 0 && !request.left.empty()) {
-    iovec& iov = request.left.front();
-    const size_t taken = std::min(bytes, iov.iov_len);
-    memory().MarkWritten({iov.iov_base, taken});
-    iov.iov_base = static_cast<uint8_t*>(iov.iov_base) + taken;
-    iov.iov_len -= taken;
-    bytes -= taken;
-    if (iov.iov_len == 0) request.left = request.left.subspan(1);
-  }
 }
 
 // --- Finish --------------------------------------------------------------------------------------
 
 void FsQueue::FinishRead(FsRequest& request, int error) {
   server_.EndRead(*std::exchange(request.file, nullptr));
-  if (request.divided != nullptr) *request.divided = request.whole;
+  request.target.End();
   const uint32_t data_bytes = error == 0 ? request.data_bytes : 0;
   shared_.read_bytes += data_bytes;
   Finish(request, error, {}, data_bytes);

@@ -3,8 +3,6 @@
 #ifndef VIRTIO_FS_FS_QUEUE_H_
 #define VIRTIO_FS_FS_QUEUE_H_
 
-#include <sys/uio.h>
-
 #include <cstdint>
 #include <span>
 #include <string>
@@ -13,6 +11,7 @@
 #include "base/guest_memory.h"
 #include "virtio/fs/fs_request.h"
 #include "virtio/fs/fs_server.h"
+#include "virtio/host_tree/read_target.h"
 #include "virtio/queue/device_queue.h"
 #include "virtio/queue/request_slab.h"
 
@@ -38,13 +37,10 @@ struct FsRequest : base::Operation, Chain {
   FsQueue& queue;
   FsCommand command;
   OpenFiles::File* file = nullptr;  // READ: in use until the end
-  uint64_t offset = 0;              // of `left` in the file
-  std::span<iovec> left;            // of the guest's buffers
+  ReadTarget target;                // READ
+  uint64_t offset = 0;              // of what is left of `target` in the file
   uint32_t data_bytes = 0;          // read so far
   uint8_t retries = 0;
-  // The iovec in which the reply's header ends and its data begin, as the driver gave it.
-  iovec* divided = nullptr;
-  iovec whole = {};
 };
 
 class FsQueue final : public DeviceQueue {
@@ -62,11 +58,8 @@ class FsQueue final : public DeviceQueue {
 
   void Forget(FsRequest& request);
   void BeginRead(FsRequest& request);
-  // Points `left` to the `bytes` behind the header.
-  static void SkipHeader(FsRequest& request, uint32_t bytes);
   void Submit(FsRequest& request);
   void OnComplete(FsRequest& request, int32_t result);
-  void Consume(FsRequest& request, size_t bytes);
   void FinishRead(FsRequest& request, int error);
 
   // Answers with an errno, or with `payload` behind the header, or with `data_bytes` that are
