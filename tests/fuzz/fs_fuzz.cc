@@ -22,7 +22,7 @@ namespace virtio {
 namespace {
 
 constexpr absl::string_view kSecret = "S3CR3T-OUTSIDE-THE-CLOSURE";
-constexpr uint32_t kMaxOpenFiles = 2;
+constexpr uint32_t kMaxOpenFiles = 4;
 constexpr uint16_t kRequests = 1;
 
 bool Fill(const TemporaryTree& host) {
@@ -170,20 +170,21 @@ void Run(FuzzInput input) {
   const uint8_t flags = input.Byte();
   DeviceProgram program(input);
   DeviceHarness& harness = program.harness();
-  HostTree::Options tree;
-  tree.name = "fs[0]";
-  tree.path = Host().Path("store");
-  tree.closure = Host().Path("closure");
-  tree.one_file_system = true;
-  tree.max_directories = 2;
-  tree.max_nodes = 12;
-  auto device =
-      *FsDevice::Create({.id = "f",
-                         .tag = "t",
-                         .cache = static_cast<FsCache>(flags % 3),
-                         .queue_size = DeviceProgram::kQueueSize,
-                         .max_open_files = kMaxOpenFiles},
-                        *HostTree::Open(std::move(tree)), harness.loop(), harness.memory());
+  HostTree::Options options;
+  options.name = "fs[0]";
+  options.path = Host().Path("store");
+  options.closure = Host().Path("closure");
+  options.one_file_system = true;
+  options.max_directories = 2;
+  options.max_nodes = 12;
+  auto opened = *HostTree::Open(std::move(options));
+  HostTree& tree = *opened;
+  auto device = *FsDevice::Create({.id = "f",
+                                   .tag = "t",
+                                   .cache = static_cast<FsCache>(flags % 3),
+                                   .queue_size = DeviceProgram::kQueueSize,
+                                   .max_open_files = kMaxOpenFiles},
+                                  std::move(opened), harness.loop(), harness.memory());
   harness.Start(*device, device->features());
   FsProgram requests(input, harness);
   for (int steps = 0; !input.empty() && steps < 300; ++steps) {
@@ -201,9 +202,10 @@ void Run(FuzzInput input) {
     } else if (step < 0xF8) {
       harness.loop().RunTurn();
     } else {
-      CHECK(device->RereadClosure().ok());
+      CHECK(tree.RereadClosure().ok());
     }
     CHECK(device->counters().at("nodes") <= 12 && device->counters().at("open_directories") <= 2);
+    CHECK(device->counters().at("open_files") <= kMaxOpenFiles);
   }
   program.Finish(*device);
   CHECK(harness.loop().in_flight() == 0);

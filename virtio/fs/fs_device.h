@@ -54,9 +54,6 @@ class FsDevice final : public Device {
   void Resume() override;
   Counters counters() const override;
 
-  // Makes what is new in the closure file visible. Loop thread.
-  absl::Status RereadClosure() { return tree_->RereadClosure(); }
-
  private:
   FsDevice(Options options, std::unique_ptr<HostTree> tree, base::EventLoop& loop);
 

@@ -259,7 +259,7 @@ TEST(FsStore, ClosureGrows) {
   FsHarness fs(StoreOptions(), FillStore);
   EXPECT_EQ(fs.Lookup(1, "2-secret").error, ENOENT);
   fs.host().Write("closure", "/nix/store/2-secret\n");
-  ASSERT_TRUE(fs.device().RereadClosure().ok());
+  ASSERT_TRUE(fs.tree().RereadClosure().ok());
   EXPECT_EQ(fs.Lookup(1, "2-secret").error, 0);
   EXPECT_EQ(fs.Lookup(1, "1-app").error, 0);
 }

@@ -77,13 +77,14 @@ class FsHarness {
       host_.Write("closure", *options_.closure);
       tree.closure = host_.Path("closure");
     }
-    device_ =
-        *FsDevice::Create({.id = "_fs0",
-                           .tag = "store",
-                           .cache = options_.cache,
-                           .queue_size = options_.harness.queue_size,
-                           .max_open_files = options_.max_open_files},
-                          *HostTree::Open(std::move(tree)), harness_.loop(), harness_.memory());
+    auto opened = *HostTree::Open(std::move(tree));
+    tree_ = opened.get();
+    device_ = *FsDevice::Create({.id = "_fs0",
+                                 .tag = "store",
+                                 .cache = options_.cache,
+                                 .queue_size = options_.harness.queue_size,
+                                 .max_open_files = options_.max_open_files},
+                                std::move(opened), harness_.loop(), harness_.memory());
     Start();
   }
   ~FsHarness() {
@@ -103,6 +104,7 @@ class FsHarness {
   }
 
   TemporaryTree& host() { return host_; }
+  HostTree& tree() { return *tree_; }
   FsDevice& device() { return *device_; }
   DeviceHarness& harness() { return harness_; }
   base::FakeEventLoop& loop() { return harness_.loop(); }
@@ -225,6 +227,7 @@ class FsHarness {
   const Options options_;
   TemporaryTree host_;
   DeviceHarness harness_;
+  HostTree* tree_ = nullptr;  // the device's
   std::unique_ptr<FsDevice> device_;
   uint64_t unique_ = 100;
   bool started_ = false;
