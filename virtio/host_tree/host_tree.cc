@@ -315,8 +315,9 @@ int HostTree::OpenFile(NodeId id, base::UniqueFd& file) {
 int HostTree::GetFileSystem(struct statfs& file_system) {
   if (fstatfs(root_.get(), &file_system) != 0) return errno;
   if (has_closure()) {
-    // As with the root's attributes: not how much else there is, nor what others write.
-    file_system.f_blocks = file_system.f_bfree = file_system.f_bavail = 0;
+    // As with the root's attributes: not how much else there is, nor what others write. Like an
+    // image that is read only the file system is full.
+    file_system.f_bfree = file_system.f_bavail = 0;
     file_system.f_files = file_system.f_ffree = 0;
   }
   return 0;

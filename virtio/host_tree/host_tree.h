@@ -117,7 +117,7 @@ class HostTree {
                     absl::FunctionRef<bool(const DirectoryEntry&)> visit);
   // Opens a regular file for reading.
   int OpenFile(NodeId id, base::UniqueFd& file);
-  // With a closure there are no counts of blocks and files.
+  // With a closure it is full, and files are not counted.
   int GetFileSystem(struct statfs& file_system);
 
   size_t node_count() const { return nodes_.size(); }
