@@ -15,9 +15,11 @@ absl::StatusOr<std::unique_ptr<P9Device>> P9Device::Create(Options options,
                                                            std::unique_ptr<HostTree> tree,
                                                            base::EventLoop& loop,
                                                            base::GuestMemory& memory) {
-  CHECK(!options.tag.empty() && options.tag.size() <= kP9MaxTagBytes && options.max_fids > 0);
+  CHECK(!options.tag.empty() && options.tag.size() <= kP9MaxTagBytes && options.max_fids > 0 &&
+        options.max_open_files > 0);
   CHECK(std::has_single_bit(options.queue_size) && options.queue_size >= 4);
-  auto slab = RequestSlab<P9Request>::Create(options.queue_size);
+  // Each read in flight may be of another file: as many, so that `max_open_files` holds.
+  auto slab = RequestSlab<P9Request>::Create(options.queue_size, options.max_open_files);
   if (!slab.ok()) return base::Annotate(slab.status(), options.id);
   return std::unique_ptr<P9Device>(
       new P9Device(std::move(options), std::move(tree), loop, memory, std::move(slab).value()));

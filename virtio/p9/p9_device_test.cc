@@ -588,7 +588,7 @@ TEST(P9Queue, ClunkingOrLeavingAFileBeingReadIsHarmless) {
   }
 }
 
-TEST(P9Queue, MoreFilesThanMayBeOpen) {
+TEST(P9Queue, ReadsInFlightHoldNoMoreFilesThanMayBeOpen) {
   P9Harness::Options options = StoreOptions();
   options.harness.loop.seed = 9;
   options.max_open_files = 2;
@@ -601,7 +601,11 @@ TEST(P9Queue, MoreFilesThanMayBeOpen) {
   for (const uint32_t file : files) {
     p9.Offer(kP9Read, static_cast<uint16_t>(file), P9Harness::ReadArguments(file, 0, 10), 14);
   }
-  p9.harness().Publish(0);
+  if (p9.driver().Publish()) p9.harness().Kick(0);
+  p9.loop().RunTurn();
+  EXPECT_EQ(p9.loop().in_flight(base::FakeEventLoop::Kind::kRead), 2U);
+  EXPECT_LE(p9.counter("open_files"), 2U);
+  p9.loop().RunUntilIdle();
   int ended = 0;
   while (const auto used = p9.driver().PopUsed()) {
     EXPECT_EQ(used->len, 12U);

@@ -69,7 +69,7 @@ class P9Harness {
     T As() const {
       T value = {};
       EXPECT_GE(data.size(), sizeof(T));
-      std::memcpy(&value, data.data(), std::min(sizeof(T), data.size()));
+      if (data.size() >= sizeof(T)) std::memcpy(&value, data.data(), sizeof(T));
       return value;
     }
     std::string Text(size_t from) const {
