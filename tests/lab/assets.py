@@ -38,6 +38,8 @@ GUEST_MODULES = [
 ]
 # What guests that mount shares load besides: not in the initrd that all guests wait for.
 SHARE_MODULES = ["virtiofs", "overlay"]
+# Only the full kernels have 9p.
+P9_MODULES = ["9pnet_virtio", "9p"]
 LAB_MODULES = [
     "virtio_pci",
     "virtio_console",
@@ -331,12 +333,13 @@ def lab_initrd():
 def guest(name):
     """Returns the paths of everything a guest of that kernel boots from."""
     folder = kernel(name)
+    share_modules = SHARE_MODULES + (P9_MODULES if name == "full" else [])
     return {
         "version": kernel_version(name),
         "bzImage": os.path.join(folder, "bzImage"),
         "vmlinux": os.path.join(folder, "vmlinux"),
         "initrd": guest_initrd(name),
-        "share-initrd": guest_initrd(name, SHARE_MODULES),
+        "share-initrd": guest_initrd(name, share_modules),
     }
 
 
