@@ -49,7 +49,8 @@ TEST_P(ReadPiecesTest, FillsEveryByteOfEveryPieceAndNoOther) {
   EXPECT_EQ(wrong, 0u);
   EXPECT_EQ(NumberAt(memory, 20 << 20), (kFileBytes - 8) / 4);
   const auto untouched = [&memory](size_t from, size_t to) {
-    return std::all_of(&memory[from], &memory[to], [](uint8_t byte) { return byte == 0xEE; });
+    return std::all_of(memory.data() + from, memory.data() + to,
+                       [](uint8_t byte) { return byte == 0xEE; });
   };
   EXPECT_TRUE(untouched(0, 4096 + 12));
   EXPECT_TRUE(untouched(4096 + 12 + first.size(), 20 << 20));
