@@ -15,13 +15,13 @@
 
 #include "base/log.h"
 #include "tests/fuzz/device_program.h"
+#include "tests/fuzz/secret.h"
 #include "virtio/fs/fs_device.h"
 #include "virtio/host_tree/temporary_tree_fixtures.h"
 
 namespace virtio {
 namespace {
 
-constexpr absl::string_view kSecret = "S3CR3T-OUTSIDE-THE-CLOSURE";
 constexpr uint32_t kMaxOpenFiles = 4;
 constexpr uint16_t kRequests = 1;
 
@@ -97,11 +97,7 @@ class FsProgram {
     if (entry.has_value() && nodes_.size() < 64) nodes_.push_back(entry->nodeid);
   }
 
-  bool SawSecret() const {
-    std::vector<uint8_t> ram(DeviceProgram::kRamBytes);
-    CHECK(harness_.memory().Read(0, ram));
-    return memmem(ram.data(), ram.size(), kSecret.data(), kSecret.size()) != nullptr;
-  }
+  bool SawSecret() const { return HasSecret(harness_.memory(), DeviceProgram::kRamBytes); }
 
  private:
   uint64_t Node(uint8_t how) {

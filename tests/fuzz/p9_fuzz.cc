@@ -13,17 +13,16 @@
 #include <utility>
 #include <vector>
 
-#include "absl/hash/hash.h"
 #include "absl/strings/string_view.h"
 #include "base/log.h"
 #include "tests/fuzz/device_program.h"
+#include "tests/fuzz/secret.h"
 #include "virtio/host_tree/temporary_tree_fixtures.h"
 #include "virtio/p9/p9_device.h"
 
 namespace virtio {
 namespace {
 
-constexpr absl::string_view kSecret = "S3CR3T-OUTSIDE-THE-CLOSURE";
 constexpr uint32_t kMaxFids = 12;
 constexpr uint32_t kMaxNodes = 12;
 
@@ -75,18 +74,7 @@ class P9Program {
     Offer(type, static_cast<uint16_t>(how % 4), how);
   }
 
-  // Compares sums: a fuzzer learns what it is compared with, and would say the secret itself.
-  bool SawSecret() const {
-    std::string ram(DeviceProgram::kRamBytes, '\0');
-    CHECK(harness_.memory().Read(0, std::span(reinterpret_cast<uint8_t*>(ram.data()), ram.size())));
-    const absl::Hash<absl::string_view> hash;
-    size_t at = 0;
-    while ((at = ram.find(kSecret[0], at)) != std::string::npos) {
-      if (hash(absl::string_view(ram).substr(at, kSecret.size())) == hash(kSecret)) return true;
-      ++at;
-    }
-    return false;
-  }
+  bool SawSecret() const { return HasSecret(harness_.memory(), DeviceProgram::kRamBytes); }
 
  private:
   void Put(uint64_t value, size_t size) {
