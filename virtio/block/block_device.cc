@@ -24,7 +24,8 @@ uint32_t SegMax(uint16_t queue_size) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<BlockDevice>> BlockDevice::Create(Options options, BlockImage image,
+absl::StatusOr<std::unique_ptr<BlockDevice>> BlockDevice::Create(const Options& options,
+                                                                 BlockImage image,
                                                                  base::EventLoop& loop,
                                                                  base::GuestMemory& memory) {
   CHECK(options.num_queues > 0 && std::has_single_bit(options.queue_size) &&
@@ -137,8 +138,9 @@ void BlockDevice::Activate(uint64_t features, DriverNotifier& notifier) {
 
 void BlockDevice::StartQueue(QueueStart queue) {
   if (!shared_.file.valid()) return;  // the driver was told in Activate
-  CHECK(queue.index < queues_.size());
-  queues_[queue.index]->StartServing(std::move(queue), *notifier_);
+  const uint16_t index = queue.index;
+  CHECK(index < queues_.size());
+  queues_[index]->StartServing(std::move(queue), *notifier_);
 }
 
 void BlockDevice::StopQueue(uint16_t index, Done done) { queues_[index]->Stop(std::move(done)); }

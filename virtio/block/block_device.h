@@ -30,7 +30,8 @@ class BlockDevice final : public Device {
 
   // `loop` serves all queues. `loop` and `memory` must outlive the device. Errors:
   // ResourceExhausted.
-  static absl::StatusOr<std::unique_ptr<BlockDevice>> Create(Options options, BlockImage image,
+  static absl::StatusOr<std::unique_ptr<BlockDevice>> Create(const Options& options,
+                                                             BlockImage image,
                                                              base::EventLoop& loop,
                                                              base::GuestMemory& memory);
 
