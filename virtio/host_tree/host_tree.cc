@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -16,40 +15,12 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "virtio/host_tree/host_calls.h"
 
 namespace virtio {
 namespace {
 
-constexpr unsigned kStatusMask = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID;
-
-uint16_t TypeOf(const struct statx& status) {
-  return static_cast<uint16_t>(status.stx_mode & S_IFMT);
-}
-
-FileIdentity IdentityOf(const struct statx& status) {
-  FileIdentity identity;
-  identity.device = uint64_t{status.stx_dev_major} << 32 | status.stx_dev_minor;
-  identity.inode = status.stx_ino;
-  if ((status.stx_mask & STATX_BTIME) != 0) {
-    identity.birth_ns = static_cast<int64_t>(
-        static_cast<uint64_t>(status.stx_btime.tv_sec) * 1'000'000'000 + status.stx_btime.tv_nsec);
-  } else {
-    identity.birth_ns = TypeOf(status);
-  }
-  return identity;
-}
-
 FileTime ToTime(const struct statx_timestamp& time) { return {time.tv_sec, time.tv_nsec}; }
-
-// A name in a directory: never a path, nor one of the two names that lead elsewhere.
-int CheckName(absl::string_view name) {
-  if (name.size() > NAME_MAX) return ENAMETOOLONG;
-  if (name.empty() || name == "." || name == ".." || name.find('/') != absl::string_view::npos ||
-      name.find('\0') != absl::string_view::npos) {
-    return EINVAL;
-  }
-  return 0;
-}
 
 // Closures of more names are checked by listing the store.
 constexpr size_t kManyNames = 4096;
@@ -72,12 +43,6 @@ absl::Status EraseListed(int directory_fd, absl::string_view path,
                     : base::ErrnoStatus(error, absl::StrCat(path, ": cannot list"));
 }
 
-// A NUL-terminated copy of a name that CheckName liked.
-struct NameBuffer {
-  explicit NameBuffer(absl::string_view name) { bytes[name.copy(bytes, NAME_MAX)] = '\0'; }
-  char bytes[NAME_MAX + 1];
-};
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<HostTree>> HostTree::Open(Options options) {
@@ -94,6 +59,7 @@ absl::StatusOr<std::unique_ptr<HostTree>> HostTree::Open(Options options) {
   const auto closure = options.closure;
   const std::string closure_name = absl::StrCat(options.name, ".closure");
   auto tree = std::unique_ptr<HostTree>(new HostTree(std::move(options), std::move(root), status));
+  if (tree->options_.writable) RETURN_IF_ERROR(tree->PrepareChanges());
   if (closure.has_value()) {
     ASSIGN_OR_RETURN(auto file, ClosureFile::Open(closure_name, *closure));
     tree->closure_file_.emplace(std::move(file));
@@ -166,16 +132,25 @@ absl::Status HostTree::EraseExisting(absl::flat_hash_set<absl::string_view>& nam
 // --- Names ---------------------------------------------------------------------------------------
 
 int HostTree::Lookup(NodeId directory, absl::string_view name, FoundNode& found) {
-  if (const int error = CheckName(name); error != 0) return error;
+  if (const int error = CheckFileName(name); error != 0) return error;
   Node* parent = nodes_.Find(directory);
   if (parent == nullptr) return ESTALE;
   if (directory == kRootNode && has_closure() && !visible_.Contains(name)) return ENOENT;
   int fd = -1;
   if (const int error = DirectoryFd(*parent, fd); error != 0) return error;
+  return Enter(*parent, fd, name, found);
+}
+
+int HostTree::Enter(Node& parent, int parent_fd, absl::string_view name, FoundNode& found) {
   struct statx status;
-  if (const int error = Status(fd, NameBuffer(name).bytes, status); error != 0) return error;
+  if (const int error = Status(parent_fd, NameBuffer(name).bytes, status); error != 0) return error;
+  return Enter(parent, name, status, found);
+}
+
+int HostTree::Enter(Node& parent, absl::string_view name, const struct statx& status,
+                    FoundNode& found) {
   Node* left = nullptr;
-  Node* node = nodes_.Insert(IdentityOf(status), TypeOf(status), *parent, name, left);
+  Node* node = nodes_.Insert(IdentityOf(status), TypeOf(status), parent, name, left);
   if (node == nullptr) return ENFILE;
   RemoveUnused(left);
   found.id = node->id;
@@ -237,7 +212,9 @@ int HostTree::Status(int directory_fd, const char* name, struct statx& status) c
 
 int HostTree::StatusOf(Node& node, struct statx& status) {
   if (node.parent == nullptr) return Status(root_.get(), "", status);
-  if (node.directory_fd >= 0) return Status(node.directory_fd, "", status);
+  if (node.path_fd >= 0) return Status(node.path_fd, "", status);
+  if (node.files != nullptr) return Status(node.files->fd(), "", status);
+  if (node.orphan) return ESTALE;
   int parent_fd = -1;
   if (const int error = DirectoryFd(*node.parent, parent_fd); error != 0) return error;
   if (const int error = Status(parent_fd, node.name().data(), status); error != 0) {
@@ -284,10 +261,15 @@ int HostTree::ReadLink(NodeId id, std::string& target) {
   Node* node = nodes_.Find(id);
   if (node == nullptr) return ESTALE;
   if (node->type != S_IFLNK) return EINVAL;
-  int parent_fd = -1;
-  if (const int error = DirectoryFd(*node->parent, parent_fd); error != 0) return error;
+  int fd = node->path_fd;
+  const char* name = "";  // what `fd` is itself
+  if (fd < 0) {
+    if (node->orphan) return ESTALE;
+    if (const int error = DirectoryFd(*node->parent, fd); error != 0) return error;
+    name = node->name().data();
+  }
   target.resize(PATH_MAX);
-  const ssize_t size = readlinkat(parent_fd, node->name().data(), target.data(), target.size());
+  const ssize_t size = readlinkat(fd, name, target.data(), target.size());
   if (size < 0) return errno == ENOENT || errno == EINVAL ? ESTALE : errno;
   if (static_cast<size_t>(size) >= target.size()) return ENAMETOOLONG;
   target.resize(static_cast<size_t>(size));
@@ -325,8 +307,10 @@ int HostTree::GetFileSystem(struct statfs& file_system) {
 
 // --- Descriptors ---------------------------------------------------------------------------------
 
-int HostTree::OpenIn(int directory_fd, const char* name, int flags, base::UniqueFd& fd) {
+int HostTree::OpenIn(int directory_fd, const char* name, int flags, base::UniqueFd& fd,
+                     uint32_t mode) {
   struct open_how how = {};
+  how.mode = mode;
   how.flags = static_cast<uint64_t>(flags) | O_NOFOLLOW | O_CLOEXEC;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
   if (options_.one_file_system) how.resolve |= RESOLVE_NO_XDEV;
@@ -344,6 +328,7 @@ int HostTree::OpenIn(int directory_fd, const char* name, int flags, base::Unique
 }
 
 int HostTree::OpenNode(Node& node, int flags, base::UniqueFd& fd) {
+  if (node.orphan) return ESTALE;
   int parent_fd = -1;
   if (const int error = DirectoryFd(*node.parent, parent_fd); error != 0) return error;
   return OpenNodeIn(parent_fd, node, flags, fd);
@@ -364,22 +349,28 @@ int HostTree::DirectoryFd(Node& node, int& fd) {
   // Up to a directory that is open, then down again.
   std::vector<Node*> closed;
   Node* at = &node;
-  for (; at->parent != nullptr && at->directory_fd < 0; at = at->parent) closed.push_back(at);
-  fd = at->parent == nullptr ? root_.get() : at->directory_fd;
+  for (; at->parent != nullptr && at->path_fd < 0; at = at->parent) closed.push_back(at);
+  fd = at->parent == nullptr ? root_.get() : at->path_fd;
   if (at->parent != nullptr) Touch(*at);
   for (; !closed.empty(); closed.pop_back()) {
     Node& next = *closed.back();
+    if (next.orphan) return ESTALE;
     base::UniqueFd opened;
     if (const int error = OpenNodeIn(fd, next, O_PATH | O_DIRECTORY, opened); error != 0) {
       return error;
     }
     // The newest two are safe: `fd`, which was the last, is still open while the next is opened.
-    while (open_directories_ >= options_.max_directories) CloseDirectory(*oldest_directory_);
-    next.directory_fd = fd = opened.release();
-    ++open_directories_;
-    PushNewest(next);
+    fd = opened.get();
+    KeepPath(next, std::move(opened));
   }
   return 0;
+}
+
+void HostTree::KeepPath(Node& node, base::UniqueFd fd) {
+  while (open_directories_ >= options_.max_directories) CloseDirectory(*oldest_directory_);
+  node.path_fd = fd.release();
+  ++open_directories_;
+  PushNewest(node);
 }
 
 void HostTree::Touch(Node& node) {
@@ -402,9 +393,9 @@ void HostTree::Unlink(Node& node) {
 }
 
 void HostTree::CloseDirectory(Node& node) {
-  if (node.directory_fd < 0) return;
+  if (node.path_fd < 0) return;
   Unlink(node);
-  close(std::exchange(node.directory_fd, -1));
+  close(std::exchange(node.path_fd, -1));
   --open_directories_;
 }
 

@@ -10,7 +10,9 @@
 #ifndef VIRTIO_HOST_TREE_HOST_TREE_H_
 #define VIRTIO_HOST_TREE_HOST_TREE_H_
 
+#include <sys/stat.h>
 #include <sys/statfs.h>
+#include <time.h>
 
 #include <cstdint>
 #include <list>
@@ -25,6 +27,7 @@
 #include "absl/strings/string_view.h"
 #include "base/unique_fd.h"
 #include "virtio/host_tree/closure.h"
+#include "virtio/host_tree/host_file.h"
 #include "virtio/host_tree/node_table.h"
 #include "virtio/host_tree/owner_map.h"
 
@@ -65,6 +68,24 @@ struct DirectoryEntry {
   uint8_t type = 0;          // DT_*
 };
 
+// Who makes a file, in the guest's numbers.
+struct Caller {
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  uint32_t umask = 0;  // taken off the mode, unless the host's directory has a default ACL
+};
+
+// What is to change about a file, in this order.
+struct AttributeChanges {
+  std::optional<uint32_t> mode;  // permissions, set-id and sticky bits
+  std::optional<uint32_t> uid;   // the guest's
+  std::optional<uint32_t> gid;
+  std::optional<uint64_t> size_bytes;
+  bool clear_privileges = false;        // as HostFile::ClearPrivileges, if the size changes
+  timespec accessed = {0, UTIME_OMIT};  // or UTIME_NOW
+  timespec modified = {0, UTIME_OMIT};
+};
+
 class HostTree {
  public:
   struct Options {
@@ -72,6 +93,8 @@ class HostTree {
     std::string path;  // of the root
     // Names of the root that exist; without it all do.
     std::optional<std::string> closure;
+    // Without it every change is EROFS. Needs /proc. Not with a closure.
+    bool writable = false;
     // Mount points below the root are not entered.
     bool one_file_system = false;
     OwnerMap uids = {};
@@ -90,7 +113,10 @@ class HostTree {
   // Reads the closure file again; what is new in it becomes visible, nothing disappears. On an
   // error nothing changes. No effect without a closure.
   absl::Status RereadClosure();
+  bool writable() const { return options_.writable; }
   bool has_closure() const { return closure_file_.has_value(); }
+  // How many names the closure has had so far. One thread, the one that reads it.
+  size_t closure_size() const { return visible_.size(); }
 
   // One thread from here on.
 
@@ -117,13 +143,62 @@ class HostTree {
                     absl::FunctionRef<bool(const DirectoryEntry&)> visit);
   // Opens a regular file for reading.
   int OpenFile(NodeId id, base::UniqueFd& file);
+  // Opens a regular file. Of `flags` the access mode, O_APPEND, O_TRUNC, O_SYNC and O_DSYNC count.
+  int OpenFile(NodeId id, int flags, std::unique_ptr<HostFile>& file);
+  // Opens a directory, to be flushed.
+  int OpenDirectory(NodeId id, std::unique_ptr<HostFile>& directory);
   // With a closure it is full, and files are not counted.
   int GetFileSystem(struct statfs& file_system);
+
+  // Changes: EROFS unless the tree is writable. Names are any bytes. What is made belongs to the
+  // caller, and to the group of its directory if that is set-group-id; EPERM if the owner maps have
+  // no place for the caller. `found` is held once more, as by Lookup.
+
+  // Makes a regular file and opens it. One that is there already is opened, or with O_EXCL EEXIST.
+  int Create(NodeId directory, absl::string_view name, const Caller& caller, uint32_t mode,
+             int flags, FoundNode& found, std::unique_ptr<HostFile>& file);
+  int MakeDirectory(NodeId directory, absl::string_view name, const Caller& caller, uint32_t mode,
+                    FoundNode& found);
+  // Makes a file, pipe or socket as the type in `mode` says. Devices are EPERM, but for 0:0, by
+  // which an overlay marks what is not there.
+  int MakeNode(NodeId directory, absl::string_view name, const Caller& caller, uint32_t mode,
+               uint32_t device_major, uint32_t device_minor, FoundNode& found);
+  // `target` is any bytes but NUL, less than PATH_MAX of them.
+  int MakeSymlink(NodeId directory, absl::string_view name, const Caller& caller,
+                  absl::string_view target, FoundNode& found);
+  int Link(NodeId id, NodeId directory, absl::string_view name, FoundNode& found);
+  // What the guest holds of the file goes on being there until it forgets it, or others need the
+  // descriptor.
+  int Unlink(NodeId directory, absl::string_view name);
+  int RemoveDirectory(NodeId directory, absl::string_view name);
+  // `flags` are RENAME_NOREPLACE or RENAME_EXCHANGE.
+  int Rename(NodeId from, absl::string_view from_name, NodeId to, absl::string_view to_name,
+             uint32_t flags);
+  // Changes a file, by way of `file` if the guest names one it has open; `attributes` is how it is
+  // then. On an error a part may have been changed.
+  int SetAttributes(NodeId id, const AttributeChanges& changes, const HostFile* file,
+                    FileAttributes& attributes);
+
+  // Extended attributes: those of users. All others, which mean something to the host (file
+  // capabilities, ACLs, labels), are EOPNOTSUPP and not listed. Values are at most 64 KiB.
+  int GetXattr(NodeId id, absl::string_view name, std::string& value);
+  // Puts names into `names`, a NUL behind each.
+  int ListXattrs(NodeId id, std::string& names);
+  // `flags` are XATTR_CREATE or XATTR_REPLACE.
+  int SetXattr(NodeId id, absl::string_view name, absl::string_view value, int flags);
+  int RemoveXattr(NodeId id, absl::string_view name);
 
   size_t node_count() const { return nodes_.size(); }
   uint32_t open_directories() const { return open_directories_; }
 
  private:
+  friend class HostFile;  // at its end: RemoveUnused
+
+  // An owner on the host.
+  struct HostOwner {
+    uint32_t uid = 0;
+    uint32_t gid = 0;
+  };
   // A directory being read, kept for the next request.
   struct Listing {
     NodeId id;
@@ -140,24 +215,57 @@ class HostTree {
   // Takes what the root has off `names`.
   absl::Status EraseExisting(absl::flat_hash_set<absl::string_view>& names) const;
 
+  // Makes `name` in an open directory, or what was seen there, a node that the guest holds.
+  int Enter(Node& parent, int parent_fd, absl::string_view name, FoundNode& found);
+  int Enter(Node& parent, absl::string_view name, const struct statx& status, FoundNode& found);
   // Looks at `name` in an open directory.
   int Status(int directory_fd, const char* name, struct statx& status) const;
   // Looks at a node where it was last found; ESTALE if something else is there.
   int StatusOf(Node& node, struct statx& status);
   // `directory_fd` is the root's, or that of the directory used last. Closes others if descriptors
   // run out.
-  int OpenIn(int directory_fd, const char* name, int flags, base::UniqueFd& fd);
+  int OpenIn(int directory_fd, const char* name, int flags, base::UniqueFd& fd, uint32_t mode = 0);
   // Opens `node` by name; ESTALE if something else is there.
   int OpenNode(Node& node, int flags, base::UniqueFd& fd);
   int OpenNodeIn(int parent_fd, const Node& node, int flags, base::UniqueFd& fd);
   // Returns the descriptor of a directory, opened if need be. Valid until the next call.
   int DirectoryFd(Node& node, int& fd);
+  // Keeps a node open as directories are, until it was not used for long.
+  void KeepPath(Node& node, base::UniqueFd fd);
   void Touch(Node& node);
   void PushNewest(Node& node);
   void Unlink(Node& node);
   void CloseDirectory(Node& node);
   void RemoveUnused(Node* node);
   FileAttributes ToAttributes(const Node& node, const struct statx& status) const;
+
+  absl::Status PrepareChanges();
+  // Checks what every change in a directory needs; `fd` as by DirectoryFd.
+  int BeginChange(NodeId directory, absl::string_view name, Node*& parent, int& fd);
+  // The same for what makes a file: there is room for a node, and the caller is someone here.
+  int BeginMaking(NodeId directory, absl::string_view name, const Caller& caller, Node*& parent,
+                  int& fd, HostOwner& owner);
+  // Gives what was just made to its owner, and takes it into the table; or removes it.
+  int FinishMaking(Node& parent, int parent_fd, absl::string_view name, const HostOwner& owner,
+                   uint32_t mode, FoundNode& found);
+  // Makes `owner` the owner of an open file in directory `parent_fd`. `status` is of the file, and
+  // true again afterwards. Changing owners takes set-id bits away, which `mode` gives back.
+  int GiveOwner(int parent_fd, int fd, const HostOwner& owner, uint32_t mode, struct statx& status);
+  int Remove(NodeId directory, absl::string_view name, int flags);
+  // Opens what the guest knows as `name`, so that it is not lost with the name. Returns its node,
+  // or nullptr if the guest knows no such file, or by another name.
+  Node* KeepVictim(Node& parent, int parent_fd, absl::string_view name);
+  // Records what is called `name` now.
+  void NotePlace(Node& parent, int parent_fd, absl::string_view name);
+  // Returns a descriptor of the node, whatever its type and if need be `opened`, that stays valid
+  // until the next call. Often O_PATH.
+  int NodeFd(Node& node, int& fd, base::UniqueFd& opened);
+  // Opens a file by a descriptor of it.
+  int Reopen(int fd, int flags, base::UniqueFd& opened) const;
+  int ChangeMode(int fd, uint32_t mode) const;
+  int ChangeSize(const Node& node, int fd, uint64_t size_bytes, bool clear_privileges) const;
+  // Opens a file or directory such that its extended attributes can be got at.
+  int XattrFd(NodeId id, absl::string_view name, int& fd, base::UniqueFd& opened);
 
   int ReadClosureRoot(uint64_t offset, absl::FunctionRef<bool(const DirectoryEntry&)> visit);
   int ReadHostDirectory(Node& node, uint64_t offset,
@@ -170,6 +278,7 @@ class HostTree {
   const base::UniqueFd root_;
   const uint64_t root_inode_;
   const uint64_t root_mount_;
+  base::UniqueFd descriptors_;  // /proc/self/fd, if the tree is writable
   std::optional<ClosureFile> closure_file_;
   NameSet visible_;
   FileTime closure_read_;  // when the root last changed, in the guest's eyes

@@ -46,11 +46,11 @@ Node* NodeTable::Insert(const FileIdentity& identity, uint16_t type, Node& paren
   left = nullptr;
   if (const auto found = by_identity_.find(identity); found != by_identity_.end()) {
     Node& node = **found;
-    if (node.parent != &parent || node.name() != name) left = Move(node, parent, name);
+    left = Place(node, parent, name);
     ++node.lookups;
     return &node;
   }
-  if (size() >= max_nodes_) return nullptr;
+  if (full()) return nullptr;
   Node* node = Allocate();
   node->identity = identity;
   node->type = type;
@@ -63,13 +63,23 @@ Node* NodeTable::Insert(const FileIdentity& identity, uint16_t type, Node& paren
   return node;
 }
 
-Node* NodeTable::Move(Node& node, Node& parent, absl::string_view name) {
+Node* NodeTable::Find(const FileIdentity& identity) {
+  const auto found = by_identity_.find(identity);
+  return found != by_identity_.end() ? *found : nullptr;
+}
+
+Node* NodeTable::Place(Node& node, Node& parent, absl::string_view name) {
   if (&node == root_) return nullptr;
+  if (node.parent == &parent && node.name() == name) {
+    node.orphan = false;
+    return nullptr;
+  }
   // The host may move directories while we look: what was recorded of them can be of different
   // times, and must not become a circle.
   for (const Node* ancestor = &parent; ancestor != nullptr; ancestor = ancestor->parent) {
     if (ancestor == &node) return nullptr;
   }
+  node.orphan = false;
   Node* left = std::exchange(node.parent, &parent);
   --left->children;
   ++parent.children;
@@ -78,7 +88,7 @@ Node* NodeTable::Move(Node& node, Node& parent, absl::string_view name) {
 }
 
 void NodeTable::Remove(Node& node) {
-  CHECK(IsUnused(node) && node.directory_fd < 0);
+  CHECK(IsUnused(node) && node.path_fd < 0);
   by_identity_.erase(&node);
   --node.parent->children;
   Release(node);

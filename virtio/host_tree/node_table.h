@@ -31,6 +31,8 @@ struct FileIdentity {
   }
 };
 
+class HostFile;
+
 // A file, directory or other object. Stays in place while it is in the table.
 struct Node {
   absl::string_view name() const { return {name_bytes.get(), name_size}; }
@@ -39,13 +41,15 @@ struct Node {
   uint64_t lookups = 0;                // handed out and not forgotten
   Node* parent = nullptr;              // where it was last found, and under which name; null: root
   std::unique_ptr<char[]> name_bytes;  // with a NUL behind it
-  Node* newer = nullptr;               // in the list of open directories
+  HostFile* files = nullptr;           // by which the guest has it open, and it stays
+  Node* newer = nullptr;               // in the list of those with a path_fd
   Node* older = nullptr;
   NodeId id{0};
   uint32_t children = 0;  // nodes whose parent this is
-  int directory_fd = -1;  // O_PATH; open only while in the list of open directories
+  int path_fd = -1;       // O_PATH: of a directory that is in use, or of an orphan
   uint16_t type = 0;      // S_IFMT bits
   uint8_t name_size = 0;
+  bool orphan = false;  // the guest took its name away; `parent` is where it was
 };
 
 // Grows with what the guest looks up, up to a limit, and shrinks with what it forgets. One thread.
@@ -61,14 +65,21 @@ class NodeTable {
 
   // Returns the node with this id, or nullptr. Any id.
   Node* Find(NodeId id);
+  // Returns the node of this file, or nullptr.
+  Node* Find(const FileIdentity& identity);
   // Returns the node of the file found as `name` in `parent`, made if it is new, with one lookup
   // more. A file found again elsewhere moves there, unless that would make it its own ancestor;
   // `left` is then the parent it had, which may be unused now. nullptr: the table is full.
   Node* Insert(const FileIdentity& identity, uint16_t type, Node& parent, absl::string_view name,
                Node*& left);
-  // True if nobody needs the node any more: forgotten, no children, not the root.
+  // Records where a file is now, unless that would make it its own ancestor. Returns the parent it
+  // had, which may be unused now, or nullptr if it stays there.
+  Node* Place(Node& node, Node& parent, absl::string_view name);
+  // True if there is no room for one more file.
+  bool full() const { return size() >= max_nodes_; }
+  // True if nobody needs the node any more: forgotten, not open, no children, not the root.
   bool IsUnused(const Node& node) const {
-    return node.lookups == 0 && node.children == 0 && &node != root_;
+    return node.lookups == 0 && node.children == 0 && node.files == nullptr && &node != root_;
   }
   // Removes an unused node, whose directory is closed.
   void Remove(Node& node);
@@ -108,8 +119,6 @@ class NodeTable {
   void Release(Node& node);
   void OpenChunk(uint32_t chunk);
   void CloseChunk(uint32_t chunk);
-  // Returns the parent that the node had, or nullptr if it stays.
-  Node* Move(Node& node, Node& parent, absl::string_view name);
   static void SetName(Node& node, absl::string_view name);
 
   const size_t max_nodes_;

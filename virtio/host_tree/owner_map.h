@@ -3,6 +3,7 @@
 #define VIRTIO_HOST_TREE_OWNER_MAP_H_
 
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -32,6 +33,19 @@ class OwnerMap {
     }
     return kNobody;
   }
+
+  // nullopt: the host has no place for it.
+  std::optional<uint32_t> ToHost(uint32_t guest_id) const {
+    if (ranges_.empty()) return guest_id;
+    for (const OwnerRange& range : ranges_) {
+      if (guest_id >= range.guest && guest_id - range.guest < range.count) {
+        return range.host + (guest_id - range.guest);
+      }
+    }
+    return std::nullopt;
+  }
+
+  const std::vector<OwnerRange>& ranges() const { return ranges_; }
 
  private:
   std::vector<OwnerRange> ranges_;

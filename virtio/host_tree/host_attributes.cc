@@ -1,0 +1,223 @@
+// Opening files of a HostTree for the guest, and changing what they are.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <climits>
+#include <string>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "virtio/host_tree/host_calls.h"
+#include "virtio/host_tree/host_tree.h"
+
+namespace virtio {
+namespace {
+
+constexpr size_t kMaxXattrBytes = 64 << 10;  // XATTR_SIZE_MAX, XATTR_LIST_MAX
+constexpr size_t kMaxXattrName = 255;        // XATTR_NAME_MAX
+constexpr absl::string_view kUserXattr = "user.";
+
+}  // namespace
+
+// --- Opening -------------------------------------------------------------------------------------
+
+int HostTree::OpenFile(NodeId id, int flags, std::unique_ptr<HostFile>& file) {
+  const int access = flags & O_ACCMODE;
+  if (access == O_ACCMODE) return EINVAL;
+  if ((access != O_RDONLY || (flags & O_TRUNC) != 0) && !options_.writable) return EROFS;
+  Node* node = nodes_.Find(id);
+  if (node == nullptr) return ESTALE;
+  if (node->type == S_IFDIR) return EISDIR;
+  // What is behind a device or a pipe is the host's.
+  if (node->type != S_IFREG) return EACCES;
+  const int kept = flags & (O_ACCMODE | O_APPEND | O_DSYNC | O_SYNC);
+  base::UniqueFd fd;
+  int error = OpenNode(*node, kept | O_NONBLOCK | O_NOCTTY, fd);
+  if (error == ESTALE && (node->path_fd >= 0 || node->files != nullptr) && options_.writable) {
+    // The name is gone, but the file is still held.
+    error = Reopen(node->path_fd >= 0 ? node->path_fd : node->files->fd(), kept, fd);
+  }
+  if (error != 0) return error;
+  // A ring would fail reads that have to wait for the disk.
+  if (fcntl(fd.get(), F_SETFL, flags & O_APPEND) != 0) return errno;
+  if ((flags & O_TRUNC) != 0) {
+    error = ChangeSize(*node, fd.get(), 0, /*clear_privileges=*/false);
+    if (error != 0) return error;
+  }
+  file.reset(new HostFile(*this, *node, std::move(fd)));
+  return 0;
+}
+
+int HostTree::OpenDirectory(NodeId id, std::unique_ptr<HostFile>& directory) {
+  Node* node = nodes_.Find(id);
+  if (node == nullptr) return ESTALE;
+  int path_fd;
+  if (const int error = DirectoryFd(*node, path_fd); error != 0) return error;
+  base::UniqueFd fd;
+  if (const int error = OpenIn(path_fd, ".", O_RDONLY | O_DIRECTORY, fd); error != 0) return error;
+  directory.reset(new HostFile(*this, *node, std::move(fd)));
+  return 0;
+}
+
+int HostTree::NodeFd(Node& node, int& fd, base::UniqueFd& opened) {
+  if (node.type == S_IFDIR) return DirectoryFd(node, fd);
+  fd = node.path_fd;
+  if (fd >= 0) return 0;
+  if (node.files != nullptr) {
+    fd = node.files->fd();
+    return 0;
+  }
+  const int error = OpenNode(node, O_PATH, opened);
+  fd = opened.get();
+  return error;
+}
+
+int HostTree::Reopen(int fd, int flags, base::UniqueFd& opened) const {
+  opened.reset(openat(descriptors_.get(), std::to_string(fd).c_str(), flags | O_CLOEXEC));
+  return opened.valid() ? 0 : errno;
+}
+
+// --- Attributes ----------------------------------------------------------------------------------
+
+int HostTree::ChangeMode(int fd, uint32_t mode) const {
+  // Not fchmod: that takes no O_PATH descriptor, and not every file can be opened.
+  return fchmodat(descriptors_.get(), std::to_string(fd).c_str(), mode & 07777, 0) == 0 ? 0 : errno;
+}
+
+int HostTree::ChangeSize(const Node& node, int fd, uint64_t size_bytes,
+                         bool clear_privileges) const {
+  if (node.type == S_IFDIR) return EISDIR;
+  if (node.type != S_IFREG) return EINVAL;
+  if (size_bytes > INT64_MAX) return EFBIG;
+  base::UniqueFd opened;
+  const int flags = fcntl(fd, F_GETFL);
+  if ((flags & O_PATH) != 0 || (flags & O_ACCMODE) == O_RDONLY) {
+    if (const int error = Reopen(fd, O_WRONLY, opened); error != 0) return error;
+    fd = opened.get();
+  }
+  if (ftruncate(fd, static_cast<off_t>(size_bytes)) != 0) return errno;
+  return clear_privileges ? ClearSetIds(fd) : 0;
+}
+
+int HostTree::SetAttributes(NodeId id, const AttributeChanges& changes, const HostFile* file,
+                            FileAttributes& attributes) {
+  if (!options_.writable) return EROFS;
+  Node* node = nodes_.Find(id);
+  if (node == nullptr) return ESTALE;
+  int fd = -1;
+  base::UniqueFd opened;
+  if (file != nullptr) {
+    fd = file->fd();
+  } else if (const int error = NodeFd(*node, fd, opened); error != 0) {
+    return error;
+  }
+  if (changes.mode.has_value()) {
+    if (const int error = ChangeMode(fd, *changes.mode); error != 0) return error;
+  }
+  if (changes.uid.has_value() || changes.gid.has_value()) {
+    // -1 changes nothing.
+    const auto uid = changes.uid.has_value() ? options_.uids.ToHost(*changes.uid) : UINT32_MAX;
+    const auto gid = changes.gid.has_value() ? options_.gids.ToHost(*changes.gid) : UINT32_MAX;
+    if (!uid.has_value() || !gid.has_value()) return EPERM;
+    if (fchownat(fd, "", *uid, *gid, AT_EMPTY_PATH) != 0) return errno;
+  }
+  if (changes.size_bytes.has_value()) {
+    const int error = ChangeSize(*node, fd, *changes.size_bytes, changes.clear_privileges);
+    if (error != 0) return error;
+  }
+  if (changes.accessed.tv_nsec != UTIME_OMIT || changes.modified.tv_nsec != UTIME_OMIT) {
+    const timespec times[2] = {changes.accessed, changes.modified};
+    if (utimensat(fd, "", times, AT_EMPTY_PATH) != 0) return errno;
+  }
+  struct statx status;
+  if (const int error = Status(fd, "", status); error != 0) return error;
+  attributes = ToAttributes(*node, status);
+  return 0;
+}
+
+// --- Extended attributes -------------------------------------------------------------------------
+
+int HostTree::XattrFd(NodeId id, absl::string_view name, int& fd, base::UniqueFd& opened) {
+  Node* node = nodes_.Find(id);
+  if (node == nullptr) return ESTALE;
+  if (!absl::StartsWith(name, kUserXattr) || name.find('\0') != absl::string_view::npos) {
+    return EOPNOTSUPP;
+  }
+  if (name.size() > kMaxXattrName) return ERANGE;
+  if (node->files != nullptr) {
+    fd = node->files->fd();
+    return 0;
+  }
+  int error;
+  if (node->type == S_IFDIR) {
+    error = DirectoryFd(*node, fd);
+    if (error == 0) error = OpenIn(fd, ".", O_RDONLY | O_DIRECTORY, opened);
+  } else if (node->type != S_IFREG) {
+    return EPERM;  // as the host has it: users have none of these
+  } else if (node->path_fd >= 0 && options_.writable) {
+    error = Reopen(node->path_fd, O_RDONLY, opened);
+    if (error == EACCES) error = Reopen(node->path_fd, O_WRONLY, opened);
+  } else {
+    error = OpenNode(*node, O_RDONLY | O_NONBLOCK | O_NOCTTY, opened);
+    if (error == EACCES) error = OpenNode(*node, O_WRONLY | O_NONBLOCK | O_NOCTTY, opened);
+  }
+  fd = opened.get();
+  return error;
+}
+
+int HostTree::GetXattr(NodeId id, absl::string_view name, std::string& value) {
+  int fd;
+  base::UniqueFd opened;
+  const int error = XattrFd(id, name, fd, opened);
+  if (error != 0) return error == EPERM ? ENODATA : error;
+  value.resize(kMaxXattrBytes);
+  const ssize_t size = fgetxattr(fd, std::string(name).c_str(), value.data(), value.size());
+  if (size < 0) return errno;
+  value.resize(static_cast<size_t>(size));
+  return 0;
+}
+
+int HostTree::ListXattrs(NodeId id, std::string& names) {
+  names.clear();
+  int fd;
+  base::UniqueFd opened;
+  const int error = XattrFd(id, "user.any", fd, opened);
+  if (error != 0) return error == EPERM ? 0 : error;
+  std::string all(kMaxXattrBytes, '\0');
+  const ssize_t size = flistxattr(fd, all.data(), all.size());
+  if (size < 0) return errno == EOPNOTSUPP ? 0 : errno;
+  absl::string_view rest = absl::string_view(all).substr(0, static_cast<size_t>(size));
+  while (!rest.empty()) {
+    const size_t end = rest.find('\0');
+    if (end == absl::string_view::npos) break;
+    const absl::string_view name = rest.substr(0, end + 1);  // with its NUL
+    if (absl::StartsWith(name, kUserXattr)) names.append(name.data(), name.size());
+    rest.remove_prefix(end + 1);
+  }
+  return 0;
+}
+
+int HostTree::SetXattr(NodeId id, absl::string_view name, absl::string_view value, int flags) {
+  if (!options_.writable) return EROFS;
+  if ((flags & ~(XATTR_CREATE | XATTR_REPLACE)) != 0) return EINVAL;
+  if (value.size() > kMaxXattrBytes) return E2BIG;
+  int fd;
+  base::UniqueFd opened;
+  if (const int error = XattrFd(id, name, fd, opened); error != 0) return error;
+  return fsetxattr(fd, std::string(name).c_str(), value.data(), value.size(), flags) == 0 ? 0
+                                                                                          : errno;
+}
+
+int HostTree::RemoveXattr(NodeId id, absl::string_view name) {
+  if (!options_.writable) return EROFS;
+  int fd;
+  base::UniqueFd opened;
+  if (const int error = XattrFd(id, name, fd, opened); error != 0) return error;
+  return fremovexattr(fd, std::string(name).c_str()) == 0 ? 0 : errno;
+}
+
+}  // namespace virtio

@@ -1,0 +1,65 @@
+// What the parts of HostTree have in common: names as the host's calls take them, and who a file
+// is.
+#ifndef VIRTIO_HOST_TREE_HOST_CALLS_H_
+#define VIRTIO_HOST_TREE_HOST_CALLS_H_
+
+#include <errno.h>
+#include <limits.h>
+#include <sys/stat.h>
+
+#include <cstdint>
+
+#include "absl/strings/string_view.h"
+#include "virtio/host_tree/node_table.h"
+
+namespace virtio {
+
+inline constexpr unsigned kStatusMask = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID;
+
+inline uint16_t TypeOf(const struct statx& status) {
+  return static_cast<uint16_t>(status.stx_mode & S_IFMT);
+}
+
+inline FileIdentity IdentityOf(const struct statx& status) {
+  FileIdentity identity;
+  identity.device = uint64_t{status.stx_dev_major} << 32 | status.stx_dev_minor;
+  identity.inode = status.stx_ino;
+  if ((status.stx_mask & STATX_BTIME) != 0) {
+    identity.birth_ns = static_cast<int64_t>(
+        static_cast<uint64_t>(status.stx_btime.tv_sec) * 1'000'000'000 + status.stx_btime.tv_nsec);
+  } else {
+    identity.birth_ns = TypeOf(status);
+  }
+  return identity;
+}
+
+// Returns 0 for a name in a directory: never a path, nor one of the two names that lead elsewhere.
+inline int CheckFileName(absl::string_view name) {
+  if (name.size() > NAME_MAX) return ENAMETOOLONG;
+  if (name.empty() || name == "." || name == ".." || name.find('/') != absl::string_view::npos ||
+      name.find('\0') != absl::string_view::npos) {
+    return EINVAL;
+  }
+  return 0;
+}
+
+// A NUL-terminated copy of a name that CheckFileName liked.
+struct NameBuffer {
+  explicit NameBuffer(absl::string_view name) { bytes[name.copy(bytes, NAME_MAX)] = '\0'; }
+  char bytes[NAME_MAX + 1];
+};
+
+// Takes set-user-id and set-group-id off a file, as a write by a user without privileges does.
+inline int ClearSetIds(int fd) {
+  struct stat status;
+  if (fstat(fd, &status) != 0) return errno;
+  mode_t mode = status.st_mode & ~mode_t{S_ISUID};
+  // Without the right to execute it the bit means something else.
+  if ((mode & S_IXGRP) != 0) mode &= ~mode_t{S_ISGID};
+  if (mode == status.st_mode || !S_ISREG(mode)) return 0;
+  return fchmod(fd, mode & 07777) == 0 ? 0 : errno;
+}
+
+}  // namespace virtio
+
+#endif  // VIRTIO_HOST_TREE_HOST_CALLS_H_

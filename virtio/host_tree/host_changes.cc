@@ -1,0 +1,302 @@
+// Changing what is in a HostTree: making, removing and renaming. Every call goes from a directory
+// that is held open to one name in it; none of them follows a link of that name.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <climits>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "virtio/host_tree/host_calls.h"
+#include "virtio/host_tree/host_tree.h"
+#include "virtio/host_tree/owner_rights.h"
+
+namespace virtio {
+namespace {
+
+// How often to try again when the host makes and removes the same name meanwhile.
+constexpr int kMaxTries = 4;
+
+// The thread's umask is the guest's while this is there. The first one in a thread gives it an
+// umask (and working directory) of its own, which are the whole process's otherwise.
+class GuestUmask {
+ public:
+  explicit GuestUmask(uint32_t mask) {
+    static thread_local const int unshared = unshare(CLONE_FS) == 0 ? 0 : errno;
+    error_ = unshared;
+    if (error_ == 0) before_ = umask(mask & 0777);
+  }
+  ~GuestUmask() {
+    if (error_ == 0) umask(before_);
+  }
+  GuestUmask(const GuestUmask&) = delete;
+  GuestUmask& operator=(const GuestUmask&) = delete;
+
+  int error() const { return error_; }
+
+ private:
+  int error_ = 0;
+  mode_t before_ = 0;
+};
+
+}  // namespace
+
+absl::Status HostTree::PrepareChanges() {
+  RETURN_IF_ERROR(CheckOwnerRights(options_.name, options_.uids, options_.gids, OwnRights()));
+  descriptors_.reset(open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (descriptors_.valid()) return absl::OkStatus();
+  return base::ErrnoStatus(errno, absl::StrCat(options_.name, ".path: ", options_.path,
+                                               ": changes need /proc/self/fd; mount /proc"));
+}
+
+int HostTree::BeginChange(NodeId directory, absl::string_view name, Node*& parent, int& fd) {
+  if (!options_.writable) return EROFS;
+  if (const int error = CheckFileName(name); error != 0) return error;
+  parent = nodes_.Find(directory);
+  if (parent == nullptr) return ESTALE;
+  return DirectoryFd(*parent, fd);
+}
+
+int HostTree::BeginMaking(NodeId directory, absl::string_view name, const Caller& caller,
+                          Node*& parent, int& fd, HostOwner& owner) {
+  if (const int error = BeginChange(directory, name, parent, fd); error != 0) return error;
+  if (nodes_.full()) return ENFILE;
+  const auto uid = options_.uids.ToHost(caller.uid);
+  const auto gid = options_.gids.ToHost(caller.gid);
+  if (!uid.has_value() || !gid.has_value()) return EPERM;
+  owner = {*uid, *gid};
+  return 0;
+}
+
+int HostTree::FinishMaking(Node& parent, int parent_fd, absl::string_view name,
+                           const HostOwner& owner, uint32_t mode, FoundNode& found) {
+  const NameBuffer name_buffer(name);
+  struct statx status;
+  int error = Status(parent_fd, name_buffer.bytes, status);
+  if (error != 0) return error;
+  if (status.stx_uid != owner.uid || status.stx_gid != owner.gid) {
+    const FileIdentity made = IdentityOf(status);
+    base::UniqueFd fd;
+    error = OpenIn(parent_fd, name_buffer.bytes, O_PATH, fd);
+    if (error == 0) error = Status(fd.get(), "", status);
+    if (error == 0 && !(IdentityOf(status) == made)) error = ESTALE;
+    if (error == 0) error = GiveOwner(parent_fd, fd.get(), owner, mode, status);
+    if (error != 0) {
+      unlinkat(parent_fd, name_buffer.bytes, S_ISDIR(status.stx_mode) ? AT_REMOVEDIR : 0);
+      return error;
+    }
+  }
+  return Enter(parent, name, status, found);
+}
+
+int HostTree::GiveOwner(int parent_fd, int fd, const HostOwner& owner, uint32_t mode,
+                        struct statx& status) {
+  uint32_t gid = owner.gid;
+  if (gid != status.stx_gid) {
+    struct statx directory;
+    if (const int error = Status(parent_fd, "", directory); error != 0) return error;
+    // What is made in such a directory has its group.
+    if ((directory.stx_mode & S_ISGID) != 0) gid = status.stx_gid;
+  }
+  if (owner.uid == status.stx_uid && gid == status.stx_gid) return 0;
+  if (fchownat(fd, "", owner.uid, gid, AT_EMPTY_PATH) != 0) return errno;
+  if (S_ISREG(status.stx_mode) && (mode & (S_ISUID | S_ISGID)) != 0) {
+    if (const int error = ChangeMode(fd, status.stx_mode & 07777); error != 0) return error;
+  }
+  return Status(fd, "", status);
+}
+
+int HostTree::Create(NodeId directory, absl::string_view name, const Caller& caller, uint32_t mode,
+                     int flags, FoundNode& found, std::unique_ptr<HostFile>& file) {
+  constexpr int kKept = O_ACCMODE | O_APPEND | O_DSYNC | O_SYNC;
+  Node* parent;
+  int parent_fd;
+  HostOwner owner;
+  int error = BeginMaking(directory, name, caller, parent, parent_fd, owner);
+  for (int tries = 0; error == 0 && tries < kMaxTries; ++tries) {
+    base::UniqueFd fd;
+    {
+      const GuestUmask guest_umask(caller.umask);
+      if (guest_umask.error() != 0) return guest_umask.error();
+      error = OpenIn(parent_fd, NameBuffer(name).bytes, O_CREAT | O_EXCL | (flags & kKept), fd,
+                     mode & 07777);
+    }
+    if (error == 0) {
+      struct statx status;
+      error = Status(fd.get(), "", status);
+      if (error == 0) error = GiveOwner(parent_fd, fd.get(), owner, mode, status);
+      if (error == 0) error = Enter(*parent, name, status, found);
+      if (error != 0) {
+        unlinkat(parent_fd, NameBuffer(name).bytes, 0);
+        return error;
+      }
+      file.reset(new HostFile(*this, *nodes_.Find(found.id), std::move(fd)));
+      return 0;
+    }
+    if (error != EEXIST || (flags & O_EXCL) != 0) return error;
+    error = Enter(*parent, parent_fd, name, found);
+    if (error == 0) {
+      error = OpenFile(found.id, flags, file);
+      if (error == 0) return 0;
+      Forget(found.id, 1);
+      return error;
+    }
+    if (error == ENOENT) error = 0;  // it has gone again
+  }
+  return error != 0 ? error : ESTALE;
+}
+
+int HostTree::MakeDirectory(NodeId directory, absl::string_view name, const Caller& caller,
+                            uint32_t mode, FoundNode& found) {
+  Node* parent;
+  int parent_fd;
+  HostOwner owner;
+  if (const int error = BeginMaking(directory, name, caller, parent, parent_fd, owner)) {
+    return error;
+  }
+  const GuestUmask guest_umask(caller.umask);
+  if (guest_umask.error() != 0) return guest_umask.error();
+  if (mkdirat(parent_fd, NameBuffer(name).bytes, mode & 07777) != 0) return errno;
+  return FinishMaking(*parent, parent_fd, name, owner, 0, found);
+}
+
+int HostTree::MakeNode(NodeId directory, absl::string_view name, const Caller& caller,
+                       uint32_t mode, uint32_t device_major, uint32_t device_minor,
+                       FoundNode& found) {
+  Node* parent;
+  int parent_fd;
+  HostOwner owner;
+  if (const int error = BeginMaking(directory, name, caller, parent, parent_fd, owner)) {
+    return error;
+  }
+  switch (mode & S_IFMT) {
+    case S_IFREG:
+    case S_IFIFO:
+    case S_IFSOCK:
+      break;
+    case S_IFCHR:
+      if (device_major == 0 && device_minor == 0) break;
+      return EPERM;
+    case S_IFBLK:
+      return EPERM;
+    default:
+      return EINVAL;
+  }
+  const GuestUmask guest_umask(caller.umask);
+  if (guest_umask.error() != 0) return guest_umask.error();
+  if (mknodat(parent_fd, NameBuffer(name).bytes, mode & (S_IFMT | 07777), makedev(0, 0)) != 0) {
+    return errno;
+  }
+  return FinishMaking(*parent, parent_fd, name, owner, mode, found);
+}
+
+int HostTree::MakeSymlink(NodeId directory, absl::string_view name, const Caller& caller,
+                          absl::string_view target, FoundNode& found) {
+  Node* parent;
+  int parent_fd;
+  HostOwner owner;
+  if (const int error = BeginMaking(directory, name, caller, parent, parent_fd, owner)) {
+    return error;
+  }
+  if (target.size() >= PATH_MAX) return ENAMETOOLONG;
+  if (target.find('\0') != absl::string_view::npos) return EINVAL;
+  if (symlinkat(std::string(target).c_str(), parent_fd, NameBuffer(name).bytes) != 0) return errno;
+  return FinishMaking(*parent, parent_fd, name, owner, 0, found);
+}
+
+int HostTree::Link(NodeId id, NodeId directory, absl::string_view name, FoundNode& found) {
+  Node* parent;
+  int parent_fd;
+  if (const int error = BeginChange(directory, name, parent, parent_fd); error != 0) return error;
+  Node* node = nodes_.Find(id);
+  if (node == nullptr) return ESTALE;
+  if (node->type == S_IFDIR) return EPERM;
+  // Getting at the file may close the directory.
+  const base::UniqueFd to(fcntl(parent_fd, F_DUPFD_CLOEXEC, 0));
+  if (!to.valid()) return errno;
+  int fd;
+  base::UniqueFd opened;
+  if (const int error = NodeFd(*node, fd, opened); error != 0) return error;
+  // By descriptor: its name may be another's by now.
+  if (linkat(descriptors_.get(), std::to_string(fd).c_str(), to.get(), NameBuffer(name).bytes,
+             AT_SYMLINK_FOLLOW) != 0) {
+    return errno;
+  }
+  return Enter(*parent, to.get(), name, found);
+}
+
+int HostTree::Unlink(NodeId directory, absl::string_view name) {
+  return Remove(directory, name, 0);
+}
+
+int HostTree::RemoveDirectory(NodeId directory, absl::string_view name) {
+  return Remove(directory, name, AT_REMOVEDIR);
+}
+
+int HostTree::Remove(NodeId directory, absl::string_view name, int flags) {
+  Node* parent;
+  int parent_fd;
+  if (const int error = BeginChange(directory, name, parent, parent_fd); error != 0) return error;
+  Node* victim = KeepVictim(*parent, parent_fd, name);
+  if (unlinkat(parent_fd, NameBuffer(name).bytes, flags) != 0) return errno;
+  if (victim != nullptr) victim->orphan = true;
+  return 0;
+}
+
+Node* HostTree::KeepVictim(Node& parent, int parent_fd, absl::string_view name) {
+  const NameBuffer name_buffer(name);
+  struct statx status;
+  if (Status(parent_fd, name_buffer.bytes, status) != 0) return nullptr;
+  Node* node = nodes_.Find(IdentityOf(status));
+  if (node == nullptr || node->parent != &parent || node->name() != name) return nullptr;
+  if (node->path_fd >= 0 || node->files != nullptr) return node;
+  base::UniqueFd fd;
+  if (OpenNodeIn(parent_fd, *node, O_PATH, fd) == 0) KeepPath(*node, std::move(fd));
+  return node;
+}
+
+int HostTree::Rename(NodeId from, absl::string_view from_name, NodeId to, absl::string_view to_name,
+                     uint32_t flags) {
+  Node* from_parent;
+  Node* to_parent;
+  int fd;
+  if (const int error = BeginChange(from, from_name, from_parent, fd); error != 0) return error;
+  if (flags != 0 && flags != RENAME_NOREPLACE && flags != RENAME_EXCHANGE) return EINVAL;
+  // Getting at one directory may close the other.
+  const base::UniqueFd from_fd(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!from_fd.valid()) return errno;
+  if (const int error = BeginChange(to, to_name, to_parent, fd); error != 0) return error;
+  const base::UniqueFd to_fd(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!to_fd.valid()) return errno;
+  Node* victim = flags == RENAME_EXCHANGE ? nullptr : KeepVictim(*to_parent, to_fd.get(), to_name);
+  if (renameat2(from_fd.get(), NameBuffer(from_name).bytes, to_fd.get(), NameBuffer(to_name).bytes,
+                flags) != 0) {
+    return errno;
+  }
+  if (victim != nullptr) victim->orphan = true;
+  // A directory that the guest has forgotten is kept by what is in it, which is leaving.
+  ++from_parent->lookups;
+  NotePlace(*to_parent, to_fd.get(), to_name);
+  if (flags == RENAME_EXCHANGE) NotePlace(*from_parent, from_fd.get(), from_name);
+  --from_parent->lookups;
+  RemoveUnused(from_parent);
+  return 0;
+}
+
+void HostTree::NotePlace(Node& parent, int parent_fd, absl::string_view name) {
+  struct statx status;
+  if (Status(parent_fd, NameBuffer(name).bytes, status) != 0) return;
+  Node* node = nodes_.Find(IdentityOf(status));
+  if (node != nullptr) RemoveUnused(nodes_.Place(*node, parent, name));
+}
+
+}  // namespace virtio

@@ -1,0 +1,84 @@
+#include "virtio/host_tree/host_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "virtio/host_tree/host_calls.h"
+#include "virtio/host_tree/host_tree.h"
+
+namespace virtio {
+namespace {
+
+// A copy holds up what else is asked of the share.
+constexpr uint64_t kMaxCopyBytes = 4 << 20;
+
+int ToHostLock(const FileLock& lock, struct flock& host) {
+  if (lock.start > INT64_MAX || lock.length > INT64_MAX - lock.start) return EINVAL;
+  host = {};
+  host.l_type = lock.type;
+  host.l_whence = SEEK_SET;
+  host.l_start = static_cast<off_t>(lock.start);
+  host.l_len = static_cast<off_t>(lock.length);
+  return 0;
+}
+
+}  // namespace
+
+HostFile::HostFile(HostTree& tree, Node& node, base::UniqueFd fd)
+    : tree_(tree), node_(node), fd_(std::move(fd)), next_(node.files) {
+  if (next_ != nullptr) next_->previous_ = this;
+  node_.files = this;
+}
+
+HostFile::~HostFile() {
+  if (next_ != nullptr) next_->previous_ = previous_;
+  (previous_ != nullptr ? previous_->next_ : node_.files) = next_;
+  tree_.RemoveUnused(&node_);
+}
+
+int HostFile::Seek(uint64_t offset, int whence, uint64_t& found) const {
+  if (whence != SEEK_DATA && whence != SEEK_HOLE) return EINVAL;
+  if (offset > INT64_MAX) return EINVAL;
+  const off_t result = lseek(fd(), static_cast<off_t>(offset), whence);
+  if (result < 0) return errno;
+  found = static_cast<uint64_t>(result);
+  return 0;
+}
+
+int HostFile::CopyTo(const HostFile& to, uint64_t offset, uint64_t to_offset, uint64_t bytes,
+                     uint64_t& copied) const {
+  bytes = std::min(bytes, kMaxCopyBytes);
+  if (offset > INT64_MAX - bytes || to_offset > INT64_MAX - bytes) return EINVAL;
+  off_t from_at = static_cast<off_t>(offset);
+  off_t to_at = static_cast<off_t>(to_offset);
+  const ssize_t result = copy_file_range(fd(), &from_at, to.fd(), &to_at, bytes, 0);
+  if (result < 0) return errno;
+  copied = static_cast<uint64_t>(result);
+  return 0;
+}
+
+int HostFile::ClearPrivileges() const { return ClearSetIds(fd()); }
+
+int HostFile::SetLock(const FileLock& lock) const {
+  struct flock host;
+  if (const int error = ToHostLock(lock, host); error != 0) return error;
+  return fcntl(fd(), F_OFD_SETLK, &host) == 0 ? 0 : errno;
+}
+
+int HostFile::GetLock(FileLock& lock) const {
+  struct flock host;
+  if (const int error = ToHostLock(lock, host); error != 0) return error;
+  if (fcntl(fd(), F_OFD_GETLK, &host) != 0) return errno;
+  lock.type = host.l_type;
+  if (lock.type == F_UNLCK) return 0;
+  lock.start = static_cast<uint64_t>(host.l_start);
+  lock.length = static_cast<uint64_t>(host.l_len);
+  return 0;
+}
+
+}  // namespace virtio

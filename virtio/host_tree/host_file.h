@@ -1,0 +1,62 @@
+// A file of the host that the guest has open.
+#ifndef VIRTIO_HOST_TREE_HOST_FILE_H_
+#define VIRTIO_HOST_TREE_HOST_FILE_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/unique_fd.h"
+#include "virtio/host_tree/node_table.h"
+
+namespace virtio {
+
+class HostTree;
+
+// A lock on a range of a file. It belongs to the HostFile by which it was set: other HostFiles,
+// other guests and the host's processes see it as they see each other's.
+struct FileLock {
+  int16_t type = 0;  // F_RDLCK, F_WRLCK, F_UNLCK
+  uint64_t start = 0;
+  uint64_t length = 0;  // 0: to the end, wherever that will be
+};
+
+// An open file, or a directory opened to be flushed. As long as it is there the tree finds its node
+// by it, even if no name leads there any more. The tree must outlive it; same thread. Reading,
+// writing, allocating and flushing are the event loop's, by `fd`. Functions return 0 or an errno.
+class HostFile {
+ public:
+  ~HostFile();
+  HostFile(const HostFile&) = delete;
+  HostFile& operator=(const HostFile&) = delete;
+
+  NodeId node() const { return node_.id; }
+  int fd() const { return fd_.get(); }
+
+  // Finds data or a hole from `offset` on; `whence` is SEEK_DATA or SEEK_HOLE. ENXIO: there is
+  // none.
+  int Seek(uint64_t offset, int whence, uint64_t& found) const;
+  // Copies at most `bytes`, and not more than a few MiB at a time, within the host.
+  int CopyTo(const HostFile& to, uint64_t offset, uint64_t to_offset, uint64_t bytes,
+             uint64_t& copied) const;
+  // Takes away set-user-id and set-group-id, as a write by a user who is not privileged does.
+  int ClearPrivileges() const;
+
+  // Never wait: EAGAIN if another has a lock there.
+  int SetLock(const FileLock& lock) const;
+  // Makes `lock` the one that would be in the way of it, or sets its type to F_UNLCK.
+  int GetLock(FileLock& lock) const;
+
+ private:
+  friend class HostTree;
+  HostFile(HostTree& tree, Node& node, base::UniqueFd fd);
+
+  HostTree& tree_;
+  Node& node_;
+  const base::UniqueFd fd_;
+  HostFile* next_;  // of the same node
+  HostFile* previous_ = nullptr;
+};
+
+}  // namespace virtio
+
+#endif  // VIRTIO_HOST_TREE_HOST_FILE_H_
