@@ -77,10 +77,10 @@ struct Caller {
 
 // What is to change about a file, in this order.
 struct AttributeChanges {
-  std::optional<uint32_t> mode;  // permissions, set-id and sticky bits
-  std::optional<uint32_t> uid;   // the guest's
-  std::optional<uint32_t> gid;
-  std::optional<uint64_t> size_bytes;
+  std::optional<uint32_t> mode = {};  // permissions, set-id and sticky bits
+  std::optional<uint32_t> uid = {};   // the guest's
+  std::optional<uint32_t> gid = {};
+  std::optional<uint64_t> size_bytes = {};
   bool clear_privileges = false;        // as HostFile::ClearPrivileges, if the size changes
   timespec accessed = {0, UTIME_OMIT};  // or UTIME_NOW
   timespec modified = {0, UTIME_OMIT};

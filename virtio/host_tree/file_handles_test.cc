@@ -1,0 +1,106 @@
+#include "virtio/host_tree/file_handles.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/uio.h>
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "tests/fakes/fake_event_loop.h"
+#include "virtio/host_tree/host_tree.h"
+#include "virtio/host_tree/temporary_tree_fixtures.h"
+#include "virtio/host_tree/write_source.h"
+
+namespace virtio {
+namespace {
+
+class FileHandlesTest : public testing::Test {
+ protected:
+  FileHandlesTest() {
+    host_.Write("root/file", "content");
+    HostTree::Options options;
+    options.path = host_.Path("root");
+    options.writable = true;
+    tree_ = *HostTree::Open(std::move(options));
+    FoundNode found;
+    EXPECT_EQ(tree_->Lookup(kRootNode, "file", found), 0);
+    node_ = found.id;
+  }
+  FileHandles::Handle* Open() {
+    std::unique_ptr<HostFile> file;
+    EXPECT_EQ(tree_->OpenFile(node_, O_RDWR, file), 0);
+    FileHandles::Handle* handle = nullptr;
+    return handles_.Add(std::move(file), handle) == 0 ? handle : nullptr;
+  }
+
+  TemporaryTree host_{testing::TempDir()};
+  base::FakeEventLoop loop_;
+  std::unique_ptr<HostTree> tree_;
+  FileHandles handles_{loop_, 2};
+  NodeId node_;
+};
+
+TEST_F(FileHandlesTest, NumbersAreOfOneNodeAndUsedOnce) {
+  FileHandles::Handle* first = Open();
+  ASSERT_NE(first, nullptr);
+  const uint64_t number = first->number;
+  EXPECT_EQ(handles_.Find(number, node_), first);
+  EXPECT_EQ(handles_.Find(number, kRootNode), nullptr);
+  for (const uint64_t other : {uint64_t{0}, number + 1, UINT64_MAX}) {
+    EXPECT_EQ(handles_.Find(other, node_), nullptr);
+    handles_.Close(other);
+  }
+  handles_.Close(number);
+  EXPECT_EQ(handles_.Find(number, node_), nullptr);
+  EXPECT_NE(Open()->number, number);
+}
+
+TEST_F(FileHandlesTest, ClosesWhenTheLastUseEnds) {
+  FileHandles::Handle* handle = Open();
+  Open();
+  EXPECT_TRUE(handles_.full());
+  EXPECT_EQ(Open(), nullptr);
+  handles_.Use(*handle);
+  handles_.Use(*handle);
+  const uint64_t number = handle->number;
+  handles_.Close(number);
+  handles_.Close(number);
+  EXPECT_EQ(handles_.Find(number, node_), nullptr);
+  handles_.Release(*handle);
+  EXPECT_EQ(handles_.size(), 2U);  // not yet
+  handles_.Release(*handle);
+  EXPECT_EQ(handles_.size(), 1U);
+  handles_.CloseAll();
+  EXPECT_EQ(handles_.size(), 0U);
+  tree_->Forget(node_, 1);
+  EXPECT_EQ(tree_->node_count(), 1U);
+}
+
+TEST(WriteSourceTest, IsUsedUpInOrder) {
+  char bytes[100];
+  std::vector<iovec> buffers = {
+      {bytes, 10}, {bytes + 20, 0}, {bytes + 30, 10}, {bytes + 40, 10}, {bytes + 60, 0}};
+  WriteSource source;
+  source.Begin(buffers, 25);
+  ASSERT_EQ(source.next().size(), 4U);
+  EXPECT_EQ(source.next()[3].iov_len, 5U);
+  source.Consume(10);
+  EXPECT_EQ(source.next()[0].iov_base, bytes + 30);
+  source.Consume(12);
+  ASSERT_EQ(source.next().size(), 1U);
+  EXPECT_EQ(source.next()[0].iov_base, bytes + 42);
+  source.Consume(3);
+  EXPECT_TRUE(source.empty());
+
+  std::vector<iovec> many(3000, {bytes, 1});
+  source.Begin(many, many.size());
+  EXPECT_EQ(source.next().size(), 1024U);
+  source.Begin(many, 0);
+  EXPECT_TRUE(source.empty());
+}
+
+}  // namespace
+}  // namespace virtio
