@@ -6,11 +6,16 @@ import shutil
 import subprocess
 
 from harness import (
+    READY,
+    Vm,
     case,
     check,
     check_equal,
+    guest_files,
+    guests,
     have,
     run,
+    vm_config,
 )
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -104,3 +109,95 @@ def refuses(folder):
         check(text in done.stderr and done.stderr.count("\n") == 1, f"said: {done.stderr!r}")
         check_equal(sorted(os.listdir(folder)), ["closure", "store"], "files")
     shutil.rmtree(f"{folder}/store")
+
+
+SECRET = "the-key-of-another-machine"  # tests/lab/closure.nix
+NIX_SECONDS = 300
+
+
+def nixos_config(kind, kernel):
+    """Returns the vm.json of a guest whose system lies in the closure (see tests/lab/stage1_init)."""
+    nixos = guests()["nixos"]
+    source = "/dev/vda" if kind == "erofs" else "store"
+    config = vm_config(
+        kernel,
+        memory="512M",
+        cmdline=f"store={kind}:{source} init={nixos['init']} regInfo={nixos['registration']}",
+    )
+    config["payload"]["initramfs"] = guest_files(kernel)["stage1-initrd"]
+    if kind == "erofs":
+        config["disks"] = [{"path": nixos["image"], "readonly": True}]
+    else:
+        share = {"tag": "store", "path": nixos["store"], "closure": nixos["closure"]}
+        config["fs"] = [{**share, "readonly": True, "proto": kind}]
+    return config
+
+
+def check_system(vm, kind):
+    """The init in the closure runs, on an overlay of a RAM disk over the store."""
+    nixos = guests()["nixos"]
+    check("refused" not in vm.console.text(), "nix-store --load-db refused the registration")
+    system = os.path.dirname(nixos["init"])
+    check_equal(vm.shell("readlink /run/current-system"), system, "system")
+    mounts = vm.shell("grep -o ' /nix/[^ ]* [^ ]* r[ow]' /proc/mounts").split("\n")
+    wanted = [f"/nix/.ro-store {kind} ro", "/nix/.rw-store tmpfs rw", "/nix/store overlay rw"]
+    check_equal([line.strip() for line in mounts], wanted, "mounts")
+    with open(nixos["closure"], encoding="ascii") as f:
+        listed = sorted(os.path.basename(line) for line in f.read().split())
+    check_equal(vm.shell("ls -A /nix/.ro-store").split(), listed, "names in the store")
+
+
+def check_secret(vm, kind):
+    """What another machine's owner keeps in the same store of the host is not in this one."""
+    name = os.path.basename(guests()["nixos"]["secret"])
+    for path in (f"/nix/store/{name}/key", f"/nix/.ro-store/{name}/key", f"/run/../nix/store/{name}"):
+        answer = vm.shell(f"cat {path}")
+        check("No such file" in answer and SECRET not in answer, f"{path}: {answer!r}")
+    found = vm.shell(f"find /nix/.ro-store/ -type f -size -64 -exec grep -l {SECRET[:7]} {{}} +")
+    check_equal(found, "", "small files of the store with the secret in them")
+    if kind == "erofs":
+        run("grep", "-qF", SECRET, guests()["nixos"]["image"], status=1)
+
+
+def check_writes(vm):
+    """Nix adds to its store, and what is changed is changed in RAM only."""
+    vm.shell("echo of the guest >new; added=$(nix-store --add new)", NIX_SECONDS)
+    check_equal(vm.shell("cat $added"), "of the guest", "a path that the guest has added")
+    lower = vm.shell("ls /nix/.ro-store/${added##*/}")
+    check("No such file" in lower, f"what was added below the overlay: {lower!r}")
+    system = os.path.dirname(guests()["nixos"]["init"])
+    vm.shell(f"echo changed >>{system}/init; rm {system}/sw; mkdir /nix/store/directory")
+    check_equal(vm.shell(f"tail -n1 {system}/init; ls {system}"), "changed\ninit", "changed path")
+    lower = vm.shell(f"ls /nix/.ro-store/{os.path.basename(system)}")
+    check_equal(lower.split(), ["init", "sw"], "the path below the overlay")
+    answer = vm.shell(f"nix-store --verify-path {system}; echo status $?", NIX_SECONDS)
+    check(answer.endswith("status 1") and "was modified" in answer, f"changed path: {answer!r}")
+
+
+def nixos_stage_1(folder, kind, kernel):
+    with Vm(folder, nixos_config(kind, kernel)) as vm:
+        vm.expect(READY)
+        check_system(vm, kind)
+        check_secret(vm, kind)
+        answer = vm.shell("nix-store --verify --check-contents; echo status $?", NIX_SECONDS)
+        check(answer.endswith("status 0") and "error" not in answer, f"verify: {answer!r}")
+        check_writes(vm)
+        vm.send("exit\n")
+        vm.wait(0)
+
+
+@case("nixos-stage-1-by-virtiofs")
+def nixos_by_virtiofs(folder):
+    """The system lies in the closure that is shared; Nix in the guest finds it whole."""
+    nixos_stage_1(folder, "virtiofs", "cloud")
+
+
+@case("nixos-stage-1-by-9p")
+def nixos_by_9p(folder):
+    nixos_stage_1(folder, "9p", "full")
+
+
+@case("nixos-stage-1-by-erofs")
+def nixos_by_erofs(folder):
+    """The same paths, from the image that tools/store-image has made of them."""
+    nixos_stage_1(folder, "erofs", "cloud")

@@ -40,6 +40,15 @@ GUEST_MODULES = [
 SHARE_MODULES = ["virtiofs", "overlay"]
 # Only the full kernels have 9p.
 P9_MODULES = ["9pnet_virtio", "9p"]
+# What mounts a store in stage 1, from a share or from a disk.
+STAGE1_MODULES = [
+    "virtio_pci",
+    "virtio_console",
+    "virtio_blk",
+    "virtiofs",
+    "erofs",
+    "overlay",
+]
 LAB_MODULES = [
     "virtio_pci",
     "virtio_console",
@@ -326,6 +335,12 @@ def guest_initrd(kernel_name, more_modules=()):
     return _initrd("guest", kernel_name, os.path.join(HERE, "guest_init"), modules, files)
 
 
+def stage1_initrd(kernel_name):
+    """Returns an initrd in the style of NixOS, whose system lies in a store (see stage1_init)."""
+    modules = STAGE1_MODULES + (P9_MODULES if kernel_name == "full" else [])
+    return _initrd("stage1", kernel_name, os.path.join(HERE, "stage1_init"), modules)
+
+
 def lab_initrd():
     return _initrd("lab", "full", os.path.join(HERE, "lab_init"), LAB_MODULES)
 
@@ -340,6 +355,7 @@ def guest(name):
         "vmlinux": os.path.join(folder, "vmlinux"),
         "initrd": guest_initrd(name),
         "share-initrd": guest_initrd(name, share_modules),
+        "stage1-initrd": stage1_initrd(name),
     }
 
 
