@@ -42,7 +42,7 @@ POSIX_CASE(fifo, by_two_names) {
   OK(mkfifo("fifo", 0644));
   OK(link("fifo", "second"));
   const int reader = OK(open("fifo", O_RDONLY | O_NONBLOCK));
-  WriteAll(OK(open("second", O_WRONLY)), "x");
+  WriteAll(OK(open("second", O_WRONLY | O_NONBLOCK)), "x");
   char byte = 0;
   EQUAL(read(reader, &byte, 1), 1);
 }
