@@ -104,7 +104,10 @@ class EventLoop {
   virtual void ReadV(Operation& op, LoopFile file, std::span<const iovec> to, uint64_t offset) = 0;
   virtual void WriteV(Operation& op, LoopFile file, std::span<const iovec> from,
                       uint64_t offset) = 0;
+  // The same at the end of the file, wherever that is by then.
+  virtual void AppendV(Operation& op, LoopFile file, std::span<const iovec> from) = 0;
   virtual void Fdatasync(Operation& op, LoopFile file) = 0;
+  virtual void Fsync(Operation& op, LoopFile file) = 0;
   // mode: FALLOC_FL_*.
   virtual void Fallocate(Operation& op, LoopFile file, int mode, uint64_t offset,
                          uint64_t length) = 0;

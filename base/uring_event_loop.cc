@@ -256,9 +256,22 @@ void UringEventLoop::WriteV(Operation& op, LoopFile file, std::span<const iovec>
   Start(op, entry);
 }
 
+void UringEventLoop::AppendV(Operation& op, LoopFile file, std::span<const iovec> from) {
+  Entry entry;
+  io_uring_prep_writev2(&entry.sqe, file.index(), from.data(), ClampLength(from.size()), 0,
+                        RWF_APPEND);
+  Start(op, entry);
+}
+
 void UringEventLoop::Fdatasync(Operation& op, LoopFile file) {
   Entry entry;
   io_uring_prep_fsync(&entry.sqe, file.index(), IORING_FSYNC_DATASYNC);
+  Start(op, entry);
+}
+
+void UringEventLoop::Fsync(Operation& op, LoopFile file) {
+  Entry entry;
+  io_uring_prep_fsync(&entry.sqe, file.index(), 0);
   Start(op, entry);
 }
 

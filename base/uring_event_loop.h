@@ -62,7 +62,9 @@ class UringEventLoop final : public EventLoop {
   void PollMultishot(Operation& op, LoopFile file, uint32_t events) override;
   void ReadV(Operation& op, LoopFile file, std::span<const iovec> to, uint64_t offset) override;
   void WriteV(Operation& op, LoopFile file, std::span<const iovec> from, uint64_t offset) override;
+  void AppendV(Operation& op, LoopFile file, std::span<const iovec> from) override;
   void Fdatasync(Operation& op, LoopFile file) override;
+  void Fsync(Operation& op, LoopFile file) override;
   void Fallocate(Operation& op, LoopFile file, int mode, uint64_t offset, uint64_t length) override;
   void Accept(Operation& op, LoopFile file) override;
   // Descriptors arrive with CLOEXEC.

@@ -83,6 +83,31 @@ TEST_P(UringEventLoopIoTest, FdatasyncAndFallocate) {
   EXPECT_EQ(lseek(fd.get(), 0, SEEK_END), 16384);
 }
 
+TEST_P(UringEventLoopIoTest, AppendsWhereverTheEndIs) {
+  UniqueFd fd = TemporaryFile("content");
+  const LoopFile file = Add(fd);
+  char bytes[] = "abcdef";
+  const iovec one[] = {{bytes, 1}};
+  const iovec two[] = {{bytes + 1, 2}, {bytes + 3, 3}};
+  Recorder first, second, sync;
+  loop_->AppendV(first, file, one);
+  first.then = [&] {
+    EXPECT_EQ(ftruncate(fd.get(), 3), 0);
+    loop_->AppendV(second, file, two);
+  };
+  second.then = [&] {
+    sync.then = [&] { loop_->Stop(); };
+    loop_->Fsync(sync, file);
+  };
+  Run();
+  EXPECT_EQ(first.results, std::vector<int32_t>{1});
+  EXPECT_EQ(second.results, std::vector<int32_t>{5});
+  EXPECT_EQ(sync.results, std::vector<int32_t>{0});
+  char content[16] = {};
+  EXPECT_EQ(pread(fd.get(), content, sizeof(content), 0), 8);
+  EXPECT_STREQ(content, "conbcdef");
+}
+
 TEST_P(UringEventLoopIoTest, AcceptsAndPassesDescriptors) {
   UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un address = {};

@@ -22,7 +22,7 @@ using Kind = FakeEventLoop::Kind;
 
 bool IsFileIo(Kind kind) {
   return kind == Kind::kRead || kind == Kind::kWrite || kind == Kind::kFdatasync ||
-         kind == Kind::kFallocate;
+         kind == Kind::kFallocate || kind == Kind::kFsync;
 }
 
 uint64_t TotalBytes(std::span<const iovec> iovecs) {
@@ -155,8 +155,21 @@ void FakeEventLoop::WriteV(Operation& op, LoopFile file, std::span<const iovec> 
              .length_bytes = TotalBytes(from)});
 }
 
+void FakeEventLoop::AppendV(Operation& op, LoopFile file, std::span<const iovec> from) {
+  Start(op, {.op = &op,
+             .kind = Kind::kWrite,
+             .file = file.index(),
+             .iovecs = from,
+             .length_bytes = TotalBytes(from),
+             .mode = RWF_APPEND});
+}
+
 void FakeEventLoop::Fdatasync(Operation& op, LoopFile file) {
   Start(op, {.op = &op, .kind = Kind::kFdatasync, .file = file.index()});
+}
+
+void FakeEventLoop::Fsync(Operation& op, LoopFile file) {
+  Start(op, {.op = &op, .kind = Kind::kFsync, .file = file.index()});
 }
 
 void FakeEventLoop::Fallocate(Operation& op, LoopFile file, int mode, uint64_t offset,
@@ -336,6 +349,8 @@ std::optional<int32_t> FakeEventLoop::Execute(Pending& pending) {
       return Transfer(pending);
     case Kind::kFdatasync:
       return ResultOf(fdatasync(fd));
+    case Kind::kFsync:
+      return ResultOf(fsync(fd));
     case Kind::kFallocate:
       return ResultOf(fallocate(fd, pending.mode, static_cast<off_t>(pending.offset),
                                 static_cast<off_t>(pending.length_bytes)));
@@ -397,8 +412,8 @@ std::optional<int32_t> FakeEventLoop::Transfer(const Pending& pending) {
   const auto offset = static_cast<off_t>(pending.offset);
   ssize_t ret;
   if (file.seekable) {
-    ret =
-        read ? preadv(fd, iovecs.data(), count, offset) : pwritev(fd, iovecs.data(), count, offset);
+    ret = read ? preadv(fd, iovecs.data(), count, offset)
+               : pwritev2(fd, iovecs.data(), count, offset, pending.mode);
   } else {
     ret = read ? readv(fd, iovecs.data(), count) : writev(fd, iovecs.data(), count);
   }

@@ -35,6 +35,7 @@ class FakeEventLoop final : public EventLoop {
     kRecvMsg,
     kSendMsg,
     kTimeout,
+    kFsync,
   };
   struct Options {
     // 0: everything completes in the order it was started, and Cancel always wins. Else: a random
@@ -105,7 +106,9 @@ class FakeEventLoop final : public EventLoop {
   void PollMultishot(Operation& op, LoopFile file, uint32_t events) override;
   void ReadV(Operation& op, LoopFile file, std::span<const iovec> to, uint64_t offset) override;
   void WriteV(Operation& op, LoopFile file, std::span<const iovec> from, uint64_t offset) override;
+  void AppendV(Operation& op, LoopFile file, std::span<const iovec> from) override;
   void Fdatasync(Operation& op, LoopFile file) override;
+  void Fsync(Operation& op, LoopFile file) override;
   void Fallocate(Operation& op, LoopFile file, int mode, uint64_t offset, uint64_t length) override;
   void Accept(Operation& op, LoopFile file) override;
   void RecvMsg(Operation& op, LoopFile file, msghdr& message) override;
@@ -131,7 +134,7 @@ class FakeEventLoop final : public EventLoop {
     std::span<const iovec> iovecs = {};
     uint64_t offset = 0;
     uint64_t length_bytes = 0;
-    int mode = 0;
+    int mode = 0;  // of a write: RWF_*
     uint32_t poll_events = 0;
     uint64_t seen_signals = 0;  // of a multishot poll: the state that was last reported
     uint32_t seen_ready = 0;
