@@ -263,6 +263,51 @@ TEST(BlockFlushTest, AFailedSyncFailsAllThatWait) {
   EXPECT_EQ(Started(disk, Kind::kFdatasync), 1u);
 }
 
+// Neither says that a write was lost: the flush fails, and the next is tried anew.
+TEST(BlockFlushTest, ASyncThatNeverGotRoundToItFailsItsFlushAlone) {
+  for (const int error : {EAGAIN, EINTR}) {
+    BlockHarness disk(InMemory());
+    disk.loop().FailNext(Kind::kFdatasync, error, 17);  // the first, and as often as it is repeated
+    EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_IOERR);
+    EXPECT_EQ(disk.counter("retries"), 16u);
+    EXPECT_EQ(disk.counter("host_errors"), 1u);
+    EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_OK);
+    disk.loop().FailNext(Kind::kFdatasync, EIO);
+    EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_IOERR);
+    EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_IOERR) << "that one is remembered";
+  }
+}
+
+// The same while its queue is being stopped: flushes of another queue that shared it share the
+// next.
+TEST(BlockFlushTest, StopAtAnEagainKeepsTheFlushesOfAnotherQueue) {
+  int given_up = 0;
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    BlockHarness::Options options = TwoQueues();
+    options.harness.loop.seed = seed;
+    BlockHarness disk(options);
+    disk.loop().Hold(kImageFile);
+    OfferFlush(disk, 1);
+    disk.harness().Publish(1);
+    OfferFlush(disk, 0);
+    disk.harness().Publish(0);
+    OfferFlush(disk, 1);
+    disk.harness().Publish(1);
+    disk.loop().Release(kImageFile);
+    while (Started(disk, Kind::kFdatasync) < 2) ASSERT_TRUE(disk.loop().RunTurn());
+    disk.loop().Hold(kImageFile);  // the second is queue 0's and covers a flush of queue 1
+    disk.loop().FailNext(Kind::kFdatasync, EAGAIN);
+    disk.device().StopQueue(0, [] {});  // the kernel may have begun: half of the seeds
+    disk.loop().Release(kImageFile);
+    disk.loop().RunUntilIdle();
+    const auto statuses = TakeStatuses(disk, 1);
+    EXPECT_EQ(statuses.size(), 2u);
+    for (const auto& [head, status] : statuses) EXPECT_EQ(status, VIRTIO_BLK_S_OK) << seed;
+    given_up += disk.counter("retries") == 0 ? 1 : 0;
+  }
+  EXPECT_GT(given_up, 0);
+}
+
 // The kernel says only once that a write was lost; a reset at that moment must not swallow it.
 TEST(BlockFlushTest, AFailedSyncIsRememberedThroughAReset) {
   int failed = 0;

@@ -135,7 +135,10 @@ void BlockQueue::BeginBounce(BlockRequest& request) {
   const size_t bytes = std::min<size_t>(
       IsRead(request) ? request.writable_bytes() : request.readable_bytes(), request.buffer.size());
   request.piece_bytes = static_cast<uint32_t>(bytes);
-  if (!IsRead(request)) request.PopReadable(request.buffer.first(bytes));
+  // Data in a window cannot be copied here.
+  if (!IsRead(request) && !request.PopReadable(request.buffer.first(bytes))) {
+    return Finish(request, VIRTIO_BLK_S_IOERR, 0);
+  }
   request.single = {request.buffer.data(), bytes};
   request.left = {&request.single, 1};
   Submit(request);
@@ -315,15 +318,16 @@ void BlockQueue::OnRangeDone(BlockRequest& request, int32_t result) {
 }
 
 void BlockQueue::OnSynced(BlockRequest& request, int32_t result) {
-  const bool cancelled = stopping() && (result == -ECANCELED || result == -EINTR);
+  // Of these the kernel has not said whether writes reached the disk: the next one will.
+  const bool undone = result == -ECANCELED || result == -EINTR || result == -EAGAIN;
   shared_.syncing = false;
   // Also if the queue is being stopped: the kernel tells of a failed write only once.
-  if (result < 0 && !cancelled && !shared_.direct) shared_.flush_failed = true;
+  if (result < 0 && !undone && !shared_.direct) shared_.flush_failed = true;
   BlockRequestList along = std::exchange(shared_.synced_along, {});
   EndSync(request, result);
   while (BlockRequest* other = along.TakeFirst()) {
-    if (cancelled && !other->queue.stopping()) {
-      shared_.waiting_to_sync.Append(*other);  // it was the other queue's that was cancelled
+    if (undone && stopping() && !other->queue.stopping()) {
+      shared_.waiting_to_sync.Append(*other);  // it was the other queue's that was given up
     } else {
       other->queue.EndSync(*other, result);
     }
