@@ -120,13 +120,17 @@ TEST(UringEventLoop, AFullCompletionRingLosesNoSignal) {
   iovec to = {&byte, 1};
   size_t done = 0;
   int rounds = 0;
+  size_t results_of_bursts = 0;
   std::function<void()> burst = [&] {
     SignalEventFd(event);
     for (Recorder& op : reads) {
       op.then = [&] {
         if (++done % reads.size() != 0) return;
-        if (++rounds == 100) return loop->Stop();
-        loop->Post(burst);
+        if (++rounds < 100) return loop->Post(burst);
+        // It is still armed: one more comes.
+        results_of_bursts = poll.results.size();
+        poll.then = [&] { loop->Stop(); };
+        loop->Post([&] { SignalEventFd(event); });
       };
       loop->ReadV(op, file, std::span(&to, 1), 0);
     }
@@ -134,7 +138,7 @@ TEST(UringEventLoop, AFullCompletionRingLosesNoSignal) {
   loop->Post(burst);
   loop->Run();
   EXPECT_TRUE(poll.pending());
-  EXPECT_GE(poll.results.size(), 50u);
+  EXPECT_GE(results_of_bursts, 1u) << "some may have come together";
   for (const int32_t result : poll.results) EXPECT_EQ(result, POLLIN);
   EXPECT_EQ(UringEventLoopPeer::multishot_polls(*loop), 2u);
 }

@@ -100,7 +100,7 @@ TEST_P(QueueRaceTest, NothingIsLost) {
     if (any) continue;
     if (!driver.EnableInterrupts()) continue;
     pollfd wait = {.fd = notifier.interrupt.get(), .events = POLLIN, .revents = 0};
-    ASSERT_EQ(poll(&wait, 1, 20000), 1) << "lost after " << returned << " of " << offered;
+    ASSERT_EQ(poll(&wait, 1, 60'000), 1) << "lost after " << returned << " of " << offered;
     uint64_t signals;
     eventfd_read(notifier.interrupt.get(), &signals);
     driver.DisableInterrupts();
