@@ -8,11 +8,9 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <numeric>
 #include <string>
 
-#include "tests/fakes/device_harness.h"
-#include "tests/fakes/hostile_driver.h"
+#include "virtio/console/console_fixtures.h"
 #include "virtio/console/console_wire.h"
 
 namespace virtio {
@@ -20,100 +18,6 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::Pair;
-
-constexpr uint16_t kRx = kConsoleReceiveQueue;
-constexpr uint16_t kTx = kConsoleTransmitQueue;
-constexpr uint64_t kAllFeatures = ~uint64_t{0};
-
-// A sink that takes `room` bytes and drops the rest, and a host that types.
-class FakeBackend final : public devices::CharacterBackend {
- public:
-  void SetClient(devices::CharacterClient* client) override { client_ = client; }
-  void Write(std::span<const uint8_t> bytes) override {
-    const size_t taken = std::min(bytes.size(), room);
-    output.append(bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(taken));
-    room -= taken;
-    dropped_ += bytes.size() - taken;
-    largest_write = std::max(largest_write, bytes.size());
-  }
-  void ResumeInput() override {
-    ++resumes;
-    if (resume_at_once) Pump();
-  }
-  bool drained() const override { return true; }
-  uint64_t dropped_bytes() const override { return dropped_; }
-
-  void Type(const std::string& bytes) {
-    to_guest_ += bytes;
-    Pump();
-  }
-  void Pump() {
-    ASSERT_FALSE(pumping_) << "ResumeInput from within OnInput: bytes would be given twice";
-    pumping_ = true;
-    const size_t taken = client_->OnInput(
-        std::span(reinterpret_cast<const uint8_t*>(to_guest_.data()), to_guest_.size()));
-    ASSERT_LE(taken, to_guest_.size());
-    to_guest_.erase(0, taken);
-    pumping_ = false;
-  }
-  void Resize(uint16_t columns, uint16_t rows) { client_->OnResize(columns, rows); }
-  size_t waiting() const { return to_guest_.size(); }
-  bool has_client() const { return client_ != nullptr; }
-
-  std::string output;
-  size_t room = SIZE_MAX;
-  size_t largest_write = 0;
-  int resumes = 0;
-  bool resume_at_once = false;  // ResumeInput calls OnInput before it returns
-
- private:
-  devices::CharacterClient* client_ = nullptr;
-  std::string to_guest_;
-  bool pumping_ = false;
-  uint64_t dropped_ = 0;
-};
-
-class ConsoleTest : public ::testing::Test {
- protected:
-  ConsoleTest() : console_({}, harness_.loop(), harness_.memory(), backend_) {}
-  ~ConsoleTest() override { EXPECT_TRUE(harness_.Stop(console_)); }
-
-  void Start(uint64_t features = kAllFeatures) { harness_.Start(console_, features); }
-  FakeDriver& rx() { return harness_.driver(kRx); }
-  FakeDriver& tx() { return harness_.driver(kTx); }
-  // All that has arrived in receive buffers.
-  std::string Received() {
-    std::string all;
-    while (const auto used = rx().PopUsed()) {
-      const auto bytes = rx().WritableBytes(static_cast<uint16_t>(used->id));
-      EXPECT_LE(used->len, bytes.size());
-      all.append(bytes.begin(), bytes.begin() + used->len);
-    }
-    return all;
-  }
-  void Send(const std::string& bytes) {
-    tx().Chain().Readable(Bytes(bytes)).Offer();
-    harness_.Publish(kTx);
-  }
-  static std::span<const uint8_t> Bytes(const std::string& text) {
-    return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
-  }
-  uint16_t ConfigField(uint32_t offset) {
-    uint8_t bytes[2];
-    console_.ReadConfig(offset, bytes);
-    return static_cast<uint16_t>(bytes[0] | bytes[1] << 8);
-  }
-
-  DeviceHarness harness_{{}};
-  FakeBackend backend_;
-  ConsoleDevice console_;
-};
-
-std::string Pattern(size_t bytes) {
-  std::string text(bytes, '\0');
-  std::iota(text.begin(), text.end(), '\0');
-  return text;
-}
 
 // --- §2: what binds every device ---
 
@@ -153,79 +57,6 @@ TEST_F(ConsoleTest, Console_2_7_8_2_UsedLengthIsWhatWasWritten) {
   EXPECT_EQ(used->len, 5u);
   const auto bytes = rx().WritableBytes(head);
   EXPECT_EQ(std::string(bytes.begin(), bytes.end()), "12345" + std::string(11, '\xEE'));
-}
-
-// --- A hostile driver ---
-
-// A console whose queues can be attacked, one after the other.
-class HostileConsole {
- public:
-  explicit HostileConsole(uint64_t seed = 0) : harness_({.loop = {.seed = seed}}) {
-    harness_.Start(console_, kAllFeatures);
-  }
-  ~HostileConsole() { EXPECT_TRUE(harness_.Stop(console_)); }
-
-  HostileTarget Target(uint16_t queue) {
-    if (queue == kTx) {
-      return {.harness = harness_,
-              .device = console_,
-              .queue = kTx,
-              .writable = false,
-              .offer_good = [this] { harness_.driver(kTx).Chain().Readable(10).Offer(); },
-              .expect_good =
-                  [this] {
-                    backend_.output.clear();
-                    harness_.driver(kTx).Chain().Readable(7).Offer();
-                    harness_.Publish(kTx);
-                    EXPECT_EQ(backend_.output, std::string(7, '\0'));
-                  }};
-    }
-    return {.harness = harness_,
-            .device = console_,
-            .queue = kRx,
-            .writable = true,
-            .stimulate = [this] { backend_.Type("x"); },
-            .offer_good = [this] { harness_.driver(kRx).Chain().Writable(10).Offer(); },
-            .expect_good =
-                [this] {
-                  backend_.Type("!");
-                  const uint16_t head = harness_.driver(kRx).Chain().Writable(4096).Offer();
-                  harness_.Publish(kRx);
-                  const auto used = harness_.driver(kRx).PopUsed();
-                  ASSERT_TRUE(used && used->len > 0);
-                  EXPECT_EQ(harness_.driver(kRx).WritableBytes(head)[used->len - 1], '!');
-                }};
-  }
-
- private:
-  DeviceHarness harness_;
-  FakeBackend backend_;
-  ConsoleDevice console_{{}, harness_.loop(), harness_.memory(), backend_};
-};
-
-TEST(ConsoleHostileTest, EveryAttackEndsInAResetOrAnAnswer) {
-  for (const uint16_t queue : {kRx, kTx}) {
-    for (const Attack& attack : Attacks()) {
-      HostileConsole console;
-      RunAttack(attack, console.Target(queue), kAllFeatures);
-    }
-  }
-}
-
-TEST(ConsoleHostileTest, ResetsInEveryState) {
-  for (const uint16_t queue : {kRx, kTx}) {
-    for (uint64_t seed = 0; seed < 8; ++seed) {
-      HostileConsole console(seed);
-      ResetInEveryState(console.Target(queue), kAllFeatures);
-    }
-  }
-}
-
-TEST(ConsoleHostileTest, FeatureGames) {
-  for (const uint16_t queue : {kRx, kTx}) {
-    HostileConsole console;
-    FeatureGames(console.Target(queue));
-  }
 }
 
 // --- §5.3.1 to §5.3.3 ---
@@ -535,33 +366,6 @@ TEST_F(ConsoleTest, Console_5_3_6_NoConfigurationChangeWithoutTheSizeFeature) {
   Start(kAllFeatures & ~(uint64_t{1} << VIRTIO_CONSOLE_F_SIZE));
   backend_.Resize(100, 50);
   EXPECT_EQ(harness_.notifier().config_interrupts, 0u);
-}
-
-// --- A hostile driver ---
-
-TEST_F(ConsoleTest, BrokenRingNeedsAResetAndEndsThere) {
-  Start();
-  tx().WriteDescriptor(0, {.addr = 0x1000000, .len = 4, .flags = 1, .next = 0});  // a loop
-  tx().OfferRaw(0);
-  harness_.Kick(kTx);
-  harness_.loop().RunUntilIdle();
-  EXPECT_EQ(harness_.notifier().needs_reset, 1u);
-  EXPECT_EQ(backend_.output, "");
-  rx().Chain().Writable(16).Offer();
-  harness_.Publish(kRx);
-  backend_.Type("still there");
-  harness_.loop().RunUntilIdle();
-  EXPECT_EQ(Received(), "still there");
-  EXPECT_TRUE(harness_.StopQueue(console_, kTx));
-}
-
-TEST_F(ConsoleTest, BrokenReceiveRingKeepsTheInput) {
-  Start();
-  rx().OfferRaw(1000);
-  backend_.Type("input");
-  harness_.loop().RunUntilIdle();
-  EXPECT_EQ(harness_.notifier().needs_reset, 1u);
-  EXPECT_THAT(console_.counters(), Contains(Pair("rx_pending_bytes", 5u)));
 }
 
 TEST(ConsoleDeviceTest, LeavesTheBackendWhenItEnds) {
