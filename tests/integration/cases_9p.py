@@ -9,6 +9,7 @@ from cases_fs import (
     check_grows,
     check_hidden,
     check_overlay,
+    check_reload,
     check_writes_refused,
     counters,
     make_store,
@@ -48,6 +49,7 @@ def share_by_9p(folder):
         check_beside(vm)
         check_writes_refused(vm)
         check_grows(vm, folder)
+        check_reload(vm, api, folder)
         check_big_directory(vm)
         check_overlay(vm)
         vm.shell("umount /ov /mnt")

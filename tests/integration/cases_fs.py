@@ -25,6 +25,7 @@ APP = "1a-app"
 LIBRARY = "2b-library"
 HIDDEN = "3c-hidden"
 LATER = "4d-later"
+LATEST = "6f-latest"
 
 
 def write(path, data, mode=0o644):
@@ -50,6 +51,7 @@ def make_store(folder):
     write(f"{store}/{LIBRARY}/lib/libx.so", b"library\n")
     write(f"{store}/{HIDDEN}/key", SECRET.encode())
     write(f"{store}/{LATER}/later", b"built later\n")
+    write(f"{store}/{LATEST}/latest", b"built last\n")
     write_closure(folder, APP, LIBRARY)
     return store, f"{folder}/store-paths"
 
@@ -149,6 +151,7 @@ def closure_only(folder):
         check_warm(vm, api)
         check_writes_refused(vm)
         check_grows(vm, folder)
+        check_reload(vm, api, folder)
         check_overlay(vm)
         # Nothing is in use any more after this; a new mount begins anew.
         vm.shell("umount /ov /mnt && mount -t virtiofs -o ro store /mnt")
@@ -178,6 +181,24 @@ def check_grows(vm, folder):
     check_equal(answer, "built later", "file of the path that was added")
     names = vm.shell("usleep 1100000; ls /mnt").split()
     check_equal(sorted(names), [APP, LIBRARY, LATER], "names after the closure grew")
+
+
+def check_reload(vm, api, folder):
+    """The control socket says what was wrong with a closure, or how many paths it has brought."""
+    write_closure(folder, LATEST, "7g-never-built")
+    status, errors = api.call("PUT", "vm.reload-closures")
+    check(
+        status == 500 and len(errors) == 1 and "7g-never-built, which is not in" in errors[0],
+        f"closure with a path that is not there: {status} {errors}",
+    )
+    check_equal(vm.shell(f"ls -d /mnt/{LATEST} 2>/dev/null"), "", "path of a refused closure")
+    write_closure(folder, LATER, LATEST)
+    status, shares = api.call("PUT", "vm.reload-closures")
+    gained = {added["paths_added"] for added in shares.values()} if status == 200 else errors
+    check_equal((status, gained), (200, {1}), "reload of a closure with one path more")
+    check_equal(vm.shell(f"cat /mnt/{LATEST}/latest"), "built last", "file of that path")
+    _, shares = api.call("PUT", "vm.reload-closures")
+    check_equal({added["paths_added"] for added in shares.values()}, {0}, "paths, once more")
 
 
 def check_overlay(vm):

@@ -9,6 +9,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 
 namespace vmm {
 
@@ -34,6 +35,10 @@ class ApiHandler {
   virtual ~ApiHandler() = default;
   virtual VmInfo Info() = 0;
   virtual void Counters(absl::AnyInvocable<void(std::vector<DeviceCounters>)> done) = 0;
+  // Reads the closures of shares again and tells how many paths each share has gained; on an error
+  // of any, which it says, shares without one have gained theirs nevertheless.
+  virtual void ReloadClosures(
+      absl::AnyInvocable<void(absl::StatusOr<std::vector<DeviceCounters>>)> done) = 0;
   virtual void Pause(Done done) = 0;
   virtual void Resume(Done done) = 0;
   virtual void PressPowerButton(Done done) = 0;

@@ -64,18 +64,29 @@ void Info(ApiHandler& handler, ApiReply reply) {
                               ",\"memory_actual_size\":", info.memory_actual_size_bytes, "}")});
 }
 
+HttpResponse Json(std::vector<DeviceCounters> devices) {
+  JsonObject all;
+  for (DeviceCounters& device : devices) {
+    JsonObject counters;
+    for (auto& [name, value] : device.counters) {
+      counters.push_back({std::move(name), JsonValue{value}});
+    }
+    all.push_back({std::move(device.device), JsonValue{std::move(counters)}});
+  }
+  return Json(JsonValue{std::move(all)});
+}
+
 void Counters(ApiHandler& handler, ApiReply reply) {
   handler.Counters([reply = std::move(reply)](std::vector<DeviceCounters> devices) mutable {
-    JsonObject all;
-    for (DeviceCounters& device : devices) {
-      JsonObject counters;
-      for (auto& [name, value] : device.counters) {
-        counters.push_back({std::move(name), JsonValue{value}});
-      }
-      all.push_back({std::move(device.device), JsonValue{std::move(counters)}});
-    }
-    reply(Json(JsonValue{std::move(all)}));
+    reply(Json(std::move(devices)));
   });
+}
+
+void ReloadClosures(ApiHandler& handler, ApiReply reply) {
+  handler.ReloadClosures(
+      [reply = std::move(reply)](absl::StatusOr<std::vector<DeviceCounters>> shares) mutable {
+        reply(shares.ok() ? Json(*std::move(shares)) : ErrorResponse(shares.status()));
+      });
 }
 
 template <void (ApiHandler::*kFunction)(ApiHandler::Done)>
@@ -88,6 +99,7 @@ constexpr auto kEndpoints = std::to_array<Endpoint>({
     {"vmm.shutdown", "PUT", false, Command<&ApiHandler::ShutdownVmm>},
     {"vm.info", "GET", false, Info},
     {"vm.counters", "GET", false, Counters},
+    {"vm.reload-closures", "PUT", false, ReloadClosures},
     {"vm.pause", "PUT", false, Command<&ApiHandler::Pause>},
     {"vm.resume", "PUT", false, Command<&ApiHandler::Resume>},
     {"vm.power-button", "PUT", false, Command<&ApiHandler::PressPowerButton>},

@@ -46,6 +46,18 @@ TEST_F(ApiRouterTest, InfoAndCountersAreJson) {
   EXPECT_TRUE(ParseJson(counters.body).ok());
 }
 
+TEST_F(ApiRouterTest, ReloadingClosuresTellsWhatEachShareHasGained) {
+  const HttpResponse response = Ask("PUT", "/api/v1/vm.reload-closures");
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.body, "{\"_fs0\":{\"paths_added\":2}}");
+  handler_.status = absl::FailedPreconditionError("_fs0: lists x");
+  const HttpResponse refused = Ask("PUT", "/api/v1/vm.reload-closures");
+  EXPECT_EQ(refused.status, 500);
+  EXPECT_EQ(refused.body, "[\"_fs0: lists x\"]");
+  EXPECT_EQ(Ask("PUT", "/api/v1/vm.reload-closures", "{}").status, 400);
+  EXPECT_THAT(handler_.calls, ElementsAre("reload-closures", "reload-closures"));
+}
+
 TEST_F(ApiRouterTest, CommandsReachTheHandlerAndAnswer204) {
   for (const char* name :
        {"vm.pause", "vm.resume", "vm.power-button", "vm.reboot", "vmm.shutdown"}) {

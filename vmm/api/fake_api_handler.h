@@ -20,6 +20,12 @@ class FakeApiHandler final : public ApiHandler {
     calls.push_back("counters");
     done({{"_disk0", {{"read_bytes", 5}, {"write_bytes", ~uint64_t{0}}}}, {"_console0", {}}});
   }
+  void ReloadClosures(
+      absl::AnyInvocable<void(absl::StatusOr<std::vector<DeviceCounters>>)> done) override {
+    calls.push_back("reload-closures");
+    if (!status.ok()) return done(status);
+    done(std::vector<DeviceCounters>{{"_fs0", {{"paths_added", 2}}}});
+  }
   void Pause(Done done) override { Answer("pause", std::move(done)); }
   void Resume(Done done) override { Answer("resume", std::move(done)); }
   void PressPowerButton(Done done) override { Answer("power-button", std::move(done)); }

@@ -76,6 +76,9 @@ TEST_F(VmmctlTest, PrintsAnswersAsIndentedJson) {
   outcome = Ask("counters");
   EXPECT_EQ(outcome.status, 0);
   EXPECT_THAT(outcome.output, HasSubstr("\n    \"read_bytes\": 5,\n"));
+  outcome = Ask("reload-closures");
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_EQ(outcome.output, "{\n  \"_fs0\": {\n    \"paths_added\": 2\n  }\n}\n");
 }
 
 TEST_F(VmmctlTest, CommandsPrintNothing) {

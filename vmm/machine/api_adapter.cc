@@ -7,7 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "vmm/config/print_config.h"
 
 namespace vmm {
@@ -50,6 +52,28 @@ struct Gathering {
   absl::AnyInvocable<void(std::vector<DeviceCounters>)> done;
 };
 
+// The same of the shares' loops, of which some may have failed.
+struct Reload {
+  std::vector<DeviceCounters> gained;
+  std::vector<std::string> errors;
+  size_t missing = 0;
+  absl::AnyInvocable<void(absl::StatusOr<std::vector<DeviceCounters>>)> done;
+
+  void Add(const std::string& share, const absl::StatusOr<size_t>& added) {
+    if (added.ok()) {
+      gained.push_back({share, {{"paths_added", *added}}});
+    } else {
+      errors.push_back(
+          absl::StrCat(share, ": the closure stays as it was: ", added.status().message()));
+    }
+    if (--missing == 0) Finish();
+  }
+  void Finish() {
+    if (errors.empty()) return done(std::move(gained));
+    done(absl::FailedPreconditionError(absl::StrJoin(errors, "; ")));
+  }
+};
+
 }  // namespace
 
 VmInfo ApiAdapter::Info() {
@@ -78,6 +102,18 @@ void ApiAdapter::Counters(absl::AnyInvocable<void(std::vector<DeviceCounters>)> 
     });
   }
   if (gathering->missing == 0) gathering->done(std::move(gathering->result));
+}
+
+void ApiAdapter::ReloadClosures(
+    absl::AnyInvocable<void(absl::StatusOr<std::vector<DeviceCounters>>)> done) {
+  auto reload = std::make_shared<Reload>();
+  reload->done = std::move(done);
+  // What the shares post runs after this function: `missing` is known by then.
+  reload->missing = host_.ReloadClosures([this, reload](const std::string& share,
+                                                        absl::StatusOr<size_t> added) {
+    control_loop_.Post([reload, share, added = std::move(added)] { reload->Add(share, added); });
+  });
+  if (reload->missing == 0) reload->Finish();
 }
 
 void ApiAdapter::PressPowerButton(Done done) {

@@ -20,6 +20,8 @@ class ApiAdapter final : public ApiHandler {
   // Each virtio device under its id, and under "_vcpus" the exits to user space by reason and
   // place.
   void Counters(absl::AnyInvocable<void(std::vector<DeviceCounters>)> done) override;
+  void ReloadClosures(
+      absl::AnyInvocable<void(absl::StatusOr<std::vector<DeviceCounters>>)> done) override;
   void Pause(Done done) override { controller_.Pause(std::move(done)); }
   void Resume(Done done) override { controller_.Resume(std::move(done)); }
   void PressPowerButton(Done done) override;

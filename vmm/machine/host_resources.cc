@@ -280,14 +280,27 @@ void HostResources::NotifyResize() {
   if (console_backend_ != nullptr) console_backend_->NotifyResize();
 }
 
-void HostResources::Reread() {
+size_t HostResources::ReloadClosures(const ClosureReport& report) {
+  size_t shares = 0;
   for (const Share& share : shares_) {
-    share.loop->Post([&share] {
-      if (const absl::Status status = share.tree->RereadClosure(); !status.ok()) {
-        LOG(Warning) << share.id << ": the closure stays as it was: " << status.message();
-      }
+    if (!share.tree->has_closure()) continue;
+    ++shares;
+    share.loop->Post([&share, report] {
+      const size_t before = share.tree->closure_size();
+      const absl::Status status = share.tree->RereadClosure();
+      report(share.id, status.ok() ? absl::StatusOr<size_t>(share.tree->closure_size() - before)
+                                   : absl::StatusOr<size_t>(status));
     });
   }
+  return shares;
+}
+
+void HostResources::Reread() {
+  ReloadClosures([](const std::string& share, const absl::StatusOr<size_t>& added) {
+    if (!added.ok()) {
+      LOG(Warning) << share << ": the closure stays as it was: " << added.status().message();
+    }
+  });
   for (const Disk& disk : disks_) {
     disk.device->loop().Post([&disk] {
       if (const absl::Status status = disk.device->Resize(); !status.ok()) {

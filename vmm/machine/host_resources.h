@@ -4,6 +4,7 @@
 #define VMM_MACHINE_HOST_RESOURCES_H_
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -63,6 +64,10 @@ class HostResources {
   // The terminal's size has changed / disks and closures may have grown. Control thread.
   void NotifyResize();
   void Reread();
+  // Reads the closures again. Calls `report` once for each share that has one, on the share's loop,
+  // with its id and how many paths it has gained; returns how many shares that are. Control thread.
+  using ClosureReport = std::function<void(const std::string&, absl::StatusOr<size_t>)>;
+  size_t ReloadClosures(const ClosureReport& report);
   // Writes all disks through, each on a thread of its own, and returns after `patience` at the
   // latest: for leaving although a device still has I/O in flight. Returns whether all were; logs
   // which were not.
