@@ -150,7 +150,11 @@ def check_system(vm, kind):
 def check_secret(vm, kind):
     """What another machine's owner keeps in the same store of the host is not in this one."""
     name = os.path.basename(guests()["nixos"]["secret"])
-    for path in (f"/nix/store/{name}/key", f"/nix/.ro-store/{name}/key", f"/run/../nix/store/{name}"):
+    for path in (
+        f"/nix/store/{name}/key",
+        f"/nix/.ro-store/{name}/key",
+        f"/run/../nix/store/{name}",
+    ):
         answer = vm.shell(f"cat {path}")
         check("No such file" in answer and SECRET not in answer, f"{path}: {answer!r}")
     found = vm.shell(f"find /nix/.ro-store/ -type f -size -64 -exec grep -l {SECRET[:7]} {{}} +")
@@ -197,7 +201,7 @@ def nixos_by_9p(folder):
     nixos_stage_1(folder, "9p", "full")
 
 
-@case("nixos-stage-1-by-erofs")
+@case("nixos-stage-1-by-erofs", full=True)
 def nixos_by_erofs(folder):
     """The same paths, from the image that tools/store-image has made of them."""
     nixos_stage_1(folder, "erofs", "cloud")
