@@ -320,7 +320,7 @@ POSIX_CASE(open, many_descriptors_of_one_file) {
 
 POSIX_CASE(open, exclusive_create_has_one_winner) {
   constexpr int kRacers = 4;
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0; round < 8; ++round) {
     const std::string name = "file" + std::to_string(round);
     for (int i = 0; i < kRacers; ++i) {
       const pid_t child = OK(fork());
