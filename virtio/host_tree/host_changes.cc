@@ -299,4 +299,23 @@ void HostTree::NotePlace(Node& parent, int parent_fd, absl::string_view name) {
   if (node != nullptr) RemoveUnused(nodes_.Place(*node, parent, name));
 }
 
+int HostTree::FindPlace(NodeId id, NodeId& directory, std::string& name) {
+  const Node* node = nodes_.Find(id);
+  if (node == nullptr || node->orphan) return ESTALE;
+  if (node->parent == nullptr) return EBUSY;
+  directory = node->parent->id;
+  name = std::string(node->name());
+  return 0;
+}
+
+NodeId HostTree::FindKnown(NodeId directory, absl::string_view name) {
+  Node* parent;
+  int parent_fd;
+  struct statx status;
+  if (BeginChange(directory, name, parent, parent_fd) != 0) return NodeId{0};
+  if (Status(parent_fd, NameBuffer(name).bytes, status) != 0) return NodeId{0};
+  const Node* node = nodes_.Find(IdentityOf(status));
+  return node != nullptr ? node->id : NodeId{0};
+}
+
 }  // namespace virtio

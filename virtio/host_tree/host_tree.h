@@ -174,6 +174,10 @@ class HostTree {
   // `flags` are RENAME_NOREPLACE or RENAME_EXCHANGE.
   int Rename(NodeId from, absl::string_view from_name, NodeId to, absl::string_view to_name,
              uint32_t flags);
+  // Where a node was last found, for who knows it by number only: 0, EBUSY for the root, or ESTALE.
+  int FindPlace(NodeId id, NodeId& directory, std::string& name);
+  // Returns the node of what is called `name` now if the guest knows it, by whatever name; else 0.
+  NodeId FindKnown(NodeId directory, absl::string_view name);
   // Changes a file, by way of `file` if the guest names one it has open; `attributes` is how it is
   // then. On an error a part may have been changed.
   int SetAttributes(NodeId id, const AttributeChanges& changes, const HostFile* file,

@@ -30,8 +30,8 @@ P9Device::P9Device(Options options, std::unique_ptr<HostTree> tree, base::EventL
     : options_(std::move(options)),
       loop_(loop),
       tree_(std::move(tree)),
-      files_(*tree_, loop, options_.max_open_files),
-      server_(*tree_, files_, options_.versions, options_.max_fids),
+      server_(*tree_, loop, options_.versions,
+              {.fids = options_.max_fids, .open_files = options_.max_open_files}),
       queue_(loop, memory, options_.id, server_, std::move(slab)) {
   config_.tag_size = static_cast<uint16_t>(options_.tag.size());
   std::copy(options_.tag.begin(), options_.tag.end(), config_.tag);

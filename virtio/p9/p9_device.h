@@ -12,7 +12,6 @@
 #include "base/guest_memory.h"
 #include "virtio/device.h"
 #include "virtio/host_tree/host_tree.h"
-#include "virtio/host_tree/open_files.h"
 #include "virtio/p9/p9_queue.h"
 #include "virtio/p9/p9_server.h"
 #include "virtio/p9/p9_wire.h"
@@ -65,7 +64,6 @@ class P9Device final : public Device {
   base::EventLoop& loop_;
   P9Config config_;
   std::unique_ptr<HostTree> tree_;
-  OpenFiles files_;
   P9Server server_;
   P9Queue queue_;
   DriverNotifier* notifier_ = nullptr;

@@ -37,6 +37,7 @@ void P9Request::OnComplete(int32_t result) { queue.OnComplete(*this, result); }
 
 void P9Queue::AddCounters(Counters& counters) const {
   counters["read_bytes"] = read_bytes_;
+  counters["written_bytes"] = written_bytes_;
   counters["host_errors"] = host_errors_;
   counters["short_transfers"] = short_transfers_;
   counters["retries"] = retries_;
@@ -62,51 +63,69 @@ void P9Queue::Start(Chain& chain) {
   // Until a size is agreed on only VERSION is answered with more than an error.
   const uint32_t max_bytes =
       std::min(chain.writable_bytes(), std::max(server_.max_message_bytes(), kP9MinMessageBytes));
-  if (command_.type == kP9Read) return BeginRead(request, max_bytes - kReadHeaderBytes);
   if (command_.type == kP9Flush) return Flush(request);
+  if (server_.IsTransfer(command_)) return BeginTransfer(request, max_bytes - kReadHeaderBytes);
   const uint32_t room = max_bytes - kHeaderBytes;
-  const P9Server::Reply reply = server_.Execute(command_, room);
+  const P9Server::Reply reply = server_.Execute(command_, room, chain);
   if (reply.payload.size() > room) return Finish(request, EMSGSIZE, {});
   Finish(request, reply.error, reply.payload);
 }
 
-void P9Queue::BeginRead(P9Request& request, uint32_t max_bytes) {
-  const int error = server_.BeginRead(command_, request.file);
+void P9Queue::BeginTransfer(P9Request& request, uint32_t max_read_bytes) {
+  const int error = server_.BeginTransfer(command_, request.transfer);
   if (error != 0) return Finish(request, error, {});
+  request.transferring = true;
+  request.flushed = false;
   request.offset = command_.offset;
   request.data_bytes = 0;
   request.retries = 0;
-  request.flushed = false;
-  request.target.Begin(request.writable(), kReadHeaderBytes, std::min(command_.count, max_bytes));
-  if (request.target.left().empty()) return FinishRead(request, 0);
+  if (command_.type == kP9Read) {
+    const uint32_t bytes = std::min(command_.count, max_read_bytes);
+    request.target.Begin(request.writable(), kReadHeaderBytes, bytes);
+    if (bytes == 0) return FinishTransfer(request, 0);
+  } else if (command_.type == kP9Write) {
+    request.source.Begin(request.readable(), command_.count);
+    if (command_.count == 0) return FinishTransfer(request, 0);
+  }
   Submit(request);
 }
 
 void P9Queue::Submit(P9Request& request) {
-  loop().ReadV(request, request.file->file, request.target.left(), request.offset);
+  const base::LoopFile file = request.transfer.file;
+  switch (request.type) {
+    case kP9Read:
+      return loop().ReadV(request, file, request.target.left(), request.offset);
+    case kP9Write:
+      return loop().WriteV(request, file, request.source.next(), request.offset);
+    default:
+      return loop().Fdatasync(request, file);
+  }
 }
 
 // The guest may use the buffers and the tag of what it flushed again once the flush is answered, so
-// the read has to have ended by then, and its chain has to be used.
+// a transfer has to have ended by then, and its chain has to be used.
 void P9Queue::Flush(P9Request& request) {
-  P9Request* read = nullptr;
+  P9Request* transfer = nullptr;
   slab_.ForEachInUse([&](P9Request& other) {
     if (&other == &request || other.tag != command_.old_tag) return;
-    if (other.file != nullptr) read = &other;
-    if (other.waits_for != nullptr) read = other.waits_for;  // a flush of a flush
+    if (other.transferring) transfer = &other;
+    if (other.waits_for != nullptr) transfer = other.waits_for;  // a flush of a flush
   });
-  request.waits_for = read;
-  if (read == nullptr) return Finish(request, 0, {});
+  request.waits_for = transfer;
+  if (transfer == nullptr) return Finish(request, 0, {});
   ++waiting_flushes_;
-  read->flushed = true;
-  loop().Cancel(*read);
+  transfer->flushed = true;
+  loop().Cancel(*transfer);
 }
 
 // --- Complete ------------------------------------------------------------------------------------
 
 void P9Queue::OnComplete(P9Request& request, int32_t result) {
   const bool ending = stopping() || request.flushed;
-  if (ending && result < 0) return FinishRead(request, EINTR);
+  // What was written before an error is written. A read is not short for one: that would mean the
+  // end of the file.
+  const bool partly = request.type == kP9Write && request.data_bytes > 0;
+  if (ending && result < 0) return FinishTransfer(request, partly ? 0 : EINTR);
   if ((result == -EINTR || result == -EAGAIN) && request.retries < kMaxRetries) {
     ++request.retries;
     ++retries_;
@@ -114,35 +133,56 @@ void P9Queue::OnComplete(P9Request& request, int32_t result) {
   }
   if (result < 0) {
     ++host_errors_;
-    LOG_EVERY_N_SEC(Error, 10) << "share " << id_ << ": read failed: " << strerrordesc_np(-result)
+    LOG_EVERY_N_SEC(Error, 10) << "share " << id_ << ": "
+                               << (request.type == kP9Read    ? "read"
+                                   : request.type == kP9Write ? "write"
+                                                              : "flush")
+                               << " failed: " << strerrordesc_np(-result)
                                << "; the guest sees the error";
-    return FinishRead(request, -result);
+    return FinishTransfer(request, partly ? 0 : -result);
   }
-  if (result == 0) return FinishRead(request, 0);  // the end of the file
+  // The end of the file, or of a flush; or nothing was written, which the guest is told.
+  if (result == 0) return FinishTransfer(request, 0);
   request.retries = 0;
-  request.offset += static_cast<uint32_t>(result);
-  request.data_bytes += static_cast<uint32_t>(result);
-  request.target.Consume(memory(), static_cast<size_t>(result));
-  if (request.target.left().empty() || ending) return FinishRead(request, 0);
-  // A short answer would mean the end of the file.
+  if (!Advance(request, static_cast<uint32_t>(result)) || ending) return FinishTransfer(request, 0);
+  // A short answer would mean the end of the file, or of the room for it.
   ++short_transfers_;
   Submit(request);
 }
 
+bool P9Queue::Advance(P9Request& request, uint32_t bytes) {
+  request.offset += bytes;
+  request.data_bytes += bytes;
+  if (request.type == kP9Read) {
+    request.target.Consume(memory(), bytes);
+    return !request.target.left().empty();
+  }
+  request.source.Consume(bytes);
+  return !request.source.empty();
+}
+
 // --- Finish --------------------------------------------------------------------------------------
 
-void P9Queue::FinishRead(P9Request& request, int error) {
-  server_.EndRead(*std::exchange(request.file, nullptr));
-  request.target.End();
-  if (error == 0) read_bytes_ += request.data_bytes;
-  const P9ReadReply reply = {.count = request.data_bytes};
-  Finish(request, error, BytesOf(reply), request.data_bytes);
+void P9Queue::FinishTransfer(P9Request& request, int error) {
+  request.transferring = false;
+  server_.EndTransfer(request.transfer);
+  const P9WriteReply count = {.count = request.data_bytes};  // a read's looks the same
+  if (request.type == kP9Read) {
+    request.target.End();
+    if (error == 0) read_bytes_ += request.data_bytes;
+    Finish(request, error, BytesOf(count), request.data_bytes);
+  } else if (request.type == kP9Write) {
+    if (error == 0) written_bytes_ += request.data_bytes;
+    Finish(request, error, BytesOf(count));
+  } else {
+    Finish(request, error, {});
+  }
   if (waiting_flushes_ > 0) FinishFlushes(request);
 }
 
-void P9Queue::FinishFlushes(const P9Request& read) {
+void P9Queue::FinishFlushes(const P9Request& transfer) {
   slab_.ForEachInUse([&](P9Request& request) {
-    if (request.waits_for != &read) return;
+    if (request.waits_for != &transfer) return;
     request.waits_for = nullptr;
     --waiting_flushes_;
     Finish(request, 0, {});
@@ -167,7 +207,7 @@ void P9Queue::Finish(P9Request& request, int error, std::span<const uint8_t> pay
 
 void P9Queue::CancelRequests() {
   slab_.ForEachInUse([this](P9Request& request) {
-    if (request.file != nullptr) loop().Cancel(request);
+    if (request.transferring) loop().Cancel(request);
   });
 }
 

@@ -9,8 +9,8 @@
 #include "base/event_loop.h"
 #include "base/guest_memory.h"
 #include "virtio/device.h"
-#include "virtio/host_tree/open_files.h"
 #include "virtio/host_tree/read_target.h"
+#include "virtio/host_tree/write_source.h"
 #include "virtio/p9/p9_request.h"
 #include "virtio/p9/p9_server.h"
 #include "virtio/queue/chain.h"
@@ -21,7 +21,8 @@ namespace virtio {
 
 class P9Queue;
 
-// A request in flight. While a read is under way the kernel holds pointers into the chain's iovecs.
+// A request in flight. While a transfer is under way the kernel holds pointers into the chain's
+// iovecs.
 struct P9Request : base::Operation, Chain {
   explicit P9Request(P9Queue& owner) : queue(owner) {}
   void OnComplete(int32_t result) override;
@@ -30,12 +31,14 @@ struct P9Request : base::Operation, Chain {
   uint8_t type = 0;
   uint8_t retries = 0;
   uint16_t tag = 0;
-  bool flushed = false;             // READ: the guest wants it to end
-  OpenFiles::File* file = nullptr;  // READ: in use until the end
-  ReadTarget target;                // READ
-  uint64_t offset = 0;              // of what is left of `target` in the file
-  uint32_t data_bytes = 0;          // read so far
-  P9Request* waits_for = nullptr;   // FLUSH: answered behind this READ
+  bool transferring = false;       // READ, WRITE, FSYNC: until the end
+  bool flushed = false;            // the same: the guest wants it to end
+  P9Transfer transfer;             // the same
+  ReadTarget target;               // READ
+  WriteSource source;              // WRITE
+  uint64_t offset = 0;             // in the file, of what is left
+  uint32_t data_bytes = 0;         // read or written so far
+  P9Request* waits_for = nullptr;  // FLUSH: answered behind this transfer
 };
 
 class P9Queue final : public DeviceQueue {
@@ -54,13 +57,15 @@ class P9Queue final : public DeviceQueue {
   void Start(Chain& chain) override;
   void CancelRequests() override;
 
-  void BeginRead(P9Request& request, uint32_t max_bytes);
+  void BeginTransfer(P9Request& request, uint32_t max_read_bytes);
   void Submit(P9Request& request);
   void OnComplete(P9Request& request, int32_t result);
-  void FinishRead(P9Request& request, int error);
-  // Ends the read that has the tag early; the answer to the flush comes behind its own.
+  // Notes the bytes that were read or written; true if some are left.
+  bool Advance(P9Request& request, uint32_t bytes);
+  void FinishTransfer(P9Request& request, int error);
+  // Ends the transfer that has the tag early; the answer to the flush comes behind its own.
   void Flush(P9Request& request);
-  void FinishFlushes(const P9Request& read);
+  void FinishFlushes(const P9Request& transfer);
 
   // Answers with an errno, or with `payload` behind the header and `data_bytes` that are there
   // already.
@@ -73,8 +78,9 @@ class P9Queue final : public DeviceQueue {
   P9Command command_;  // of the request being started
   uint32_t waiting_flushes_ = 0;
   uint64_t read_bytes_ = 0;
-  uint64_t host_errors_ = 0;      // reads that failed for the host's reasons
-  uint64_t short_transfers_ = 0;  // reads that went on
+  uint64_t written_bytes_ = 0;
+  uint64_t host_errors_ = 0;      // transfers that failed for the host's reasons
+  uint64_t short_transfers_ = 0;  // transfers that went on
   uint64_t retries_ = 0;
   uint64_t without_room_ = 0;  // requests with no header, or no room for an answer
 };

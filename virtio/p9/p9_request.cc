@@ -12,16 +12,40 @@ bool Pop(Chain& chain, T& value) {
   return chain.PopReadable(std::span(reinterpret_cast<uint8_t*>(&value), sizeof(T)));
 }
 
-// Takes a string off the chain and makes it the next name.
-int PopName(Chain& chain, P9Command& command) {
+// Takes a string of up to `max_bytes` off the chain and makes it the next name.
+int PopString(Chain& chain, P9Command& command, size_t max_bytes) {
   base::Le16 size;
   if (!Pop(chain, size)) return EINVAL;
-  if (size.value() > kP9MaxNameBytes) return ENAMETOOLONG;
+  if (size.value() > max_bytes) return ENAMETOOLONG;
   const uint16_t begin = command.name_ends[command.name_count];
   auto* bytes = reinterpret_cast<uint8_t*>(command.name_bytes.data()) + begin;
   if (!chain.PopReadable(std::span(bytes, size.value()))) return EINVAL;
   command.name_ends[++command.name_count] = static_cast<uint16_t>(begin + size.value());
   return 0;
+}
+
+int PopName(Chain& chain, P9Command& command) { return PopString(chain, command, kP9MaxNameBytes); }
+
+int PopNumber(Chain& chain, uint32_t& number) {
+  base::Le32 value;
+  if (!Pop(chain, value)) return EINVAL;
+  number = value.value();
+  return 0;
+}
+
+int PopFid(Chain& chain, P9Command& command) { return PopNumber(chain, command.fid); }
+
+int PopTwoFids(Chain& chain, P9Command& command) {
+  P9TwoFidsRequest request;
+  if (!Pop(chain, request)) return EINVAL;
+  command.fid = request.fid.value();
+  command.new_fid = request.new_fid.value();
+  return 0;
+}
+
+int PopFidAndName(Chain& chain, P9Command& command) {
+  if (const int error = PopFid(chain, command); error != 0) return error;
+  return PopName(chain, command);
 }
 
 int PopVersion(Chain& chain, P9Command& command) {
@@ -43,8 +67,9 @@ int PopAttach(Chain& chain, P9Command& command) {
   if (!Pop(chain, request)) return EINVAL;
   command.fid = request.fid.value();
   if (const int error = PopName(chain, command); error != 0) return error;
-  command.name_count = 0;  // who the user is means nothing: the guest's kernel decides
-  return PopName(chain, command);
+  command.name_count = 0;  // the user counts by number
+  if (const int error = PopName(chain, command); error != 0) return error;
+  return PopNumber(chain, command.uid);
 }
 
 int PopWalk(Chain& chain, P9Command& command) {
@@ -76,6 +101,102 @@ int PopRead(Chain& chain, P9Command& command) {
   return 0;
 }
 
+int PopWrite(Chain& chain, P9Command& command) {
+  if (const int error = PopRead(chain, command); error != 0) return error;
+  return command.count == chain.readable_bytes() ? 0 : EINVAL;
+}
+
+int PopCreate(Chain& chain, P9Command& command) {
+  if (const int error = PopFidAndName(chain, command); error != 0) return error;
+  P9CreateArguments arguments;
+  if (!Pop(chain, arguments)) return EINVAL;
+  command.flags = arguments.flags.value();
+  command.mode = arguments.mode.value();
+  command.gid = arguments.gid.value();
+  return 0;
+}
+
+int PopMkDir(Chain& chain, P9Command& command) {
+  if (const int error = PopFidAndName(chain, command); error != 0) return error;
+  P9MkDirArguments arguments;
+  if (!Pop(chain, arguments)) return EINVAL;
+  command.mode = arguments.mode.value();
+  command.gid = arguments.gid.value();
+  return 0;
+}
+
+int PopMkNod(Chain& chain, P9Command& command) {
+  if (const int error = PopFidAndName(chain, command); error != 0) return error;
+  P9MkNodArguments arguments;
+  if (!Pop(chain, arguments)) return EINVAL;
+  command.mode = arguments.mode.value();
+  command.device_major = arguments.major.value();
+  command.device_minor = arguments.minor.value();
+  command.gid = arguments.gid.value();
+  return 0;
+}
+
+int PopSymLink(Chain& chain, P9Command& command) {
+  if (const int error = PopFidAndName(chain, command); error != 0) return error;
+  if (const int error = PopString(chain, command, kP9MaxTargetBytes); error != 0) return error;
+  return PopNumber(chain, command.gid);
+}
+
+// Of RENAME, LINK and XATTRWALK.
+int PopTwoFidsAndName(Chain& chain, P9Command& command) {
+  if (const int error = PopTwoFids(chain, command); error != 0) return error;
+  return PopName(chain, command);
+}
+
+int PopRenameAt(Chain& chain, P9Command& command) {
+  if (const int error = PopFidAndName(chain, command); error != 0) return error;
+  if (const int error = PopNumber(chain, command.new_fid); error != 0) return error;
+  return PopName(chain, command);
+}
+
+int PopUnlinkAt(Chain& chain, P9Command& command) {
+  if (const int error = PopFidAndName(chain, command); error != 0) return error;
+  return PopNumber(chain, command.flags);
+}
+
+int PopXattrCreate(Chain& chain, P9Command& command) {
+  if (const int error = PopFidAndName(chain, command); error != 0) return error;
+  P9XattrCreateArguments arguments;
+  if (!Pop(chain, arguments)) return EINVAL;
+  command.size_bytes = arguments.size_bytes.value();
+  command.flags = arguments.flags.value();
+  return 0;
+}
+
+int PopSetAttributes(Chain& chain, P9Command& command) {
+  if (!Pop(chain, command.attributes)) return EINVAL;
+  command.fid = command.attributes.fid.value();
+  return 0;
+}
+
+int PopLock(Chain& chain, P9Command& command) {
+  P9LockRequest request;
+  if (!Pop(chain, request)) return EINVAL;
+  command.fid = request.fid.value();
+  command.lock = {request.type, request.start, request.length, request.process};
+  return PopName(chain, command);
+}
+
+int PopGetLock(Chain& chain, P9Command& command) {
+  P9GetLockRequest request;
+  if (!Pop(chain, request)) return EINVAL;
+  command.fid = request.fid.value();
+  command.lock = request.lock;
+  return PopName(chain, command);
+}
+
+int PopFlush(Chain& chain, P9Command& command) {
+  P9FlushRequest request;
+  if (!Pop(chain, request)) return EINVAL;
+  command.old_tag = request.old_tag.value();
+  return 0;
+}
+
 int PopArguments(Chain& chain, P9Command& command) {
   switch (command.type) {
     case kP9Version:
@@ -89,24 +210,41 @@ int PopArguments(Chain& chain, P9Command& command) {
     case kP9Read:
     case kP9ReadDir:
       return PopRead(chain, command);
+    case kP9Write:
+      return PopWrite(chain, command);
+    case kP9Create:
+      return PopCreate(chain, command);
+    case kP9MkDir:
+      return PopMkDir(chain, command);
+    case kP9MkNod:
+      return PopMkNod(chain, command);
+    case kP9SymLink:
+      return PopSymLink(chain, command);
+    case kP9Link:
+    case kP9Rename:
+    case kP9XattrWalk:
+      return PopTwoFidsAndName(chain, command);
+    case kP9RenameAt:
+      return PopRenameAt(chain, command);
+    case kP9UnlinkAt:
+      return PopUnlinkAt(chain, command);
+    case kP9XattrCreate:
+      return PopXattrCreate(chain, command);
+    case kP9SetAttr:
+      return PopSetAttributes(chain, command);
+    case kP9Lock:
+      return PopLock(chain, command);
+    case kP9GetLock:
+      return PopGetLock(chain, command);
+    case kP9Flush:
+      return PopFlush(chain, command);
     case kP9Clunk:
     case kP9FSync:
     case kP9GetAttr:
     case kP9ReadLink:
     case kP9Remove:
     case kP9StatFs:
-    case kP9XattrWalk: {
-      P9FidRequest request;
-      if (!Pop(chain, request)) return EINVAL;
-      command.fid = request.fid.value();
-      return 0;
-    }
-    case kP9Flush: {
-      P9FlushRequest request;
-      if (!Pop(chain, request)) return EINVAL;
-      command.old_tag = request.old_tag.value();
-      return 0;
-    }
+      return PopFid(chain, command);
     default:
       return 0;  // the arguments change nothing about the answer
   }

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <tuple>
 
 #include "absl/strings/string_view.h"
 #include "virtio/p9/p9_wire.h"
@@ -11,7 +12,8 @@
 
 namespace virtio {
 
-inline constexpr size_t kP9MaxNameBytes = 255;  // NAME_MAX
+inline constexpr size_t kP9MaxNameBytes = 255;     // NAME_MAX
+inline constexpr size_t kP9MaxTargetBytes = 4095;  // of a symbolic link: PATH_MAX less a NUL
 
 // A request, checked as far as that needs no file.
 struct P9Command {
@@ -24,21 +26,33 @@ struct P9Command {
   bool has_header = false;  // without one there is no answer either
   int error = 0;            // not 0: malformed, to be refused with this errno
 
-  uint32_t fid = 0;
-  uint32_t new_fid = 0;            // WALK
-  uint32_t flags = 0;              // OPEN
-  uint64_t offset = 0;             // READ, READDIR
-  uint32_t count = 0;              // READ, READDIR: bytes
-  uint32_t max_message_bytes = 0;  // VERSION
-  bool known_dialect = false;      // VERSION
-  uint16_t old_tag = 0;            // FLUSH
-  uint16_t name_count = 0;         // WALK: any bytes; ATTACH: the name of the tree
+  uint32_t fid = 0;           // WRITE, CREATE, ...: what the message names first
+  uint32_t new_fid = 0;       // WALK, XATTRWALK; RENAME, RENAMEAT: new directory; LINK: the file
+  uint32_t flags = 0;         // OPEN, CREATE: O_*; UNLINKAT: AT_*; XATTRCREATE: XATTR_*
+  uint32_t mode = 0;          // CREATE, MKDIR, MKNOD
+  uint32_t uid = 0;           // ATTACH
+  uint32_t gid = 0;           // CREATE, MKDIR, MKNOD, SYMLINK
+  uint32_t device_major = 0;  // MKNOD
+  uint32_t device_minor = 0;  // MKNOD
+  uint64_t offset = 0;        // READ, READDIR, WRITE
+  uint32_t count = 0;         // READ, READDIR: bytes; WRITE: as many are left in the chain
+  uint64_t size_bytes = 0;    // XATTRCREATE
+  P9SetAttrRequest attributes = {};  // SETATTR
+  P9Lock lock = {};                  // LOCK, GETLOCK
+  uint32_t max_message_bytes = 0;    // VERSION
+  bool known_dialect = false;        // VERSION
+  uint16_t old_tag = 0;              // FLUSH
+  // WALK: any number; ATTACH: the name of the tree; CREATE, MKDIR, MKNOD, LINK, RENAME, UNLINKAT:
+  // of the file; RENAMEAT: old and new; SYMLINK: of the link, and its target; XATTRWALK,
+  // XATTRCREATE: of the attribute; LOCK, GETLOCK: of the guest. Any bytes.
+  uint16_t name_count = 0;
   std::array<uint16_t, kP9MaxWalkNames + 1> name_ends = {};
-  std::array<char, kP9MaxWalkNames * kP9MaxNameBytes> name_bytes;
+  std::array<char, kP9MaxNameBytes + kP9MaxTargetBytes> name_bytes;
+  static_assert(std::tuple_size_v<decltype(name_bytes)> >= kP9MaxWalkNames * kP9MaxNameBytes);
 };
 
-// Takes header and arguments off `chain`. Total: any bytes make a command. Sets all of `command`
-// that its type has.
+// Takes header and arguments off `chain`, but not the data of a WRITE. Total: any bytes make a
+// command. Sets all of `command` that its type has.
 void ParseP9Request(Chain& chain, P9Command& command);
 
 }  // namespace virtio

@@ -94,8 +94,10 @@ TEST_F(P9RequestTest, SizesMustBeTrue) {
   EXPECT_EQ(Error(kP9Clunk, fid, 1), EINVAL);
   EXPECT_EQ(Error(kP9Clunk, fid, -1), EINVAL);
   for (const uint8_t type :
-       {kP9Clunk, kP9FSync, kP9GetAttr, kP9ReadLink, kP9Remove, kP9StatFs, kP9XattrWalk, kP9Open,
-        kP9Read, kP9ReadDir, kP9Walk, kP9Attach, kP9Version}) {
+       {kP9Clunk,    kP9FSync,       kP9GetAttr, kP9ReadLink, kP9Remove, kP9StatFs,  kP9XattrWalk,
+        kP9Open,     kP9Read,        kP9ReadDir, kP9Walk,     kP9Attach, kP9Version, kP9Write,
+        kP9Create,   kP9MkDir,       kP9MkNod,   kP9SymLink,  kP9Link,   kP9Rename,  kP9RenameAt,
+        kP9UnlinkAt, kP9XattrCreate, kP9SetAttr, kP9Lock,     kP9GetLock}) {
     EXPECT_EQ(Error(type, P9Bytes().Number(uint16_t{1}).Number(uint8_t{1})), EINVAL) << int{type};
   }
   EXPECT_EQ(Error(kP9Flush, P9Bytes().Number(uint8_t{1})), EINVAL);
@@ -123,13 +125,114 @@ TEST_F(P9RequestTest, VersionsAreKnownOrNot) {
 
 TEST_F(P9RequestTest, AttachTakesTheNameOfTheTree) {
   const auto attach = [] { return P9Bytes().Number(5U).Number(kP9NoFid); };
-  EXPECT_EQ(Error(kP9Attach, attach().String("root").String("tree").Number(0U)), 0);
+  EXPECT_EQ(Error(kP9Attach, attach().String("root").String("tree").Number(7U)), 0);
   EXPECT_EQ(command_.fid, 5U);
   EXPECT_EQ(command_.name(0), "tree");
-  EXPECT_EQ(Error(kP9Attach, attach().String("").String("")), 0);
+  EXPECT_EQ(command_.uid, 7U);
+  EXPECT_EQ(Error(kP9Attach, attach().String("").String("").Number(0U)), 0);
   EXPECT_EQ(command_.name(0), "");
+  EXPECT_EQ(Error(kP9Attach, attach().String("root").String("tree")), EINVAL);
   EXPECT_EQ(Error(kP9Attach, attach().String("root")), EINVAL);
   EXPECT_EQ(Error(kP9Attach, attach().String(std::string(256, 'x')).String("")), ENAMETOOLONG);
+}
+
+// --- Changes -------------------------------------------------------------------------------------
+
+TEST_F(P9RequestTest, WhatIsCreatedHasNameModeAndOwner) {
+  const auto named = [] { return P9Bytes().Number(5U).String("new"); };
+  EXPECT_EQ(Error(kP9Create, named().Number(0102U).Number(0640U).Number(9U)), 0);
+  EXPECT_EQ(command_.fid, 5U);
+  EXPECT_EQ(command_.name(0), "new");
+  EXPECT_EQ(command_.flags, 0102U);
+  EXPECT_EQ(command_.mode, 0640U);
+  EXPECT_EQ(command_.gid, 9U);
+  EXPECT_EQ(Error(kP9MkDir, named().Number(0755U).Number(10U)), 0);
+  EXPECT_EQ(command_.mode, 0755U);
+  EXPECT_EQ(command_.gid, 10U);
+  EXPECT_EQ(Error(kP9MkNod, named().Number(0020644U).Number(4U).Number(64U).Number(11U)), 0);
+  EXPECT_EQ(command_.mode, 0020644U);
+  EXPECT_EQ(command_.device_major, 4U);
+  EXPECT_EQ(command_.device_minor, 64U);
+  EXPECT_EQ(command_.gid, 11U);
+  for (const uint8_t type : {kP9Create, kP9MkDir, kP9MkNod}) {
+    EXPECT_EQ(Error(type, named()), EINVAL);
+    EXPECT_EQ(Error(type, P9Bytes().Number(5U).String(std::string(256, 'x'))), ENAMETOOLONG);
+  }
+}
+
+TEST_F(P9RequestTest, TargetsOfSymbolicLinksAreLong) {
+  const auto link = [](size_t bytes) {
+    return P9Bytes().Number(5U).String(std::string(255, 'n')).String(std::string(bytes, 't'));
+  };
+  EXPECT_EQ(Error(kP9SymLink, link(4095).Number(9U)), 0);
+  EXPECT_EQ(command_.name(0), std::string(255, 'n'));
+  EXPECT_EQ(command_.name(1), std::string(4095, 't'));
+  EXPECT_EQ(command_.gid, 9U);
+  EXPECT_EQ(Error(kP9SymLink, link(4096).Number(9U)), ENAMETOOLONG);
+  EXPECT_EQ(Error(kP9SymLink, link(10)), EINVAL);
+}
+
+TEST_F(P9RequestTest, FidsOfTwoFilesAndTheirNames) {
+  for (const uint8_t type : {kP9Link, kP9Rename, kP9XattrWalk}) {
+    EXPECT_EQ(Error(type, P9Bytes().Number(5U).Number(6U).String("name")), 0);
+    EXPECT_EQ(command_.fid, 5U);
+    EXPECT_EQ(command_.new_fid, 6U);
+    EXPECT_EQ(command_.name(0), "name");
+  }
+  EXPECT_EQ(Error(kP9RenameAt, P9Bytes().Number(5U).String("old").Number(6U).String("new")), 0);
+  EXPECT_EQ(command_.fid, 5U);
+  EXPECT_EQ(command_.new_fid, 6U);
+  EXPECT_EQ(command_.name(0), "old");
+  EXPECT_EQ(command_.name(1), "new");
+  EXPECT_EQ(Error(kP9RenameAt, P9Bytes().Number(5U).String("old").Number(6U)), EINVAL);
+  EXPECT_EQ(Error(kP9UnlinkAt, P9Bytes().Number(5U).String("old").Number(0x200U)), 0);
+  EXPECT_EQ(command_.name(0), "old");
+  EXPECT_EQ(command_.flags, 0x200U);
+}
+
+TEST_F(P9RequestTest, DataOfWritesStayInTheChain) {
+  const auto write = [](uint32_t count) {
+    return P9Bytes().Number(5U).Number(uint64_t{1} << 40).Number(count).Number(uint64_t{0x4242});
+  };
+  EXPECT_EQ(Error(kP9Write, write(8)), 0);
+  EXPECT_EQ(command_.fid, 5U);
+  EXPECT_EQ(command_.offset, uint64_t{1} << 40);
+  EXPECT_EQ(command_.count, 8U);
+  EXPECT_EQ(chain_.readable_bytes(), 8U);
+  for (const uint32_t count : {0U, 7U, 9U, UINT32_MAX})
+    EXPECT_EQ(Error(kP9Write, write(count)), EINVAL);
+}
+
+TEST_F(P9RequestTest, AttributesLocksAndXattrs) {
+  P9Bytes attributes;
+  attributes.Number(5U).Number(0x1ffU).Number(0644U).Number(1U).Number(2U).Number(uint64_t{3});
+  for (uint64_t i = 10; i < 14; ++i) attributes.Number(i);
+  EXPECT_EQ(Error(kP9SetAttr, attributes), 0);
+  EXPECT_EQ(command_.fid, 5U);
+  EXPECT_EQ(command_.attributes.size_bytes.value(), 3U);
+  EXPECT_EQ(command_.attributes.modified.nanoseconds.value(), 13U);
+
+  P9Bytes lock;
+  lock.Number(5U).Number(uint8_t{1}).Number(1U).Number(uint64_t{7}).Number(uint64_t{8}).Number(9U);
+  EXPECT_EQ(Error(kP9Lock, lock), EINVAL);
+  EXPECT_EQ(Error(kP9Lock, lock.String("guest")), 0);
+  EXPECT_EQ(command_.lock.type, kP9WriteLock);
+  EXPECT_EQ(command_.lock.start.value(), 7U);
+  EXPECT_EQ(command_.lock.length.value(), 8U);
+  EXPECT_EQ(command_.lock.process.value(), 9U);
+  P9Bytes question;
+  question.Number(5U).Number(uint8_t{0}).Number(uint64_t{7}).Number(uint64_t{8}).Number(9U);
+  EXPECT_EQ(Error(kP9GetLock, question.String("guest")), 0);
+  EXPECT_EQ(command_.lock.type, kP9ReadLock);
+  EXPECT_EQ(command_.lock.process.value(), 9U);
+  EXPECT_EQ(command_.name(0), "guest");
+
+  EXPECT_EQ(Error(kP9XattrCreate,
+                  P9Bytes().Number(5U).String("user.a").Number(uint64_t{70000}).Number(2U)),
+            0);
+  EXPECT_EQ(command_.name(0), "user.a");
+  EXPECT_EQ(command_.size_bytes, 70000U);
+  EXPECT_EQ(command_.flags, 2U);
 }
 
 }  // namespace

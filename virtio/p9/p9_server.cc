@@ -1,40 +1,70 @@
 #include "virtio/p9/p9_server.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 namespace virtio {
 namespace {
 
 constexpr std::pair<uint8_t, const char*> kTypeNames[] = {
-    {kP9Version, "version"},     {kP9Attach, "attach"},     {kP9Walk, "walk"},
-    {kP9Open, "lopen"},          {kP9Read, "read"},         {kP9ReadDir, "readdir"},
-    {kP9GetAttr, "getattr"},     {kP9ReadLink, "readlink"}, {kP9StatFs, "statfs"},
-    {kP9XattrWalk, "xattrwalk"}, {kP9Clunk, "clunk"},       {kP9Flush, "flush"},
-    {kP9FSync, "fsync"},         {kP9Remove, "remove"},
+    {kP9Version, "version"},
+    {kP9Attach, "attach"},
+    {kP9Walk, "walk"},
+    {kP9Open, "lopen"},
+    {kP9Create, "lcreate"},
+    {kP9Read, "read"},
+    {kP9Write, "write"},
+    {kP9ReadDir, "readdir"},
+    {kP9GetAttr, "getattr"},
+    {kP9SetAttr, "setattr"},
+    {kP9ReadLink, "readlink"},
+    {kP9StatFs, "statfs"},
+    {kP9MkDir, "mkdir"},
+    {kP9MkNod, "mknod"},
+    {kP9SymLink, "symlink"},
+    {kP9Link, "link"},
+    {kP9Rename, "rename"},
+    {kP9RenameAt, "renameat"},
+    {kP9UnlinkAt, "unlinkat"},
+    {kP9Remove, "remove"},
+    {kP9XattrWalk, "xattrwalk"},
+    {kP9Clunk, "clunk"},
+    {kP9XattrCreate, "xattrcreate"},
+    {kP9Lock, "lock"},
+    {kP9GetLock, "getlock"},
+    {kP9Flush, "flush"},
+    {kP9FSync, "fsync"},
 };
 
 constexpr size_t kMaxDevices = 256;  // that are told apart
 constexpr int kDeviceShift = 48;     // host inode numbers are hardly ever as long
 
-uint32_t EncodeDevice(uint32_t major, uint32_t minor) {
-  // As the kernel's new_encode_dev.
-  return (minor & 0xff) | (major << 8) | ((minor & ~uint32_t{0xff}) << 12);
+// What needs a share that can be written to.
+bool IsChange(uint8_t type) {
+  switch (type) {
+    case kP9Create:
+    case kP9SymLink:
+    case kP9MkNod:
+    case kP9Rename:
+    case kP9SetAttr:
+    case kP9XattrCreate:
+    case kP9Link:
+    case kP9MkDir:
+    case kP9RenameAt:
+    case kP9UnlinkAt:
+    case kP9Write:
+      return true;
+    default:
+      return false;
+  }
 }
 
 uint8_t QidType(uint32_t mode) {
   return S_ISDIR(mode) ? kP9QidDirectory : S_ISLNK(mode) ? kP9QidSymLink : 0;
-}
-
-P9Time ToTime(const FileTime& time) {
-  return {.seconds = static_cast<uint64_t>(time.seconds), .nanoseconds = time.nanoseconds};
 }
 
 // Any number but 0 that is another one after a change.
@@ -47,8 +77,14 @@ uint32_t VersionOf(const FileAttributes& attributes) {
 
 }  // namespace
 
-P9Server::P9Server(HostTree& tree, OpenFiles& files, P9Versions versions, uint32_t max_fids)
-    : tree_(tree), files_(files), versions_(versions), max_fids_(max_fids), reply_(kReplyBytes) {}
+P9Server::P9Server(HostTree& tree, base::EventLoop& loop, P9Versions versions, Limits limits)
+    : tree_(tree),
+      versions_(versions),
+      max_fids_(limits.fids),
+      shared_files_(tree, loop, limits.open_files),
+      files_(tree, loop, limits.open_files),
+      locks_(tree, std::max(limits.open_files / 8, 1U)),
+      reply_(kReplyBytes) {}
 
 void P9Server::Count(const P9Command& command) {
   if (command.error != 0) ++malformed_;
@@ -67,76 +103,84 @@ void P9Server::AddCounters(Counters& counters) const {
   counters["fids"] = fids_.size();
   counters["nodes"] = tree_.node_count();
   counters["open_directories"] = tree_.open_directories();
-  counters["open_files"] = files_.size();
+  counters["open_files"] = shared_files_.size() + files_.open_count() + locks_.size();
 }
 
-void P9Server::Append(const void* bytes, size_t size) {
-  std::memcpy(reply_.data() + reply_size_, bytes, size);
-  reply_size_ += size;
-}
-
-template <typename T>
-P9Server::Reply P9Server::Answer(const T& value) {
-  static_assert(base::WireType<T> && sizeof(T) <= kReplyBytes);
-  reply_size_ = 0;
-  Append(&value, sizeof(T));
-  return Replied();
-}
-
-P9Server::Reply P9Server::Execute(const P9Command& command, uint32_t room) {
+P9Server::Reply P9Server::Execute(const P9Command& command, uint32_t room, Chain& chain) {
   if (command.type == kP9Version) return Version(command);
   if (max_message_bytes_ == 0) return {.error = EPROTO};
+  if (command.type == kP9Attach) return Attach(command);
+  if (IsChange(command.type) && !tree_.writable()) return {.error = EROFS};
+  Fid* fid = Find(command.fid);
+  if (fid == nullptr) {
+    const bool is_known =
+        std::any_of(std::begin(kTypeNames), std::end(kTypeNames),
+                    [&](const auto& known) { return known.first == command.type; });
+    return {.error = is_known ? EBADF : EOPNOTSUPP};
+  }
+  // A fid of an extended attribute is for nothing else.
+  if (fid->xattr && command.type != kP9Read && command.type != kP9Write &&
+      command.type != kP9Clunk && command.type != kP9Remove) {
+    return {.error = EBADF};
+  }
+  return ExecuteOnFid(command, *fid, room, chain);
+}
+
+P9Server::Reply P9Server::ExecuteOnFid(const P9Command& command, Fid& fid, uint32_t room,
+                                       Chain& chain) {
   switch (command.type) {
-    case kP9Attach:
-      return Attach(command);
     case kP9Walk:
       return Walk(command, room);
     case kP9Open:
-      return Open(command);
+      return Open(command, fid);
     case kP9Clunk:
       return Clunk(command.fid);
     case kP9Remove: {
+      const Reply reply = Remove(fid);
       // The fid is gone even if the file is not.
-      const int error = Clunk(command.fid).error;
-      return {.error = error != 0 ? error : EROFS};
+      Clunk(command.fid);
+      return reply;
     }
     case kP9GetAttr:
-    case kP9ReadLink:
-    case kP9ReadDir:
-    case kP9StatFs:
-    case kP9FSync:
-    case kP9XattrWalk:
-      break;
-    case kP9Create:
-    case kP9SymLink:
-    case kP9MkNod:
-    case kP9Rename:
+      return GetAttributes(fid);
     case kP9SetAttr:
-    case kP9XattrCreate:
-    case kP9Link:
-    case kP9MkDir:
-    case kP9RenameAt:
-    case kP9UnlinkAt:
-    case kP9Write:
-      return {.error = EROFS};
-    default:
-      return {.error = EOPNOTSUPP};
-  }
-  const Fid* fid = Find(command.fid);
-  if (fid == nullptr) return {.error = EBADF};
-  switch (command.type) {
-    case kP9GetAttr:
-      return GetAttributes(*fid);
+      return SetAttributes(command, fid);
     case kP9ReadLink:
-      return ReadLink(*fid);
+      return ReadLink(fid);
     case kP9ReadDir:
-      return ReadDirectory(command, *fid, room);
+      return ReadDirectory(command, fid, room);
     case kP9StatFs:
       return GetFileSystem();
+    case kP9Create:
+      return Create(command, fid);
+    case kP9MkDir:
+    case kP9MkNod:
+    case kP9SymLink:
+      return MakeNode(command, fid);
+    case kP9Link:
+      return Link(command, fid);
+    case kP9Rename:
+      return Rename(command, fid);
+    case kP9RenameAt:
+      return RenameAt(command, fid);
+    case kP9UnlinkAt:
+      return UnlinkAt(command, fid);
+    case kP9Lock:
+      return Lock(command, fid);
+    case kP9GetLock:
+      return GetLock(command, fid);
+    case kP9XattrWalk:
+      return XattrWalk(command, fid);
+    case kP9XattrCreate:
+      return XattrCreate(command, fid);
+    case kP9Read:
+      return ReadXattr(command, room);
+    case kP9Write:
+      return WriteXattr(command, chain);
     case kP9FSync:
       return {};  // nothing was written
     default:
-      return {.error = EOPNOTSUPP};  // there are no extended attributes
+      return {.error = EOPNOTSUPP};
   }
 }
 
@@ -159,7 +203,11 @@ P9Server::Reply P9Server::Version(const P9Command& command) {
 void P9Server::EndSession() {
   max_message_bytes_ = 0;
   fids_ = {};
-  files_.DropAll();
+  xattrs_ = {};
+  xattr_bytes_ = 0;
+  locks_.DropAll();
+  files_.CloseAll();
+  shared_files_.DropAll();
   tree_.ForgetAll();
 }
 
@@ -169,7 +217,8 @@ P9Server::Reply P9Server::Attach(const P9Command& command) {
   if (command.fid == kP9NoFid || Find(command.fid) != nullptr) return {.error = EBADF};
   FoundNode found;
   if (const int error = tree_.LookupParent(kRootNode, found); error != 0) return {.error = error};
-  const Fid fid = MakeFid(found);
+  Fid fid = MakeFid(found);
+  fid.uid = command.uid == kP9NoUser ? 0 : command.uid;
   if (!Keep(command.fid, fid)) return {.error = ENFILE};
   return Answer(fid.qid);
 }
@@ -183,7 +232,7 @@ P9Server::Fid* P9Server::Find(uint32_t number) {
 
 bool P9Server::Keep(uint32_t number, const Fid& fid) {
   if (Fid* old = Find(number); old != nullptr) {
-    Forget(std::exchange(*old, fid).node);
+    Release(number, std::exchange(*old, fid));
     return true;
   }
   if (fids_.size() >= max_fids_) {
@@ -195,26 +244,43 @@ bool P9Server::Keep(uint32_t number, const Fid& fid) {
 }
 
 void P9Server::Forget(NodeId node) {
-  if (tree_.Forget(node, 1)) files_.Drop(node);
+  if (tree_.Forget(node, 1)) shared_files_.Drop(node);
+}
+
+void P9Server::Release(uint32_t number, const Fid& fid) {
+  if (fid.xattr) {
+    xattr_bytes_ -= xattrs_[number].size_bytes;
+    xattrs_.erase(number);
+  }
+  if (fid.file != nullptr) {
+    locks_.Drop(fid.node, number);
+    files_.Close(*fid.file);
+  }
+  Forget(fid.node);
 }
 
 P9Server::Reply P9Server::Clunk(uint32_t number) {
   const auto found = fids_.find(number);
   if (found == fids_.end()) return {.error = EBADF};
-  const NodeId node = found->second.node;
-  fids_.erase(found);
-  Forget(node);
+  const Fid fid = found->second;
+  int error = 0;
+  if (fid.xattr && xattrs_[number].set) error = SetXattr(fid.node, xattrs_[number]);
+  Release(number, fid);
+  fids_.erase(number);
   // A table that was large is given back.
   if (fids_.bucket_count() > 1024 && fids_.size() < fids_.bucket_count() / 8) fids_.rehash(0);
-  return {};
+  return {.error = error};
 }
 
 int P9Server::Step(NodeId directory, absl::string_view name, Fid& fid) {
   FoundNode found;
   const int error =
       name == ".." ? tree_.LookupParent(directory, found) : tree_.Lookup(directory, name, found);
-  if (error == 0) fid = MakeFid(found);
-  return error;
+  if (error != 0) return error;
+  const uint32_t uid = fid.uid;
+  fid = MakeFid(found);
+  fid.uid = uid;
+  return 0;
 }
 
 P9Server::Reply P9Server::Walk(const P9Command& command, uint32_t room) {
@@ -226,6 +292,7 @@ P9Server::Reply P9Server::Walk(const P9Command& command, uint32_t room) {
   std::array<P9Qid, kP9MaxWalkNames> qids;
   Fid at = *from;
   at.open = false;
+  at.file = nullptr;
   tree_.Hold(at.node);
   uint16_t walked = 0;
   int error = 0;
@@ -272,116 +339,6 @@ uint8_t P9Server::DeviceIndex(uint64_t device) {
   if (found == devices_.end() && devices_.size() < kMaxDevices) devices_.push_back(device);
   const auto index = static_cast<size_t>(found - devices_.begin());
   return static_cast<uint8_t>(std::min(index, kMaxDevices - 1));
-}
-
-// --- Files ---------------------------------------------------------------------------------------
-
-P9Server::Reply P9Server::Open(const P9Command& command) {
-  Fid* fid = Find(command.fid);
-  if (fid == nullptr) return {.error = EBADF};
-  if ((command.flags & O_ACCMODE) != O_RDONLY || (command.flags & O_TRUNC) != 0) {
-    return {.error = EROFS};
-  }
-  if ((fid->qid.type & kP9QidDirectory) == 0) {
-    if ((command.flags & O_DIRECTORY) != 0) return {.error = ENOTDIR};
-    OpenFiles::File* file = nullptr;
-    const int error = files_.Acquire(fid->node, file);
-    if (error != 0) return {.error = error};
-    files_.Release(*file);
-  }
-  fid->open = true;
-  return Answer(P9OpenReply{.qid = fid->qid, .io_bytes = 0});
-}
-
-int P9Server::BeginRead(const P9Command& command, OpenFiles::File*& file) {
-  if (max_message_bytes_ == 0) return EPROTO;
-  const Fid* fid = Find(command.fid);
-  if (fid == nullptr || !fid->open) return EBADF;
-  if (command.offset > INT64_MAX - kP9MaxMessageBytes) return EINVAL;
-  return files_.Acquire(fid->node, file);
-}
-
-P9Server::Reply P9Server::GetAttributes(const Fid& fid) {
-  FileAttributes attributes;
-  const int error = tree_.GetAttributes(fid.node, attributes);
-  if (error != 0) return {.error = error};
-  P9AttributesReply reply;
-  reply.valid = kP9BasicAttributes;
-  reply.qid = MakeQid(attributes, fid.device);
-  reply.mode = attributes.mode;
-  reply.uid = attributes.uid;
-  reply.gid = attributes.gid;
-  reply.links = attributes.links;
-  reply.device = EncodeDevice(attributes.device_major, attributes.device_minor);
-  reply.size_bytes = attributes.size_bytes;
-  reply.block_bytes = attributes.block_bytes;
-  reply.blocks = attributes.blocks;
-  reply.accessed = ToTime(attributes.accessed);
-  reply.modified = ToTime(attributes.modified);
-  reply.changed = ToTime(attributes.changed);
-  return Answer(reply);
-}
-
-P9Server::Reply P9Server::ReadLink(const Fid& fid) {
-  if (const int error = tree_.ReadLink(fid.node, link_target_); error != 0) {
-    return {.error = error};
-  }
-  Answer(base::Le16(static_cast<uint16_t>(link_target_.size())));
-  Append(link_target_.data(), link_target_.size());
-  return Replied();
-}
-
-P9Server::Reply P9Server::ReadDirectory(const P9Command& command, const Fid& fid, uint32_t room) {
-  if (!fid.open) return {.error = EBADF};
-  const size_t limit = std::min<size_t>({uint64_t{command.count} + sizeof(P9ReadReply), room,
-                                         max_message_bytes_ - sizeof(P9Header), reply_.size()});
-  Answer(P9ReadReply());
-  const size_t none = reply_size_;
-  if (limit < none) return {.error = EINVAL};
-  bool first_did_not_fit = false;
-  const int error = tree_.ReadDirectory(fid.node, command.offset, [&](const DirectoryEntry& entry) {
-    const bool fits = AppendEntry(fid, entry, limit);
-    first_did_not_fit = !fits && reply_size_ == none;
-    return fits;
-  });
-  // An empty answer would mean the end.
-  if (first_did_not_fit) return {.error = EINVAL};
-  if (error != 0 && reply_size_ == none) return {.error = error};
-  P9ReadReply header;
-  header.count = static_cast<uint32_t>(reply_size_ - none);
-  std::memcpy(reply_.data(), &header, sizeof(header));
-  return Replied();
-}
-
-bool P9Server::AppendEntry(const Fid& directory, const DirectoryEntry& entry, size_t limit) {
-  if (sizeof(P9DirectoryEntry) + entry.name.size() > limit - reply_size_) return false;
-  FileAttributes attributes;
-  attributes.inode = entry.inode;
-  attributes.mode = static_cast<uint32_t>(DTTOIF(entry.type));
-  P9DirectoryEntry out;
-  out.qid = MakeQid(attributes, directory.device);
-  if (versions_ == P9Versions::kContents) out.qid.version = 0;  // nobody has looked
-  out.next_offset = entry.next_offset;
-  out.type = entry.type;
-  out.name_size = static_cast<uint16_t>(entry.name.size());
-  Append(&out, sizeof(out));
-  Append(entry.name.data(), entry.name.size());
-  return true;
-}
-
-P9Server::Reply P9Server::GetFileSystem() {
-  struct statfs file_system;
-  if (const int error = tree_.GetFileSystem(file_system); error != 0) return {.error = error};
-  P9StatFsReply reply;
-  reply.type = uint32_t{V9FS_MAGIC};
-  reply.block_bytes = static_cast<uint32_t>(file_system.f_bsize);
-  reply.blocks = file_system.f_blocks;
-  reply.free_blocks = file_system.f_bfree;
-  reply.available_blocks = file_system.f_bavail;
-  reply.files = file_system.f_files;
-  reply.free_files = file_system.f_ffree;
-  reply.max_name_bytes = static_cast<uint32_t>(file_system.f_namelen);
-  return Answer(reply);
 }
 
 }  // namespace virtio

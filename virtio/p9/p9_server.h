@@ -4,15 +4,20 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
+#include "base/endian.h"
+#include "base/event_loop.h"
 #include "virtio/device.h"
 #include "virtio/host_tree/host_tree.h"
 #include "virtio/host_tree/open_files.h"
+#include "virtio/p9/p9_files.h"
+#include "virtio/p9/p9_locks.h"
 #include "virtio/p9/p9_request.h"
 #include "virtio/p9/p9_wire.h"
 
@@ -25,8 +30,15 @@ enum class P9Versions : uint8_t {
   kConstant,  // nothing in the tree changes
 };
 
-// Answers everything but READ, whose data takes another way, and FLUSH (P9Queue). For shares that
-// are read only. All on the loop's thread.
+// A file that the loop is to read, write or flush for a request.
+struct P9Transfer {
+  base::LoopFile file;
+  OpenFiles::File* shared = nullptr;  // one of these two
+  P9Files::File* own = nullptr;
+};
+
+// Answers everything but READ and WRITE of files and FSYNC, which are the loop's, and FLUSH
+// (P9Queue). All on the loop's thread.
 class P9Server {
  public:
   struct Reply {
@@ -34,17 +46,27 @@ class P9Server {
     std::span<const uint8_t> payload = {};  // valid until the next call
   };
 
-  // `tree` and `files` must outlive the server. A guest can hold `max_fids` fids.
-  P9Server(HostTree& tree, OpenFiles& files, P9Versions versions, uint32_t max_fids);
+  // What a guest can hold.
+  struct Limits {
+    uint32_t fids = 0;
+    uint32_t open_files = 0;
+  };
+
+  // `tree` and `loop` must outlive the server. The loop's files must be able to come and go.
+  P9Server(HostTree& tree, base::EventLoop& loop, P9Versions versions, Limits limits);
 
   // Counts a request. Every request is counted, once, before anything else.
   void Count(const P9Command& command);
-  // Executes a well-formed request other than READ and FLUSH; `room` is how many bytes of payload
-  // the guest has a place for.
-  Reply Execute(const P9Command& command, uint32_t room);
-  // Checks a READ and opens its file for it: 0, or an errno.
-  int BeginRead(const P9Command& command, OpenFiles::File*& file);
-  void EndRead(OpenFiles::File& file) { files_.Release(file); }
+  // True for what BeginTransfer is for: READ and WRITE, but not of extended attributes, and FSYNC,
+  // if the share can be written to.
+  bool IsTransfer(const P9Command& command);
+  // Checks a well-formed transfer and opens its file for it: 0, or an errno. `transfer` is in use
+  // until EndTransfer.
+  int BeginTransfer(const P9Command& command, P9Transfer& transfer);
+  void EndTransfer(P9Transfer& transfer);
+  // Executes any other well-formed request but FLUSH; `room` is how many bytes of payload the guest
+  // has a place for. The data of a WRITE are still in `chain`.
+  Reply Execute(const P9Command& command, uint32_t room, Chain& chain);
   // The guest, or its driver, is gone: forgets what it held.
   void EndSession();
 
@@ -58,20 +80,62 @@ class P9Server {
   // A node by the guest's number for it, which holds the node once.
   struct Fid {
     NodeId node{0};
+    P9Files::File* file = nullptr;  // if it is open on a file of a share that can be written to
+    uint32_t uid = 0;               // who acts by it, the guest's
     P9Qid qid;
     uint8_t device = 0;  // index in devices_
+    uint8_t access = 0;  // O_ACCMODE, if it is open
     bool open = false;
+    bool xattr = false;  // stands for one of the file's extended attributes
+  };
+  // The value of an extended attribute, or the list of all names, that is read or written.
+  struct Xattr {
+    std::string name;
+    std::string value;
+    size_t size_bytes = 0;  // that the value has, or is to have when it is set
+    int flags = 0;          // XATTR_*
+    bool set = false;       // when the fid is clunked
   };
 
   Reply Version(const P9Command& command);
   Reply Attach(const P9Command& command);
   Reply Walk(const P9Command& command, uint32_t room);
-  Reply Open(const P9Command& command);
   Reply Clunk(uint32_t number);
+  Reply ExecuteOnFid(const P9Command& command, Fid& fid, uint32_t room, Chain& chain);
+
+  // Files.
+  Reply Open(const P9Command& command, Fid& fid);
+  int BeginFlush(const Fid& fid, P9Transfer& transfer);
+  int BeginOwn(P9Files::File& file, P9Transfer& transfer);
   Reply GetAttributes(const Fid& fid);
   Reply ReadLink(const Fid& fid);
   Reply ReadDirectory(const P9Command& command, const Fid& fid, uint32_t room);
   Reply GetFileSystem();
+
+  // Changes. The share is writable.
+  Reply Create(const P9Command& command, Fid& fid);
+  Reply MakeNode(const P9Command& command, const Fid& directory);
+  Reply Link(const P9Command& command, const Fid& directory);
+  Reply Rename(const P9Command& command, const Fid& fid);
+  Reply RenameAt(const P9Command& command, const Fid& from);
+  Reply UnlinkAt(const P9Command& command, const Fid& directory);
+  Reply Remove(const Fid& fid);
+  Reply SetAttributes(const P9Command& command, const Fid& fid);
+  int RenameIn(NodeId from, absl::string_view from_name, NodeId to, absl::string_view to_name);
+  int UnlinkIn(NodeId directory, absl::string_view name, bool is_directory);
+  // What is open of the file that is about to lose this name stays open.
+  void PinVictim(NodeId directory, absl::string_view name);
+  Reply Lock(const P9Command& command, const Fid& fid);
+  Reply GetLock(const P9Command& command, const Fid& fid);
+
+  // Extended attributes.
+  Reply XattrWalk(const P9Command& command, const Fid& from);
+  Reply XattrCreate(const P9Command& command, Fid& fid);
+  Reply ReadXattr(const P9Command& command, uint32_t room);
+  Reply WriteXattr(const P9Command& command, Chain& chain);
+  int SetXattr(NodeId node, const Xattr& xattr);
+  // Takes `bytes` of what all values may take; false if there are none left.
+  bool ReserveXattr(size_t bytes);
 
   Fid* Find(uint32_t number);
   // Gives `fid` a number, in place of what had it; false if there are too many.
@@ -79,27 +143,41 @@ class P9Server {
   // One step of a walk: on success `fid` is what `name` leads to and holds its node.
   int Step(NodeId directory, absl::string_view name, Fid& fid);
   void Forget(NodeId node);
+  // Gives up all that a fid stands for.
+  void Release(uint32_t number, const Fid& fid);
 
   Fid MakeFid(const FoundNode& found);
   P9Qid MakeQid(const FileAttributes& attributes, uint8_t device) const;
   uint8_t DeviceIndex(uint64_t device);
   // Appends to the reply; false, and nothing appended, if there is no room up to `limit`.
   bool AppendEntry(const Fid& directory, const DirectoryEntry& entry, size_t limit);
-  void Append(const void* bytes, size_t size);
+  void Append(const void* bytes, size_t size) {
+    std::memcpy(reply_.data() + reply_size_, bytes, size);
+    reply_size_ += size;
+  }
   template <typename T>
-  Reply Answer(const T& value);
+  Reply Answer(const T& value) {
+    static_assert(base::WireType<T> && sizeof(T) <= kReplyBytes);
+    reply_size_ = 0;
+    Append(&value, sizeof(T));
+    return Replied();
+  }
   Reply Replied() const { return {.payload = std::span(reply_).first(reply_size_)}; }
 
   HostTree& tree_;
-  OpenFiles& files_;
   const P9Versions versions_;
   const uint32_t max_fids_;
+  OpenFiles shared_files_;  // if the share is read only
+  P9Files files_;           // if it is not
+  P9Locks locks_;
   uint32_t max_message_bytes_ = 0;
   absl::flat_hash_map<uint32_t, Fid> fids_;
+  absl::flat_hash_map<uint32_t, Xattr> xattrs_;  // by fid
+  size_t xattr_bytes_ = 0;                       // of their values
   std::vector<uint64_t> devices_;  // file systems of the host in the tree; the root's is first
   std::vector<uint8_t> reply_;
   size_t reply_size_ = 0;
-  std::string link_target_;
+  std::string text_;                         // of a link, or a name
   std::array<uint64_t, 256> requests_ = {};  // by type
   uint64_t malformed_ = 0;
 };

@@ -2,10 +2,14 @@
 #ifndef VIRTIO_P9_P9_TEST_HARNESS_H_
 #define VIRTIO_P9_P9_TEST_HARNESS_H_
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstdint>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "tests/fakes/device_harness.h"
 #include "virtio/host_tree/temporary_tree_fixtures.h"
@@ -59,6 +64,9 @@ class P9Harness {
     std::optional<std::string> closure = {};  // its text
     uint32_t max_open_files = 16;
     uint32_t max_fids = 100;
+    bool writable = false;
+    OwnerMap uids = {};
+    OwnerMap gids = {};
     bool attach = true;
   };
   struct Result {
@@ -92,6 +100,9 @@ class P9Harness {
     tree.name = "fs[0]";
     tree.path = host_.Path("root");
     tree.max_directories = 8;
+    tree.writable = options_.writable;
+    tree.uids = options_.uids;
+    tree.gids = options_.gids;
     if (options_.closure.has_value()) {
       host_.Write("closure", *options_.closure);
       tree.closure = host_.Path("closure");
@@ -180,9 +191,9 @@ class P9Harness {
   Result Version(uint32_t max_bytes = 1 << 20, absl::string_view dialect = "9P2000.L") {
     return Do(kP9Version, P9Bytes().Number(max_bytes).String(dialect));
   }
-  Result Attach(uint32_t fid, absl::string_view name = "") {
+  Result Attach(uint32_t fid, absl::string_view name = "", uint32_t uid = 0) {
     return Do(kP9Attach,
-              P9Bytes().Number(fid).Number(kP9NoFid).String("root").String(name).Number(0U));
+              P9Bytes().Number(fid).Number(kP9NoFid).String("root").String(name).Number(uid));
   }
   Result Walk(uint32_t fid, uint32_t new_fid, const std::vector<std::string>& names,
               uint32_t room = 4096) {
@@ -208,6 +219,96 @@ class P9Harness {
     const uint32_t fid = Find(names);
     EXPECT_EQ(Open(fid).error, 0);
     return fid;
+  }
+  // A new fid for the file that is made in the root, open as `flags` say.
+  uint32_t Created(const std::string& name, uint32_t flags = O_RDWR, uint32_t mode = 0644) {
+    const uint32_t fid = Find({});
+    EXPECT_EQ(Create(fid, name, flags, mode).error, 0);
+    return fid;
+  }
+  Result Create(uint32_t fid, absl::string_view name, uint32_t flags, uint32_t mode,
+                uint32_t gid = 0) {
+    return Do(kP9Create, P9Bytes().Number(fid).String(name).Number(flags).Number(mode).Number(gid));
+  }
+  Result MakeDirectory(uint32_t fid, absl::string_view name, uint32_t mode = 0755,
+                       uint32_t gid = 0) {
+    return Do(kP9MkDir, P9Bytes().Number(fid).String(name).Number(mode).Number(gid));
+  }
+  Result MakeNode(uint32_t fid, absl::string_view name, uint32_t mode) {
+    return Do(kP9MkNod,
+              P9Bytes().Number(fid).String(name).Number(mode).Number(0U).Number(0U).Number(0U));
+  }
+  Result MakeLink(uint32_t fid, absl::string_view name, absl::string_view target) {
+    return Do(kP9SymLink, P9Bytes().Number(fid).String(name).String(target).Number(0U));
+  }
+  Result Link(uint32_t directory, uint32_t fid, absl::string_view name) {
+    return Do(kP9Link, P9Bytes().Number(directory).Number(fid).String(name));
+  }
+  Result RenameAt(uint32_t from, absl::string_view name, uint32_t to, absl::string_view new_name) {
+    return Do(kP9RenameAt, P9Bytes().Number(from).String(name).Number(to).String(new_name));
+  }
+  Result Unlink(uint32_t fid, absl::string_view name, uint32_t flags = 0) {
+    return Do(kP9UnlinkAt, P9Bytes().Number(fid).String(name).Number(flags));
+  }
+  struct Attributes {
+    uint32_t valid = 0;
+    uint32_t mode = 0;
+    uint32_t uid = 0;
+    uint32_t gid = 0;
+    uint64_t size_bytes = 0;
+    uint64_t accessed[2] = {0, 0};
+    uint64_t modified[2] = {0, 0};
+  };
+  Result SetAttributes(uint32_t fid, const Attributes& a) {
+    P9Bytes bytes;
+    bytes.Number(fid).Number(a.valid).Number(a.mode).Number(a.uid).Number(a.gid);
+    bytes.Number(a.size_bytes).Number(a.accessed[0]).Number(a.accessed[1]);
+    return Do(kP9SetAttr, bytes.Number(a.modified[0]).Number(a.modified[1]));
+  }
+  static P9Bytes WriteArguments(uint32_t fid, uint64_t offset, absl::string_view data) {
+    P9Bytes bytes;
+    bytes.Number(fid).Number(offset).Number(static_cast<uint32_t>(data.size()));
+    for (const char c : data) bytes.Number(static_cast<uint8_t>(c));
+    return bytes;
+  }
+  // How many bytes were written; -errno if none.
+  int Write(uint32_t fid, uint64_t offset, absl::string_view data) {
+    const Result result = Do(kP9Write, WriteArguments(fid, offset, data));
+    return result.error != 0 ? -result.error : static_cast<int>(result.As<base::Le32>().value());
+  }
+  static P9Bytes LockArguments(uint32_t fid, uint8_t type, uint64_t start, uint64_t length,
+                               uint32_t process) {
+    P9Bytes bytes;
+    bytes.Number(fid).Number(type).Number(0U).Number(start).Number(length).Number(process);
+    return bytes.String("guest");
+  }
+  // The status, or -errno.
+  int Lock(uint32_t fid, uint8_t type, uint64_t start, uint64_t length, uint32_t process) {
+    const Result result = Do(kP9Lock, LockArguments(fid, type, start, length, process));
+    if (result.error != 0) return -result.error;
+    EXPECT_EQ(result.data.size(), 1U);
+    return result.data[0];
+  }
+  // Who is in the way: the lock's type, start, length and process.
+  P9Lock GetLock(uint32_t fid, uint8_t type, uint64_t start, uint64_t length, uint32_t process) {
+    P9Bytes bytes;
+    bytes.Number(fid).Number(type).Number(start).Number(length).Number(process).String("guest");
+    const Result result = Do(kP9GetLock, bytes);
+    EXPECT_EQ(result.error, 0);
+    EXPECT_EQ(result.Text(sizeof(P9Lock)), std::string("\x05\0guest", 7));
+    return result.As<P9Lock>();
+  }
+  // A file of the host, below the root.
+  std::string HostPath(absl::string_view name) { return host_.Path(absl::StrCat("root/", name)); }
+  struct stat HostStatus(absl::string_view name) {
+    struct stat status = {};
+    EXPECT_EQ(lstat(HostPath(name).c_str(), &status), 0) << name;
+    return status;
+  }
+  std::string HostText(absl::string_view name) {
+    std::ifstream file(HostPath(name), std::ios::binary);
+    EXPECT_TRUE(file.is_open()) << name;
+    return {std::istreambuf_iterator<char>(file), {}};
   }
   Result OfFid(uint8_t type, uint32_t fid) { return Do(type, P9Bytes().Number(fid)); }
   Result Open(uint32_t fid, uint32_t flags = 0) {

@@ -48,6 +48,7 @@ enum P9Type : uint8_t {
 inline constexpr absl::string_view kP9Dialect = "9P2000.L";
 inline constexpr absl::string_view kP9UnknownDialect = "unknown";
 inline constexpr uint32_t kP9NoFid = 0xffffffff;
+inline constexpr uint32_t kP9NoUser = 0xffffffff;
 inline constexpr uint32_t kP9MaxWalkNames = 16;
 // Of a message: 1 MiB of data and what goes before them in a read, as Linux counts it.
 inline constexpr uint32_t kP9MaxMessageBytes = (1 << 20) + 24;
@@ -102,6 +103,36 @@ static_assert(sizeof(P9OpenReply) == 17);
 struct P9FidRequest {  // CLUNK, FSYNC, GETATTR, READLINK, REMOVE, STATFS and what is refused
   base::Le32 fid;
 };
+struct P9TwoFidsRequest {  // RENAME: file, directory; LINK: directory, file; XATTRWALK: fid, new
+                           // fid
+  base::Le32 fid;
+  base::Le32 new_fid;  // a name follows
+};
+
+// What follows a fid and a name.
+struct P9CreateArguments {
+  base::Le32 flags;  // Linux's O_*
+  base::Le32 mode;   // from which the guest has taken its umask
+  base::Le32 gid;
+};
+struct P9MkDirArguments {
+  base::Le32 mode;
+  base::Le32 gid;
+};
+struct P9MkNodArguments {
+  base::Le32 mode;  // with S_IFMT
+  base::Le32 major;
+  base::Le32 minor;
+  base::Le32 gid;
+};
+struct P9XattrCreateArguments {
+  base::Le64
+      size_bytes;    // of the value, which is written to the fid; it is set when that is clunked
+  base::Le32 flags;  // XATTR_*
+};
+struct P9XattrWalkReply {
+  base::Le64 size_bytes;  // of what can be read of the new fid
+};
 
 struct P9Time {
   base::Le64 seconds;
@@ -125,6 +156,53 @@ struct P9AttributesReply {
 };
 static_assert(sizeof(P9AttributesReply) == 153 && base::WireType<P9AttributesReply>);
 
+// Bits of `valid` of a SETATTR.
+inline constexpr uint32_t kP9SetMode = 1 << 0;
+inline constexpr uint32_t kP9SetUid = 1 << 1;
+inline constexpr uint32_t kP9SetGid = 1 << 2;
+inline constexpr uint32_t kP9SetSize = 1 << 3;
+inline constexpr uint32_t kP9SetAccessed = 1 << 4;  // to now
+inline constexpr uint32_t kP9SetModified = 1 << 5;
+inline constexpr uint32_t kP9SetChanged = 1 << 6;
+inline constexpr uint32_t kP9SetAccessedTo = 1 << 7;  // with the above: to the time that is given
+inline constexpr uint32_t kP9SetModifiedTo = 1 << 8;
+struct P9SetAttrRequest {
+  base::Le32 fid;
+  base::Le32 valid;
+  base::Le32 mode;
+  base::Le32 uid;
+  base::Le32 gid;
+  base::Le64 size_bytes;
+  P9Time accessed, modified;
+};
+static_assert(sizeof(P9SetAttrRequest) == 60 && base::WireType<P9SetAttrRequest>);
+
+enum P9LockType : uint8_t { kP9ReadLock = 0, kP9WriteLock = 1, kP9Unlock = 2 };
+enum P9LockStatus : uint8_t { kP9LockSuccess = 0, kP9LockBlocked = 1, kP9LockError = 2 };
+struct P9Lock {
+  uint8_t type = 0;
+  base::Le64 start;
+  base::Le64 length;  // 0: to the end
+  base::Le32 process;
+};
+struct P9LockRequest {
+  base::Le32 fid;
+  uint8_t type = 0;
+  base::Le32 flags;
+  base::Le64 start;
+  base::Le64 length;
+  base::Le32 process;  // the name of the guest follows
+};
+static_assert(sizeof(P9LockRequest) == 29 && base::WireType<P9LockRequest>);
+struct P9LockReply {
+  uint8_t status = 0;
+};
+struct P9GetLockRequest {
+  base::Le32 fid;
+  P9Lock lock;  // the name of the guest follows, as in the answer
+};
+static_assert(sizeof(P9GetLockRequest) == 25 && base::WireType<P9GetLockRequest>);
+
 struct P9VersionRequest {
   base::Le32 max_message_bytes;
   base::Le16 dialect_size;  // the bytes follow
@@ -143,7 +221,7 @@ struct P9WalkRequest {
   base::Le16 count;  // names follow
 };
 
-struct P9ReadRequest {  // and READDIR
+struct P9ReadRequest {  // READDIR and WRITE, too; the bytes to be written follow
   base::Le32 fid;
   base::Le64 offset;
   base::Le32 count;
@@ -151,6 +229,9 @@ struct P9ReadRequest {  // and READDIR
 static_assert(sizeof(P9ReadRequest) == 16);
 struct P9ReadReply {
   base::Le32 count;  // bytes follow
+};
+struct P9WriteReply {
+  base::Le32 count;
 };
 struct P9DirectoryEntry {
   P9Qid qid;

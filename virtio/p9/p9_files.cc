@@ -1,0 +1,153 @@
+#include "virtio/p9/p9_files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+
+namespace virtio {
+namespace {
+
+constexpr int kKeptFlags = O_ACCMODE | O_APPEND | O_DIRECTORY;
+// All that a file's descriptors can be opened with.
+constexpr int kWays[] = {O_RDONLY, O_WRONLY, O_RDWR, O_WRONLY | O_APPEND, O_RDWR | O_APPEND};
+
+// Nothing is appended by who cannot write.
+int WayOf(int flags) {
+  return flags & ((flags & O_ACCMODE) == O_RDONLY ? kKeptFlags & ~O_APPEND : kKeptFlags);
+}
+
+}  // namespace
+
+P9Files::~P9Files() {
+  CloseAll();
+  CHECK(files_.empty());
+}
+
+P9Files::File& P9Files::Insert(NodeId node, int flags) {
+  std::unique_ptr<File>& slot = files_[Key(static_cast<uint64_t>(node), WayOf(flags))];
+  if (slot == nullptr) {
+    slot = std::make_unique<File>();
+    slot->node = node;
+    slot->flags = WayOf(flags);
+  }
+  return *slot;
+}
+
+int P9Files::Open(NodeId node, int flags, File*& file) {
+  File& opened = Insert(node, flags);
+  if (const int error = OpenHost(opened); error != 0) {
+    RemoveUnused(opened);
+    return error;
+  }
+  ++opened.fids;
+  file = &opened;
+  return 0;
+}
+
+int P9Files::Add(std::unique_ptr<HostFile> made, int flags, uint32_t mode, File*& file) {
+  File& added = Insert(made->node(), flags);
+  if (added.host == nullptr) {
+    if (const int error = KeepOpen(added, std::move(made)); error != 0) {
+      RemoveUnused(added);
+      return error;
+    }
+  }
+  // Who makes a file may do with it what its mode then forbids.
+  if ((mode & 0600) != 0600) added.pinned = true;
+  ++added.fids;
+  file = &added;
+  return 0;
+}
+
+void P9Files::Close(File& file) {
+  --file.fids;
+  RemoveUnused(file);
+}
+
+int P9Files::Begin(File& file) {
+  if (const int error = OpenHost(file); error != 0) return error;
+  ++file.users;
+  return 0;
+}
+
+void P9Files::End(File& file) {
+  --file.users;
+  RemoveUnused(file);
+}
+
+void P9Files::Pin(NodeId node) {
+  for (const int flags : kWays) {
+    const auto found = files_.find(Key(static_cast<uint64_t>(node), flags));
+    if (found == files_.end()) continue;
+    // One that cannot be opened now is lost either way.
+    if (OpenHost(*found->second) == 0) found->second->pinned = true;
+  }
+}
+
+void P9Files::CloseAll() {
+  std::vector<File*> all;
+  all.reserve(files_.size());
+  for (const auto& [key, file] : files_) all.push_back(file.get());
+  for (File* file : all) {
+    file->fids = 0;
+    RemoveUnused(*file);
+  }
+}
+
+int P9Files::OpenHost(File& file) {
+  if (file.host != nullptr) {
+    open_.splice(open_.begin(), open_, file.position);
+    return 0;
+  }
+  std::unique_ptr<HostFile> host;
+  const auto open = [&] {
+    return (file.flags & O_DIRECTORY) != 0 ? tree_.OpenDirectory(file.node, host)
+                                           : tree_.OpenFile(file.node, file.flags, host);
+  };
+  int error = open();
+  // The process may have fewer descriptors left than this share may have.
+  while ((error == EMFILE || error == ENFILE) && CloseOldest()) error = open();
+  return error != 0 ? error : KeepOpen(file, std::move(host));
+}
+
+int P9Files::KeepOpen(File& file, std::unique_ptr<HostFile> host) {
+  while (open_.size() >= max_files_) {
+    if (!CloseOldest()) return ENFILE;
+  }
+  const absl::StatusOr<base::LoopFile> added = loop_.AddFile(host->fd());
+  if (!added.ok()) return ENFILE;
+  file.host = std::move(host);
+  file.loop_file = *added;
+  open_.push_front(&file);
+  file.position = open_.begin();
+  return 0;
+}
+
+void P9Files::CloseHost(File& file) {
+  loop_.RemoveFile(std::exchange(file.loop_file, base::LoopFile()));
+  open_.erase(file.position);
+  file.host = nullptr;
+}
+
+bool P9Files::CloseOldest() {
+  for (auto it = open_.rbegin(); it != open_.rend(); ++it) {
+    File& file = **it;
+    if (file.users > 0 || file.pinned) continue;
+    CloseHost(file);
+    return true;
+  }
+  return false;
+}
+
+void P9Files::RemoveUnused(File& file) {
+  if (file.fids > 0 || file.users > 0) return;
+  if (file.host != nullptr) CloseHost(file);
+  files_.erase(Key(static_cast<uint64_t>(file.node), file.flags));
+}
+
+}  // namespace virtio

@@ -1,0 +1,80 @@
+// The files that the fids of a share are open on, if the share can be written to.
+#ifndef VIRTIO_P9_P9_FILES_H_
+#define VIRTIO_P9_P9_FILES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "base/event_loop.h"
+#include "virtio/host_tree/host_file.h"
+#include "virtio/host_tree/host_tree.h"
+
+namespace virtio {
+
+// Fids that are open on a file in the same way share a descriptor. A guest that caches what it
+// writes has a fid open on every file that it has ever written, so descriptors that were not used
+// for long are closed, and opened again when they are needed. Loop thread.
+class P9Files {
+ public:
+  struct File {
+    NodeId node;
+    int flags = 0;                   // O_ACCMODE and O_APPEND
+    std::unique_ptr<HostFile> host;  // null while it is closed
+    base::LoopFile loop_file;        // the same
+    uint32_t fids = 0;               // that are open on it
+    uint32_t users = 0;              // operations in flight
+    bool pinned = false;             // might not be found again: stays open
+    std::list<File*>::iterator position;
+  };
+
+  // Keeps up to `max_files` open. The loop's files must be able to come and go.
+  P9Files(HostTree& tree, base::EventLoop& loop, uint32_t max_files)
+      : tree_(tree), loop_(loop), max_files_(max_files) {}
+  ~P9Files();  // none may be in use
+  P9Files(const P9Files&) = delete;
+  P9Files& operator=(const P9Files&) = delete;
+
+  // A fid is open on a file from here on, until Close: 0 or an errno. Of `flags` the access mode
+  // and O_APPEND count; O_DIRECTORY is for a directory that is to be flushed.
+  int Open(NodeId node, int flags, File*& file);
+  // The same with a file that was made just now, by the caller who gave it `mode`.
+  int Add(std::unique_ptr<HostFile> made, int flags, uint32_t mode, File*& file);
+  void Close(File& file);
+  // An operation begins with the file, which is opened again if need be, or ends.
+  int Begin(File& file);
+  void End(File& file);
+  // The file may not be found, or not be opened, by its name any more: what is open stays open.
+  void Pin(NodeId node);
+  // All fids are gone.
+  void CloseAll();
+
+  bool empty() const { return files_.empty(); }
+  // Descriptors.
+  size_t open_count() const { return open_.size(); }
+
+ private:
+  using Key = std::pair<uint64_t, int>;
+
+  File& Insert(NodeId node, int flags);
+  int OpenHost(File& file);
+  // Takes the descriptor that was just opened.
+  int KeepOpen(File& file, std::unique_ptr<HostFile> host);
+  void CloseHost(File& file);
+  // Closes the descriptor that was not used for longest; false if all are needed.
+  bool CloseOldest();
+  void RemoveUnused(File& file);
+
+  HostTree& tree_;
+  base::EventLoop& loop_;
+  const uint32_t max_files_;
+  absl::flat_hash_map<Key, std::unique_ptr<File>> files_;
+  std::list<File*> open_;  // those with a descriptor, newest first
+};
+
+}  // namespace virtio
+
+#endif  // VIRTIO_P9_P9_FILES_H_

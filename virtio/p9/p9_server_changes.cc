@@ -1,0 +1,211 @@
+// What a 9P guest changes in a share that can be written to.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "virtio/p9/p9_server.h"
+
+namespace virtio {
+namespace {
+
+// The time that a SETATTR sets, or what of it is not to be changed.
+int ToTime(uint32_t valid, uint32_t now, uint32_t given, const P9Time& from, timespec& to) {
+  if ((valid & now) == 0) return 0;
+  to.tv_nsec = UTIME_NOW;
+  if ((valid & given) == 0) return 0;
+  // Some numbers above would be orders.
+  if (from.nanoseconds.value() >= 1'000'000'000) return EINVAL;
+  to.tv_sec = static_cast<time_t>(from.seconds.value());
+  to.tv_nsec = static_cast<long>(from.nanoseconds.value());
+  return 0;
+}
+
+int16_t ToHostType(uint8_t type) {
+  return type == kP9ReadLock ? F_RDLCK : type == kP9WriteLock ? F_WRLCK : F_UNLCK;
+}
+
+}  // namespace
+
+// --- Making --------------------------------------------------------------------------------------
+
+P9Server::Reply P9Server::Create(const P9Command& command, Fid& fid) {
+  if (fid.open) return {.error = EBADF};
+  const auto flags = static_cast<int>(command.flags);
+  // Linux opens what it writes to once more for what it caches, to read around it: the mode of the
+  // file may be against that, and what is shared was opened already.
+  const int wider = (flags & O_ACCMODE) == O_WRONLY ? (flags & ~O_ACCMODE) | O_RDWR : flags;
+  FoundNode found;
+  std::unique_ptr<HostFile> made;
+  const Caller caller = {.uid = fid.uid, .gid = command.gid};
+  int host_flags = wider;
+  int error =
+      tree_.Create(fid.node, command.name(0), caller, command.mode, host_flags, found, made);
+  if (error == EACCES && wider != flags) {
+    host_flags = flags;
+    error = tree_.Create(fid.node, command.name(0), caller, command.mode, host_flags, found, made);
+  }
+  if (error != 0) return {.error = error};
+  P9Files::File* file = nullptr;
+  error = files_.Add(std::move(made), host_flags, command.mode, file);
+  if (error != 0) {
+    Forget(found.id);
+    return {.error = error};
+  }
+  // The fid, which was the directory's, is the file's from here on.
+  Forget(fid.node);
+  const uint32_t uid = fid.uid;
+  fid = MakeFid(found);
+  fid.uid = uid;
+  fid.file = file;
+  fid.open = true;
+  fid.access = static_cast<uint8_t>(flags & O_ACCMODE);
+  return Answer(P9OpenReply{.qid = fid.qid, .io_bytes = 0});
+}
+
+P9Server::Reply P9Server::MakeNode(const P9Command& command, const Fid& directory) {
+  const Caller caller = {.uid = directory.uid, .gid = command.gid};
+  const absl::string_view name = command.name(0);
+  FoundNode found;
+  int error = 0;
+  if (command.type == kP9MkDir) {
+    error = tree_.MakeDirectory(directory.node, name, caller, command.mode, found);
+  } else if (command.type == kP9SymLink) {
+    error = tree_.MakeSymlink(directory.node, name, caller, command.name(1), found);
+  } else {
+    error = tree_.MakeNode(directory.node, name, caller, command.mode, command.device_major,
+                           command.device_minor, found);
+  }
+  if (error != 0) return {.error = error};
+  Forget(found.id);  // no fid is its
+  return Answer(MakeFid(found).qid);
+}
+
+P9Server::Reply P9Server::Link(const P9Command& command, const Fid& directory) {
+  const Fid* file = Find(command.new_fid);
+  if (file == nullptr || file->xattr) return {.error = EBADF};
+  FoundNode found;
+  const int error = tree_.Link(file->node, directory.node, command.name(0), found);
+  if (error == 0) Forget(found.id);
+  return {.error = error};
+}
+
+// --- Renaming and removing -----------------------------------------------------------------------
+
+P9Server::Reply P9Server::Rename(const P9Command& command, const Fid& fid) {
+  const Fid* to = Find(command.new_fid);
+  if (to == nullptr || to->xattr) return {.error = EBADF};
+  NodeId from{0};
+  if (const int error = tree_.FindPlace(fid.node, from, text_); error != 0) return {.error = error};
+  return {.error = RenameIn(from, text_, to->node, command.name(0))};
+}
+
+P9Server::Reply P9Server::RenameAt(const P9Command& command, const Fid& from) {
+  const Fid* to = Find(command.new_fid);
+  if (to == nullptr || to->xattr) return {.error = EBADF};
+  return {.error = RenameIn(from.node, command.name(0), to->node, command.name(1))};
+}
+
+P9Server::Reply P9Server::UnlinkAt(const P9Command& command, const Fid& directory) {
+  const bool is_directory = (command.flags & AT_REMOVEDIR) != 0;
+  return {.error = UnlinkIn(directory.node, command.name(0), is_directory)};
+}
+
+P9Server::Reply P9Server::Remove(const Fid& fid) {
+  if (fid.xattr) return {.error = EBADF};
+  if (!tree_.writable()) return {.error = EROFS};
+  NodeId directory{0};
+  if (const int error = tree_.FindPlace(fid.node, directory, text_); error != 0) {
+    return {.error = error};
+  }
+  return {.error = UnlinkIn(directory, text_, (fid.qid.type & kP9QidDirectory) != 0)};
+}
+
+int P9Server::RenameIn(NodeId from, absl::string_view from_name, NodeId to,
+                       absl::string_view to_name) {
+  PinVictim(to, to_name);
+  return tree_.Rename(from, from_name, to, to_name, 0);
+}
+
+int P9Server::UnlinkIn(NodeId directory, absl::string_view name, bool is_directory) {
+  if (is_directory) return tree_.RemoveDirectory(directory, name);
+  PinVictim(directory, name);
+  return tree_.Unlink(directory, name);
+}
+
+void P9Server::PinVictim(NodeId directory, absl::string_view name) {
+  if (files_.empty()) return;
+  const NodeId victim = tree_.FindKnown(directory, name);
+  if (victim != NodeId{0}) files_.Pin(victim);
+}
+
+// --- Attributes ----------------------------------------------------------------------------------
+
+P9Server::Reply P9Server::SetAttributes(const P9Command& command, const Fid& fid) {
+  const P9SetAttrRequest& wanted = command.attributes;
+  const uint32_t valid = wanted.valid.value();
+  AttributeChanges changes;
+  if ((valid & kP9SetMode) != 0) changes.mode = wanted.mode.value() & 07777;
+  if ((valid & kP9SetUid) != 0) changes.uid = wanted.uid.value();
+  if ((valid & kP9SetGid) != 0) changes.gid = wanted.gid.value();
+  if ((valid & kP9SetSize) != 0) changes.size_bytes = wanted.size_bytes.value();
+  int error = ToTime(valid, kP9SetAccessed, kP9SetAccessedTo, wanted.accessed, changes.accessed);
+  if (error == 0) {
+    error = ToTime(valid, kP9SetModified, kP9SetModifiedTo, wanted.modified, changes.modified);
+  }
+  if (error != 0) return {.error = error};
+  // What is open may be read and written whatever its mode is now.
+  if (changes.mode.has_value() && (*changes.mode & 0600) != 0600) files_.Pin(fid.node);
+  const HostFile* file = fid.file != nullptr ? fid.file->host.get() : nullptr;
+  FileAttributes attributes;
+  return {.error = tree_.SetAttributes(fid.node, changes, file, attributes)};
+}
+
+// --- Locks ---------------------------------------------------------------------------------------
+
+P9Server::Reply P9Server::Lock(const P9Command& command, const Fid& fid) {
+  if (!tree_.writable()) return {.error = EOPNOTSUPP};
+  if (fid.file == nullptr) return {.error = EBADF};
+  if (command.lock.type > kP9Unlock) return {.error = EINVAL};
+  const FileLock lock = {.type = ToHostType(command.lock.type),
+                         .start = command.lock.start.value(),
+                         .length = command.lock.length.value()};
+  const int error = locks_.Set(fid.node, {command.fid, command.lock.process.value()}, lock);
+  if (error == EINVAL) return {.error = EINVAL};
+  return Answer(P9LockReply{.status = error == 0        ? uint8_t{kP9LockSuccess}
+                                      : error == EAGAIN ? uint8_t{kP9LockBlocked}
+                                                        : uint8_t{kP9LockError}});
+}
+
+P9Server::Reply P9Server::GetLock(const P9Command& command, const Fid& fid) {
+  if (!tree_.writable()) return {.error = EOPNOTSUPP};
+  if (fid.file == nullptr) return {.error = EBADF};
+  if (command.lock.type > kP9Unlock) return {.error = EINVAL};
+  FileLock lock = {.type = ToHostType(command.lock.type),
+                   .start = command.lock.start.value(),
+                   .length = command.lock.length.value()};
+  uint32_t process = 0;
+  const int error =
+      locks_.Get(fid.node, {command.fid, command.lock.process.value()}, lock, process);
+  if (error != 0) return {.error = error};
+  P9Lock reply = command.lock;
+  reply.type = kP9Unlock;
+  if (lock.type != F_UNLCK) {
+    reply.type = lock.type == F_WRLCK ? kP9WriteLock : kP9ReadLock;
+    reply.start = lock.start;
+    reply.length = lock.length;
+    reply.process = process;
+  }
+  Answer(reply);
+  const absl::string_view guest = command.name(0);
+  const base::Le16 size(static_cast<uint16_t>(guest.size()));
+  Append(&size, sizeof(size));
+  Append(guest.data(), guest.size());
+  return Replied();
+}
+
+}  // namespace virtio
