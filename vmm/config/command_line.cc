@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/status.h"
+#include "vmm/config/config_override.h"
 #include "vmm/config/key_path.h"
 #include "vmm/config/print_config.h"
 
@@ -225,6 +226,7 @@ absl::StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv) 
     return Usage("--check and --print-config exclude each other; keep one");
   if (raw.check) result.action = CommandLine::Action::kCheck;
   if (raw.print_config) result.action = CommandLine::Action::kPrintConfig;
+  for (const std::string& assignment : raw.set) RETURN_IF_ERROR(CheckOverrideForm(assignment));
   result.config_path = std::move(raw.config);
   result.overrides = std::move(raw.set);
   if (app.count("--api-socket") > 0) RETURN_IF_ERROR(ReadApiSocket(raw.api_socket, result));

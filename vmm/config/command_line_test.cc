@@ -99,6 +99,8 @@ TEST(ParseCommandLine, SaysWhatIsWrongOnOneLine) {
   EXPECT_EQ(ErrorOf({"--config=a", "--set"}), "--set: needs a value; see vmm --help");
   EXPECT_EQ(ErrorOf({"--config=a", "--set", "b=c", "d=e"}),
             "unexpected argument \"d=e\"; the config is given with --config");
+  EXPECT_EQ(ErrorOf({"--config=a", "--set", "b=c", "--set", "memory.size"}),
+            "--set memory.size: write it as KEY.PATH=VALUE, such as memory.size=1G");
   EXPECT_EQ(ErrorOf({"--config=a", "--check=yes"}), "--check: takes no value; remove it");
   EXPECT_EQ(ErrorOf({"--config=a", "--check", "--print-config"}),
             "--check and --print-config exclude each other; keep one");

@@ -72,11 +72,14 @@ absl::StatusOr<JsonValue*> EnterIndex(JsonValue* node, size_t index, const std::
   return &(*array)[index];
 }
 
+absl::Status CheckForm(absl::string_view assignment) {
+  if (assignment.find('=') != absl::string_view::npos) return absl::OkStatus();
+  return absl::InvalidArgumentError("write it as KEY.PATH=VALUE, such as memory.size=1G");
+}
+
 absl::Status Apply(absl::string_view assignment, JsonValue& root) {
+  RETURN_IF_ERROR(CheckForm(assignment));
   const size_t equals = assignment.find('=');
-  if (equals == absl::string_view::npos) {
-    return absl::InvalidArgumentError("write it as KEY.PATH=VALUE, such as memory.size=1G");
-  }
   absl::string_view rest = assignment.substr(0, equals);
   std::string path = Printable(CutName(rest));
   ASSIGN_OR_RETURN(JsonValue * node,
@@ -99,10 +102,19 @@ absl::Status Apply(absl::string_view assignment, JsonValue& root) {
   return absl::OkStatus();
 }
 
+// Says which one it was, in front of what is wrong with it.
+absl::Status Named(absl::string_view assignment, const absl::Status& status) {
+  return base::Annotate(status, absl::StrCat("--set ", Printable(assignment)));
+}
+
 }  // namespace
 
+absl::Status CheckOverrideForm(absl::string_view assignment) {
+  return Named(assignment, CheckForm(assignment));
+}
+
 absl::Status ApplyOverride(absl::string_view assignment, JsonValue& root) {
-  return base::Annotate(Apply(assignment, root), absl::StrCat("--set ", Printable(assignment)));
+  return Named(assignment, Apply(assignment, root));
 }
 
 }  // namespace vmm

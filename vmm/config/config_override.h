@@ -8,6 +8,9 @@
 
 namespace vmm {
 
+// Returns OK if `assignment` is of the form KEY.PATH=VALUE, else one line: wrong usage.
+absl::Status CheckOverrideForm(absl::string_view assignment);
+
 // Sets what `assignment`, such as `disks[0].readonly=true`, names in `root`. The value is JSON or
 // else a string; null removes the key. Objects on the way are made; a list grows by naming the
 // index after its last. Whether the key exists and the value fits is found out when the tree is
