@@ -14,15 +14,15 @@ constexpr std::chrono::microseconds kSpin{400};
 
 }  // namespace
 
-EarlyKvm::EarlyKvm() {
-  auto thread = base::StartThread("kvm", [this] {
-    result_ = Open();
+EarlyKvm::EarlyKvm(std::string path) {
+  auto thread = base::StartThread("kvm", [this, path] {
+    result_ = Open(path);
     done_.store(true, std::memory_order_release);
   });
   if (thread.ok()) {
     thread_ = *std::move(thread);
   } else {
-    result_ = Open();
+    result_ = Open(path);
     done_ = true;
   }
 }
@@ -48,8 +48,8 @@ void EarlyKvm::SpinUntilDone() const {
   }
 }
 
-absl::StatusOr<EarlyKvm::Result> EarlyKvm::Open() {
-  ASSIGN_OR_RETURN(KvmSystem system, KvmSystem::Open());
+absl::StatusOr<EarlyKvm::Result> EarlyKvm::Open(const std::string& path) {
+  ASSIGN_OR_RETURN(KvmSystem system, KvmSystem::Open(path));
   ASSIGN_OR_RETURN(std::unique_ptr<KvmVm> vm, KvmVm::Create(system));
   return Result{std::move(system), std::move(vm)};
 }

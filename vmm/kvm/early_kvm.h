@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <string>
 #include <thread>
 
 #include "absl/status/statusor.h"
@@ -23,7 +24,7 @@ class EarlyKvm {
   };
 
   // Begins on a thread of its own, or does all of it here if there can be no thread.
-  EarlyKvm();
+  explicit EarlyKvm(std::string path = "/dev/kvm");
   ~EarlyKvm();
   EarlyKvm(const EarlyKvm&) = delete;
   EarlyKvm& operator=(const EarlyKvm&) = delete;
@@ -33,7 +34,7 @@ class EarlyKvm {
   absl::StatusOr<Result> Take();
 
  private:
-  static absl::StatusOr<Result> Open();
+  static absl::StatusOr<Result> Open(const std::string& path);
   void SpinUntilDone() const;
 
   std::optional<absl::StatusOr<Result>> result_;  // the thread's until it is done

@@ -75,6 +75,16 @@ absl::StatusOr<std::vector<kvm_cpuid_entry2>> GetSupportedCpuid(int fd) {
 
 }  // namespace
 
+absl::Status CheckRequiredCapabilities(absl::FunctionRef<int(int capability)> check_extension) {
+  for (const RequiredCapability& required : kRequired) {
+    if (check_extension(required.number) <= 0) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          required.name, " is missing; the host kernel must be Linux 6.1 or newer with full KVM"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<KvmSystem> KvmSystem::Open(absl::string_view path) {
   base::UniqueFd fd(open(std::string(path).c_str(), O_RDWR | O_CLOEXEC));
   if (!fd.valid()) return OpenError(path, errno);
@@ -104,12 +114,7 @@ absl::Status KvmSystem::CheckCapabilities() {
   const auto capability = [this](int number) {
     return ioctl(fd_.get(), KVM_CHECK_EXTENSION, number);
   };
-  for (const RequiredCapability& required : kRequired) {
-    if (capability(required.number) <= 0) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          required.name, " is missing; the host kernel must be Linux 6.1 or newer with full KVM"));
-    }
-  }
+  RETURN_IF_ERROR(CheckRequiredCapabilities(capability));
   has_readonly_memory_ = capability(KVM_CAP_READONLY_MEM) > 0;
   has_tsc_deadline_timer_ = capability(KVM_CAP_TSC_DEADLINE_TIMER) > 0;
   const int max_vcpus = capability(KVM_CAP_MAX_VCPUS);

@@ -5,12 +5,18 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/unique_fd.h"
 #include "vmm/kvm/kvm_uapi.h"
 
 namespace vmm {
+
+// Returns OK if KVM has everything that the machine uses unconditionally, else one line that names
+// what is missing. `check_extension` answers as ioctl KVM_CHECK_EXTENSION does: positive if it is
+// there.
+absl::Status CheckRequiredCapabilities(absl::FunctionRef<int(int capability)> check_extension);
 
 class KvmSystem {
  public:

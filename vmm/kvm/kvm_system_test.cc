@@ -46,6 +46,42 @@ TEST(KvmSystemTest, SomethingElseIsNotKvm) {
             "(ENOTTY)");
 }
 
+// What is missing on a KVM that has all of Linux 6.1's but `missing`, or answers it with an error.
+std::string Missing(int missing, int answer) {
+  const auto check = [&](int capability) { return capability == missing ? answer : 1; };
+  return std::string(CheckRequiredCapabilities(check).message());
+}
+
+TEST(KvmSystemTest, EachCapabilityThatCanBeMissingIsNamed) {
+  const std::string advice =
+      " is missing; the host kernel must be Linux 6.1 or newer with full KVM";
+  const struct {
+    int number;
+    const char* name;
+  } needed[] = {
+      {KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
+      {KVM_CAP_SPLIT_IRQCHIP, "KVM_CAP_SPLIT_IRQCHIP"},
+      {KVM_CAP_IRQ_ROUTING, "KVM_CAP_IRQ_ROUTING"},
+      {KVM_CAP_IRQFD, "KVM_CAP_IRQFD"},
+      {KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD"},
+      {KVM_CAP_IOEVENTFD_ANY_LENGTH, "KVM_CAP_IOEVENTFD_ANY_LENGTH"},
+      {KVM_CAP_SIGNAL_MSI, "KVM_CAP_SIGNAL_MSI"},
+      {KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
+      {KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID"},
+      {KVM_CAP_MP_STATE, "KVM_CAP_MP_STATE"},
+      {KVM_CAP_ADJUST_CLOCK, "KVM_CAP_ADJUST_CLOCK"},
+  };
+  for (const auto& capability : needed) {
+    for (const int answer : {0, -1}) {
+      EXPECT_EQ(Missing(capability.number, answer), capability.name + advice);
+    }
+  }
+}
+
+TEST(KvmSystemTest, AnswersAboveOneArePositiveToo) {
+  EXPECT_TRUE(CheckRequiredCapabilities([](int) { return 4096; }).ok());
+}
+
 TEST(KvmSystemTest, TheMachinesOwnKvmIsEnough) {
   const auto system = KvmSystem::Open();
   ASSERT_TRUE(system.ok()) << system.status();

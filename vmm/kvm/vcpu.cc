@@ -64,6 +64,26 @@ std::vector<std::pair<std::string, uint64_t>> ExitCounts::Read() const {
   return result;
 }
 
+std::string FatalExitReason(const kvm_run& run) {
+  switch (run.exit_reason) {
+    case KVM_EXIT_FAIL_ENTRY:
+      return absl::StrFormat("KVM_EXIT_FAIL_ENTRY, hardware reason %#x",
+                             run.fail_entry.hardware_entry_failure_reason);
+    case KVM_EXIT_INTERNAL_ERROR:
+      return absl::StrCat("KVM_EXIT_INTERNAL_ERROR, suberror ", run.internal.suberror,
+                          run.internal.suberror == KVM_INTERNAL_ERROR_EMULATION
+                              ? " (KVM cannot emulate an instruction)"
+                              : "");
+    default:
+      return absl::StrCat("unexpected KVM exit reason ", run.exit_reason);
+  }
+}
+
+std::string FatalRunError(int error) {
+  return absl::StrCat("KVM_RUN failed: ", strerrorname_np(error),
+                      error == EFAULT ? " (the host cannot give a page of guest RAM)" : "");
+}
+
 absl::StatusOr<std::unique_ptr<Vcpu>> Vcpu::Create(const KvmSystem& system, const KvmVm& vm,
                                                    uint32_t index) {
   base::UniqueFd fd(ioctl(vm.fd(), KVM_CREATE_VCPU, index));
@@ -98,7 +118,7 @@ Vcpu::RunResult Vcpu::Run(VcpuExits& exits, const base::GuestMemory& memory) {
         return RunResult::kKicked;
       }
       if (error == EAGAIN) continue;
-      ReportFatal(exits, memory, absl::StrCat("KVM_RUN failed: ", strerrorname_np(error)));
+      ReportFatal(exits, memory, FatalRunError(error));
       return RunResult::kEnded;
     }
     DeliverCoalesced(exits);
@@ -145,20 +165,8 @@ bool Vcpu::HandleExit(VcpuExits& exits, const base::GuestMemory& memory) {
     case KVM_EXIT_SHUTDOWN:
       exits.OnTripleFault(index_);
       return false;
-    case KVM_EXIT_FAIL_ENTRY:
-      ReportFatal(exits, memory,
-                  absl::StrFormat("KVM_EXIT_FAIL_ENTRY, hardware reason %#x",
-                                  run_->fail_entry.hardware_entry_failure_reason));
-      return false;
-    case KVM_EXIT_INTERNAL_ERROR:
-      ReportFatal(exits, memory,
-                  absl::StrCat("KVM_EXIT_INTERNAL_ERROR, suberror ", run_->internal.suberror,
-                               run_->internal.suberror == KVM_INTERNAL_ERROR_EMULATION
-                                   ? " (KVM cannot emulate an instruction)"
-                                   : ""));
-      return false;
     default:
-      ReportFatal(exits, memory, absl::StrCat("unexpected KVM exit reason ", run_->exit_reason));
+      ReportFatal(exits, memory, FatalExitReason(*run_));
       return false;
   }
 }

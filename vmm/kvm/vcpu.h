@@ -52,6 +52,10 @@ class ExitCounts {
   std::atomic<uint64_t> other_{0};
 };
 
+// Returns why KVM cannot go on: from the exit that `run` tells of, or from the errno of KVM_RUN.
+std::string FatalExitReason(const kvm_run& run);
+std::string FatalRunError(int error);
+
 class Vcpu {
  public:
   static absl::StatusOr<std::unique_ptr<Vcpu>> Create(const KvmSystem& system, const KvmVm& vm,
