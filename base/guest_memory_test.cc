@@ -183,7 +183,8 @@ TEST(GuestMemory, PagesAppearWhenTouchedAndPrefaultTouchesThem) {
   const auto lazy = GuestMemory::Create({}, {{0, kBytes, nullptr}}).value();
   EXPECT_LT(resident_pages() - before, 1000);
   const auto touched = GuestMemory::Create({.prefault = true}, {{0, kBytes, nullptr}}).value();
-  EXPECT_GE(resident_pages() - before, static_cast<long>(kBytes / kPage));
+  // The kernel's count is not exact: each CPU adds its part now and then.
+  EXPECT_GE(resident_pages() - before, static_cast<long>(kBytes / kPage / 10 * 9));
 }
 
 TEST(GuestMemory, SaysWhatItCouldNotMap) {
