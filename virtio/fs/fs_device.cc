@@ -19,7 +19,15 @@ absl::StatusOr<std::unique_ptr<FsDevice>> FsDevice::Create(Options options,
   CHECK(std::has_single_bit(options.queue_size) && options.queue_size >= 4);
   // Each read in flight may be of another file: as many, so that `max_open_files` holds.
   const uint32_t requests = std::max(options.max_open_files / (options.num_queues + 1u), 1u);
-  auto device = std::unique_ptr<FsDevice>(new FsDevice(std::move(options), std::move(tree), loop));
+  CHECK(options.dax_window_bytes == 0 || options.cache == FsCache::kAlways);
+  std::unique_ptr<DaxWindow> dax;
+  if (options.dax_window_bytes > 0) {
+    auto window = DaxWindow::Create(options.dax_window_bytes, memory);
+    if (!window.ok()) return base::Annotate(window.status(), options.id);
+    dax = std::move(window).value();
+  }
+  auto device = std::unique_ptr<FsDevice>(
+      new FsDevice(std::move(options), std::move(tree), std::move(dax), loop));
   for (const uint16_t queue_size : device->queue_sizes_) {
     const auto i = static_cast<uint16_t>(device->queues_.size());
     auto slab = RequestSlab<FsRequest>::Create(queue_size, requests);
@@ -30,13 +38,21 @@ absl::StatusOr<std::unique_ptr<FsDevice>> FsDevice::Create(Options options,
   return device;
 }
 
-FsDevice::FsDevice(Options options, std::unique_ptr<HostTree> tree, base::EventLoop& loop)
+FsDevice::FsDevice(Options options, std::unique_ptr<HostTree> tree, std::unique_ptr<DaxWindow> dax,
+                   base::EventLoop& loop)
     : options_(std::move(options)),
       loop_(loop),
       queue_sizes_(options_.num_queues + size_t{1}, options_.queue_size),
       tree_(std::move(tree)),
+      dax_(std::move(dax)),
       files_(*tree_, loop, options_.max_open_files),
-      server_(*tree_, files_, options_.cache) {
+      // Each takes a descriptor here and one in the loop.
+      handles_(loop, std::max(options_.max_open_files / 2, 1u)),
+      server_(*tree_, files_, handles_, options_.cache, dax_.get()) {
+  if (dax_ != nullptr) {
+    shared_memory_ = {
+        {.id = kDaxSharedMemoryId, .length = dax_->size_bytes(), .host = dax_->host()}};
+  }
   shared_.id = options_.id;
   std::copy(options_.tag.begin(), options_.tag.end(), config_.tag);
   config_.num_request_queues = options_.num_queues;
@@ -84,11 +100,9 @@ void FsDevice::Resume() {
 
 Counters FsDevice::counters() const {
   Counters all = {
-      {"read_bytes", shared_.read_bytes},
-      {"host_errors", shared_.host_errors},
-      {"short_transfers", shared_.short_transfers},
-      {"retries", shared_.retries},
-      {"requests_without_room", shared_.without_room},
+      {"read_bytes", shared_.read_bytes},   {"written_bytes", shared_.written_bytes},
+      {"host_errors", shared_.host_errors}, {"short_transfers", shared_.short_transfers},
+      {"retries", shared_.retries},         {"requests_without_room", shared_.without_room},
   };
   server_.AddCounters(all);
   for (const auto& queue : queues_) {

@@ -11,9 +11,11 @@
 #include "base/event_loop.h"
 #include "base/guest_memory.h"
 #include "virtio/device.h"
+#include "virtio/fs/dax_window.h"
 #include "virtio/fs/fs_queue.h"
 #include "virtio/fs/fs_server.h"
 #include "virtio/fs/fs_wire.h"
+#include "virtio/host_tree/file_handles.h"
 #include "virtio/host_tree/host_tree.h"
 #include "virtio/host_tree/open_files.h"
 
@@ -25,9 +27,14 @@ class FsDevice final : public Device {
     std::string id;   // "_fs0"
     std::string tag;  // what the guest mounts, 1 to 36 bytes
     FsCache cache = FsCache::kAuto;
-    uint16_t num_queues = 1;                // of requests; 1 to 64
-    uint16_t queue_size = 1024;             // power of two, 4 to kMaxQueueSize
-    uint32_t max_open_files = 256;          // and requests at a time, but at least one a queue
+    uint16_t num_queues = 1;     // of requests; 1 to 64
+    uint16_t queue_size = 1024;  // power of two, 4 to kMaxQueueSize
+    // And requests at a time, but at least one a queue. Of a tree that can be written to the guest
+    // can have half as many open.
+    uint32_t max_open_files = 256;
+    // Of the DAX window, a multiple of DaxWindow::kRangeBytes; 0: none. Only for FsCache::kAlways:
+    // a file that is truncated while it is mapped is a fault in the guest.
+    uint64_t dax_window_bytes = 0;
     uint64_t features_mask = ~uint64_t{0};  // of what is offered; for tests
   };
 
@@ -43,6 +50,7 @@ class FsDevice final : public Device {
   uint64_t features() const override { return kRingFeatures & options_.features_mask; }
   std::span<const uint16_t> queue_sizes() const override { return queue_sizes_; }
   base::EventLoop& loop() override { return loop_; }
+  std::span<const SharedMemoryRegion> shared_memory() const override { return shared_memory_; }
   uint32_t config_size() const override { return sizeof(FsConfig); }
   void ReadConfig(uint32_t offset, std::span<uint8_t> to) override;
 
@@ -55,14 +63,18 @@ class FsDevice final : public Device {
   Counters counters() const override;
 
  private:
-  FsDevice(Options options, std::unique_ptr<HostTree> tree, base::EventLoop& loop);
+  FsDevice(Options options, std::unique_ptr<HostTree> tree, std::unique_ptr<DaxWindow> dax,
+           base::EventLoop& loop);
 
   const Options options_;
   base::EventLoop& loop_;
   const std::vector<uint16_t> queue_sizes_;  // high priority first
   FsConfig config_;
   std::unique_ptr<HostTree> tree_;
+  std::unique_ptr<DaxWindow> dax_;  // or null
+  std::vector<SharedMemoryRegion> shared_memory_;
   OpenFiles files_;
+  FileHandles handles_;
   FsServer server_;
   FsShared shared_;
   std::vector<std::unique_ptr<FsQueue>> queues_;

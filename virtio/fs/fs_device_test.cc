@@ -62,8 +62,8 @@ TEST(FsDevice, NegotiatesWhatAnImmutableStoreAllows) {
   EXPECT_GE(init.minor, 31U);
   EXPECT_EQ(init.max_pages, 256U);
   EXPECT_EQ(init.flags, FUSE_ASYNC_READ | FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS |
-                            FUSE_READDIRPLUS_AUTO | FUSE_MAX_PAGES | FUSE_BIG_WRITES |
-                            FUSE_CACHE_SYMLINKS | FUSE_EXPLICIT_INVAL_DATA);
+                            FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_MAX_PAGES |
+                            FUSE_BIG_WRITES | FUSE_CACHE_SYMLINKS | FUSE_EXPLICIT_INVAL_DATA);
   EXPECT_EQ(fs.Init(7, 31, 0).As<fuse_init_out>().flags, 0U);  // only what the guest has
   EXPECT_EQ(fs.Init(8, 1).As<fuse_init_out>().major, 7U);      // it asks again
   EXPECT_EQ(fs.Init(7, 30).error, EPROTO);
@@ -115,7 +115,9 @@ TEST(FsStore, EverythingBelowTheRootIsForEver) {
   EXPECT_EQ(fs.Do(FUSE_GETATTR, 1, Bytes(16)).As<fuse_attr_out>().attr_valid, 1U);
   for (const uint32_t opcode : {FUSE_OPEN, FUSE_OPENDIR, FUSE_FLUSH, FUSE_ACCESS, FUSE_GETXATTR,
                                 FUSE_LISTXATTR, FUSE_LSEEK, FUSE_SYNCFS, FUSE_POLL}) {
-    EXPECT_EQ(fs.Do(opcode, app.nodeid, Bytes(40)).error, ENOSYS) << opcode;
+    const Bytes name = opcode == FUSE_GETXATTR ? NameBytes({"security.capability"}) : Bytes();
+    EXPECT_EQ(fs.Do(opcode, app.nodeid, Join(Bytes(40 - 32 * !name.empty()), name)).error, ENOSYS)
+        << opcode;
   }
 }
 
@@ -228,11 +230,11 @@ TEST(FsStore, ReadDirPlusHandsNodesOut) {
 
 TEST(FsStore, RefusesWrites) {
   FsHarness fs(StoreOptions(), FillStore);
-  for (const uint32_t opcode :
-       {FUSE_SETATTR, FUSE_SYMLINK, FUSE_MKNOD, FUSE_MKDIR, FUSE_UNLINK, FUSE_RMDIR, FUSE_RENAME,
-        FUSE_RENAME2, FUSE_LINK, FUSE_WRITE, FUSE_CREATE, FUSE_SETXATTR, FUSE_REMOVEXATTR,
-        FUSE_FALLOCATE, FUSE_COPY_FILE_RANGE}) {
-    EXPECT_EQ(fs.Do(opcode, 1, Bytes(200, 'a')).error, EROFS) << opcode;
+  const uint64_t app = fs.Find(1, "1-app");
+  const uint64_t file = fs.Find(app, "big");
+  for (const auto& [opcode, node, arguments] : AllChanges(app, file)) {
+    EXPECT_EQ(fs.Do(opcode, node, arguments).error, EROFS) << opcode;
+    EXPECT_EQ(fs.Do(opcode, 1, arguments).error, EROFS) << opcode;
   }
   for (const uint32_t opcode : {0u, 7u, 19u, 99u, 4096u, 0xffffffffu}) {
     EXPECT_EQ(fs.Do(opcode, 1).error, ENOSYS) << opcode;

@@ -1,6 +1,7 @@
 #include "virtio/fs/fs_queue.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include <algorithm>
@@ -12,8 +13,21 @@ namespace virtio {
 namespace {
 
 constexpr uint32_t kHeaderBytes = sizeof(fuse_out_header);
-// How often a read that may be repeated is, without any progress.
+// How often what may be repeated is, without any progress.
 constexpr uint8_t kMaxRetries = 16;
+
+// Whether an error says that the guest asked for what cannot be, and nothing about the host.
+bool IsTheGuests(int error) {
+  return error == EBADF || error == EFBIG || error == EINVAL || error == EOPNOTSUPP ||
+         error == EPERM || error == ENODEV || error == ESPIPE;
+}
+
+const char* What(uint32_t opcode) {
+  return opcode == FUSE_READ        ? "read"
+         : opcode == FUSE_WRITE     ? "write"
+         : opcode == FUSE_FALLOCATE ? "allocation"
+                                    : "flush";
+}
 
 }  // namespace
 
@@ -27,8 +41,10 @@ void FsRequest::OnComplete(int32_t result) { queue.OnComplete(*this, result); }
 
 void FsQueue::Start(Chain& chain) {
   FsRequest& request = static_cast<FsRequest&>(chain);
-  ParseFsRequest(chain, request.command);
-  const FsCommand& command = request.command;
+  ParseFsRequest(chain, command_);
+  const FsCommand& command = command_;
+  request.unique = command.unique;
+  request.opcode = command.opcode;
   server_.Count(command);
   if (!command.replies) {
     if (command.error == 0) Forget(request);
@@ -39,7 +55,8 @@ void FsQueue::Start(Chain& chain) {
     return Complete(chain, 0);
   }
   if (command.error != 0) return Finish(request, command.error, {});
-  if (command.opcode == FUSE_READ) return BeginRead(request);
+  if (server_.TakesTime(command.opcode)) return Begin(request);
+  if (command.opcode == FUSE_REMOVEMAPPING) return RemoveMappings(request);
   const uint32_t room = chain.writable_bytes() - kHeaderBytes;
   const FsServer::Reply reply = server_.Execute(command, room);
   if (reply.payload.size() > room) return Finish(request, EINVAL, {});
@@ -47,7 +64,7 @@ void FsQueue::Start(Chain& chain) {
 }
 
 void FsQueue::Forget(FsRequest& request) {
-  const FsCommand& command = request.command;
+  const FsCommand& command = command_;
   if (command.opcode == FUSE_FORGET) return server_.Forget(command.node, command.forget_count);
   if (command.opcode != FUSE_BATCH_FORGET) return;
   for (uint64_t i = 0; i < command.forget_count; ++i) {
@@ -57,64 +74,130 @@ void FsQueue::Forget(FsRequest& request) {
   }
 }
 
-void FsQueue::BeginRead(FsRequest& request) {
+void FsQueue::RemoveMappings(FsRequest& request) {
+  for (uint32_t i = 0; i < command_.remove_count; ++i) {
+    fuse_removemapping_one one;
+    if (!request.PopReadable(std::span(reinterpret_cast<uint8_t*>(&one), sizeof(one)))) {
+      return Finish(request, EINVAL, {});
+    }
+    const int error = server_.RemoveMapping(one.moffset, one.len);
+    if (error != 0) return Finish(request, error, {});
+  }
+  Finish(request, 0, {});
+}
+
+void FsQueue::Begin(FsRequest& request) {
   const uint32_t room = request.writable_bytes() - kHeaderBytes;
-  const uint32_t bytes = std::min({request.command.read.size, room, kFsMaxTransferBytes});
-  const int error = server_.BeginRead(request.command, request.file);
+  if (request.opcode == FUSE_WRITE && room < sizeof(fuse_write_out)) {
+    return Finish(request, EINVAL, {});
+  }
+  const int error = server_.Begin(command_, request.file);
   if (error != 0) return Finish(request, error, {});
-  request.offset = request.command.read.offset;
   request.data_bytes = 0;
   request.retries = 0;
-  request.target.Begin(request.writable(), kHeaderBytes, bytes);
-  if (request.target.left().empty()) return FinishRead(request, 0);
+  switch (request.opcode) {
+    case FUSE_READ:
+      request.offset = command_.read.offset;
+      request.target.Begin(request.writable(), kHeaderBytes,
+                           std::min({command_.read.size, room, kFsMaxTransferBytes}));
+      if (request.target.left().empty()) return FinishFile(request, 0);
+      break;
+    case FUSE_WRITE:
+      request.offset = command_.write.offset;
+      // What comes from the guest's page cache has a place, however the file was opened.
+      request.append = (command_.write.flags & O_APPEND) != 0 &&
+                       (command_.write.write_flags & FUSE_WRITE_CACHE) == 0;
+      request.source.Begin(request.readable(), command_.write.size);
+      if (request.source.empty()) return FinishFile(request, 0);
+      break;
+    case FUSE_FALLOCATE:
+      request.allocation = command_.fallocate;
+      break;
+    default:
+      request.data_only = (command_.fsync.fsync_flags & FUSE_FSYNC_FDATASYNC) != 0;
+  }
   Submit(request);
 }
 
 void FsQueue::Submit(FsRequest& request) {
-  loop().ReadV(request, request.file->file, request.target.left(), request.offset);
+  const base::LoopFile file = request.file.loop_file;
+  switch (request.opcode) {
+    case FUSE_READ:
+      return loop().ReadV(request, file, request.target.left(), request.offset);
+    case FUSE_WRITE:
+      if (request.append) return loop().AppendV(request, file, request.source.next());
+      return loop().WriteV(request, file, request.source.next(), request.offset);
+    case FUSE_FALLOCATE:
+      return loop().Fallocate(request, file, static_cast<int>(request.allocation.mode),
+                              request.allocation.offset, request.allocation.length);
+    default:
+      if (request.data_only) return loop().Fdatasync(request, file);
+      return loop().Fsync(request, file);
+  }
 }
 
 // --- Complete ------------------------------------------------------------------------------------
 
 void FsQueue::OnComplete(FsRequest& request, int32_t result) {
-  if (stopping() && result < 0) return FinishRead(request, EINTR);
+  if (stopping() && result < 0) return FinishFile(request, EINTR);
   if ((result == -EINTR || result == -EAGAIN) && request.retries < kMaxRetries) {
     ++request.retries;
     ++shared_.retries;
     return Submit(request);
   }
   if (result < 0) {
-    ++shared_.host_errors;
-    LOG_EVERY_N_SEC(Error, 10) << "share " << shared_.id
-                               << ": read failed: " << strerrordesc_np(-result)
-                               << "; the guest sees the error";
-    return FinishRead(request, -result);
+    NoteError(request, -result);
+    // What was written before is written.
+    return FinishFile(request,
+                      request.opcode == FUSE_WRITE && request.data_bytes > 0 ? 0 : -result);
   }
-  if (result == 0) return FinishRead(request, 0);  // the end of the file
+  if (!Advance(request, static_cast<uint32_t>(result)) || stopping()) return FinishFile(request, 0);
+  // A short answer would mean the end of the file, or an error.
   request.retries = 0;
-  request.offset += static_cast<uint32_t>(result);
-  request.data_bytes += static_cast<uint32_t>(result);
-  request.target.Consume(memory(), static_cast<size_t>(result));
-  if (request.target.left().empty() || stopping()) return FinishRead(request, 0);
-  // A short answer would mean the end of the file.
   ++shared_.short_transfers;
   Submit(request);
 }
 
+bool FsQueue::Advance(FsRequest& request, uint32_t bytes) {
+  if (bytes == 0) return false;  // the end of the file; or done, where there are no data
+  request.offset += bytes;
+  request.data_bytes += bytes;
+  if (request.opcode == FUSE_READ) {
+    request.target.Consume(memory(), bytes);
+    return !request.target.left().empty();
+  }
+  request.source.Consume(bytes);
+  return !request.source.empty();
+}
+
+void FsQueue::NoteError(const FsRequest& request, int error) {
+  if (IsTheGuests(error)) return;
+  ++shared_.host_errors;
+  LOG_EVERY_N_SEC(Error, 10) << "share " << shared_.id << ": " << What(request.opcode)
+                             << " failed: " << strerrordesc_np(error)
+                             << "; the guest sees the error";
+}
+
 // --- Finish --------------------------------------------------------------------------------------
 
-void FsQueue::FinishRead(FsRequest& request, int error) {
-  server_.EndRead(*std::exchange(request.file, nullptr));
-  request.target.End();
-  const uint32_t data_bytes = error == 0 ? request.data_bytes : 0;
-  shared_.read_bytes += data_bytes;
-  Finish(request, error, {}, data_bytes);
+void FsQueue::FinishFile(FsRequest& request, int error) {
+  server_.End(request.file);
+  if (request.opcode == FUSE_READ) {
+    request.target.End();
+    const uint32_t data_bytes = error == 0 ? request.data_bytes : 0;
+    shared_.read_bytes += data_bytes;
+    return Finish(request, error, {}, data_bytes);
+  }
+  if (request.opcode != FUSE_WRITE || error != 0) return Finish(request, error, {});
+  shared_.written_bytes += request.data_bytes;
+  const fuse_write_out out = {.size = request.data_bytes, .padding = 0};
+  Finish(request, 0, std::span(reinterpret_cast<const uint8_t*>(&out), sizeof(out)));
 }
 
 void FsQueue::Finish(FsRequest& request, int error, std::span<const uint8_t> payload,
                      uint32_t data_bytes) {
   fuse_out_header header = {};
-  header.unique = request.command.unique;
+  header.unique = request.unique;
   header.error = -error;
   header.len = kHeaderBytes + static_cast<uint32_t>(payload.size()) + data_bytes;
   request.PushWritable(memory(), std::span(reinterpret_cast<uint8_t*>(&header), sizeof(header)));

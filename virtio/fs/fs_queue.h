@@ -12,6 +12,7 @@
 #include "virtio/fs/fs_request.h"
 #include "virtio/fs/fs_server.h"
 #include "virtio/host_tree/read_target.h"
+#include "virtio/host_tree/write_source.h"
 #include "virtio/queue/device_queue.h"
 #include "virtio/queue/request_slab.h"
 
@@ -21,25 +22,31 @@ namespace virtio {
 struct FsShared {
   std::string id;  // in log lines
   uint64_t read_bytes = 0;
-  uint64_t host_errors = 0;      // reads that failed for the host's reasons
-  uint64_t short_transfers = 0;  // reads that went on
+  uint64_t written_bytes = 0;
+  uint64_t host_errors = 0;      // of reads, writes and flushes that the guest did not cause
+  uint64_t short_transfers = 0;  // reads and writes that went on
   uint64_t retries = 0;
   uint64_t without_room = 0;  // requests with no room for an answer
 };
 
 class FsQueue;
 
-// A request in flight. While a read is under way the kernel holds pointers into the chain's iovecs.
+// A request in flight. While data are under way the kernel holds pointers into the chain's iovecs.
 struct FsRequest : base::Operation, Chain {
   explicit FsRequest(FsQueue& owner) : queue(owner) {}
   void OnComplete(int32_t result) override;
 
   FsQueue& queue;
-  FsCommand command;
-  OpenFiles::File* file = nullptr;  // READ: in use until the end
-  ReadTarget target;                // READ
-  uint64_t offset = 0;              // of what is left of `target` in the file
-  uint32_t data_bytes = 0;          // read so far
+  uint64_t unique = 0;
+  uint32_t opcode = 0;
+  FsServer::File file;                // of those that take time; in use until the end
+  ReadTarget target;                  // READ
+  WriteSource source;                 // WRITE
+  uint64_t offset = 0;                // of what is left of `target` or `source` in the file
+  uint32_t data_bytes = 0;            // read or written so far
+  bool append = false;                // WRITE: at the end, not at `offset`
+  bool data_only = false;             // FSYNC, FSYNCDIR
+  fuse_fallocate_in allocation = {};  // FALLOCATE
   uint8_t retries = 0;
 };
 
@@ -57,10 +64,14 @@ class FsQueue final : public DeviceQueue {
   void CancelRequests() override;
 
   void Forget(FsRequest& request);
-  void BeginRead(FsRequest& request);
+  void RemoveMappings(FsRequest& request);
+  void Begin(FsRequest& request);
   void Submit(FsRequest& request);
   void OnComplete(FsRequest& request, int32_t result);
-  void FinishRead(FsRequest& request, int error);
+  // Data went over; true if more are to follow.
+  bool Advance(FsRequest& request, uint32_t bytes);
+  void NoteError(const FsRequest& request, int error);
+  void FinishFile(FsRequest& request, int error);
 
   // Answers with an errno, or with `payload` behind the header, or with `data_bytes` that are
   // there already.
@@ -69,6 +80,7 @@ class FsQueue final : public DeviceQueue {
 
   FsServer& server_;
   FsShared& shared_;
+  FsCommand command_;  // of the request being started
   RequestSlab<FsRequest> slab_;
 };
 

@@ -8,46 +8,180 @@
 namespace virtio {
 namespace {
 
+// The older and shorter of two forms, which is used as SETXATTR_EXT is not negotiated.
+struct SetXattrStart {
+  uint32_t size = 0;
+  uint32_t flags = 0;
+};
+static_assert(sizeof(SetXattrStart) == FUSE_COMPAT_SETXATTR_IN_SIZE);
+
 template <base::WireType T>
-bool Pop(Chain& chain, T& value) {
-  return chain.PopReadable(std::span(reinterpret_cast<uint8_t*>(&value), sizeof(T)));
+int Pop(Chain& chain, T& value) {
+  const bool popped = chain.PopReadable(std::span(reinterpret_cast<uint8_t*>(&value), sizeof(T)));
+  return popped ? 0 : EINVAL;
+}
+
+// The rest of the chain is text of at most `max_bytes`.
+int PopText(Chain& chain, FsCommand& command, size_t max_bytes) {
+  const uint32_t size = chain.readable_bytes();
+  if (size > max_bytes) return ENAMETOOLONG;
+  if (size == 0) return EINVAL;
+  command.text.resize(size);
+  const auto bytes = std::span(reinterpret_cast<uint8_t*>(command.text.data()), size);
+  return chain.PopReadable(bytes) ? 0 : EINVAL;
+}
+
+// The text begins with a name and a NUL; the second part is what follows.
+int SplitText(FsCommand& command) {
+  const size_t end = command.text.find('\0');
+  if (end == std::string::npos) {
+    return command.text.size() > kMaxFsNameBytes ? ENAMETOOLONG : EINVAL;
+  }
+  if (end > kMaxFsNameBytes) return ENAMETOOLONG;
+  command.name_size = end;
+  command.second_at = end + 1;
+  command.second_size = command.text.size() - command.second_at;
+  return 0;
 }
 
 // The rest of the chain is a name and one NUL.
 int PopName(Chain& chain, FsCommand& command) {
-  const uint32_t size = chain.readable_bytes();
-  if (size > kMaxFsNameBytes + 1) return ENAMETOOLONG;
-  std::array<uint8_t, kMaxFsNameBytes + 1> bytes;
-  if (size == 0 || !chain.PopReadable(std::span(bytes).first(size))) return EINVAL;
-  const auto end = bytes.begin() + size - 1;
-  if (std::find(bytes.begin(), bytes.begin() + size, 0) != end) return EINVAL;
-  std::copy(bytes.begin(), end, command.name_bytes.begin());
-  command.name_size = static_cast<uint16_t>(size - 1);
+  if (const int error = PopText(chain, command, kMaxFsNameBytes + 1); error != 0) return error;
+  if (const int error = SplitText(command); error != 0) return error;
+  return command.second_size == 0 ? 0 : EINVAL;
+}
+
+// The rest of the chain is a name and another text, each with one NUL.
+int PopTwoNames(Chain& chain, FsCommand& command, size_t max_second_bytes) {
+  const size_t max_bytes = kMaxFsNameBytes + max_second_bytes + 2;
+  if (const int error = PopText(chain, command, max_bytes); error != 0) return error;
+  if (const int error = SplitText(command); error != 0) return error;
+  const size_t end = command.second().find('\0');
+  if (end == absl::string_view::npos || end + 1 != command.second_size) return EINVAL;
+  command.second_size = end;
+  return end > max_second_bytes ? ENAMETOOLONG : 0;
+}
+
+template <base::WireType T>
+int PopWithName(Chain& chain, T& value, FsCommand& command) {
+  const int error = Pop(chain, value);
+  return error != 0 ? error : PopName(chain, command);
+}
+
+int PopRename(Chain& chain, FsCommand& command) {
+  int error;
+  if (command.opcode == FUSE_RENAME) {
+    fuse_rename_in old_form;
+    error = Pop(chain, old_form);
+    command.rename = {};
+    command.rename.newdir = old_form.newdir;
+  } else {
+    error = Pop(chain, command.rename);
+  }
+  return error != 0 ? error : PopTwoNames(chain, command, kMaxFsNameBytes);
+}
+
+int PopSetXattr(Chain& chain, FsCommand& command) {
+  SetXattrStart start;
+  if (const int error = Pop(chain, start); error != 0) return error;
+  command.xattr_flags = start.flags;
+  const int error = PopText(chain, command, kMaxFsNameBytes + 1 + kMaxFsXattrBytes);
+  if (error != 0) return error == ENAMETOOLONG ? E2BIG : error;
+  if (const int split = SplitText(command); split != 0) return split;
+  return command.second_size == start.size ? 0 : EINVAL;
+}
+
+int PopInit(Chain& chain, FsCommand& command) {
+  command.init_flags2 = 0;
+  if (const int error = Pop(chain, command.init); error != 0) return error;
+  if ((command.init.flags & FUSE_INIT_EXT) != 0) Pop(chain, command.init_flags2);
   return 0;
+}
+
+int PopRemoveMapping(Chain& chain, FsCommand& command) {
+  fuse_removemapping_in remove;
+  const int error = Pop(chain, remove);
+  command.remove_count = remove.count;
+  return error == 0 && remove.count > kMaxRemoveMappings ? EINVAL : error;
+}
+
+int PopForget(Chain& chain, FsCommand& command) {
+  fuse_forget_in forget;
+  const int error = Pop(chain, forget);
+  command.forget_count = forget.nlookup;
+  return error;
+}
+
+int PopBatchForget(Chain& chain, FsCommand& command) {
+  fuse_batch_forget_in batch;
+  const int error = Pop(chain, batch);
+  command.forget_count = std::min(batch.count, kMaxForgets);
+  return error;
+}
+
+int PopWrite(Chain& chain, FsCommand& command) {
+  if (const int error = Pop(chain, command.write); error != 0) return error;
+  return command.write.size == chain.readable_bytes() ? 0 : EINVAL;
 }
 
 int PopArguments(Chain& chain, FsCommand& command) {
   switch (command.opcode) {
     case FUSE_INIT:
-      return Pop(chain, command.init) ? 0 : EINVAL;
+      return PopInit(chain, command);
     case FUSE_LOOKUP:
+    case FUSE_UNLINK:
+    case FUSE_RMDIR:
+    case FUSE_REMOVEXATTR:
       return PopName(chain, command);
     case FUSE_READ:
     case FUSE_READDIR:
     case FUSE_READDIRPLUS:
-      return Pop(chain, command.read) ? 0 : EINVAL;
-    case FUSE_FORGET: {
-      fuse_forget_in forget;
-      if (!Pop(chain, forget)) return EINVAL;
-      command.forget_count = forget.nlookup;
-      return 0;
-    }
-    case FUSE_BATCH_FORGET: {
-      fuse_batch_forget_in batch;
-      if (!Pop(chain, batch)) return EINVAL;
-      command.forget_count = std::min(batch.count, kMaxForgets);
-      return 0;
-    }
+      return Pop(chain, command.read);
+    case FUSE_WRITE:
+      return PopWrite(chain, command);
+    case FUSE_OPEN:
+    case FUSE_OPENDIR:
+      return Pop(chain, command.open);
+    case FUSE_CREATE:
+      return PopWithName(chain, command.create, command);
+    case FUSE_MKNOD:
+      return PopWithName(chain, command.mknod, command);
+    case FUSE_MKDIR:
+      return PopWithName(chain, command.mkdir, command);
+    case FUSE_LINK:
+      return PopWithName(chain, command.link, command);
+    case FUSE_GETXATTR:
+      return PopWithName(chain, command.getxattr, command);
+    case FUSE_LISTXATTR:
+      return Pop(chain, command.getxattr);
+    case FUSE_SETXATTR:
+      return PopSetXattr(chain, command);
+    case FUSE_SYMLINK:
+      return PopTwoNames(chain, command, kMaxFsTargetBytes);
+    case FUSE_RENAME:
+    case FUSE_RENAME2:
+      return PopRename(chain, command);
+    case FUSE_SETATTR:
+      return Pop(chain, command.setattr);
+    case FUSE_RELEASE:
+      return Pop(chain, command.release);
+    case FUSE_FSYNC:
+    case FUSE_FSYNCDIR:
+      return Pop(chain, command.fsync);
+    case FUSE_FALLOCATE:
+      return Pop(chain, command.fallocate);
+    case FUSE_LSEEK:
+      return Pop(chain, command.lseek);
+    case FUSE_COPY_FILE_RANGE:
+      return Pop(chain, command.copy);
+    case FUSE_SETUPMAPPING:
+      return Pop(chain, command.setup_mapping);
+    case FUSE_REMOVEMAPPING:
+      return PopRemoveMapping(chain, command);
+    case FUSE_FORGET:
+      return PopForget(chain, command);
+    case FUSE_BATCH_FORGET:
+      return PopBatchForget(chain, command);
     default:
       return 0;  // the arguments change nothing about the answer
   }
@@ -58,12 +192,14 @@ int PopArguments(Chain& chain, FsCommand& command) {
 void ParseFsRequest(Chain& chain, FsCommand& command) {
   const uint32_t bytes = chain.readable_bytes();
   fuse_in_header header = {};
-  command.name_size = 0;
+  command.name_size = command.second_at = command.second_size = 0;
   command.forget_count = 0;
-  const bool has_header = Pop(chain, header);
+  const bool has_header = Pop(chain, header) == 0;
   command.opcode = header.opcode;
   command.unique = header.unique;
   command.node = header.nodeid;
+  command.uid = header.uid;
+  command.gid = header.gid;
   command.replies = header.opcode != FUSE_FORGET && header.opcode != FUSE_BATCH_FORGET &&
                     header.opcode != FUSE_INTERRUPT;
   command.error = has_header && header.len == bytes ? PopArguments(chain, command) : EINVAL;

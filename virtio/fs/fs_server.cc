@@ -1,6 +1,8 @@
 #include "virtio/fs/fs_server.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstring>
@@ -36,6 +38,26 @@ constexpr std::pair<uint32_t, const char*> kOpcodeNames[] = {
     {FUSE_BATCH_FORGET, "batch_forget"},
     {FUSE_READDIRPLUS, "readdirplus"},
     {FUSE_SYNCFS, "syncfs"},
+    {FUSE_SETATTR, "setattr"},
+    {FUSE_SYMLINK, "symlink"},
+    {FUSE_MKNOD, "mknod"},
+    {FUSE_MKDIR, "mkdir"},
+    {FUSE_UNLINK, "unlink"},
+    {FUSE_RMDIR, "rmdir"},
+    {FUSE_RENAME, "rename"},
+    {FUSE_RENAME2, "rename2"},
+    {FUSE_LINK, "link"},
+    {FUSE_WRITE, "write"},
+    {FUSE_FSYNC, "fsync"},
+    {FUSE_SETXATTR, "setxattr"},
+    {FUSE_REMOVEXATTR, "removexattr"},
+    {FUSE_FSYNCDIR, "fsyncdir"},
+    {FUSE_CREATE, "create"},
+    {FUSE_FALLOCATE, "fallocate"},
+    {FUSE_LSEEK, "lseek"},
+    {FUSE_COPY_FILE_RANGE, "copy_file_range"},
+    {FUSE_SETUPMAPPING, "setupmapping"},
+    {FUSE_REMOVEMAPPING, "removemapping"},
 };
 
 // Whether a request asks for something below the share's root (or forgets it).
@@ -48,6 +70,7 @@ bool IsBelowRoot(const FsCommand& command) {
     case FUSE_FORGET:
     case FUSE_BATCH_FORGET:
     case FUSE_INTERRUPT:
+    case FUSE_REMOVEMAPPING:
       return false;
     default:
       return command.node != FUSE_ROOT_ID;
@@ -63,8 +86,14 @@ uint64_t Seconds(seconds time) { return static_cast<uint64_t>(time.count()); }
 
 }  // namespace
 
-FsServer::FsServer(HostTree& tree, OpenFiles& files, FsCache cache)
-    : tree_(tree), files_(files), cache_(cache), reply_(kReplyBytes) {}
+FsServer::FsServer(HostTree& tree, OpenFiles& files, FileHandles& handles, FsCache cache,
+                   DaxWindow* dax)
+    : tree_(tree),
+      files_(files),
+      handles_(handles),
+      cache_(cache),
+      dax_(dax),
+      reply_(kReplyBytes) {}
 
 void FsServer::Count(const FsCommand& command) {
   if (command.error != 0) ++malformed_;
@@ -82,14 +111,8 @@ void FsServer::AddCounters(Counters& counters) const {
   counters["requests_below_root"] = requests_below_root_;
   counters["nodes"] = tree_.node_count();
   counters["open_directories"] = tree_.open_directories();
-  counters["open_files"] = files_.size();
-}
-
-template <typename T>
-FsServer::Reply FsServer::Answer(const T& value) {
-  static_assert(base::WireType<T> && sizeof(T) <= kReplyBytes);
-  std::memcpy(reply_.data(), &value, sizeof(T));
-  return {.payload = std::span(reply_).first(sizeof(T))};
+  counters["open_files"] = files_.size() + handles_.size();
+  counters["dax_ranges"] = dax_ == nullptr ? 0 : dax_->mapped_ranges();
 }
 
 FsServer::Reply FsServer::Execute(const FsCommand& command, uint32_t room) {
@@ -103,40 +126,28 @@ FsServer::Reply FsServer::Execute(const FsCommand& command, uint32_t room) {
     case FUSE_READLINK:
       return ReadLink(command);
     case FUSE_OPEN:
-      return Open(command, /*is_directory=*/false);
+      return Open(command);
     case FUSE_OPENDIR:
-      return Open(command, /*is_directory=*/true);
+      return OpenDirectory(command);
     case FUSE_READDIR:
     case FUSE_READDIRPLUS:
       return ReadDirectory(command, room);
     case FUSE_RELEASE:
+      if (handles_.Find(command.release.fh, NodeId{command.node}) != nullptr) {
+        handles_.Close(command.release.fh);
+      }
+      return {};
     case FUSE_RELEASEDIR:
       return {};
     case FUSE_STATFS:
       return GetFileSystem();
+    case FUSE_SETUPMAPPING:
+      return SetUpMapping(command);
     case FUSE_DESTROY:
       EndSession();
       return {};
-    case FUSE_SETATTR:
-    case FUSE_SYMLINK:
-    case FUSE_MKNOD:
-    case FUSE_MKDIR:
-    case FUSE_UNLINK:
-    case FUSE_RMDIR:
-    case FUSE_RENAME:
-    case FUSE_RENAME2:
-    case FUSE_LINK:
-    case FUSE_WRITE:
-    case FUSE_CREATE:
-    case FUSE_SETXATTR:
-    case FUSE_REMOVEXATTR:
-    case FUSE_FALLOCATE:
-    case FUSE_COPY_FILE_RANGE:
-      return {.error = EROFS};
     default:
-      // Of ACCESS, FLUSH, GETXATTR, LISTXATTR, LSEEK, POLL and SYNCFS Linux remembers the answer
-      // and does not ask again.
-      return {.error = ENOSYS};
+      return Change(command, room);
   }
 }
 
@@ -152,7 +163,7 @@ FsServer::Reply FsServer::Init(const FsCommand& command) {
   if (command.init.major > FUSE_KERNEL_VERSION) return Answer(out);
   EndSession();  // of a guest that did not say good-bye
   initialized_ = true;
-  uint32_t flags = FUSE_ASYNC_READ | FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS |
+  uint32_t flags = FUSE_ASYNC_READ | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS |
                    FUSE_READDIRPLUS_AUTO | FUSE_MAX_PAGES | FUSE_BIG_WRITES;
   if (cache_ == FsCache::kAlways) {
     // New attributes are no reason to drop cached data.
@@ -160,7 +171,20 @@ FsServer::Reply FsServer::Init(const FsCommand& command) {
   } else {
     flags |= FUSE_AUTO_INVAL_DATA;
   }
+  if (tree_.writable()) {
+    // No WRITEBACK_CACHE: with it the guest alone would know size and times, and what the host
+    // writes would be lost.
+    flags |= FUSE_ATOMIC_O_TRUNC | FUSE_DONT_MASK | FUSE_HANDLE_KILLPRIV_V2;
+  }
+  if (dax_ != nullptr) {
+    flags |= FUSE_MAP_ALIGNMENT | FUSE_INIT_EXT;
+    out.map_alignment = DaxWindow::kRangeShift;
+  }
   out.flags = flags & command.init.flags;
+  if ((out.flags & FUSE_INIT_EXT) != 0) {
+    out.minor = kFuseMinorWithFlags2;
+    out.flags2 = kHasInodeDax2 & command.init_flags2;
+  }
   out.max_readahead = std::min(command.init.max_readahead, kFsMaxTransferBytes);
   out.max_background = 256;  // requests in flight; Linux's own 12 is little
   out.congestion_threshold = 192;
@@ -172,7 +196,9 @@ FsServer::Reply FsServer::Init(const FsCommand& command) {
 
 void FsServer::EndSession() {
   initialized_ = false;
+  if (dax_ != nullptr) dax_->UnmapAll();
   files_.DropAll();
+  handles_.CloseAll();
   tree_.ForgetAll();
 }
 
@@ -190,7 +216,7 @@ seconds FsServer::NegativeTime(uint64_t directory) const {
   return cache_ == FsCache::kAlways && directory != FUSE_ROOT_ID ? kForever : seconds(0);
 }
 
-fuse_attr FsServer::ToAttr(const FileAttributes& attributes) {
+fuse_attr FsServer::ToAttr(const FileAttributes& attributes) const {
   fuse_attr attr = {};
   attr.ino = attributes.inode;
   attr.size = attributes.size_bytes;
@@ -207,6 +233,9 @@ fuse_attr FsServer::ToAttr(const FileAttributes& attributes) {
   attr.gid = attributes.gid;
   attr.rdev = EncodeDevice(attributes.device_major, attributes.device_minor);
   attr.blksize = attributes.block_bytes;
+  if (dax_ != nullptr && S_ISREG(attributes.mode) && attributes.size_bytes >= kMinDaxFileBytes) {
+    attr.flags = FUSE_ATTR_DAX;
+  }
   return attr;
 }
 
@@ -244,30 +273,38 @@ FsServer::Reply FsServer::GetAttributes(const FsCommand& command) {
 }
 
 FsServer::Reply FsServer::ReadLink(const FsCommand& command) {
-  if (const int error = tree_.ReadLink(NodeId{command.node}, link_target_); error != 0) {
+  if (const int error = tree_.ReadLink(NodeId{command.node}, text_); error != 0) {
     return {.error = error};
   }
-  return {.payload = {reinterpret_cast<const uint8_t*>(link_target_.data()), link_target_.size()}};
+  return {.payload = {reinterpret_cast<const uint8_t*>(text_.data()), text_.size()}};
 }
 
-FsServer::Reply FsServer::Open(const FsCommand& command, bool is_directory) {
+FsServer::Reply FsServer::Open(const FsCommand& command) {
   // Linux remembers this answer and never opens or closes anything again; it may cache all data.
   if (cache_ == FsCache::kAlways) return {.error = ENOSYS};
-  if (!is_directory) {
-    OpenFiles::File* file = nullptr;
-    const int error = files_.Acquire(NodeId{command.node}, file);
+  fuse_open_out out = {};
+  if (tree_.writable()) {
+    if (handles_.full()) return {.error = ENFILE};
+    std::unique_ptr<HostFile> file;
+    // O_APPEND is a matter of each write.
+    const int flags = static_cast<int>(command.open.flags) & ~O_APPEND;
+    const int error = tree_.OpenFile(NodeId{command.node}, flags, file);
     if (error != 0) return {.error = error};
-    files_.Release(*file);
+    const int failed = AddHandle(std::move(file), command.open.open_flags, out);
+    if (failed != 0) return {.error = failed};
+    return Answer(out);
   }
-  fuse_open_out out = {};  // reads name the node: the handle means nothing
-  if (cache_ == FsCache::kNever && !is_directory) out.open_flags = FOPEN_DIRECT_IO;
+  OpenFiles::File* file = nullptr;
+  const int error = files_.Acquire(NodeId{command.node}, file);
+  if (error != 0) return {.error = error};
+  files_.Release(*file);
+  if (cache_ == FsCache::kNever) out.open_flags = FOPEN_DIRECT_IO;
   return Answer(out);
 }
 
-int FsServer::BeginRead(const FsCommand& command, OpenFiles::File*& file) {
-  if (!initialized_) return EIO;
-  if (command.read.offset > INT64_MAX - kFsMaxTransferBytes) return EINVAL;
-  return files_.Acquire(NodeId{command.node}, file);
+FsServer::Reply FsServer::OpenDirectory(const FsCommand& /*command*/) {
+  if (cache_ == FsCache::kAlways) return {.error = ENOSYS};
+  return Answer(fuse_open_out{});  // directories are read by node
 }
 
 FsServer::Reply FsServer::ReadDirectory(const FsCommand& command, uint32_t room) {
@@ -329,6 +366,24 @@ FsServer::Reply FsServer::GetFileSystem() {
   out.st.namelen = static_cast<uint32_t>(file_system.f_namelen);
   out.st.frsize = static_cast<uint32_t>(file_system.f_frsize);
   return Answer(out);
+}
+
+FsServer::Reply FsServer::SetUpMapping(const FsCommand& command) {
+  if (dax_ == nullptr) return {.error = ENOSYS};
+  // Served by node: the handle means nothing, nor is there one when nothing was opened.
+  const fuse_setupmapping_in& mapping = command.setup_mapping;
+  if ((mapping.flags & FUSE_SETUPMAPPING_FLAG_WRITE) != 0) return {.error = EROFS};
+  if (mapping.flags != FUSE_SETUPMAPPING_FLAG_READ) return {.error = EINVAL};
+  base::UniqueFd file;
+  if (const int error = tree_.OpenFile(NodeId{command.node}, file); error != 0) {
+    return {.error = error};
+  }
+  return {.error = dax_->Map(file.get(), mapping.foffset, mapping.moffset, mapping.len)};
+}
+
+int FsServer::RemoveMapping(uint64_t window_offset, uint64_t bytes) {
+  if (!initialized_) return EIO;
+  return dax_ == nullptr ? ENOSYS : dax_->Unmap(window_offset, bytes);
 }
 
 }  // namespace virtio

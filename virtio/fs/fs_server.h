@@ -5,14 +5,18 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <cstring>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
 #include "virtio/device.h"
+#include "virtio/fs/dax_window.h"
 #include "virtio/fs/fs_request.h"
 #include "virtio/fs/fs_wire.h"
+#include "virtio/host_tree/file_handles.h"
 #include "virtio/host_tree/host_tree.h"
 #include "virtio/host_tree/open_files.h"
 
@@ -25,8 +29,11 @@ enum class FsCache : uint8_t {
   kAlways,  // for ever: nothing in the tree changes but its root
 };
 
-// Answers everything but READ, whose data takes another way (FsQueue). For shares that are read
-// only. All on the loop's thread.
+// Answers everything but what takes time, which goes another way (FsQueue). All on the loop's
+// thread.
+//
+// Shares that are read only are read by node: handles mean nothing there, and files are opened and
+// closed as it suits. What the guest opens in a share that can be written to stays open for it.
 class FsServer {
  public:
   struct Reply {
@@ -34,17 +41,29 @@ class FsServer {
     std::span<const uint8_t> payload = {};  // valid until the next call
   };
 
-  // All must outlive the server.
-  FsServer(HostTree& tree, OpenFiles& files, FsCache cache);
+  // The file of a request that takes time.
+  struct File {
+    OpenFiles::File* cached = nullptr;  // or
+    FileHandles::Handle* handle = nullptr;
+    base::LoopFile loop_file;
+  };
+
+  // All must outlive the server. `dax` may be null; only for files that never change.
+  FsServer(HostTree& tree, OpenFiles& files, FileHandles& handles, FsCache cache, DaxWindow* dax);
 
   // Counts a request. Every request is counted, once, before anything else.
   void Count(const FsCommand& command);
-  // Executes a well-formed request other than READ and those without an answer; `room` is how many
-  // bytes of payload the guest has a place for.
+  // Whether a request is a matter of the event loop: READ, and WRITE, FSYNC, FSYNCDIR and FALLOCATE
+  // where they are possible.
+  bool TakesTime(uint32_t opcode) const;
+  // Executes any other well-formed request that has an answer; `room` is how many bytes of payload
+  // the guest has a place for.
   Reply Execute(const FsCommand& command, uint32_t room);
-  // Checks a READ and opens its file for it: 0, or an errno.
-  int BeginRead(const FsCommand& command, OpenFiles::File*& file);
-  void EndRead(OpenFiles::File& file) { files_.Release(file); }
+  // Checks a request that takes time and finds its file, to be used until End: 0, or an errno.
+  int Begin(const FsCommand& command, File& file);
+  void End(File& file);
+  // One range of a REMOVEMAPPING: 0, or an errno.
+  int RemoveMapping(uint64_t window_offset, uint64_t bytes);
   void Forget(uint64_t node, uint64_t count);
   // The guest, or its driver, is gone: forgets what it held.
   void EndSession();
@@ -59,26 +78,52 @@ class FsServer {
   Reply Lookup(const FsCommand& command, uint32_t room);
   Reply GetAttributes(const FsCommand& command);
   Reply ReadLink(const FsCommand& command);
-  Reply Open(const FsCommand& command, bool is_directory);
+  Reply Open(const FsCommand& command);
+  Reply OpenDirectory(const FsCommand& command);
   Reply ReadDirectory(const FsCommand& command, uint32_t room);
   Reply GetFileSystem();
+  Reply SetUpMapping(const FsCommand& command);
+
+  // fs_changes.cc
+  Reply Change(const FsCommand& command, uint32_t room);
+  Reply Create(const FsCommand& command, uint32_t room);
+  Reply MakeNode(const FsCommand& command, uint32_t room);
+  Reply SetAttributes(const FsCommand& command, uint32_t room);
+  Reply Seek(const FsCommand& command);
+  Reply CopyRange(const FsCommand& command);
+  Reply GetXattr(const FsCommand& command);
+  // Keeps a file that was opened for the guest.
+  int AddHandle(std::unique_ptr<HostFile> file, uint32_t open_flags, fuse_open_out& out);
+  Reply EntryReply(int error, const FoundNode& found);
+
+  int BeginRead(const FsCommand& command, File& file);
+  int BeginWrite(const FsCommand& command, File& file);
+  int BeginFlush(const FsCommand& command, File& file);
+  int BeginAllocation(const FsCommand& command, File& file);
+  int UseHandle(uint64_t number, uint64_t node, File& file);
 
   // Appends to the reply; false, and nothing appended, if there is no room up to `limit`.
   bool AppendEntry(const FsCommand& command, const DirectoryEntry& entry, size_t limit);
   template <typename T>
-  Reply Answer(const T& value);
+  Reply Answer(const T& value) {
+    static_assert(base::WireType<T> && sizeof(T) <= kReplyBytes);
+    std::memcpy(reply_.data(), &value, sizeof(T));
+    return {.payload = std::span(reply_).first(sizeof(T))};
+  }
   fuse_entry_out ToEntry(const FoundNode& found) const;
-  static fuse_attr ToAttr(const FileAttributes& attributes);
+  fuse_attr ToAttr(const FileAttributes& attributes) const;
   std::chrono::seconds AttributeTime(uint64_t node) const;
   std::chrono::seconds NegativeTime(uint64_t directory) const;
 
   HostTree& tree_;
   OpenFiles& files_;
+  FileHandles& handles_;
   const FsCache cache_;
+  DaxWindow* const dax_;
   bool initialized_ = false;
   std::vector<uint8_t> reply_;
   size_t reply_size_ = 0;
-  std::string link_target_;
+  std::string text_;  // of READLINK, GETXATTR, LISTXATTR
   std::array<uint64_t, kOpcodes> requests_ = {};
   uint64_t other_requests_ = 0;
   uint64_t requests_below_root_ = 0;

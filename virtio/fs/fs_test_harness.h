@@ -2,10 +2,13 @@
 #ifndef VIRTIO_FS_FS_TEST_HARNESS_H_
 #define VIRTIO_FS_FS_TEST_HARNESS_H_
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,9 +31,67 @@ Bytes BytesOf(const T& value) {
   return Bytes(bytes, bytes + sizeof(T));
 }
 
+// A name, or several, each with a NUL.
+inline Bytes NameBytes(std::initializer_list<absl::string_view> names) {
+  Bytes bytes;
+  for (const absl::string_view name : names) {
+    bytes.insert(bytes.end(), name.begin(), name.end());
+    bytes.push_back(0);
+  }
+  return bytes;
+}
+
 inline Bytes Join(Bytes a, const Bytes& b) {
   a.insert(a.end(), b.begin(), b.end());
   return a;
+}
+
+// A request that would change something: opcode, node and arguments.
+struct FsChange {
+  uint32_t opcode;
+  uint64_t node;
+  Bytes arguments;
+};
+
+// One of each kind, in a directory with "a" and the directory "empty", and on a file.
+inline std::vector<FsChange> AllChanges(uint64_t directory, uint64_t file, uint64_t handle = 0) {
+  fuse_setattr_in setattr = {};
+  setattr.valid = FATTR_MODE;
+  setattr.mode = 0600;
+  fuse_write_in write = {};
+  write.fh = handle;
+  write.size = 4;
+  fuse_fallocate_in allocate = {};
+  allocate.fh = handle;
+  allocate.length = 10;
+  fuse_copy_file_range_in copy = {};
+  copy.fh_in = copy.fh_out = handle;
+  copy.nodeid_out = file;
+  copy.off_out = 100;
+  copy.len = 4;
+  const auto with_name = [](const auto& arguments, std::initializer_list<absl::string_view> names) {
+    return Join(BytesOf(arguments), NameBytes(names));
+  };
+  return {
+      {FUSE_CREATE, directory,
+       with_name(
+           fuse_create_in{.flags = O_RDWR, .mode = S_IFREG | 0644, .umask = 0, .open_flags = 0},
+           {"created"})},
+      {FUSE_MKNOD, directory, with_name(fuse_mknod_in{S_IFIFO | 0600, 0, 0, 0}, {"pipe"})},
+      {FUSE_MKDIR, directory, with_name(fuse_mkdir_in{0755, 0}, {"below"})},
+      {FUSE_SYMLINK, directory, NameBytes({"symlink", "target"})},
+      {FUSE_LINK, directory, with_name(fuse_link_in{file}, {"hard"})},
+      {FUSE_SETXATTR, file, Join(Join(Bytes{1, 0, 0, 0, 0, 0, 0, 0}, NameBytes({"user.a"})), {7})},
+      {FUSE_REMOVEXATTR, file, NameBytes({"user.a"})},
+      {FUSE_SETATTR, file, BytesOf(setattr)},
+      {FUSE_WRITE, file, Join(BytesOf(write), Bytes(4))},
+      {FUSE_FALLOCATE, file, BytesOf(allocate)},
+      {FUSE_COPY_FILE_RANGE, file, BytesOf(copy)},
+      {FUSE_RENAME, directory, with_name(fuse_rename_in{directory}, {"a", "b"})},
+      {FUSE_RENAME2, directory, with_name(fuse_rename2_in{directory, 1, 0}, {"b", "a"})},
+      {FUSE_UNLINK, directory, NameBytes({"a"})},
+      {FUSE_RMDIR, directory, NameBytes({"empty"})},
+  };
 }
 
 class FsHarness {
@@ -41,7 +102,9 @@ class FsHarness {
     DeviceHarness::Options harness = {.loop = {}, .queue_size = 64};
     FsCache cache = FsCache::kAlways;
     std::optional<std::string> closure = {};  // its text
+    bool writable = false;
     uint32_t max_open_files = 16;
+    uint64_t dax_window_bytes = 0;
     bool initialize = true;
   };
   struct Result {
@@ -73,6 +136,9 @@ class FsHarness {
     tree.name = "fs[0]";
     tree.path = host_.Path("root");
     tree.max_directories = 8;
+    tree.writable = options_.writable;
+    tree.uids = MapToOwn(geteuid(), {0, 1000});
+    tree.gids = MapToOwn(getegid(), {0, 100});
     if (options_.closure.has_value()) {
       host_.Write("closure", *options_.closure);
       tree.closure = host_.Path("closure");
@@ -83,7 +149,8 @@ class FsHarness {
                                  .tag = "store",
                                  .cache = options_.cache,
                                  .queue_size = options_.harness.queue_size,
-                                 .max_open_files = options_.max_open_files},
+                                 .max_open_files = options_.max_open_files,
+                                 .dax_window_bytes = options_.dax_window_bytes},
                                 std::move(opened), harness_.loop(), harness_.memory());
     Start();
   }
@@ -117,6 +184,8 @@ class FsHarness {
     header.opcode = opcode;
     header.unique = ++unique_;
     header.nodeid = node;
+    header.uid = uid_;
+    header.gid = gid_;
     return BytesOf(header);
   }
   Bytes Request(uint32_t opcode, uint64_t node, const Bytes& arguments = {}) {
@@ -185,14 +254,20 @@ class FsHarness {
     EXPECT_EQ(result.error, 0) << name;
     return result.error == 0 ? result.As<fuse_entry_out>().nodeid : 0;
   }
-  static Bytes ReadArguments(uint64_t offset, uint32_t size) {
+  // Who asks from here on.
+  void SetCaller(uint32_t uid, uint32_t gid) {
+    uid_ = uid;
+    gid_ = gid;
+  }
+  static Bytes ReadArguments(uint64_t offset, uint32_t size, uint64_t handle = 0) {
     fuse_read_in read = {};
+    read.fh = handle;
     read.offset = offset;
     read.size = size;
     return BytesOf(read);
   }
-  Result Read(uint64_t node, uint64_t offset, uint32_t size) {
-    return Do(FUSE_READ, node, ReadArguments(offset, size), size);
+  Result Read(uint64_t node, uint64_t offset, uint32_t size, uint64_t handle = 0) {
+    return Do(FUSE_READ, node, ReadArguments(offset, size, handle), size);
   }
   std::vector<Listed> List(uint64_t node, uint32_t opcode, uint32_t size = 512) {
     std::vector<Listed> all;
@@ -230,6 +305,8 @@ class FsHarness {
   HostTree* tree_ = nullptr;  // the device's
   std::unique_ptr<FsDevice> device_;
   uint64_t unique_ = 100;
+  uint32_t uid_ = 0;
+  uint32_t gid_ = 0;
   bool started_ = false;
 };
 

@@ -16,10 +16,15 @@ namespace virtio {
 
 // 7.31 is what the first kernel with virtio-fs spoke (5.4); nothing older has to be understood.
 inline constexpr uint32_t kFuseMinor = 31;
-inline constexpr uint32_t kFsMaxTransferBytes = 1 << 20;  // of a read
+inline constexpr uint32_t kFuseMinorWithFlags2 = 36;  // to guests that know FUSE_INIT_EXT
+inline constexpr uint32_t kMaxRemoveMappings = 256;   // Linux: FUSE_REMOVEMAPPING_MAX_ENTRY
+// A file gets ranges of the DAX window if at least half of each is of use.
+inline constexpr uint64_t kMinDaxFileBytes = 1 << 20;
+inline constexpr uint32_t kFsMaxTransferBytes = 1 << 20;  // of a read or write
 inline constexpr uint32_t kFsPageBytes = 4096;            // the unit of max_pages
 
-// What INIT begins with. Later versions append flags2 and more, which nothing here needs.
+// What INIT begins with; flags2 follows if FUSE_INIT_EXT is among the flags. Later versions append
+// more, which nothing here needs.
 struct FuseInitStart {
   uint32_t major = 0;
   uint32_t minor = 0;
@@ -27,6 +32,8 @@ struct FuseInitStart {
   uint32_t flags = 0;
 };
 static_assert(offsetof(fuse_init_in, flags) + 4 == sizeof(FuseInitStart));
+static_assert(offsetof(fuse_init_in, flags2) == sizeof(FuseInitStart));
+inline constexpr uint32_t kHasInodeDax2 = FUSE_HAS_INODE_DAX >> 32;  // in flags2
 
 static_assert(base::WireType<fuse_in_header> && sizeof(fuse_in_header) == 40);
 static_assert(base::WireType<fuse_out_header> && sizeof(fuse_out_header) == 16);
@@ -36,10 +43,22 @@ static_assert(base::WireType<fuse_entry_out> && sizeof(fuse_entry_out) == 128);
 static_assert(base::WireType<fuse_attr_out> && sizeof(fuse_attr_out) == 104);
 static_assert(base::WireType<fuse_open_in> && base::WireType<fuse_open_out>);
 static_assert(base::WireType<fuse_read_in> && sizeof(fuse_read_in) == 40);
+static_assert(base::WireType<fuse_write_in> && sizeof(fuse_write_in) == 40);
+static_assert(base::WireType<fuse_write_out> && base::WireType<fuse_release_in>);
+static_assert(base::WireType<fuse_create_in> && base::WireType<fuse_mknod_in>);
+static_assert(base::WireType<fuse_mkdir_in> && base::WireType<fuse_link_in>);
+static_assert(base::WireType<fuse_rename_in> && base::WireType<fuse_rename2_in>);
+static_assert(base::WireType<fuse_setattr_in> && sizeof(fuse_setattr_in) == 88);
+static_assert(base::WireType<fuse_fsync_in> && base::WireType<fuse_fallocate_in>);
+static_assert(base::WireType<fuse_lseek_in> && base::WireType<fuse_lseek_out>);
+static_assert(base::WireType<fuse_copy_file_range_in> && base::WireType<fuse_getxattr_in>);
 static_assert(base::WireType<fuse_forget_in> && base::WireType<fuse_forget_one>);
+static_assert(base::WireType<fuse_setupmapping_in> && sizeof(fuse_setupmapping_in) == 40);
+static_assert(base::WireType<fuse_removemapping_in> && base::WireType<fuse_removemapping_one>);
 static_assert(base::WireType<fuse_batch_forget_in> && base::WireType<fuse_statfs_out>);
 
-inline constexpr size_t kFsTagBytes = 36;  // [VIRTIO 1.2 §5.11.4]
+inline constexpr size_t kFsTagBytes = 36;         // [VIRTIO 1.2 §5.11.4]
+inline constexpr uint8_t kDaxSharedMemoryId = 0;  // [VIRTIO 1.2 §5.11.6.4]
 
 // The configuration space.
 struct FsConfig {

@@ -24,6 +24,8 @@ class FileHandlesTest : public testing::Test {
     HostTree::Options options;
     options.path = host_.Path("root");
     options.writable = true;
+    options.uids = MapToOwn(geteuid(), {0});
+    options.gids = MapToOwn(getegid(), {0});
     tree_ = *HostTree::Open(std::move(options));
     FoundNode found;
     EXPECT_EQ(tree_->Lookup(kRootNode, "file", found), 0);

@@ -36,6 +36,8 @@ class HostChangesTest : public testing::Test {
     options.writable = writable;
     options.max_directories = max_directories;
     options.max_nodes = max_nodes;
+    options.uids = MapToOwn(geteuid(), {0, 1000});
+    options.gids = MapToOwn(getegid(), {0, 100});
     OpenWith(std::move(options));
   }
   void OpenWith(HostTree::Options options) {

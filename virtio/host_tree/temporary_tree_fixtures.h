@@ -8,13 +8,16 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <initializer_list>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "base/log.h"
 #include "base/unique_fd.h"
+#include "virtio/host_tree/owner_map.h"
 
 namespace virtio {
 
@@ -53,6 +56,15 @@ class TemporaryTree {
  private:
   std::string path_;
 };
+
+// Maps the guest's `ids` to `own`, unless the test runs as root, who can give files to anyone.
+inline OwnerMap MapToOwn(uint32_t own, std::initializer_list<uint32_t> ids) {
+  std::vector<OwnerRange> ranges;
+  if (geteuid() != 0) {
+    for (const uint32_t id : ids) ranges.push_back({.guest = id, .host = own});
+  }
+  return OwnerMap(std::move(ranges));
+}
 
 }  // namespace virtio
 

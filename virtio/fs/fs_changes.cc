@@ -1,0 +1,298 @@
+// What a FUSE server does for shares that can be written to. Those that cannot are refused by the
+// tree, which has the last word.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "virtio/fs/fs_server.h"
+
+namespace virtio {
+namespace {
+
+constexpr uint32_t kAllocationModes = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE |
+                                      FALLOC_FL_ZERO_RANGE | FALLOC_FL_COLLAPSE_RANGE |
+                                      FALLOC_FL_INSERT_RANGE | FALLOC_FL_UNSHARE_RANGE;
+
+Caller CallerOf(const FsCommand& command, uint32_t umask) {
+  return {.uid = command.uid, .gid = command.gid, .umask = umask};
+}
+
+// As the kernel's new_decode_dev.
+uint32_t MajorOf(uint32_t device) { return (device & 0xfff00) >> 8; }
+uint32_t MinorOf(uint32_t device) { return (device & 0xff) | ((device >> 12) & 0xfff00); }
+
+// A time to set, or UTIME_NOW. False if it is none.
+bool ToTime(bool now, uint64_t seconds, uint32_t nanoseconds, timespec& time) {
+  time = {static_cast<time_t>(seconds), static_cast<long>(nanoseconds)};
+  if (now) time = {0, UTIME_NOW};
+  return now || nanoseconds < 1'000'000'000;
+}
+
+bool ToChanges(const fuse_setattr_in& in, AttributeChanges& changes) {
+  const auto has = [&in](uint32_t bit) { return (in.valid & bit) != 0; };
+  if (has(FATTR_MODE)) changes.mode = in.mode & 07777;
+  if (has(FATTR_UID)) changes.uid = in.uid;
+  if (has(FATTR_GID)) changes.gid = in.gid;
+  if (has(FATTR_SIZE)) changes.size_bytes = in.size;
+  changes.clear_privileges = has(FATTR_KILL_SUIDGID);
+  return (!has(FATTR_ATIME) ||
+          ToTime(has(FATTR_ATIME_NOW), in.atime, in.atimensec, changes.accessed)) &&
+         (!has(FATTR_MTIME) ||
+          ToTime(has(FATTR_MTIME_NOW), in.mtime, in.mtimensec, changes.modified));
+}
+
+}  // namespace
+
+// --- Names and attributes ------------------------------------------------------------------------
+
+FsServer::Reply FsServer::Change(const FsCommand& command, uint32_t room) {
+  const NodeId node{command.node};
+  switch (command.opcode) {
+    case FUSE_CREATE:
+      return Create(command, room);
+    case FUSE_MKNOD:
+    case FUSE_MKDIR:
+    case FUSE_SYMLINK:
+    case FUSE_LINK:
+      return MakeNode(command, room);
+    case FUSE_UNLINK:
+      return {.error = tree_.Unlink(node, command.name())};
+    case FUSE_RMDIR:
+      return {.error = tree_.RemoveDirectory(node, command.name())};
+    case FUSE_RENAME:
+    case FUSE_RENAME2:
+      return {.error = tree_.Rename(node, command.name(), NodeId{command.rename.newdir},
+                                    command.second(), command.rename.flags)};
+    case FUSE_SETATTR:
+      return SetAttributes(command, room);
+    case FUSE_SETXATTR:
+      return {.error = tree_.SetXattr(node, command.name(), command.second(),
+                                      static_cast<int>(command.xattr_flags & INT32_MAX))};
+    case FUSE_REMOVEXATTR:
+      return {.error = tree_.RemoveXattr(node, command.name())};
+    case FUSE_WRITE:
+    case FUSE_FALLOCATE:
+      return {.error = EROFS};  // others take time, and do not come here
+    case FUSE_COPY_FILE_RANGE:
+      return tree_.writable() ? CopyRange(command) : Reply{.error = EROFS};
+    case FUSE_LSEEK:
+      return tree_.writable() ? Seek(command) : Reply{.error = ENOSYS};
+    case FUSE_GETXATTR:
+    case FUSE_LISTXATTR:
+      return tree_.writable() ? GetXattr(command) : Reply{.error = ENOSYS};
+    default:
+      // Of ACCESS, FLUSH, POLL and SYNCFS Linux remembers the answer and does not ask again; where
+      // nothing can be written, of GETXATTR, LISTXATTR, LSEEK and FSYNC too. Locks are then the
+      // guest's own.
+      return {.error = ENOSYS};
+  }
+}
+
+FsServer::Reply FsServer::EntryReply(int error, const FoundNode& found) {
+  if (error != 0) return {.error = error};
+  return Answer(ToEntry(found));
+}
+
+FsServer::Reply FsServer::Create(const FsCommand& command, uint32_t room) {
+  struct Answered {
+    fuse_entry_out entry;
+    fuse_open_out open;
+  };
+  static_assert(sizeof(Answered) == sizeof(fuse_entry_out) + sizeof(fuse_open_out));
+  // Without room for the answer the guest would hold what it does not know.
+  if (room < sizeof(Answered)) return {.error = EINVAL};
+  if (tree_.writable() && handles_.full()) return {.error = ENFILE};
+  const fuse_create_in& in = command.create;
+  const NodeId directory{command.node};
+  FoundNode found;
+  std::unique_ptr<HostFile> file;
+  int error = tree_.Create(directory, command.name(), CallerOf(command, in.umask), in.mode,
+                           static_cast<int>(in.flags) & ~O_APPEND, found, file);
+  if (error != 0) return {.error = error};
+  Answered answered = {};
+  answered.entry = ToEntry(found);
+  error = AddHandle(std::move(file), in.open_flags, answered.open);
+  if (error == 0) return Answer(answered);
+  tree_.Forget(found.id, 1);
+  return {.error = error};
+}
+
+FsServer::Reply FsServer::MakeNode(const FsCommand& command, uint32_t room) {
+  if (room < sizeof(fuse_entry_out)) return {.error = EINVAL};
+  const NodeId directory{command.node};
+  const absl::string_view name = command.name();
+  FoundNode found;
+  if (command.opcode == FUSE_MKDIR) {
+    const Caller caller = CallerOf(command, command.mkdir.umask);
+    const int error = tree_.MakeDirectory(directory, name, caller, command.mkdir.mode, found);
+    return EntryReply(error, found);
+  }
+  if (command.opcode == FUSE_MKNOD) {
+    const fuse_mknod_in& in = command.mknod;
+    const int error = tree_.MakeNode(directory, name, CallerOf(command, in.umask), in.mode,
+                                     MajorOf(in.rdev), MinorOf(in.rdev), found);
+    return EntryReply(error, found);
+  }
+  if (command.opcode == FUSE_SYMLINK) {
+    const Caller caller = CallerOf(command, 0);
+    return EntryReply(tree_.MakeSymlink(directory, name, caller, command.second(), found), found);
+  }
+  return EntryReply(tree_.Link(NodeId{command.link.oldnodeid}, directory, name, found), found);
+}
+
+FsServer::Reply FsServer::SetAttributes(const FsCommand& command, uint32_t room) {
+  if (room < sizeof(fuse_attr_out)) return {.error = EINVAL};
+  AttributeChanges changes;
+  if (!ToChanges(command.setattr, changes)) return {.error = EINVAL};
+  const HostFile* file = nullptr;
+  if ((command.setattr.valid & FATTR_FH) != 0) {
+    FileHandles::Handle* handle = handles_.Find(command.setattr.fh, NodeId{command.node});
+    if (handle == nullptr) return {.error = tree_.writable() ? EBADF : EROFS};
+    file = handle->file.get();
+  }
+  FileAttributes attributes;
+  const int error = tree_.SetAttributes(NodeId{command.node}, changes, file, attributes);
+  if (error != 0) return {.error = error};
+  fuse_attr_out out = {};
+  out.attr_valid = static_cast<uint64_t>(AttributeTime(command.node).count());
+  out.attr = ToAttr(attributes);
+  return Answer(out);
+}
+
+FsServer::Reply FsServer::GetXattr(const FsCommand& command) {
+  const NodeId node{command.node};
+  const int error = command.opcode == FUSE_LISTXATTR ? tree_.ListXattrs(node, text_)
+                                                     : tree_.GetXattr(node, command.name(), text_);
+  if (error != 0) return {.error = error};
+  if (command.getxattr.size == 0) {  // how much room would be needed
+    return Answer(fuse_getxattr_out{static_cast<uint32_t>(text_.size()), 0});
+  }
+  if (text_.size() > command.getxattr.size) return {.error = ERANGE};
+  return {.payload = {reinterpret_cast<const uint8_t*>(text_.data()), text_.size()}};
+}
+
+// --- Files ---------------------------------------------------------------------------------------
+
+int FsServer::AddHandle(std::unique_ptr<HostFile> file, uint32_t open_flags, fuse_open_out& out) {
+  if ((open_flags & FUSE_OPEN_KILL_SUIDGID) != 0) {
+    if (const int error = file->ClearPrivileges(); error != 0) return error;
+  }
+  FileHandles::Handle* handle = nullptr;
+  if (const int error = handles_.Add(std::move(file), handle); error != 0) return error;
+  out.fh = handle->number;
+  if (cache_ == FsCache::kNever) out.open_flags = FOPEN_DIRECT_IO;
+  return 0;
+}
+
+FsServer::Reply FsServer::Seek(const FsCommand& command) {
+  const FileHandles::Handle* handle = handles_.Find(command.lseek.fh, NodeId{command.node});
+  if (handle == nullptr) return {.error = EBADF};
+  fuse_lseek_out out = {};
+  const int error = handle->file->Seek(
+      command.lseek.offset, static_cast<int>(command.lseek.whence & INT32_MAX), out.offset);
+  return error != 0 ? Reply{.error = error} : Answer(out);
+}
+
+FsServer::Reply FsServer::CopyRange(const FsCommand& command) {
+  const fuse_copy_file_range_in& in = command.copy;
+  const FileHandles::Handle* from = handles_.Find(in.fh_in, NodeId{command.node});
+  const FileHandles::Handle* to = handles_.Find(in.fh_out, NodeId{in.nodeid_out});
+  if (from == nullptr || to == nullptr) return {.error = EBADF};
+  if (in.flags != 0) return {.error = EINVAL};
+  uint64_t copied = 0;
+  const int error = from->file->CopyTo(*to->file, in.off_in, in.off_out, in.len, copied);
+  if (error != 0) return {.error = error};
+  return Answer(fuse_write_out{static_cast<uint32_t>(copied), 0});
+}
+
+// --- What takes time -----------------------------------------------------------------------------
+
+bool FsServer::TakesTime(uint32_t opcode) const {
+  switch (opcode) {
+    case FUSE_READ:
+      return true;
+    case FUSE_WRITE:
+    case FUSE_FALLOCATE:
+    case FUSE_FSYNC:
+    case FUSE_FSYNCDIR:
+      return tree_.writable();
+    default:
+      return false;
+  }
+}
+
+int FsServer::Begin(const FsCommand& command, File& file) {
+  if (!initialized_) return EIO;
+  file = {};
+  switch (command.opcode) {
+    case FUSE_READ:
+      return BeginRead(command, file);
+    case FUSE_WRITE:
+      return BeginWrite(command, file);
+    case FUSE_FALLOCATE:
+      return BeginAllocation(command, file);
+    default:
+      return BeginFlush(command, file);
+  }
+}
+
+void FsServer::End(File& file) {
+  if (file.cached != nullptr) files_.Release(*file.cached);
+  if (file.handle != nullptr) handles_.Release(*file.handle);
+  file = {};
+}
+
+int FsServer::UseHandle(uint64_t number, uint64_t node, File& file) {
+  FileHandles::Handle* handle = handles_.Find(number, NodeId{node});
+  if (handle == nullptr) return EBADF;
+  handles_.Use(*handle);
+  file.handle = handle;
+  file.loop_file = handle->loop_file;
+  return 0;
+}
+
+int FsServer::BeginRead(const FsCommand& command, File& file) {
+  if (command.read.offset > INT64_MAX - kFsMaxTransferBytes) return EINVAL;
+  if (tree_.writable()) return UseHandle(command.read.fh, command.node, file);
+  const int error = files_.Acquire(NodeId{command.node}, file.cached);
+  if (error == 0) file.loop_file = file.cached->file;
+  return error;
+}
+
+int FsServer::BeginWrite(const FsCommand& command, File& file) {
+  const fuse_write_in& in = command.write;
+  if (in.size > kFsMaxTransferBytes) return EINVAL;
+  if (in.offset > INT64_MAX - kFsMaxTransferBytes) return EFBIG;
+  if (const int error = UseHandle(in.fh, command.node, file); error != 0) return error;
+  if ((in.write_flags & FUSE_WRITE_KILL_SUIDGID) == 0) return 0;
+  const int error = file.handle->file->ClearPrivileges();
+  if (error != 0) End(file);
+  return error;
+}
+
+int FsServer::BeginAllocation(const FsCommand& command, File& file) {
+  const fuse_fallocate_in& in = command.fallocate;
+  if ((in.mode & ~kAllocationModes) != 0) return EOPNOTSUPP;
+  if (in.length == 0 || in.offset > INT64_MAX || in.length > INT64_MAX) return EINVAL;
+  return UseHandle(in.fh, command.node, file);
+}
+
+int FsServer::BeginFlush(const FsCommand& command, File& file) {
+  if (command.opcode == FUSE_FSYNC) return UseHandle(command.fsync.fh, command.node, file);
+  // Directories have no handles: one for as long as it takes.
+  std::unique_ptr<HostFile> directory;
+  const int error = tree_.OpenDirectory(NodeId{command.node}, directory);
+  if (error != 0) return error;
+  FileHandles::Handle* handle = nullptr;
+  if (const int failed = handles_.Add(std::move(directory), handle); failed != 0) return failed;
+  const int used = UseHandle(handle->number, command.node, file);
+  handles_.Close(handle->number);
+  return used;
+}
+
+}  // namespace virtio
