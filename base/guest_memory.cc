@@ -14,6 +14,7 @@ namespace base {
 namespace {
 
 constexpr size_t kHugePageBytes = 2 << 20;
+constexpr uint64_t kNowhere = UINT64_MAX;  // the address of a window that has none
 
 // A struct, since attributes of a type are lost when it is a template argument.
 template <typename Word>
@@ -169,6 +170,33 @@ bool GuestMemory::Write(uint64_t addr, std::span<const uint8_t> from) {
   CopyToGuest(iov->iov_base, from.data(), from.size());
   MarkWritten(*iov);
   return true;
+}
+
+void GuestMemory::AddWindow(const uint8_t* host, uint64_t bytes) {
+  windows_.push_back(std::unique_ptr<Window>(new Window{host, bytes, {kNowhere}}));
+}
+
+void GuestMemory::RemoveWindow(const uint8_t* host) {
+  std::erase_if(windows_, [host](const auto& window) { return window->host == host; });
+}
+
+void GuestMemory::MoveWindow(const uint8_t* host, std::optional<uint64_t> guest_start) {
+  for (const auto& window : windows_) {
+    if (window->host != host) continue;
+    window->guest_start.store(guest_start.value_or(kNowhere), std::memory_order_relaxed);
+  }
+}
+
+std::optional<iovec> GuestMemory::WindowIoVec(GuestRange range) const {
+  for (const auto& window : windows_) {
+    const uint64_t start = window->guest_start.load(std::memory_order_relaxed);
+    if (start == kNowhere || range.start() < start) continue;
+    const uint64_t offset = range.start() - start;
+    if (offset > window->bytes || range.size() > window->bytes - offset) continue;
+    // An iovec has no other type; only reads are asked of the kernel.
+    return iovec{const_cast<uint8_t*>(window->host) + offset, range.size()};
+  }
+  return std::nullopt;
 }
 
 void GuestMemory::DiscardAll() {

@@ -145,6 +145,17 @@ class GuestMemory {
     return iovec{region->host + (range.start() - region->guest_start), range.size()};
   }
 
+  // Makes `bytes` of host memory that is not RAM and not written to known, at no guest address yet:
+  // what a device shows its driver in a BAR. It must stay until RemoveWindow. Before other threads
+  // use this object, or after.
+  void AddWindow(const uint8_t* host, uint64_t bytes);
+  void RemoveWindow(const uint8_t* host);
+  // The window now is at `guest_start`, or nowhere. Any thread.
+  void MoveWindow(const uint8_t* host, std::optional<uint64_t> guest_start);
+  // As IoVec, for the kernel to read from, of memory in a window. The host may have taken the
+  // memory back: system calls then fail with EFAULT, and nothing else may touch it.
+  std::optional<iovec> WindowIoVec(GuestRange range) const;
+
   // Returns a view of `count` objects at `addr`, or nullopt if not wholly in RAM or not aligned to
   // sizeof(T) up to 16 bytes.
   template <typename T>
@@ -181,8 +192,15 @@ class GuestMemory {
     return nullptr;
   }
 
+  struct Window {
+    const uint8_t* host;
+    uint64_t bytes;
+    std::atomic<uint64_t> guest_start;
+  };
+
   Options options_;
   std::vector<Region> regions_;
+  std::vector<std::unique_ptr<Window>> windows_;
 };
 
 }  // namespace base

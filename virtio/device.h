@@ -45,6 +45,16 @@ struct QueueStart {
 inline constexpr uint64_t kRingFeatures = (uint64_t{1} << 28)     // VIRTIO_F_INDIRECT_DESC
                                           | (uint64_t{1} << 29);  // VIRTIO_F_EVENT_IDX
 
+// Memory that a device shares with its driver, in the shared-memory BAR. [VIRTIO 1.2 §2.10]
+struct SharedMemoryRegion {
+  uint8_t id = 0;  // meaning given by the device type; unique in a device
+  uint64_t offset = 0;
+  uint64_t length = 0;
+  // `length` bytes that the driver reads, a window of GuestMemory; null: nothing is behind it, and
+  // it reads as 0. It is never written through the BAR.
+  const uint8_t* host = nullptr;
+};
+
 // Named numbers for vm.counters.
 using Counters = std::map<std::string, uint64_t>;
 
@@ -60,6 +70,7 @@ class Device {
   virtual uint64_t features() const = 0;     // offered, without VERSION_1 (the transport's)
   virtual std::span<const uint16_t> queue_sizes() const = 0;  // maximum size by queue index
   virtual base::EventLoop& loop() = 0;
+  virtual std::span<const SharedMemoryRegion> shared_memory() const { return {}; }
 
   // Configuration space. Under the transport's lock, on a vCPU thread; must not block. Bytes beyond
   // the device's structure read as 0. [VIRTIO 1.2 §2.5]

@@ -88,6 +88,7 @@ PciFunction::PciFunction(const PciFunctionSpec& spec, PciHandler& handler, uint8
     bar.index_ = i;
     bar.size_ = from.size;
     bar.is_64bit_ = from.is_64bit;
+    bar.is_memory_ = from.is_memory;
     if (from.size == 0) continue;
     CHECK(std::has_single_bit(from.size) && from.size >= 16);
     CHECK(from.is_64bit ? i + 1 < kPciBars && spec.bars[i + 1].size == 0

@@ -44,6 +44,8 @@ struct PciFunctionSpec {
     uint64_t size = 0;  // power of two, at least 16; 0: no such BAR
     bool is_64bit = false;
     bool prefetchable = false;
+    // Host memory is mapped where it decodes: it is moved away as soon as decoding is off.
+    bool is_memory = false;
   };
   struct Capability {
     uint8_t offset = 0;
@@ -91,6 +93,7 @@ class PciFunction {
     unsigned index_ = 0;
     uint64_t size_ = 0;
     bool is_64bit_ = false;
+    bool is_memory_ = false;
     std::atomic<bool> enabled_{false};
     std::optional<uint64_t> mapped_;  // where the MMIO bus has it
   };

@@ -179,12 +179,13 @@ std::optional<uint64_t> PciRoot::WantedAddress(const PciFunction& function,
 void PciRoot::Redecode() {
   // A BAR that is switched off keeps its place on the bus until something else wants it: a guest
   // switches decoding off and on around sizing, and every change of a doorbell's address costs the
-  // host a grace period.
+  // host a grace period. Not so memory, which would go on answering.
   for (const auto& function : functions_) {
     if (function == nullptr) continue;
     for (PciFunction::Bar& bar : function->bars()) {
       const std::optional<uint64_t> wanted = WantedAddress(*function, bar);
-      if (wanted && bar.mapped_ && bar.mapped_ != wanted) Unmap(bar);
+      const bool leave = wanted || bar.is_memory_;
+      if (leave && bar.mapped_ && bar.mapped_ != wanted) Unmap(bar);
       bar.enabled_.store(wanted && bar.mapped_ == wanted, std::memory_order_relaxed);
     }
   }

@@ -24,6 +24,8 @@ namespace {
 
 constexpr uint32_t kMaxOpenFiles = 4;
 constexpr uint16_t kRequests = 1;
+constexpr uint64_t kRangeBytes = DaxWindow::kRangeBytes;
+constexpr uint64_t kDaxRanges = 4;
 
 bool Fill(const TemporaryTree& host) {
   host.Write("store/1-a/dir/file", "content");
@@ -53,10 +55,14 @@ class FsProgram {
         FUSE_LOOKUP, FUSE_LOOKUP,  FUSE_LOOKUP,      FUSE_READ,         FUSE_READ,    FUSE_READDIR,
         FUSE_INIT,   FUSE_FORGET,  FUSE_READDIRPLUS, FUSE_BATCH_FORGET, FUSE_GETATTR, FUSE_READLINK,
         FUSE_STATFS, FUSE_DESTROY, FUSE_OPEN,        FUSE_INTERRUPT};
+    static constexpr std::array<uint32_t, 4> kDaxOpcodes = {FUSE_SETUPMAPPING, FUSE_SETUPMAPPING,
+                                                            FUSE_SETUPMAPPING, FUSE_REMOVEMAPPING};
     const uint8_t what = input_.Byte();
     const uint8_t how = input_.Byte();
     fuse_in_header header = {};
-    header.opcode = what < 0xF0 ? kOpcodes[what % 16] : static_cast<uint32_t>(input_.Number(2));
+    header.opcode = what < 0xE0   ? kOpcodes[what % 16]
+                    : what < 0xF0 ? kDaxOpcodes[what % 4]
+                                  : static_cast<uint32_t>(input_.Number(2));
     header.unique = what;
     header.nodeid = Node(how);
     const std::vector<uint8_t> arguments = Arguments(header.opcode, how);
@@ -106,6 +112,12 @@ class FsProgram {
     return nodes_.empty() ? 1 : nodes_[input_.Byte() % nodes_.size()];
   }
 
+  // A place in the DAX window or a size, mostly a good one.
+  uint64_t DaxNumber(unsigned how) {
+    if (how % 8 == 5) return input_.Number(8);
+    return input_.Byte() % 6 * DaxWindow::kRangeBytes;
+  }
+
   std::vector<uint8_t> Arguments(uint32_t opcode, uint8_t how) {
     static constexpr std::array<absl::string_view, 12> kNames = {
         "1-a", "dir",      "file", "many",        "link", "pipe",
@@ -138,6 +150,21 @@ class FsProgram {
         put(how % 16 == 3 ? input_.Byte() : 38, 4);
         put(1 << 20, 4);
         put(0xffffffff, 4);
+        put(how % 8 == 3 ? 0 : 0xffffffff, how % 8 == 1 ? 0 : 4);  // flags2
+        break;
+      case FUSE_SETUPMAPPING:
+        put(~uint64_t{0}, 8);  // handle
+        put(DaxNumber(how), 8);
+        put(DaxNumber(how >> 1), 8);
+        put(how % 16 == 7 ? input_.Byte() : FUSE_SETUPMAPPING_FLAG_READ, 8);
+        put(DaxNumber(how >> 2), 8);
+        break;
+      case FUSE_REMOVEMAPPING:
+        put(how % 16 == 7 ? input_.Number(4) : how % 4u, 4);
+        for (int i = 0; i < how % 4; ++i) {
+          put(DaxNumber(how), 8);
+          put(DaxNumber(how >> 1), 8);
+        }
         break;
       case FUSE_BATCH_FORGET:
         put(input_.Byte(), 4);
@@ -175,12 +202,15 @@ void Run(FuzzInput input) {
   options.max_nodes = 12;
   auto opened = *HostTree::Open(std::move(options));
   HostTree& tree = *opened;
-  auto device = *FsDevice::Create({.id = "f",
-                                   .tag = "t",
-                                   .cache = static_cast<FsCache>(flags % 3),
-                                   .queue_size = DeviceProgram::kQueueSize,
-                                   .max_open_files = kMaxOpenFiles},
-                                  std::move(opened), harness.loop(), harness.memory());
+  const bool with_dax = (flags & 0x80) != 0;
+  auto device =
+      *FsDevice::Create({.id = "f",
+                         .tag = "t",
+                         .cache = with_dax ? FsCache::kAlways : static_cast<FsCache>(flags % 3),
+                         .queue_size = DeviceProgram::kQueueSize,
+                         .max_open_files = kMaxOpenFiles,
+                         .dax_window_bytes = with_dax ? kDaxRanges * kRangeBytes : 0},
+                        std::move(opened), harness.loop(), harness.memory());
   harness.Start(*device, device->features());
   FsProgram requests(input, harness);
   for (int steps = 0; !input.empty() && steps < 300; ++steps) {
@@ -202,10 +232,12 @@ void Run(FuzzInput input) {
     }
     CHECK(device->counters().at("nodes") <= 12 && device->counters().at("open_directories") <= 2);
     CHECK(device->counters().at("open_files") <= kMaxOpenFiles);
+    CHECK(device->counters().at("dax_ranges") <= (with_dax ? kDaxRanges : 0));
   }
   program.Finish(*device);
   CHECK(harness.loop().in_flight() == 0);
   CHECK(device->counters().at("nodes") == 1 && device->counters().at("open_files") == 0);
+  CHECK(device->counters().at("dax_ranges") == 0);
   CHECK(!requests.SawSecret());
 }
 

@@ -22,7 +22,7 @@ absl::StatusOr<std::unique_ptr<FsDevice>> FsDevice::Create(Options options,
   CHECK(options.dax_window_bytes == 0 || options.cache == FsCache::kAlways);
   std::unique_ptr<DaxWindow> dax;
   if (options.dax_window_bytes > 0) {
-    auto window = DaxWindow::Create(options.dax_window_bytes, memory);
+    auto window = DaxWindow::Create(options.id, options.dax_window_bytes, loop, memory);
     if (!window.ok()) return base::Annotate(window.status(), options.id);
     dax = std::move(window).value();
   }
@@ -76,7 +76,14 @@ void FsDevice::StartQueue(QueueStart queue) {
   queues_[index]->StartServing(std::move(queue), *notifier_);
 }
 
-void FsDevice::StopQueue(uint16_t index, Done done) { queues_[index]->Stop(std::move(done)); }
+void FsDevice::StopQueue(uint16_t index, Done done) {
+  queues_[index]->Stop([this, done = std::move(done)]() mutable {
+    // Queues that run can still map files; the last one waits for the window too.
+    const bool runs = std::ranges::any_of(queues_, [](const auto& q) { return q->started(); });
+    if (runs || dax_ == nullptr) return done();
+    dax_->Stop(std::move(done));
+  });
+}
 
 void FsDevice::Deactivate() {
   server_.EndSession();

@@ -113,6 +113,7 @@ void FsServer::AddCounters(Counters& counters) const {
   counters["open_directories"] = tree_.open_directories();
   counters["open_files"] = files_.size() + handles_.size();
   counters["dax_ranges"] = dax_ == nullptr ? 0 : dax_->mapped_ranges();
+  counters["dax_truncated"] = dax_ == nullptr ? 0 : dax_->truncated_ranges();
 }
 
 FsServer::Reply FsServer::Execute(const FsCommand& command, uint32_t room) {

@@ -16,15 +16,17 @@ void Advance(iovec& iov, size_t bytes) {
 void Chain::Reset(uint16_t head) {
   first_readable_ = readable_count_ = 0;
   first_writable_ = writable_count_ = 0;
-  readable_bytes_ = writable_bytes_ = original_writable_bytes_ = 0;
+  readable_bytes_ = ram_bytes_ = writable_bytes_ = original_writable_bytes_ = 0;
+  only_ram_ = true;
   status_byte_ = nullptr;
   head_ = head;
   has_writable_ = false;
 }
 
 bool Chain::PopReadable(std::span<uint8_t> to) {
-  if (to.size() > readable_bytes_) return false;
+  if (to.size() > ram_bytes_) return false;
   readable_bytes_ -= static_cast<uint32_t>(to.size());
+  ram_bytes_ -= static_cast<uint32_t>(to.size());
   while (!to.empty()) {
     iovec& iov = storage_[first_readable_];
     const size_t bytes = std::min(to.size(), iov.iov_len);

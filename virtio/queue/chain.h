@@ -29,7 +29,8 @@ class Chain {
   uint32_t writable_bytes() const { return writable_bytes_; }
 
   // Copies out the first bytes of the readable stream and removes them. False, and nothing changed,
-  // if it is shorter. The only way to look at a request: fetch once, use the copy.
+  // if it is shorter or does not lie in RAM. The only way to look at a request: fetch once, use the
+  // copy.
   bool PopReadable(std::span<uint8_t> to);
   // Copies into the first bytes of the writable stream and removes them. Returns the bytes copied.
   size_t PushWritable(base::GuestMemory& memory, std::span<const uint8_t> from);
@@ -52,7 +53,8 @@ class Chain {
   // Empties the chain and begins one with `head`.
   void Reset(uint16_t head);
   // Adds bytes at the end: readable ones all before writable ones. False if the storage is full.
-  bool Append(const iovec& iov, bool writable) {
+  // After readable bytes in a window only the kernel may look at what follows.
+  bool Append(const iovec& iov, bool writable, bool in_window = false) {
     const uint32_t count = readable_count_ + writable_count_;
     if (count >= storage_.size()) return false;
     storage_[count] = iov;
@@ -65,6 +67,8 @@ class Chain {
     } else {
       ++readable_count_;
       readable_bytes_ += bytes;
+      only_ram_ &= !in_window;
+      if (only_ram_) ram_bytes_ += bytes;
     }
     return true;
   }
@@ -75,10 +79,12 @@ class Chain {
   uint32_t first_writable_ = 0;
   uint32_t writable_count_ = 0;
   uint32_t readable_bytes_ = 0;
+  uint32_t ram_bytes_ = 0;  // of the readable ones, up to the first in a window
   uint32_t writable_bytes_ = 0;
   uint32_t original_writable_bytes_ = 0;
   uint8_t* status_byte_ = nullptr;
   uint16_t head_ = 0;
+  bool only_ram_ = true;       // no readable byte is in a window so far
   bool has_writable_ = false;  // a writable descriptor was seen, be it empty
 };
 

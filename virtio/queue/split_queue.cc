@@ -157,9 +157,11 @@ inline QueueError SplitQueue::Append(const Descriptor& descriptor, Chain& chain,
   if (total_bytes > UINT32_MAX) return QueueError::kChainTooManyBytes;
   const auto range = base::GuestRange::Create(descriptor.addr.value(), bytes);
   if (!range) return QueueError::kBufferNotInRam;
-  const auto iov = memory_.IoVec(*range);
+  auto iov = memory_.IoVec(*range);
+  // What a window shows is read-only: as good as RAM for the kernel to read data from.
+  const bool in_window = !iov && !writable && (iov = memory_.WindowIoVec(*range));
   if (!iov) return QueueError::kBufferNotInRam;
-  return chain.Append(*iov, writable) ? QueueError::kNone : QueueError::kChainTooLong;
+  return chain.Append(*iov, writable, in_window) ? QueueError::kNone : QueueError::kChainTooLong;
 }
 
 QueueError SplitQueue::Walk(uint16_t head, Chain& chain) const {

@@ -127,7 +127,7 @@ TEST(Pci, Pci_2_2_2_OnlyVersion1AndRingResetAreAdded) {
 TEST(Pci, Pci_2_2_2_NothingOfferedNeedsWhatIsNotOffered) {
   for (int bit = 0; bit < 64; ++bit) {
     TransportHarness t({.features = kIndirect | kEventIndex},
-                       {.features_mask = ~(uint64_t{1} << bit), .shared_memory = {}});
+                       {.features_mask = ~(uint64_t{1} << bit)});
     t.EnableMemory();
     const uint64_t offered = t.DeviceFeatures();
     EXPECT_NE(offered & kFeatureVersion1, 0u) << bit;
@@ -292,7 +292,7 @@ TEST(Pci, Pci_4_1_3_2_HalvesOf64BitFields) {
 // "The device MUST include any extra data (from the beginning of the cap_vndr field through end of
 // the extra data fields if any) in cap_len."
 TEST(Pci, Pci_4_1_4_2_CapabilityLengths) {
-  TransportHarness t({}, {.shared_memory = {{.id = 0, .offset = 0, .length = 0x10000}}});
+  TransportHarness t({.shared_memory = {{.id = 0, .offset = 0, .length = 0x10000}}});
   const std::map<uint8_t, uint8_t> expected = {
       {VIRTIO_PCI_CAP_COMMON_CFG, 16}, {VIRTIO_PCI_CAP_NOTIFY_CFG, 20},
       {VIRTIO_PCI_CAP_ISR_CFG, 16},    {VIRTIO_PCI_CAP_DEVICE_CFG, 16},
@@ -328,7 +328,7 @@ TEST(Pci, Pci_4_1_4_3_1_DeviceFeatures) {
 }
 
 TEST(Pci, Pci_4_1_4_3_1_FeaturesMaskHidesAllButVersion1) {
-  TransportHarness t({.features = kIndirect | 1}, {.features_mask = 1, .shared_memory = {}});
+  TransportHarness t({.features = kIndirect | 1}, {.features_mask = 1});
   t.EnableMemory();
   EXPECT_EQ(t.DeviceFeatures(), 1 | kFeatureVersion1);
 }

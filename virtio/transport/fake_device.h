@@ -23,6 +23,7 @@ class FakeDevice final : public Device {
     uint64_t features = 0;
     std::vector<uint16_t> queue_sizes = {256, 64};
     uint32_t config_bytes = 8;
+    std::vector<SharedMemoryRegion> shared_memory = {};
     // StopQueue completes only by FinishStops: requests are in flight.
     bool slow_stop = false;
   };
@@ -34,6 +35,9 @@ class FakeDevice final : public Device {
   uint64_t features() const override { return options_.features; }
   std::span<const uint16_t> queue_sizes() const override { return options_.queue_sizes; }
   base::EventLoop& loop() override { return loop_; }
+  std::span<const SharedMemoryRegion> shared_memory() const override {
+    return options_.shared_memory;
+  }
   uint32_t config_size() const override { return options_.config_bytes; }
   void ReadConfig(uint32_t offset, std::span<uint8_t> to) override {
     CHECK(offset + to.size() <= options_.config_bytes);

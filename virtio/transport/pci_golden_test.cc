@@ -139,7 +139,9 @@ TEST(PciGolden, ConfigurationSpace) {
   FakeDevice block(loop, {.type = VIRTIO_ID_BLOCK, .queue_sizes = {128}, .config_bytes = 96});
   FakeDevice console(loop, {.type = VIRTIO_ID_CONSOLE, .config_bytes = 12});
   FakeDevice entropy(loop, {.type = VIRTIO_ID_RNG, .queue_sizes = {64}, .config_bytes = 0});
-  FakeDevice share(loop, {.type = VIRTIO_ID_FS, .config_bytes = 44});
+  FakeDevice share(loop, {.type = VIRTIO_ID_FS,
+                          .config_bytes = 44,
+                          .shared_memory = {{.id = 0, .offset = 0, .length = uint64_t{8} << 30}}});
 
   devices::HostBridge bridge;
   ASSERT_TRUE(bridge.AddTo(*root).ok());
@@ -149,8 +151,7 @@ TEST(PciGolden, ConfigurationSpace) {
   const auto block_transport = make(block, 1, {});
   const auto console_transport = make(console, 2, {});
   const auto entropy_transport = make(entropy, 3, {});
-  const auto share_transport =
-      make(share, 4, {.shared_memory = {{.id = 0, .offset = 0, .length = uint64_t{8} << 30}}});
+  const auto share_transport = make(share, 4, {});
   const auto pvpanic = *devices::Pvpanic::Create(*root, 5, [](uint8_t) {});
 
   std::string text;

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <span>
+#include <vector>
 
 #include "base/endian.h"
 #include "base/log.h"
@@ -70,7 +72,7 @@ Capability Structure(uint8_t type, uint32_t offset, uint32_t bytes) {
   return capability;
 }
 
-void AddSharedMemory(devices::PciFunctionSpec& spec, const std::vector<SharedMemoryRegion>& all) {
+void AddSharedMemory(devices::PciFunctionSpec& spec, std::span<const SharedMemoryRegion> all) {
   uint64_t end = kSmallestSharedBar;
   for (const SharedMemoryRegion& region : all) {
     Capability capability;
@@ -84,13 +86,12 @@ void AddSharedMemory(devices::PciFunctionSpec& spec, const std::vector<SharedMem
     end = std::max(end, region.offset + region.length);
   }
   spec.bars[kSharedMemoryBar] = {
-      .size = std::bit_ceil(end), .is_64bit = true, .prefetchable = true};
+      .size = std::bit_ceil(end), .is_64bit = true, .prefetchable = true, .is_memory = true};
 }
 
 }  // namespace
 
-PciLayout MakePciLayout(Device& device, devices::MsixTable& msix,
-                        const std::vector<SharedMemoryRegion>& shared_memory) {
+PciLayout MakePciLayout(Device& device, devices::MsixTable& msix) {
   PciLayout layout;
   devices::PciFunctionSpec& spec = layout.spec;
   spec.vendor_id = kVendor;
@@ -121,7 +122,7 @@ PciLayout MakePciLayout(Device& device, devices::MsixTable& msix,
   }
   layout.window_capability = spec.AddCapability(window, writable);
 
-  if (!shared_memory.empty()) AddSharedMemory(spec, shared_memory);
+  if (!device.shared_memory().empty()) AddSharedMemory(spec, device.shared_memory());
   return layout;
 }
 

@@ -3,7 +3,6 @@
 #define VIRTIO_TRANSPORT_PCI_LAYOUT_H_
 
 #include <cstdint>
-#include <vector>
 
 #include "devices/pci/msix.h"
 #include "devices/pci/pci_function.h"
@@ -29,20 +28,12 @@ inline constexpr uint16_t kMaxQueues = 1024;
 // BAR 2, only with shared memory: 64-bit, prefetchable.
 inline constexpr unsigned kSharedMemoryBar = 2;
 
-// A region that a device shares with its driver, in the shared-memory BAR. [VIRTIO 1.2 §2.10]
-struct SharedMemoryRegion {
-  uint8_t id = 0;  // meaning given by the device type; unique in a device
-  uint64_t offset = 0;
-  uint64_t length = 0;
-};
-
 // `window_capability` is where VIRTIO_PCI_CAP_PCI_CFG lies in the configuration space.
 struct PciLayout {
   devices::PciFunctionSpec spec;
   uint32_t window_capability = 0;
 };
-PciLayout MakePciLayout(Device& device, devices::MsixTable& msix,
-                        const std::vector<SharedMemoryRegion>& shared_memory);
+PciLayout MakePciLayout(Device& device, devices::MsixTable& msix);
 
 }  // namespace virtio
 

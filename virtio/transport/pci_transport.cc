@@ -45,7 +45,7 @@ absl::StatusOr<std::unique_ptr<PciTransport>> PciTransport::Create(
   if (!doorbells.ok()) return base::Annotate(doorbells.status(), device.id());
   std::unique_ptr<PciTransport> transport(
       new PciTransport(device, memory, root, slot, msi_controller, *std::move(doorbells), options));
-  const PciLayout layout = MakePciLayout(device, transport->msix_, options.shared_memory);
+  const PciLayout layout = MakePciLayout(device, transport->msix_);
   transport->window_capability_ = layout.window_capability;
   RETURN_IF_ERROR(root.Add(slot, layout.spec, *transport));
   return transport;
@@ -58,6 +58,7 @@ PciTransport::PciTransport(Device& device, base::GuestMemory& memory, devices::P
       memory_(memory),
       root_(root),
       slot_(slot),
+      memory_mapper_(options.memory_mapper),
       msix_(msi_controller, VectorCount(device), device.id()),
       interrupts_(msix_, static_cast<uint16_t>(device.queue_sizes().size()),
                   [this](bool asserted) { root_.SetInterruptStatus(slot_, asserted); }),
@@ -91,8 +92,30 @@ void PciTransport::WriteBar(unsigned bar, uint64_t offset, std::span<const uint8
 }
 
 void PciTransport::OnBarMoved(unsigned bar, std::optional<uint64_t> address) {
+  if (bar == kSharedMemoryBar) return MoveSharedMemory(address);
   if (bar != kRegisterBar) return;
   doorbells_->Move(address ? std::optional(*address + kNotifyOffset) : std::nullopt);
+}
+
+void PciTransport::MoveSharedMemory(std::optional<uint64_t> address) {
+  for (const SharedMemoryRegion& region : device_.shared_memory()) {
+    if (region.host == nullptr || memory_mapper_ == nullptr) continue;
+    if (shared_memory_address_) {
+      memory_.MoveWindow(region.host, std::nullopt);
+      memory_mapper_->UnmapMemory(*shared_memory_address_ + region.offset);
+    }
+    if (!address) continue;
+    const uint64_t start = *address + region.offset;
+    if (const absl::Status status =
+            memory_mapper_->MapReadOnly(start, {region.host, region.length});
+        !status.ok()) {
+      LOG_EVERY_N_SEC(Warning, 10)
+          << device_.id() << ": shared memory reads as zeroes: " << status.message();
+      continue;
+    }
+    memory_.MoveWindow(region.host, start);
+  }
+  shared_memory_address_ = address;
 }
 
 void PciTransport::ReadCommon(uint64_t offset, std::span<uint8_t> data) {

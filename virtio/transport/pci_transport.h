@@ -19,6 +19,7 @@
 #include "base/guest_memory.h"
 #include "base/mutex.h"
 #include "devices/interrupt.h"
+#include "devices/memory_mapper.h"
 #include "devices/pci/msix.h"
 #include "devices/pci/pci_root.h"
 #include "virtio/device.h"
@@ -39,7 +40,8 @@ class PciTransport final : public devices::PciHandler,
   struct Options {
     // Feature bits that may be offered, for tests. VERSION_1 is always offered.
     uint64_t features_mask = ~uint64_t{0};
-    std::vector<SharedMemoryRegion> shared_memory;
+    // Where the device's shared memory goes; without it the driver reads zeroes.
+    devices::MemoryMapper* memory_mapper = nullptr;
   };
 
   // Puts `device` into `slot`. Everything given must outlive the transport. Errors: those of
@@ -92,6 +94,7 @@ class PciTransport final : public devices::PciHandler,
   void ReadDeviceConfig(uint64_t offset, std::span<uint8_t> data);
   void WriteDeviceConfig(uint64_t offset, std::span<const uint8_t> data);
   void WriteNotify(uint64_t offset);
+  void MoveSharedMemory(std::optional<uint64_t> address);
   void UpdateGeneration() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // Checks what the driver programmed; nullopt, with DEVICE_NEEDS_RESET set, if it is no ring.
@@ -109,7 +112,9 @@ class PciTransport final : public devices::PciHandler,
   base::GuestMemory& memory_;
   devices::PciRoot& root_;
   const unsigned slot_;
-  uint32_t window_capability_ = 0;  // set by Create
+  devices::MemoryMapper* const memory_mapper_;
+  std::optional<uint64_t> shared_memory_address_;  // of the BAR; under the PCI root's lock
+  uint32_t window_capability_ = 0;                 // set by Create
   devices::MsixTable msix_;
   Interrupts interrupts_;
   const std::unique_ptr<Doorbells> doorbells_;

@@ -116,8 +116,8 @@ TEST(Pci, Pci_4_1_4_6_1_DeviceConfigurationAlignment) {
 // instance."
 TEST(Pci, Pci_4_1_4_7_1_SharedMemory) {
   const uint64_t size = uint64_t{5} << 30;
-  TransportHarness t({}, {.shared_memory = {{.id = 1, .offset = 0, .length = 0x10000},
-                                            {.id = 7, .offset = 0x10000, .length = size}}});
+  TransportHarness t({.shared_memory = {{.id = 1, .offset = 0, .length = 0x10000},
+                                        {.id = 7, .offset = 0x10000, .length = size}}});
   t.WritePci<uint64_t>(PCI_BASE_ADDRESS_2, ~uint64_t{0});
   const uint64_t mask = t.ReadPci<uint64_t>(PCI_BASE_ADDRESS_2);
   EXPECT_EQ(mask & 0xf, 0xcu);

@@ -166,7 +166,30 @@ absl::Status CheckIdMap(absl::string_view path, const std::vector<IdRangeConfig>
   return absl::OkStatus();
 }
 
+absl::Status CheckDaxWindow(const std::string& path, const FsConfig& fs) {
+  if (!fs.dax_window.has_value()) return absl::OkStatus();
+  const std::string key = absl::StrCat(path, ".dax_window");
+  if (fs.proto != ShareProtocol::kVirtioFs) {
+    return Invalid(key, "9p has none; leave it out, or set proto to \"virtiofs\"");
+  }
+  if (*fs.dax_window % kDaxWindowStep != 0) {
+    return Invalid(
+        key, absl::StrCat(FormatSize(*fs.dax_window), " is no multiple of 2M; round it up to ",
+                          FormatSize((*fs.dax_window / kDaxWindowStep + 1) * kDaxWindowStep)));
+  }
+  // What is truncated while it is mapped is a fault in the guest.
+  const bool immutable = fs.readonly && (fs.cache == ShareCache::kAlways ||
+                                         (fs.cache == ShareCache::kAuto && fs.closure.has_value()));
+  if (!immutable) {
+    return Invalid(key,
+                   "is for directories in which nothing changes; set readonly to true, and name a "
+                   "closure or set cache to \"always\"");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckShares(const VmConfig& c) {
+  uint64_t windows = 0;
   for (size_t i = 0; i < c.fs.size(); ++i) {
     const FsConfig& fs = c.fs[i];
     const std::string path = JoinIndex("fs", i);
@@ -182,6 +205,14 @@ absl::Status CheckShares(const VmConfig& c) {
     }
     if (fs.proto == ShareProtocol::k9p && fs.num_queues != 1) {
       return Invalid(absl::StrCat(path, ".num_queues"), "more than 1, and 9p has one; set it to 1");
+    }
+    RETURN_IF_ERROR(CheckDaxWindow(path, fs));
+    windows += fs.dax_window.value_or(0);
+    if (windows > kMaxDaxWindows) {
+      return Invalid(
+          absl::StrCat(path, ".dax_window"),
+          absl::StrCat("with those before it ", FormatSize(windows),
+                       ", but all shares together may have ", FormatSize(kMaxDaxWindows)));
     }
     RETURN_IF_ERROR(CheckIdMap(absl::StrCat(path, ".uid_map"), fs.uid_map));
     RETURN_IF_ERROR(CheckIdMap(absl::StrCat(path, ".gid_map"), fs.gid_map));

@@ -75,6 +75,11 @@ enum class ShareProtocol : uint8_t { kVirtioFs, k9p };
 // How long the guest believes what it was told. Auto: for ever with a closure, else 1 s.
 enum class ShareCache : uint8_t { kAuto, kAlways, kNever };
 
+// Of all shares together: a process has 65530 memory mappings by default (vm.max_map_count), and
+// each step takes up to two of them.
+inline constexpr uint64_t kMaxDaxWindows = uint64_t{32} << 30;
+inline constexpr uint64_t kDaxWindowStep = 2 << 20;
+
 // A directory of the host in the guest.
 struct FsConfig {
   std::string id;  // `_fsN` if not given
@@ -84,6 +89,7 @@ struct FsConfig {
   bool readonly = false;
   std::optional<std::string> closure;
   ShareCache cache = ShareCache::kAuto;
+  std::optional<uint64_t> dax_window;  // bytes
   uint32_t num_queues = 1;
   uint32_t queue_size = 1024;
   std::vector<IdRangeConfig> uid_map;

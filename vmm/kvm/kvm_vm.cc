@@ -82,8 +82,9 @@ absl::StatusOr<std::unique_ptr<KvmVm>> KvmVm::Create(const KvmSystem& system) {
 
 absl::StatusOr<uint32_t> KvmVm::AddMemory(uint64_t guest_start, uint64_t size_bytes, void* host,
                                           bool readonly) {
+  base::MutexLock lock(mutex_);
   kvm_userspace_memory_region region = {};
-  region.slot = next_slot_;
+  region.slot = free_slots_.empty() ? next_slot_ : free_slots_.back();
   region.flags = readonly ? KVM_MEM_READONLY : 0;
   region.guest_phys_addr = guest_start;
   region.memory_size = size_bytes;
@@ -92,7 +93,12 @@ absl::StatusOr<uint32_t> KvmVm::AddMemory(uint64_t guest_start, uint64_t size_by
     return base::ErrnoStatus(
         errno, absl::StrFormat("KVM_SET_USER_MEMORY_REGION [%#x, +%#x)", guest_start, size_bytes));
   }
-  return next_slot_++;
+  if (free_slots_.empty()) {
+    ++next_slot_;
+  } else {
+    free_slots_.pop_back();
+  }
+  return region.slot;
 }
 
 absl::Status KvmVm::RemoveMemory(uint32_t slot) {
@@ -101,6 +107,8 @@ absl::Status KvmVm::RemoveMemory(uint32_t slot) {
   if (ioctl(fd_.get(), KVM_SET_USER_MEMORY_REGION, &region) != 0) {
     return base::ErrnoStatus(errno, absl::StrCat("KVM_SET_USER_MEMORY_REGION: remove slot ", slot));
   }
+  base::MutexLock lock(mutex_);
+  free_slots_.push_back(slot);
   return absl::OkStatus();
 }
 
@@ -204,6 +212,30 @@ absl::Status KvmVm::Map(uint64_t address, int event_fd) {
 void KvmVm::Unmap(uint64_t address, int event_fd) {
   const kvm_ioeventfd doorbell = MakeDoorbell(address, event_fd, KVM_IOEVENTFD_FLAG_DEASSIGN);
   ioctl(fd_.get(), KVM_IOEVENTFD, &doorbell);
+}
+
+absl::Status KvmVm::MapReadOnly(uint64_t address, std::span<const uint8_t> host) {
+  // KVM takes an address; it never writes to a slot that is read-only.
+  ASSIGN_OR_RETURN(const uint32_t slot,
+                   AddMemory(address, host.size(), const_cast<uint8_t*>(host.data()),
+                             /*readonly=*/true));
+  base::MutexLock lock(mutex_);
+  mapped_slots_[address] = slot;
+  return absl::OkStatus();
+}
+
+void KvmVm::UnmapMemory(uint64_t address) {
+  uint32_t slot;
+  {
+    base::MutexLock lock(mutex_);
+    const auto found = mapped_slots_.find(address);
+    if (found == mapped_slots_.end()) return;
+    slot = found->second;
+    mapped_slots_.erase(found);
+  }
+  if (const absl::Status status = RemoveMemory(slot); !status.ok()) {
+    LOG_EVERY_N_SEC(Warning, 10) << status.message();
+  }
 }
 
 void KvmVm::SetLevelRoute(uint32_t pin, std::optional<devices::MsiMessage> message) {

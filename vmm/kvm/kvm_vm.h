@@ -3,8 +3,10 @@
 #define VMM_KVM_KVM_VM_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -12,6 +14,7 @@
 #include "base/mutex.h"
 #include "base/unique_fd.h"
 #include "devices/interrupt.h"
+#include "devices/memory_mapper.h"
 #include "devices/x86_64/ioapic.h"
 #include "vmm/kvm/kvm_system.h"
 #include "vmm/kvm/kvm_uapi.h"
@@ -25,6 +28,7 @@ namespace vmm {
 // level-triggered IOAPIC pins exist only so that KVM reports their end of interrupt.
 class KvmVm final : public devices::MsiController,
                     public devices::DoorbellMapper,
+                    public devices::MemoryMapper,
                     public devices::IoapicRoutes {
  public:
   static absl::StatusOr<std::unique_ptr<KvmVm>> Create(const KvmSystem& system);
@@ -56,6 +60,10 @@ class KvmVm final : public devices::MsiController,
   absl::Status Map(uint64_t address, int event_fd) override;
   void Unmap(uint64_t address, int event_fd) override;
 
+  // devices::MemoryMapper
+  absl::Status MapReadOnly(uint64_t address, std::span<const uint8_t> host) override;
+  void UnmapMemory(uint64_t address) override;
+
   // devices::IoapicRoutes
   void SetLevelRoute(uint32_t pin, std::optional<devices::MsiMessage> message) override;
 
@@ -71,10 +79,12 @@ class KvmVm final : public devices::MsiController,
   absl::Status SetRoute(uint32_t gsi, std::optional<devices::MsiMessage> message);
 
   base::UniqueFd fd_;
-  uint32_t next_slot_ = 0;
   uint32_t ioapic_pins_ = 0;
   mutable base::Mutex coalesced_mutex_;
   base::Mutex mutex_;
+  uint32_t next_slot_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<uint32_t> free_slots_ ABSL_GUARDED_BY(mutex_);           // below next_slot_
+  std::map<uint64_t, uint32_t> mapped_slots_ ABSL_GUARDED_BY(mutex_);  // of MapReadOnly
   std::vector<std::optional<devices::MsiMessage>> routes_ ABSL_GUARDED_BY(mutex_);  // by GSI
   std::vector<bool> gsi_used_ ABSL_GUARDED_BY(mutex_);
 };

@@ -59,6 +59,7 @@ absl::StatusOr<std::unique_ptr<virtio::Device>> CreateFsDevice(
   options.num_queues = static_cast<uint16_t>(config.num_queues);
   options.queue_size = static_cast<uint16_t>(config.queue_size);
   options.max_open_files = max_open_files;
+  options.dax_window_bytes = config.dax_window.value_or(0);
   options.features_mask = config.features_mask.value_or(~uint64_t{0});
   return virtio::FsDevice::Create(std::move(options), std::move(tree), loop, memory);
 }

@@ -91,6 +91,7 @@ absl::Status Machine::CreatePci(const VmConfig& config) {
   for (const PlacedDevice& placed : host_.devices()) {
     virtio::PciTransport::Options options;
     options.features_mask = placed.features_mask;
+    options.memory_mapper = vm_.get();
     ASSIGN_OR_RETURN(std::unique_ptr<virtio::PciTransport> transport,
                      virtio::PciTransport::Create(*placed.device, host_.memory(), *pci_,
                                                   placed.pci_slot, *vm_, *vm_, std::move(options)));

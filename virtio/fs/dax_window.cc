@@ -1,0 +1,136 @@
+#include "virtio/fs/dax_window.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status.h"
+
+namespace virtio {
+namespace {
+
+constexpr uint64_t kPageBytes = 4096;
+// Zeroes that cost no memory: all pages are the host's zero page. Not PROT_NONE, which would let a
+// guest end its VM by a look at it.
+constexpr int kZeroes = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<DaxWindow>> DaxWindow::Create(std::string id, uint64_t size_bytes,
+                                                             base::EventLoop& loop,
+                                                             base::GuestMemory& memory) {
+  CHECK(size_bytes > 0 && size_bytes % kRangeBytes == 0);
+  // A range more, to align the window by: only then can KVM map huge pages of files that have them.
+  const uint64_t wide_bytes = size_bytes + kRangeBytes;
+  void* const wide = mmap(nullptr, wide_bytes, PROT_READ, kZeroes, -1, 0);
+  if (wide == MAP_FAILED) {
+    return base::ErrnoStatus(errno, absl::StrCat("dax_window: cannot reserve ", size_bytes >> 20,
+                                                 " MiB of address space; make it smaller"));
+  }
+  uint8_t* const start = static_cast<uint8_t*>(wide);
+  const uint64_t before = -reinterpret_cast<uintptr_t>(start) % kRangeBytes;
+  if (before > 0) munmap(start, before);
+  munmap(start + before + size_bytes, kRangeBytes - before);
+  auto window =
+      std::unique_ptr<DaxWindow>(new DaxWindow(std::move(id), start + before, size_bytes, memory));
+  ASSIGN_OR_RETURN(window->watch_, DaxWatch::Create(loop, [window = window.get()](int watch) {
+                     window->OnFileChanged(watch);
+                   }));
+  return window;
+}
+
+DaxWindow::DaxWindow(std::string id, uint8_t* host, uint64_t size_bytes, base::GuestMemory& memory)
+    : id_(std::move(id)), host_(host), memory_(memory), ranges_(size_bytes / kRangeBytes) {
+  memory_.AddWindow(host_, size_bytes);
+}
+
+DaxWindow::~DaxWindow() {
+  memory_.RemoveWindow(host_);
+  munmap(host_, size_bytes());
+}
+
+bool DaxWindow::IsRange(uint64_t window_offset, uint64_t bytes) const {
+  return bytes > 0 && bytes % kRangeBytes == 0 && window_offset % kRangeBytes == 0 &&
+         window_offset < size_bytes() && bytes <= size_bytes() - window_offset;
+}
+
+int DaxWindow::Map(int file, uint64_t file_offset, uint64_t window_offset, uint64_t bytes) {
+  if (!IsRange(window_offset, bytes) || file_offset % kRangeBytes != 0) return EINVAL;
+  struct stat status;
+  if (fstat(file, &status) != 0) return errno;
+  if (!S_ISREG(status.st_mode)) return EINVAL;
+  const auto size = static_cast<uint64_t>(status.st_size);
+  if (file_offset >= size) return EINVAL;
+  // Pages behind the file's last one could not be read: what is mapped ends with it.
+  const uint64_t rest = (size - file_offset + kPageBytes - 1) / kPageBytes * kPageBytes;
+  const uint64_t file_bytes = std::min(bytes, rest);
+  if (const int error = Unmap(window_offset, bytes); error != 0) return error;
+  void* const host = host_ + window_offset;
+  if (mmap(host, file_bytes, PROT_READ, MAP_SHARED | MAP_FIXED, file,
+           static_cast<off_t>(file_offset)) != host) {
+    const int error = errno;
+    // It may have got as far as taking away what was there.
+    if (!ShowZeroes(window_offset, bytes)) LOG(Error) << "dax_window: lost a range of zeroes";
+    return error;
+  }
+  for (uint64_t at = 0; at < bytes; at += kRangeBytes) {
+    Range& range = ranges_[(window_offset + at) >> kRangeShift];
+    range.mapped = true;
+    range.file_bytes =
+        static_cast<uint32_t>(std::min(kRangeBytes, file_bytes - std::min(file_bytes, at)));
+    range.watch = watch_->Add(file);
+    ++mapped_ranges_;
+  }
+  return 0;
+}
+
+int DaxWindow::Unmap(uint64_t window_offset, uint64_t bytes) {
+  if (!IsRange(window_offset, bytes)) return EINVAL;
+  // GUEST: may ask for it again and again; what is not mapped costs no system call.
+  const auto first = ranges_.begin() + static_cast<ptrdiff_t>(window_offset >> kRangeShift);
+  const auto end = first + static_cast<ptrdiff_t>(bytes >> kRangeShift);
+  if (std::none_of(first, end, [](const Range& range) { return range.mapped; })) return 0;
+  if (!ShowZeroes(window_offset, bytes)) return ENOMEM;
+  for (auto range = first; range != end; ++range) Forget(*range);
+  return 0;
+}
+
+void DaxWindow::UnmapAll() {
+  if (Unmap(0, size_bytes()) != 0) LOG(Error) << "dax_window: cannot give files back: no memory";
+}
+
+void DaxWindow::Forget(Range& range) {
+  if (!range.mapped) return;
+  if (range.watch != DaxWatch::kNone) watch_->Remove(range.watch);
+  range = {};
+  --mapped_ranges_;
+}
+
+void DaxWindow::OnFileChanged(int watch) {
+  for (size_t i = 0; i < ranges_.size(); ++i) {
+    Range& range = ranges_[i];
+    if (range.watch != watch || range.file_bytes == 0) continue;
+    const uint64_t start = i << kRangeShift;
+    const uint64_t last_page = start + (range.file_bytes - 1) / kPageBytes * kPageBytes;
+    // Asks for the page instead of touching it, which would be SIGBUS.
+    if (madvise(host_ + last_page, kPageBytes, MADV_POPULATE_READ) == 0) continue;
+    ++truncated_ranges_;
+    LOG_EVERY_N_SEC(Error, 10) << id_ << ": a file of a share in which nothing may change was "
+                               << "truncated on the host; the guest, which has it mapped, reads "
+                               << "zeroes there";
+    if (!ShowZeroes(start, kRangeBytes)) continue;
+    Forget(range);
+  }
+}
+
+bool DaxWindow::ShowZeroes(uint64_t window_offset, uint64_t bytes) {
+  void* const at = host_ + window_offset;
+  // Replaces in one step: a guest that reads meanwhile sees the one or the other.
+  return mmap(at, bytes, PROT_READ, kZeroes | MAP_FIXED, -1, 0) == at;
+}
+
+}  // namespace virtio
