@@ -17,6 +17,9 @@ absl::Status ErrnoStatus(int errno_value, absl::string_view what);
 // Returns `status` with "`context`: " in front of its message; an OK status stays OK.
 absl::Status Annotate(const absl::Status& status, absl::string_view context);
 
+// Returns `status` with "; `advice`" behind its message, which says what to do about it.
+absl::Status Advise(const absl::Status& status, absl::string_view advice);
+
 }  // namespace base
 
 #define RETURN_IF_ERROR(expr)                                         \

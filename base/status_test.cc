@@ -41,6 +41,12 @@ absl::Status Check(int a, int& evaluated) {
   return absl::AlreadyExistsError("went on");
 }
 
+TEST(Status, AdviseSaysWhatToDoAndKeepsCodeAndOk) {
+  EXPECT_EQ(Advise(absl::NotFoundError("/x: cannot open"), "name a file"),
+            absl::NotFoundError("/x: cannot open; name a file"));
+  EXPECT_TRUE(Advise(absl::OkStatus(), "nothing").ok());
+}
+
 TEST(Status, MacrosPropagateErrorsAndEvaluateOnce) {
   EXPECT_EQ(Sum(1, 2).value(), 3);
   EXPECT_EQ(Sum(1, -2).status(), absl::OutOfRangeError("negative"));

@@ -28,7 +28,9 @@ absl::StatusOr<Source> OpenSource(const std::string& path) {
   // O_NONBLOCK: a FIFO without a writer must not hold the start up.
   source.fd.reset(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!source.fd.valid()) {
-    return base::ErrnoStatus(errno, absl::StrCat("rng.src: ", path, ": cannot open for reading"));
+    return base::Advise(
+        base::ErrnoStatus(errno, absl::StrCat("rng.src: ", path, ": cannot open for reading")),
+        "name a file that this user may read, such as /dev/urandom");
   }
   struct stat info;
   if (fstat(source.fd.get(), &info) != 0) {

@@ -15,6 +15,7 @@ namespace virtio {
 namespace {
 
 constexpr size_t kMaxNameBytes = 255;  // NAME_MAX
+constexpr absl::string_view kOpenAdvice = "name a file that this user may read";
 
 // Takes lines off a text and counts them.
 class Lines {
@@ -113,7 +114,9 @@ absl::StatusOr<ClosureFile> ClosureFile::Open(std::string name, std::string path
                                                         : path.substr(0, slash);
   base::UniqueFd directory(open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!directory.valid()) {
-    return base::ErrnoStatus(errno, absl::StrCat(name, ": ", path, ": cannot open its directory"));
+    return base::Advise(
+        base::ErrnoStatus(errno, absl::StrCat(name, ": ", path, ": cannot open its directory")),
+        kOpenAdvice);
   }
   return ClosureFile(std::move(name), std::move(path), std::move(directory));
 }
@@ -124,10 +127,15 @@ absl::StatusOr<std::string> ClosureFile::Read() const {
   const std::string base_name = path_.substr(path_.rfind('/') + 1);
   const base::UniqueFd fd(
       openat(directory_.get(), base_name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (!fd.valid()) return base::ErrnoStatus(errno, absl::StrCat(Name(), ": cannot open"));
+  if (!fd.valid()) {
+    return base::Advise(base::ErrnoStatus(errno, absl::StrCat(Name(), ": cannot open")),
+                        kOpenAdvice);
+  }
   struct stat file;
   if (fstat(fd.get(), &file) != 0) return base::ErrnoStatus(errno, Name());
-  if (!S_ISREG(file.st_mode)) return absl::InvalidArgumentError(absl::StrCat(Name(), ": no file"));
+  if (!S_ISREG(file.st_mode)) {
+    return absl::InvalidArgumentError(absl::StrCat(Name(), ": not a regular file; ", kOpenAdvice));
+  }
   if (file.st_size > static_cast<off_t>(kMaxBytes)) {
     return absl::InvalidArgumentError(absl::StrCat(Name(), ": larger than 256 MiB"));
   }

@@ -50,7 +50,10 @@ absl::StatusOr<std::unique_ptr<HostTree>> HostTree::Open(Options options) {
   const std::string name = absl::StrCat(options.name, ".path: ", options.path);
   base::UniqueFd root(open(options.path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root.valid()) {
-    return base::ErrnoStatus(errno, absl::StrCat(name, ": cannot open the directory"));
+    const bool refused = errno == EACCES || errno == EPERM;
+    return base::Advise(base::ErrnoStatus(errno, absl::StrCat(name, ": cannot open the directory")),
+                        refused ? "give this user access to it and to those above it"
+                                : "name a directory that exists");
   }
   struct statx status;
   if (statx(root.get(), "", AT_EMPTY_PATH, kStatusMask, &status) != 0) {

@@ -51,11 +51,8 @@ class FileByteSource final : public boot::ByteSource {
 
 absl::Status OpenError(int error, absl::string_view key, const std::string& path) {
   const bool refused = error == EACCES || error == EPERM;
-  const absl::Status status =
-      base::ErrnoStatus(error, absl::StrCat(key, ": ", path, ": cannot open"));
-  return absl::Status(status.code(),
-                      absl::StrCat(status.message(), refused ? "; give this user read access to it"
-                                                             : "; check what the key names"));
+  return base::Advise(base::ErrnoStatus(error, absl::StrCat(key, ": ", path, ": cannot open")),
+                      refused ? "give this user read access to it" : "check what the key names");
 }
 
 absl::StatusOr<base::UniqueFd> OpenRegularFile(absl::string_view key, const std::string& path) {
