@@ -337,7 +337,7 @@ TEST_F(P9ChangesTest, HostErrorsOfWritesReachTheGuest) {
   p9_.loop().FailNext(base::FakeEventLoop::Kind::kWrite, EINTR, 3);
   EXPECT_EQ(p9_.Write(file, 0, "data"), 4);
   p9_.loop().FailNext(base::FakeEventLoop::Kind::kFdatasync, EIO);
-  EXPECT_EQ(p9_.OfFid(kP9FSync, file).error, EIO);
+  EXPECT_EQ(p9_.Do(kP9FSync, P9Bytes().Number(file).Number(1U)).error, EIO);
   EXPECT_EQ(p9_.OfFid(kP9FSync, file).error, 0);
   EXPECT_EQ(p9_.counter("host_errors"), 4U);
 }

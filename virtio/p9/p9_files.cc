@@ -10,36 +10,23 @@
 #include "base/log.h"
 
 namespace virtio {
-namespace {
-
-constexpr int kKeptFlags = O_ACCMODE | O_APPEND | O_DIRECTORY;
-// All that a file's descriptors can be opened with.
-constexpr int kWays[] = {O_RDONLY, O_WRONLY, O_RDWR, O_WRONLY | O_APPEND, O_RDWR | O_APPEND};
-
-// Nothing is appended by who cannot write.
-int WayOf(int flags) {
-  return flags & ((flags & O_ACCMODE) == O_RDONLY ? kKeptFlags & ~O_APPEND : kKeptFlags);
-}
-
-}  // namespace
-
 P9Files::~P9Files() {
   CloseAll();
   CHECK(files_.empty());
 }
 
-P9Files::File& P9Files::Insert(NodeId node, int flags) {
-  std::unique_ptr<File>& slot = files_[Key(static_cast<uint64_t>(node), WayOf(flags))];
+P9Files::File& P9Files::Insert(NodeId node, int access) {
+  std::unique_ptr<File>& slot = files_[Key(static_cast<uint64_t>(node), access)];
   if (slot == nullptr) {
     slot = std::make_unique<File>();
     slot->node = node;
-    slot->flags = WayOf(flags);
+    slot->access = access;
   }
   return *slot;
 }
 
-int P9Files::Open(NodeId node, int flags, File*& file) {
-  File& opened = Insert(node, flags);
+int P9Files::Open(NodeId node, int access, File*& file) {
+  File& opened = Insert(node, access);
   if (const int error = OpenHost(opened); error != 0) {
     RemoveUnused(opened);
     return error;
@@ -49,8 +36,8 @@ int P9Files::Open(NodeId node, int flags, File*& file) {
   return 0;
 }
 
-int P9Files::Add(std::unique_ptr<HostFile> made, int flags, uint32_t mode, File*& file) {
-  File& added = Insert(made->node(), flags);
+int P9Files::Add(std::unique_ptr<HostFile> made, int access, uint32_t mode, File*& file) {
+  File& added = Insert(made->node(), access);
   if (added.host == nullptr) {
     if (const int error = KeepOpen(added, std::move(made)); error != 0) {
       RemoveUnused(added);
@@ -81,8 +68,8 @@ void P9Files::End(File& file) {
 }
 
 void P9Files::Pin(NodeId node) {
-  for (const int flags : kWays) {
-    const auto found = files_.find(Key(static_cast<uint64_t>(node), flags));
+  for (const int access : {O_RDONLY, O_WRONLY, O_RDWR}) {
+    const auto found = files_.find(Key(static_cast<uint64_t>(node), access));
     if (found == files_.end()) continue;
     // One that cannot be opened now is lost either way.
     if (OpenHost(*found->second) == 0) found->second->pinned = true;
@@ -106,8 +93,8 @@ int P9Files::OpenHost(File& file) {
   }
   std::unique_ptr<HostFile> host;
   const auto open = [&] {
-    return (file.flags & O_DIRECTORY) != 0 ? tree_.OpenDirectory(file.node, host)
-                                           : tree_.OpenFile(file.node, file.flags, host);
+    return file.access == O_DIRECTORY ? tree_.OpenDirectory(file.node, host)
+                                      : tree_.OpenFile(file.node, file.access, host);
   };
   int error = open();
   // The process may have fewer descriptors left than this share may have.
@@ -147,7 +134,7 @@ bool P9Files::CloseOldest() {
 void P9Files::RemoveUnused(File& file) {
   if (file.fids > 0 || file.users > 0) return;
   if (file.host != nullptr) CloseHost(file);
-  files_.erase(Key(static_cast<uint64_t>(file.node), file.flags));
+  files_.erase(Key(static_cast<uint64_t>(file.node), file.access));
 }
 
 }  // namespace virtio

@@ -22,7 +22,7 @@ class P9Files {
  public:
   struct File {
     NodeId node;
-    int flags = 0;                   // O_ACCMODE and O_APPEND
+    int access = 0;                  // O_ACCMODE, or O_DIRECTORY
     std::unique_ptr<HostFile> host;  // null while it is closed
     base::LoopFile loop_file;        // the same
     uint32_t fids = 0;               // that are open on it
@@ -38,11 +38,11 @@ class P9Files {
   P9Files(const P9Files&) = delete;
   P9Files& operator=(const P9Files&) = delete;
 
-  // A fid is open on a file from here on, until Close: 0 or an errno. Of `flags` the access mode
-  // and O_APPEND count; O_DIRECTORY is for a directory that is to be flushed.
-  int Open(NodeId node, int flags, File*& file);
+  // A fid is open on a file from here on, until Close: 0 or an errno. `access` is O_RDONLY,
+  // O_WRONLY, O_RDWR, or O_DIRECTORY for a directory that is to be flushed.
+  int Open(NodeId node, int access, File*& file);
   // The same with a file that was made just now, by the caller who gave it `mode`.
-  int Add(std::unique_ptr<HostFile> made, int flags, uint32_t mode, File*& file);
+  int Add(std::unique_ptr<HostFile> made, int access, uint32_t mode, File*& file);
   void Close(File& file);
   // An operation begins with the file, which is opened again if need be, or ends.
   int Begin(File& file);
@@ -59,7 +59,7 @@ class P9Files {
  private:
   using Key = std::pair<uint64_t, int>;
 
-  File& Insert(NodeId node, int flags);
+  File& Insert(NodeId node, int access);
   int OpenHost(File& file);
   // Takes the descriptor that was just opened.
   int KeepOpen(File& file, std::unique_ptr<HostFile> host);

@@ -86,6 +86,8 @@ void P9Queue::BeginTransfer(P9Request& request, uint32_t max_read_bytes) {
   } else if (command_.type == kP9Write) {
     request.source.Begin(request.readable(), command_.count);
     if (command_.count == 0) return FinishTransfer(request, 0);
+  } else {
+    request.data_only = command_.flags != 0;
   }
   Submit(request);
 }
@@ -96,9 +98,11 @@ void P9Queue::Submit(P9Request& request) {
     case kP9Read:
       return loop().ReadV(request, file, request.target.left(), request.offset);
     case kP9Write:
+      if (request.transfer.append) return loop().AppendV(request, file, request.source.next());
       return loop().WriteV(request, file, request.source.next(), request.offset);
     default:
-      return loop().Fdatasync(request, file);
+      if (request.data_only) return loop().Fdatasync(request, file);
+      return loop().Fsync(request, file);
   }
 }
 

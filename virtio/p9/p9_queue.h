@@ -31,6 +31,7 @@ struct P9Request : base::Operation, Chain {
   uint8_t type = 0;
   uint8_t retries = 0;
   uint16_t tag = 0;
+  bool data_only = false;          // FSYNC
   bool transferring = false;       // READ, WRITE, FSYNC: until the end
   bool flushed = false;            // the same: the guest wants it to end
   P9Transfer transfer;             // the same

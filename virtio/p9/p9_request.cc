@@ -190,6 +190,12 @@ int PopGetLock(Chain& chain, P9Command& command) {
   return PopName(chain, command);
 }
 
+int PopFSync(Chain& chain, P9Command& command) {
+  if (const int error = PopFid(chain, command); error != 0) return error;
+  command.flags = 0;
+  return chain.readable_bytes() == 0 ? 0 : PopNumber(chain, command.flags);
+}
+
 int PopFlush(Chain& chain, P9Command& command) {
   P9FlushRequest request;
   if (!Pop(chain, request)) return EINVAL;
@@ -238,8 +244,9 @@ int PopArguments(Chain& chain, P9Command& command) {
       return PopGetLock(chain, command);
     case kP9Flush:
       return PopFlush(chain, command);
-    case kP9Clunk:
     case kP9FSync:
+      return PopFSync(chain, command);
+    case kP9Clunk:
     case kP9GetAttr:
     case kP9ReadLink:
     case kP9Remove:

@@ -28,7 +28,8 @@ struct P9Command {
 
   uint32_t fid = 0;           // WRITE, CREATE, ...: what the message names first
   uint32_t new_fid = 0;       // WALK, XATTRWALK; RENAME, RENAMEAT: new directory; LINK: the file
-  uint32_t flags = 0;         // OPEN, CREATE: O_*; UNLINKAT: AT_*; XATTRCREATE: XATTR_*
+  uint32_t flags = 0;         // OPEN, CREATE: O_*; UNLINKAT: AT_*; XATTRCREATE: XATTR_*;
+                              // FSYNC: not 0 if only the data count
   uint32_t mode = 0;          // CREATE, MKDIR, MKNOD
   uint32_t uid = 0;           // ATTACH
   uint32_t gid = 0;           // CREATE, MKDIR, MKNOD, SYMLINK

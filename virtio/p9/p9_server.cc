@@ -291,7 +291,7 @@ P9Server::Reply P9Server::Walk(const P9Command& command, uint32_t room) {
   if (room < sizeof(base::Le16) + command.name_count * sizeof(P9Qid)) return {.error = EMSGSIZE};
   std::array<P9Qid, kP9MaxWalkNames> qids;
   Fid at = *from;
-  at.open = false;
+  at.open = at.append = false;
   at.file = nullptr;
   tree_.Hold(at.node);
   uint16_t walked = 0;

@@ -35,6 +35,7 @@ struct P9Transfer {
   base::LoopFile file;
   OpenFiles::File* shared = nullptr;  // one of these two
   P9Files::File* own = nullptr;
+  bool append = false;  // WRITE: to the end, wherever that is
 };
 
 // Answers everything but READ and WRITE of files and FSYNC, which are the loop's, and FLUSH
@@ -86,6 +87,7 @@ class P9Server {
     uint8_t device = 0;  // index in devices_
     uint8_t access = 0;  // O_ACCMODE, if it is open
     bool open = false;
+    bool append = false;
     bool xattr = false;  // stands for one of the file's extended attributes
   };
   // The value of an extended attribute, or the list of all names, that is read or written.

@@ -35,7 +35,7 @@ int16_t ToHostType(uint8_t type) {
 
 P9Server::Reply P9Server::Create(const P9Command& command, Fid& fid) {
   if (fid.open) return {.error = EBADF};
-  const auto flags = static_cast<int>(command.flags);
+  const auto flags = static_cast<int>(command.flags & ~uint32_t{O_APPEND});
   // Linux opens what it writes to once more for what it caches, to read around it: the mode of the
   // file may be against that, and what is shared was opened already.
   const int wider = (flags & O_ACCMODE) == O_WRONLY ? (flags & ~O_ACCMODE) | O_RDWR : flags;
@@ -51,7 +51,7 @@ P9Server::Reply P9Server::Create(const P9Command& command, Fid& fid) {
   }
   if (error != 0) return {.error = error};
   P9Files::File* file = nullptr;
-  error = files_.Add(std::move(made), host_flags, command.mode, file);
+  error = files_.Add(std::move(made), host_flags & O_ACCMODE, command.mode, file);
   if (error != 0) {
     Forget(found.id);
     return {.error = error};
@@ -64,6 +64,7 @@ P9Server::Reply P9Server::Create(const P9Command& command, Fid& fid) {
   fid.file = file;
   fid.open = true;
   fid.access = static_cast<uint8_t>(flags & O_ACCMODE);
+  fid.append = (command.flags & O_APPEND) != 0;
   return Answer(P9OpenReply{.qid = fid.qid, .io_bytes = 0});
 }
 

@@ -47,7 +47,7 @@ P9Server::Reply P9Server::Open(const P9Command& command, Fid& fid) {
     shared_files_.Release(*file);
   } else {
     P9Files::File* file = nullptr;
-    if (const int error = files_.Open(fid.node, flags, file); error != 0) return {.error = error};
+    if (const int error = files_.Open(fid.node, access, file); error != 0) return {.error = error};
     if ((flags & O_TRUNC) != 0) {
       FileAttributes attributes;
       const int error =
@@ -62,6 +62,7 @@ P9Server::Reply P9Server::Open(const P9Command& command, Fid& fid) {
   }
   fid.open = true;
   fid.access = static_cast<uint8_t>(access);
+  fid.append = (flags & O_APPEND) != 0;
   return Answer(P9OpenReply{.qid = fid.qid, .io_bytes = 0});
 }
 
@@ -86,6 +87,7 @@ int P9Server::BeginTransfer(const P9Command& command, P9Transfer& transfer) {
   if (command.offset > INT64_MAX - kP9MaxMessageBytes) {
     return command.type == kP9Read ? EINVAL : EFBIG;
   }
+  transfer.append = command.type == kP9Write && fid->append;
   if (fid->file != nullptr) return BeginOwn(*fid->file, transfer);
   const int error = shared_files_.Acquire(fid->node, transfer.shared);
   if (error == 0) transfer.file = transfer.shared->file;

@@ -35,7 +35,7 @@ P9Server::Reply P9Server::XattrWalk(const P9Command& command, const Fid& from) {
   xattr.size_bytes = xattr.value.size();
   Fid fid = from;
   fid.file = nullptr;
-  fid.open = false;
+  fid.open = fid.append = false;
   tree_.Hold(fid.node);
   if (!Keep(number, fid)) return {.error = ENFILE};
   if (!ReserveXattr(xattr.size_bytes)) {

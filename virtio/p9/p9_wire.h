@@ -100,9 +100,6 @@ struct P9OpenReply {
 };
 static_assert(sizeof(P9OpenReply) == 17);
 
-struct P9FidRequest {  // CLUNK, FSYNC, GETATTR, READLINK, REMOVE, STATFS and what is refused
-  base::Le32 fid;
-};
 struct P9TwoFidsRequest {  // RENAME: file, directory; LINK: directory, file; XATTRWALK: fid, new
                            // fid
   base::Le32 fid;
