@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,6 +31,10 @@
 
 namespace vmm {
 namespace {
+
+// For the disks at the end. A slow disk may have much to write; one that hangs must not keep the
+// process for ever.
+constexpr std::chrono::seconds kFinalSyncPatience{60};
 
 int Fail(const absl::Status& status, ExitStatus exit_status) {
   const std::string line = absl::StrCat("vmm: ", status.message(), "\n");
@@ -115,7 +120,8 @@ absl::StatusOr<ExitStatus> RunVm(const CommandLine& arguments, const VmConfig& c
   StartupPages startup_pages(*loop);
   loop->Run();
   const ExitStatus status = controller.exit_status();
-  return host->Finish().ok() ? status : WithoutSync(status);  // Finish has logged what went wrong
+  // What went wrong has been logged.
+  return host->Finish(kFinalSyncPatience) ? status : WithoutSync(status);
 }
 
 // Makes sure that standard input, output and error are open: whatever is opened first would take

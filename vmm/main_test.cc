@@ -59,8 +59,14 @@ class MainTest : public testing::Test {
       _exit(99);
     }
   }
-  void WaitUntilReady() {
-    for (int i = 0; i < 20000 && Read("/out") != "R"; ++i) usleep(1000);
+  // Waits until the guest's or the program's own output contains `text`.
+  void WaitFor(const char* file, const std::string& text) {
+    for (int i = 0; i < 60'000 && Read(file).find(text) == std::string::npos; ++i) usleep(1000);
+  }
+  void WaitUntilReady() { WaitFor("/out", "R"); }
+  void SendMessagesToFile() const {
+    const int fd = open((folder_ + "/err").c_str(), O_CREAT | O_WRONLY | O_APPEND, 0600);
+    dup2(fd, STDERR_FILENO);
   }
   // Returns the exit status, or minus the signal that killed it.
   int Wait() {
@@ -85,12 +91,13 @@ TEST_F(MainTest, SigtermPressesThePowerButton) {
 }
 
 TEST_F(MainTest, SecondSigtermForcesTheEnd) {
-  Start(kReadyThenHalt);
+  Start(kReadyThenHalt, "kernel", [this] { SendMessagesToFile(); });
   WaitUntilReady();
   kill(child_, SIGTERM);
-  usleep(100'000);  // two at once are one
+  WaitFor("/err", "SIGTERM: asking the guest to power off");  // two at once are one
   kill(child_, SIGTERM);
   EXPECT_EQ(Wait(), 3);
+  EXPECT_NE(Read("/err").find("second stop request"), std::string::npos) << Read("/err");
 }
 
 TEST_F(MainTest, SigtermsFromTheStartOnEndIt) {
@@ -130,6 +137,17 @@ TEST_F(MainTest, ApiSocketIsNeverADescriptorOfItsOwn) {
             "--api-socket", socket.c_str(), nullptr);
     });
     EXPECT_EQ(Wait(), 1) << socket;
+  }
+}
+
+TEST_F(MainTest, WrongUsageIsStatus2) {
+  const std::string config = folder_ + "/vm.json";
+  for (const char* wrong : {"--set=memory.size", "--on-reboot=halt", "--no-such-option"}) {
+    Start(kReadyThenHalt, "kernel", [&] {
+      close(2);
+      execl(VMM_PROGRAM, VMM_PROGRAM, "--config", config.c_str(), wrong, nullptr);
+    });
+    EXPECT_EQ(Wait(), 2) << wrong;
   }
 }
 

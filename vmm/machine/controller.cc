@@ -15,13 +15,11 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr seconds kButtonRepeat{5};         // until the guest reacts
-constexpr seconds kBootLoopWindow{10};      // three triple faults within it end the VM
-constexpr seconds kPanicPatience{2};        // for the last lines of a panicking guest
-constexpr milliseconds kPanicSilence{100};  // after which no more lines are expected of it
-constexpr milliseconds kDrainPoll{10};      // how often the consoles are looked at while ending
-constexpr seconds kDrainPatience{2};        // for a console sink that is slow
-constexpr seconds kLastSyncPatience{5};     // for healthy disks when another one does not answer
+constexpr seconds kButtonRepeat{5};      // until the guest reacts
+constexpr seconds kBootLoopWindow{10};   // three triple faults within it end the VM
+constexpr milliseconds kDrainPoll{10};   // how often the consoles are looked at while ending
+constexpr seconds kDrainPatience{2};     // for a console sink that is slow
+constexpr seconds kLastSyncPatience{5};  // for healthy disks when another one does not answer
 
 // pvpanic event bits. [QEMU docs/specs/pvpanic]
 constexpr uint8_t kPvpanicPanicked = 1 << 0;
@@ -147,7 +145,7 @@ void Controller::HandlePanic(uint8_t event) {
   panicked_ = true;
   // It may still print; what it has written is worth waiting for.
   panic_output_since_ = loop_.Now();
-  AwaitPanicOutput(loop_.Now() + kPanicPatience);
+  AwaitPanicOutput(loop_.Now() + options_.panic_patience);
 }
 
 void Controller::AwaitPanicOutput(std::chrono::nanoseconds deadline) {
@@ -157,7 +155,7 @@ void Controller::AwaitPanicOutput(std::chrono::nanoseconds deadline) {
     panic_output_bytes_ = bytes;
     panic_output_since_ = now;
   }
-  if (now >= deadline || now - panic_output_since_ >= kPanicSilence) {
+  if (now >= deadline || now - panic_output_since_ >= options_.panic_silence) {
     return End(ExitStatus::kGuestFailed);
   }
   panic_timer_.Set(kDrainPoll, [this, deadline] { AwaitPanicOutput(deadline); });

@@ -50,6 +50,9 @@ class Controller final : public MachineEvents {
     std::chrono::seconds stop_timeout{90};
     // How long I/O in flight may hold up the end, or a pause, which then fails.
     std::chrono::seconds io_timeout{30};
+    // How long a panicked guest may still print, and how long a silence says that it is done.
+    std::chrono::milliseconds panic_patience{2000};
+    std::chrono::milliseconds panic_silence{100};
   };
   enum class State : uint8_t { kCreated, kRunning, kPaused, kShutdown };
   using Reply = absl::AnyInvocable<void(absl::Status)>;

@@ -2,6 +2,8 @@
 #ifndef VMM_MACHINE_DISK_SYNC_H_
 #define VMM_MACHINE_DISK_SYNC_H_
 
+#include <unistd.h>
+
 #include <chrono>
 #include <span>
 #include <string>
@@ -11,13 +13,22 @@ namespace vmm {
 
 struct DiskToSync {
   std::string path;
-  int fd = -1;  // stays open as long as the process lives: a thread may still be in fdatasync
+  int fd = -1;
+};
+
+struct UnsyncedDisk {
+  std::string path;
+  int error = 0;  // errno; 0: has not answered
+
+  bool operator==(const UnsyncedDisk&) const = default;
 };
 
 // Calls fdatasync on all disks at once, each on a thread of its own, and waits for `patience` at
-// most. Returns the paths of those that failed or have not answered. Before the process ends.
-std::vector<std::string> SyncWithin(std::span<const DiskToSync> disks,
-                                    std::chrono::milliseconds patience);
+// most. Returns those that failed or have not answered, in the order given; their threads go on, on
+// descriptors of their own. `sync` is fdatasync but in tests.
+std::vector<UnsyncedDisk> SyncWithin(std::span<const DiskToSync> disks,
+                                     std::chrono::milliseconds patience,
+                                     int (*sync)(int fd) = fdatasync);
 
 }  // namespace vmm
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -314,31 +315,31 @@ void HostResources::Reread() {
 bool HostResources::SyncDisks(std::chrono::milliseconds patience) {
   std::vector<DiskToSync> disks;
   for (const Disk& disk : disks_) disks.push_back({disk.path, disk.fd});
-  const std::vector<std::string> unsynced = SyncWithin(disks, patience);
-  for (const std::string& path : unsynced) {
-    LOG(Error) << path << ": not written through (fdatasync); the guest's last writes may be lost";
+  const std::vector<UnsyncedDisk> unsynced = SyncWithin(disks, patience);
+  for (const UnsyncedDisk& disk : unsynced) {
+    LOG(Error) << disk.path << ": not written through, fdatasync "
+               << (disk.error == 0
+                       ? absl::StrCat("has not ended after ", patience.count() / 1000, " s")
+                       : absl::StrCat("failed: ", strerrordesc_np(disk.error), " (",
+                                      strerrorname_np(disk.error), ")"))
+               << "; the guest's last writes may be lost";
   }
   return unsynced.empty();
 }
 
-absl::Status HostResources::Finish() {
+bool HostResources::Finish(std::chrono::milliseconds patience) {
   for (const auto& thread : share_threads_) thread->Stop();
   for (const auto& thread : io_threads_) thread->Stop();
-  absl::Status result;
+  // A disk that hangs may hang when it is unlocked too.
+  if (!SyncDisks(patience)) return false;
   for (const Disk& disk : disks_) {
-    if (fdatasync(disk.fd) != 0 && errno != EROFS && errno != EINVAL) {
-      const absl::Status status =
-          base::ErrnoStatus(errno, absl::StrCat(disk.path, ": fdatasync at the end"));
-      LOG(Error) << status.message() << "; the guest's last writes may be lost";
-      result.Update(status);
-    }
     // The ring's reference to the file, and with it the lock, would outlive the process for a
     // moment.
     struct flock unlock = {};
     unlock.l_type = F_UNLCK;
     fcntl(disk.fd, F_OFD_SETLK, &unlock);
   }
-  return result;
+  return true;
 }
 
 }  // namespace vmm

@@ -72,10 +72,9 @@ class HostResources {
   // latest: for leaving although a device still has I/O in flight. Returns whether all were; logs
   // which were not.
   bool SyncDisks(std::chrono::milliseconds patience);
-  // After the guest has ended: stops the I/O threads and writes all disks through (fdatasync), so
-  // that even a forced end loses nothing that the guest was told is written. Returns the first
-  // error; each is logged.
-  absl::Status Finish();
+  // After the guest has ended: stops the I/O threads, then does as SyncDisks, so that even a forced
+  // end loses nothing that the guest was told is written. The process ends next.
+  bool Finish(std::chrono::milliseconds patience);
 
  private:
   struct Disk {

@@ -1,0 +1,119 @@
+// What is said when something that a good config names is not to be had: the exact line, with what
+// to do about it.
+
+#include "vmm/machine/host_resources.h"
+
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "gtest/gtest.h"
+#include "vmm/config/load_config.h"
+
+namespace vmm {
+namespace {
+
+class HostResourcesTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = testing::TempDir() + "vmm-host-XXXXXX";
+    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+    for (const char* name : {"kernel", "private", "paths"}) std::ofstream(Path(name)) << "text";
+    std::ofstream(Path("empty"));
+    ASSERT_EQ(chmod(Path("private").c_str(), 0), 0);
+    ASSERT_EQ(mkfifo(Path("fifo").c_str(), 0644), 0);
+    std::filesystem::create_directory(Path("folder"));
+    std::filesystem::create_directory(Path("secret"));
+    std::filesystem::create_directory(Path("secret/folder"));
+    ASSERT_EQ(chmod(folder_.c_str(), 0755), 0);
+    ASSERT_EQ(chmod(Path("secret").c_str(), 0), 0);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  std::string Path(const std::string& name) const { return folder_ + "/" + name; }
+
+  // Opens what a machine with `keys` needs and returns the error, with the folder's name cut off.
+  std::string Error(const std::string& keys) {
+    const auto config = ParseVmConfig(
+        absl::StrCat(
+            R"({"console": {"mode": "Null"}, )",
+            keys.find("payload") == std::string::npos ? R"("payload": {"kernel": "kernel"}, )" : "",
+            R"("memory": {"size": "64M"}, )", keys, "}"),
+        {.source = "test", .base_dir = folder_});
+    if (!config.ok()) return absl::StrCat("config: ", config.status().message());
+    // Root may open everything, so it stops being root for the attempt.
+    const uid_t before = geteuid();
+    EXPECT_EQ(seteuid(before == 0 ? 65534 : before), 0);
+    const auto host = HostResources::Open(
+        *config, [] { return 39u; }, [] {});
+    EXPECT_EQ(seteuid(before), 0);
+    return absl::StrReplaceAll(host.status().message(), {{folder_ + "/", ""}});
+  }
+
+  std::string folder_;
+};
+
+TEST_F(HostResourcesTest, SaysExactlyWhatIsMissing) {
+  const struct {
+    const char* keys;
+    const char* message;
+  } table[] = {
+      {R"("payload": {"kernel": "none"})",
+       "payload.kernel: none: cannot open: No such file or directory (ENOENT); check what the key "
+       "names"},
+      {R"("payload": {"kernel": "private"})",
+       "payload.kernel: private: cannot open: Permission denied (EACCES); give this user read "
+       "access to it"},
+      {R"("payload": {"kernel": "folder"})",
+       "payload.kernel: folder: not a regular file; give the file itself"},
+      {R"("payload": {"kernel": "fifo"})",
+       "payload.kernel: fifo: not a regular file; give the file itself"},
+      {R"("payload": {"kernel": "kernel", "initramfs": "none"})",
+       "payload.initramfs: none: cannot open: No such file or directory (ENOENT); check what the "
+       "key names"},
+      {R"("payload": {"kernel": "kernel", "initramfs": "private"})",
+       "payload.initramfs: private: cannot open: Permission denied (EACCES); give this user read "
+       "access to it"},
+      {R"("rng": {"src": "none"})",
+       "rng.src: none: cannot open for reading: No such file or directory (ENOENT); name a file "
+       "that this user may read, such as /dev/urandom"},
+      {R"("rng": {"src": "private"})",
+       "rng.src: private: cannot open for reading: Permission denied (EACCES); name a file that "
+       "this user may read, such as /dev/urandom"},
+      {R"("fs": [{"tag": "s", "path": "none", "readonly": true}])",
+       "fs[0].path: none: cannot open the directory: No such file or directory (ENOENT); name a "
+       "directory that exists"},
+      {R"("fs": [{"tag": "s", "path": "kernel", "readonly": true}])",
+       "fs[0].path: kernel: cannot open the directory: Not a directory (ENOTDIR); name a directory "
+       "that exists"},
+      {R"("fs": [{"tag": "s", "path": "secret/folder", "readonly": true}])",
+       "fs[0].path: secret/folder: cannot open the directory: Permission denied (EACCES); give "
+       "this user access to it and to those above it"},
+      {R"("fs": [{"tag": "s", "path": "folder", "closure": "none", "readonly": true}])",
+       "fs[0].closure: none: cannot open: No such file or directory (ENOENT); name a file that "
+       "this user may read"},
+      {R"("fs": [{"tag": "s", "path": "folder", "closure": "none/paths", "readonly": true}])",
+       "fs[0].closure: none/paths: cannot open its directory: No such file or directory (ENOENT); "
+       "name a file that this user may read"},
+      {R"("fs": [{"tag": "s", "path": "folder", "closure": "secret", "readonly": true}])",
+       "fs[0].closure: secret: cannot open: Permission denied (EACCES); name a file that this user "
+       "may read"},
+      {R"("fs": [{"tag": "s", "path": "folder", "closure": "folder", "readonly": true}])",
+       "fs[0].closure: folder: not a regular file; name a file that this user may read"},
+      {R"("serial": {"mode": "File", "file": "none/out"})",
+       "serial.file: none/out: cannot open for writing (make its folder first): No such file or "
+       "directory (ENOENT)"},
+  };
+  for (const auto& row : table) EXPECT_EQ(Error(row.keys), row.message) << row.keys;
+}
+
+}  // namespace
+}  // namespace vmm
