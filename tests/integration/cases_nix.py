@@ -51,7 +51,7 @@ def digest(path):
         return hashlib.sha256(f.read()).hexdigest()
 
 
-@case("store-image-is-reproducible", group="host")
+@case("store-image-is-reproducible", group="host", boots=0)
 def reproducible(folder):
     """The same paths give the same bytes, however this machine keeps and lists them."""
     have("mkfs.erofs", "fsck.erofs")
@@ -88,7 +88,7 @@ def reproducible(folder):
         check(b"hidden" not in f.read(), "the image tells of a path that is not in the closure")
 
 
-@case("store-image-refuses", group="host")
+@case("store-image-refuses", group="host", boots=0)
 def refuses(folder):
     """One line that names the path or the line; no image, nothing left over."""
     small_store(f"{folder}/store", ["1-a"])
