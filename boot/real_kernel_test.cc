@@ -10,9 +10,12 @@
 namespace boot {
 namespace {
 
+constexpr char kNoKernel[] =
+    "VMM_TEST_KERNEL names no kernel (the guests' case unit-tests-with-real-kernels does)";
+
 TEST(RealKernelTest, IsPlannedInSmallAndLargeGuests) {
   const char* path = std::getenv("VMM_TEST_KERNEL");
-  if (path == nullptr) GTEST_SKIP() << "VMM_TEST_KERNEL names no kernel";
+  if (path == nullptr) GTEST_SKIP() << kNoKernel;
   const std::string text = ReadFile(path);
   const Bytes file(text.begin(), text.end());
   for (const uint64_t mib : {128u, 512u, 3072u}) {
@@ -29,7 +32,7 @@ TEST(RealKernelTest, IsPlannedInSmallAndLargeGuests) {
 
 TEST(RealKernelTest, IsRefusedWhenCutOff) {
   const char* path = std::getenv("VMM_TEST_KERNEL");
-  if (path == nullptr) GTEST_SKIP() << "VMM_TEST_KERNEL names no kernel";
+  if (path == nullptr) GTEST_SKIP() << kNoKernel;
   const std::string text = ReadFile(path);
   const Bytes file(text.begin(), text.begin() + static_cast<ptrdiff_t>(text.size() / 8));
   const auto plan = PlanKernelLoad(MemoryByteSource(file), "K", TestWindow(128));

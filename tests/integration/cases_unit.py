@@ -1,0 +1,38 @@
+"""Unit tests that ctest has to skip: it has no kernel to give them."""
+
+import os
+import re
+import subprocess
+
+from harness import Failure, Skip, case, check, guests, vmm_path
+
+
+def run_tests(program, folder, environment):
+    """Runs a unit test program of the build that vmm comes from; all of it must pass."""
+    path = os.path.join(os.path.dirname(os.path.dirname(vmm_path())), program)
+    if not os.path.exists(path):
+        raise Skip(f"unit tests are not built beside {vmm_path()}")
+    done = subprocess.run(
+        [path],
+        env={**os.environ, **environment},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        cwd=folder,
+        timeout=600,
+    )
+    if done.returncode != 0:
+        raise Failure(done.stdout)
+    check(re.search(r"\[  PASSED  \] [1-9]\d* test", done.stdout), f"no test ran:\n{done.stdout}")
+    skipped = re.search(r"\[  SKIPPED \][^\n]*", done.stdout)
+    check(skipped is None, f"{skipped and skipped.group(0)}:\n{done.stdout}")
+
+
+@case("unit-tests-with-real-kernels", group="host", boots=0)
+def with_real_kernels(folder):
+    kernels = [g for g in guests().values() if isinstance(g, dict) and "vmlinux" in g]
+    check(len(kernels) > 0, "no kernel was fetched")
+    for kernel in kernels:
+        for image in ("bzImage", "vmlinux"):
+            run_tests("boot/boot_real_kernel_test", folder, {"VMM_TEST_KERNEL": kernel[image]})
