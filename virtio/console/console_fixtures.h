@@ -12,6 +12,7 @@
 
 #include "tests/fakes/device_harness.h"
 #include "virtio/console/console_device.h"
+#include "virtio/console/console_wire.h"
 
 namespace virtio {
 
