@@ -1,11 +1,13 @@
 """Shares: the guest sees the closure of a store and nothing else, and asks for it once."""
 
 import hashlib
+import json
 import os
 import shutil
 import signal
 import stat
 import subprocess
+import time
 
 from harness import (
     READY,
@@ -18,6 +20,7 @@ from harness import (
     guest_files,
     have,
     vm_config,
+    vmm_path,
 )
 
 SECRET = "secret-of-another-machine"
@@ -368,3 +371,166 @@ def missing_path(folder):
             len(lines) == 1 and "5e-never-built" in lines[0] and "fs[0].closure" in lines[0],
             f"said: {vm.stderr()!r}",
         )
+
+
+def host_sum(path):
+    with open(path, "rb") as f:
+        return hashlib.md5(f.read()).hexdigest()
+
+
+def as_user(command):
+    return f"su user -c '{command}'"
+
+
+@case("share-that-is-written-to")
+def written_to(folder):
+    """What the guest does to a share is what the host has, and the other way round."""
+    root = f"{folder}/shared"
+    os.mkdir(root)
+    write(f"{root}/from-host", b"made by the host\n")
+    share = {"tag": "shared", "path": root}
+    api = Api(f"{folder}/api.sock")
+    with Vm(folder, share_config("cloud", [share]), "--api-socket", api.path) as vm:
+        vm.expect(READY)
+        vm.shell("echo user:x:1000:100::/:/bin/sh >>/etc/passwd; echo users:x:100: >>/etc/group")
+        vm.shell("umask 022; mkdir -p /mnt; mount -t virtiofs shared /mnt; cd /mnt")
+        check_made(vm, root)
+        check_data(vm, root)
+        check_unlinked(vm, root, api)
+        check_modes(vm, root)
+        vm.shell("cd /; umount /mnt && mount -t virtiofs shared /mnt; cd /mnt")
+        check_equal(vm.shell("cat dir/renamed"), "hello", "file after another mount")
+        check_share_is_deleted(vm, root)
+        vm.send("poweroff -f\n")
+        vm.wait(0)
+
+
+def check_made(vm, root):
+    """Every kind of file is made, linked, renamed and removed."""
+    answer = vm.shell(
+        "mkdir dir && echo hello >dir/file && ln dir/file dir/hard && ln -s file dir/soft &&"
+        " mkfifo dir/pipe && mv dir/file dir/renamed && cat dir/soft 2>/dev/null;"
+        " ln -sf renamed dir/soft && cat dir/soft && stat -c %h dir/renamed && rm dir/hard &&"
+        " stat -c %h dir/renamed && mkdir dir/sub && mv dir/sub moved && rmdir moved && ls dir"
+    )
+    check_equal(answer.split(), ["hello", "2", "1", "pipe", "renamed", "soft"], "making files")
+    check_equal(sorted(os.listdir(f"{root}/dir")), ["pipe", "renamed", "soft"], "on the host")
+    check_equal(os.readlink(f"{root}/dir/soft"), "renamed", "link on the host")
+    check(stat.S_ISFIFO(os.lstat(f"{root}/dir/pipe").st_mode), "the pipe is none on the host")
+    answer = vm.shell("mknod dir/null c 1 3; mkdir dir; rmdir dir; rm from-nowhere; mv dir dir/in")
+    for reason in ("not permitted", "exists", "not empty", "No such file", "Invalid argument"):
+        check(reason in answer, f"no {reason!r} in {answer!r}")
+    check(not os.path.exists(f"{root}/dir/null"), "a device was made on the host")
+
+
+def check_data(vm, root):
+    """Data, sizes and times go both ways."""
+    vm.shell("dd if=/dev/urandom of=big bs=1M count=24 2>/dev/null; md5sum <big >/tmp/sum")
+    check_equal(vm.shell("cat /tmp/sum").split()[0], host_sum(f"{root}/big"), "sum of 24 MiB")
+    vm.shell("cp big copy; echo 3 >/proc/sys/vm/drop_caches")
+    check_equal(vm.shell("md5sum <copy").split()[0], host_sum(f"{root}/big"), "sum of a copy")
+    vm.shell("truncate -s 1000001 big; echo appended >>big; truncate -s 3M big")
+    check_equal(vm.shell("md5sum <big").split()[0], host_sum(f"{root}/big"), "after truncation")
+    check_equal(os.stat(f"{root}/big").st_size, 3 << 20, "size on the host")
+    vm.shell("TZ=UTC touch -d '2001-02-03 04:05:06' copy; chown 12:34 copy; chmod 4640 copy")
+    status = os.stat(f"{root}/copy")
+    check_equal(status.st_mtime_ns, 981173106 * 10**9, "time of a file")
+    check_equal((status.st_uid, status.st_gid, oct(status.st_mode)), (12, 34, "0o104640"), "owner")
+    vm.shell("fallocate -l 100000 reserved; sync; dd if=big of=synced conv=fsync 2>/dev/null")
+    check_equal(os.stat(f"{root}/reserved").st_size, 100000, "size of an allocated file")
+    with open(f"{root}/from-host", "ab") as f:
+        f.write(b"and changed\n")
+    answer = vm.shell("usleep 1200000; cat from-host; echo guest >>from-host")
+    check_equal(answer.split("\n"), ["made by the host", "and changed"], "host's change")
+    with open(f"{root}/from-host", "rb") as f:
+        check_equal(f.read(), b"made by the host\nand changed\nguest\n", "guest's addition")
+    check_tar(vm, root)
+
+
+def check_tar(vm, root):
+    """A tree that is packed and unpacked in the guest is the same, as the host sees it."""
+    vm.shell(
+        "mkdir tree; for i in $(seq 60); do mkdir -p tree/$((i%7)); echo $i >tree/$((i%7))/$i;"
+        " ln -s $i tree/$((i%7))/l$i; done; tar cf tree.tar tree; mkdir out;"
+        " tar xpf tree.tar -C out; md5sum tree.tar >/dev/null",
+        seconds=180,
+    )
+    sums = "find . -type f -exec md5sum {} + | LC_ALL=C sort; find . -type l | wc -l"
+    one, other = (on_host(f"cd {root}/{name} && {sums}") for name in ("tree", "out/tree"))
+    check_equal(one.count(b"\n"), 61, "files of the tree")
+    check_equal(other, one, "what came out of the archive")
+    check_equal(vm.shell("rm -r tree out && ls tree out 2>&1 | grep -c such"), "2", "removal")
+
+
+def check_unlinked(vm, root, api):
+    """A file that is open goes on without its name, and is closed on the host in the end."""
+    answer = vm.shell(
+        "echo first >gone; exec 3<>gone; rm gone; ls gone 2>&1 | grep -c such; echo more >&3;"
+        " stat -L -c '%h %s' /proc/self/fd/3; echo new >gone; cat gone; exec 4<gone;"
+        " mv from-host gone; cat <&4; exec 3>&- 4<&-"
+    )
+    check_equal(answer.split(), ["1", "0", "6", "new", "new"], "a file without a name")
+    os.remove(f"{root}/gone")
+    check("No such file" in vm.shell("usleep 1200000; cat gone"), "removed by the host")
+    # The guest says that it has closed a file some time after it has.
+    deadline = time.monotonic() + 60
+    while counters(api)["open_files"] > 0 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    check_equal(counters(api)["open_files"], 0, "files that are open on the host")
+
+
+def check_modes(vm, root):
+    """umask, set-group-id and sticky directories, and users who are not root."""
+    vm.shell("umask 027; echo x >masked; mkdir masked-dir; umask 022; mkdir -m 1777 sticky")
+    check_equal(oct(os.stat(f"{root}/masked").st_mode), "0o100640", "mode by umask")
+    check_equal(oct(os.stat(f"{root}/masked-dir").st_mode), "0o40750", "mode of a directory")
+    vm.shell("mkdir group; chown 0:777 group; chmod 2777 group")
+    vm.shell(as_user("echo x >/mnt/group/file; mkdir /mnt/group/below; echo x >/mnt/sticky/mine"))
+    status = os.stat(f"{root}/group/file")
+    check_equal((status.st_uid, status.st_gid), (1000, 777), "owner in a set-group-id directory")
+    check_equal(oct(os.stat(f"{root}/group/below").st_mode), "0o42755", "directory below it")
+    vm.shell("echo x >sticky/of-root; cp /bin/busybox group/set-id; chmod 6777 group/set-id")
+    answer = vm.shell(
+        as_user("rm -f /mnt/sticky/of-root; echo x >>/mnt/group/set-id; rm /mnt/sticky/mine")
+    )
+    check("not permitted" in answer, f"another's file in a sticky directory: {answer!r}")
+    check_equal(sorted(os.listdir(f"{root}/sticky")), ["of-root"], "the sticky directory")
+    check_equal(oct(os.stat(f"{root}/group/set-id").st_mode), "0o100777", "set-id bits")
+
+
+def check_share_is_deleted(vm, root):
+    """The directory is deleted on the host while the guest uses it: errors, nothing else."""
+    vm.shell("exec 3<>big; cd dir")
+    shutil.rmtree(root)
+    answer = vm.shell(
+        "usleep 1200000; ls /mnt/group; echo x >/mnt/new; echo x >new; mkdir new; cat renamed;"
+        " echo y >&3; cd /; exec 3>&-; echo alive"
+    )
+    check(answer.endswith("alive"), f"after the deletion: {answer!r}")
+    check(not os.path.exists(root), "the share has come back")
+    check(vm.process.poll() is None, "vmm ended")
+
+
+@case("share-that-cannot-be-written-to-by-this-user", group="host", boots=0)
+def without_rights(folder):
+    """One line that names the key and what to write there, before anything starts."""
+    have("setpriv")
+    root = f"{folder}/shared"
+    os.mkdir(root)
+    path = f"{folder}/vm.json"
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(share_config("cloud", [{"tag": "shared", "path": root}]), f)
+    ended = subprocess.run(
+        ["setpriv", "--bounding-set=-chown", vmm_path(), "--config", path],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    lines = ended.stderr.decode().strip().splitlines()
+    check_equal(ended.returncode, 1, f"exit status ({lines})")
+    check(
+        len(lines) == 1 and "fs[0].uid_map: missing" in lines[0] and '"host": ' in lines[0],
+        f"said: {lines}",
+    )

@@ -10,42 +10,65 @@
 namespace virtio {
 namespace {
 
-class FsHostileTest : public testing::TestWithParam<uint16_t> {
+struct Attacked {
+  uint16_t queue;
+  bool writable = false;
+};
+
+class FsHostileTest : public testing::TestWithParam<Attacked> {
  protected:
   // A new device; the last one is gone.
   void Make(uint64_t seed = 0) {
     fs_ = nullptr;
+    handle_ = 0;
     FsHarness::Options options;
     options.harness = {.loop = {.seed = seed}};
+    options.writable = GetParam().writable;
+    if (options.writable) options.cache = FsCache::kAuto;
     fs_ = std::make_unique<FsHarness>(
         options, [](const TemporaryTree& host) { host.Write("root/file", "content"); });
   }
   HostileTarget Target() {
     return {.harness = fs_->harness(),
             .device = fs_->device(),
-            .queue = GetParam(),
+            .queue = GetParam().queue,
             .writable = true,
             .offer_good =
                 [this] {
-                  fs_->driver(GetParam())
-                      .Chain()
-                      .Readable(fs_->Request(FUSE_READ, file_, FsHarness::ReadArguments(0, 100)))
-                      .Writable(116)
-                      .Offer();
+                  fs_->driver(GetParam().queue).Chain().Readable(Good()).Writable(116).Offer();
                 },
             .expect_good =
                 [this] {
-                  if (GetParam() == FsHarness::kHighPriority) {
-                    fs_->Send(GetParam(), fs_->Request(FUSE_FORGET, 1, Bytes(8)));
+                  if (GetParam().queue == FsHarness::kHighPriority) {
+                    fs_->Send(GetParam().queue, fs_->Request(FUSE_FORGET, 1, Bytes(8)));
                   }
                   EXPECT_EQ(fs_->Init().error, 0);
                   file_ = fs_->Find(1, "file");
-                  EXPECT_EQ(fs_->Read(file_, 0, 100).Text(), "content");
+                  if (GetParam().writable) Open();
+                  EXPECT_EQ(fs_->Read(file_, 0, 100, handle_).Text(), "content");
                 }};
+  }
+  // A read, or a write that changes nothing.
+  Bytes Good() {
+    if (!GetParam().writable) {
+      return fs_->Request(FUSE_READ, file_, FsHarness::ReadArguments(0, 100));
+    }
+    fuse_write_in write = {};
+    write.fh = handle_;
+    write.size = 7;
+    const absl::string_view content = "content";
+    return fs_->Request(FUSE_WRITE, file_,
+                        Join(BytesOf(write), Bytes(content.begin(), content.end())));
+  }
+  void Open() {
+    const auto opened = fs_->Do(FUSE_OPEN, file_, BytesOf(fuse_open_in{O_RDWR, 0}));
+    ASSERT_EQ(opened.error, 0);
+    handle_ = opened.As<fuse_open_out>().fh;
   }
 
   std::unique_ptr<FsHarness> fs_;
   uint64_t file_ = 1;
+  uint64_t handle_ = 0;
 };
 
 TEST_P(FsHostileTest, EveryAttackEndsInAResetOrAnAnswer) {
@@ -70,7 +93,9 @@ TEST_P(FsHostileTest, FeatureGames) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Queues, FsHostileTest,
-                         testing::Values(FsHarness::kHighPriority, FsHarness::kRequests));
+                         testing::Values(Attacked{FsHarness::kHighPriority},
+                                         Attacked{FsHarness::kRequests},
+                                         Attacked{FsHarness::kRequests, true}));
 
 }  // namespace
 }  // namespace virtio

@@ -92,6 +92,65 @@ TEST_F(FsRequestTest, LengthsMustBeTrue) {
   }
 }
 
+TEST_F(FsRequestTest, TwoNamesEndInANulEach) {
+  const auto rename = [this](absl::string_view names) {
+    return Parse(Request(FUSE_RENAME, Join(BytesOf(fuse_rename_in{5}), Name(names))));
+  };
+  const FsCommand good = rename(absl::string_view("from\0to\0", 8));
+  EXPECT_EQ(good.error, 0);
+  EXPECT_EQ(good.name(), "from");
+  EXPECT_EQ(good.second(), "to");
+  EXPECT_EQ(good.rename.newdir, 5U);
+  EXPECT_EQ(good.rename.flags, 0U);
+  EXPECT_EQ(rename("").error, EINVAL);
+  EXPECT_EQ(rename(absl::string_view("from\0", 5)).error, EINVAL);
+  EXPECT_EQ(rename(absl::string_view("from\0to", 7)).error, EINVAL);
+  EXPECT_EQ(rename(absl::string_view("from\0to\0x", 9)).error, EINVAL);
+  EXPECT_EQ(rename(absl::string_view("from\0to\0\0", 9)).error, EINVAL);
+  const std::string most(255, 'x');
+  EXPECT_EQ(rename(most + '\0' + most + '\0').error, 0);
+  EXPECT_EQ(rename(most + "y\0" + '\0').error, ENAMETOOLONG);
+  EXPECT_EQ(rename(std::string("x\0", 2) + most + "y" + '\0').error, ENAMETOOLONG);
+  EXPECT_EQ(rename(std::string(4000, 'x')).error, ENAMETOOLONG);
+  const auto symlink = [this](size_t target) {
+    return Parse(
+        Request(FUSE_SYMLINK, Name(std::string("name\0", 5) + std::string(target, 't') + '\0')));
+  };
+  EXPECT_EQ(symlink(4095).error, 0);
+  EXPECT_EQ(symlink(4095).second().size(), 4095U);
+  EXPECT_EQ(symlink(4096).error, ENAMETOOLONG);
+}
+
+TEST_F(FsRequestTest, ValuesAreAnyBytesOfTheLengthThatIsSaid) {
+  const auto set = [this](uint32_t size, absl::string_view text) {
+    const Bytes start = Join(BytesOf(base::Le32(size)), BytesOf(base::Le32(2)));
+    return Parse(Request(FUSE_SETXATTR, Join(start, Name(text))));
+  };
+  const FsCommand good = set(3, absl::string_view("user.a\0\0x\0", 10));
+  EXPECT_EQ(good.error, 0);
+  EXPECT_EQ(good.name(), "user.a");
+  EXPECT_EQ(good.second(), absl::string_view("\0x\0", 3));
+  EXPECT_EQ(good.xattr_flags, 2U);
+  EXPECT_EQ(set(0, absl::string_view("user.a\0", 7)).error, 0);
+  EXPECT_EQ(set(1, absl::string_view("user.a\0", 7)).error, EINVAL);
+  EXPECT_EQ(set(0xffffffff, absl::string_view("user.a\0x", 8)).error, EINVAL);
+  EXPECT_EQ(set(6, "user.a").error, EINVAL);
+  EXPECT_EQ(set(70000, std::string("a\0", 2) + std::string(70000, 'x')).error, E2BIG);
+}
+
+TEST_F(FsRequestTest, DataStayInTheChain) {
+  fuse_write_in write = {};
+  write.size = 100;
+  const auto parse = [this, &write](size_t bytes) {
+    return Parse(Request(FUSE_WRITE, Join(BytesOf(write), Bytes(bytes, 'x'))), 33);
+  };
+  EXPECT_EQ(parse(100).error, 0);
+  EXPECT_EQ(chain_.readable_bytes(), 100U);
+  EXPECT_EQ(parse(99).error, EINVAL);
+  EXPECT_EQ(parse(101).error, EINVAL);
+  EXPECT_EQ(parse(0).error, EINVAL);
+}
+
 TEST_F(FsRequestTest, WhatHasNoAnswerIsKnownEvenIfMalformed) {
   EXPECT_FALSE(Parse(Request(FUSE_FORGET, {})).replies);
   EXPECT_FALSE(Parse(Request(FUSE_BATCH_FORGET, {})).replies);

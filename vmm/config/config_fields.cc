@@ -139,7 +139,7 @@ void Describe(FieldVisitor& v, FsConfig& c) {
   v.Text({.name = "path", .doc = "Directory of the host.", .required = true}, kPathRules, c.path);
   v.Enum({"proto", "Protocol that the guest speaks: its file system type."},
          {.names = kShareProtocols}, c.proto);
-  v.Bool({"readonly", "Refuse writes; has to be true, shares cannot be written to yet."},
+  v.Bool({"readonly", "Refuse every change; has to be true with a closure or cache always."},
          c.readonly);
   v.Text({"closure",
           "File with the store paths, one a line (or a Nix registration), that are all there is in "
@@ -158,7 +158,9 @@ void Describe(FieldVisitor& v, FsConfig& c) {
              "cache without copies (virtiofs, closure or cache always); a multiple of 2M, and 1/64 "
              "of it is taken from the guest's memory. Without it, none."},
             {.min = 2 * kMiB, .max = kMaxDaxWindows, .is_size = true}, c.dax_window);
-  v.List({"uid_map", "How owners look to the guest; others are 65534. Without it, as they are."},
+  v.List({"uid_map",
+          "How owners look to the guest, and what the guest's are on the host. Others look like "
+          "65534, and nothing can be given to them. Without it, they are the same."},
          64, c.uid_map);
   v.List({"gid_map", "The same for groups."}, 64, c.gid_map);
   DescribePciDevice(v, c.id, c.pci_device_id, c.features_mask);

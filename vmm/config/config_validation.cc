@@ -199,9 +199,11 @@ absl::Status CheckShares(const VmConfig& c) {
     if (fs.path.empty()) {
       return Invalid(absl::StrCat(path, ".path"), "missing; name a directory of the host");
     }
-    if (!fs.readonly) {
+    if (!fs.readonly && (fs.closure.has_value() || fs.cache == ShareCache::kAlways)) {
       return Invalid(absl::StrCat(path, ".readonly"),
-                     "false, but shares cannot be written to yet; set it to true");
+                     absl::StrCat("false, but a share with ",
+                                  fs.closure.has_value() ? "a closure" : "cache \"always\"",
+                                  " is one in which nothing changes; set it to true"));
     }
     if (fs.proto == ShareProtocol::k9p && fs.num_queues != 1) {
       return Invalid(absl::StrCat(path, ".num_queues"), "more than 1, and 9p has one; set it to 1");

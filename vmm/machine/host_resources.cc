@@ -29,6 +29,8 @@ constexpr size_t kMaxShareThreads = 4;
 constexpr uint64_t kOtherDescriptors = 256;
 constexpr uint64_t kMinShareDescriptors = 32;
 constexpr uint64_t kMaxShareDescriptors = 2048;
+// What a guest opens in a share that it can write to stays open, and takes two.
+constexpr uint64_t kMaxWritableShareDescriptors = 16384;
 // Nodes that a guest can hold: Linux needs 1 KiB of its RAM for each and more.
 constexpr uint64_t kRamPerNode = 512;
 constexpr uint64_t kMinShareNodes = 4096;
@@ -196,11 +198,15 @@ absl::Status HostResources::OpenShares(const VmConfig& config) {
   }
   rlimit limit = {};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return base::ErrnoStatus(errno, "RLIMIT_NOFILE");
+  // The limit that a process starts with is low for those that select(), of which this is none.
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) return base::ErrnoStatus(errno, "RLIMIT_NOFILE");
   const uint64_t spare = limit.rlim_cur - std::min(limit.rlim_cur, kOtherDescriptors);
-  const auto each = static_cast<uint32_t>(
-      std::clamp(spare / config.fs.size(), kMinShareDescriptors, kMaxShareDescriptors));
   for (size_t i = 0; i < config.fs.size(); ++i) {
-    RETURN_IF_ERROR(OpenShare(config.fs[i], i, each));
+    const uint64_t most =
+        config.fs[i].readonly ? kMaxShareDescriptors : kMaxWritableShareDescriptors;
+    const uint64_t part = std::clamp(spare / config.fs.size(), kMinShareDescriptors, most);
+    RETURN_IF_ERROR(OpenShare(config.fs[i], i, static_cast<uint32_t>(part)));
   }
   return absl::OkStatus();
 }
@@ -211,6 +217,7 @@ absl::Status HostResources::OpenShare(const FsConfig& config, size_t index,
   tree_options.name = absl::StrCat("fs[", index, "]");
   tree_options.path = config.path;
   tree_options.closure = config.closure;
+  tree_options.writable = !config.readonly;
   tree_options.one_file_system = IsImmutable(config) || config.closure.has_value();
   tree_options.uids = ToOwnerMap(config.uid_map);
   tree_options.gids = ToOwnerMap(config.gid_map);
