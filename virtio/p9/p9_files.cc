@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -45,7 +46,7 @@ int P9Files::Add(std::unique_ptr<HostFile> made, int access, uint32_t mode, File
     }
   }
   // Who makes a file may do with it what its mode then forbids.
-  if ((mode & 0600) != 0600) added.pinned = true;
+  if ((mode & 0600) != 0600) added.way = File::Way::kDoubtful;
   ++added.fids;
   file = &added;
   return 0;
@@ -67,12 +68,12 @@ void P9Files::End(File& file) {
   RemoveUnused(file);
 }
 
-void P9Files::Pin(NodeId node) {
+void P9Files::Doubt(NodeId node) {
   for (const int access : {O_RDONLY, O_WRONLY, O_RDWR}) {
     const auto found = files_.find(Key(static_cast<uint64_t>(node), access));
     if (found == files_.end()) continue;
     // One that cannot be opened now is lost either way.
-    if (OpenHost(*found->second) == 0) found->second->pinned = true;
+    if (OpenHost(*found->second) == 0) found->second->way = File::Way::kDoubtful;
   }
 }
 
@@ -124,11 +125,23 @@ void P9Files::CloseHost(File& file) {
 bool P9Files::CloseOldest() {
   for (auto it = open_.rbegin(); it != open_.rend(); ++it) {
     File& file = **it;
-    if (file.users > 0 || file.pinned) continue;
+    if (!MayClose(file)) continue;
     CloseHost(file);
     return true;
   }
   return false;
+}
+
+bool P9Files::MayClose(File& file) {
+  if (file.users > 0 || file.way == File::Way::kGone) return false;
+  if (file.way == File::Way::kThere) return true;
+  NodeId directory{0};
+  std::string name;
+  std::unique_ptr<HostFile> again;
+  const bool is_there = tree_.FindPlace(file.node, directory, name) == 0 &&
+                        tree_.OpenFile(file.node, file.access, again) == 0;
+  file.way = is_there ? File::Way::kThere : File::Way::kGone;
+  return is_there;
 }
 
 void P9Files::RemoveUnused(File& file) {

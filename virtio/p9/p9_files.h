@@ -27,7 +27,8 @@ class P9Files {
     base::LoopFile loop_file;        // the same
     uint32_t fids = 0;               // that are open on it
     uint32_t users = 0;              // operations in flight
-    bool pinned = false;             // might not be found again: stays open
+    // Whether it would be found and opened again by its name; what would not stays open.
+    enum class Way : uint8_t { kThere, kDoubtful, kGone } way = Way::kThere;
     std::list<File*>::iterator position;
   };
 
@@ -47,8 +48,8 @@ class P9Files {
   // An operation begins with the file, which is opened again if need be, or ends.
   int Begin(File& file);
   void End(File& file);
-  // The file may not be found, or not be opened, by its name any more: what is open stays open.
-  void Pin(NodeId node);
+  // The file is about to lose its name, or the mode by which it can be opened.
+  void Doubt(NodeId node);
   // All fids are gone.
   void CloseAll();
 
@@ -66,6 +67,7 @@ class P9Files {
   void CloseHost(File& file);
   // Closes the descriptor that was not used for longest; false if all are needed.
   bool CloseOldest();
+  bool MayClose(File& file);
   void RemoveUnused(File& file);
 
   HostTree& tree_;

@@ -125,8 +125,8 @@ class P9Server {
   Reply SetAttributes(const P9Command& command, const Fid& fid);
   int RenameIn(NodeId from, absl::string_view from_name, NodeId to, absl::string_view to_name);
   int UnlinkIn(NodeId directory, absl::string_view name, bool is_directory);
-  // What is open of the file that is about to lose this name stays open.
-  void PinVictim(NodeId directory, absl::string_view name);
+  // What is open of a file that is about to lose this name is not to be lost.
+  void DoubtVictim(NodeId directory, absl::string_view name);
   Reply Lock(const P9Command& command, const Fid& fid);
   Reply GetLock(const P9Command& command, const Fid& fid);
 

@@ -128,20 +128,20 @@ P9Server::Reply P9Server::Remove(const Fid& fid) {
 
 int P9Server::RenameIn(NodeId from, absl::string_view from_name, NodeId to,
                        absl::string_view to_name) {
-  PinVictim(to, to_name);
+  DoubtVictim(to, to_name);
   return tree_.Rename(from, from_name, to, to_name, 0);
 }
 
 int P9Server::UnlinkIn(NodeId directory, absl::string_view name, bool is_directory) {
   if (is_directory) return tree_.RemoveDirectory(directory, name);
-  PinVictim(directory, name);
+  DoubtVictim(directory, name);
   return tree_.Unlink(directory, name);
 }
 
-void P9Server::PinVictim(NodeId directory, absl::string_view name) {
+void P9Server::DoubtVictim(NodeId directory, absl::string_view name) {
   if (files_.empty()) return;
   const NodeId victim = tree_.FindKnown(directory, name);
-  if (victim != NodeId{0}) files_.Pin(victim);
+  if (victim != NodeId{0}) files_.Doubt(victim);
 }
 
 // --- Attributes ----------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ P9Server::Reply P9Server::SetAttributes(const P9Command& command, const Fid& fid
   }
   if (error != 0) return {.error = error};
   // What is open may be read and written whatever its mode is now.
-  if (changes.mode.has_value() && (*changes.mode & 0600) != 0600) files_.Pin(fid.node);
+  if (changes.mode.has_value() && (*changes.mode & 0600) != 0600) files_.Doubt(fid.node);
   const HostFile* file = fid.file != nullptr ? fid.file->host.get() : nullptr;
   FileAttributes attributes;
   return {.error = tree_.SetAttributes(fid.node, changes, file, attributes)};
