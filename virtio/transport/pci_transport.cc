@@ -98,6 +98,7 @@ void PciTransport::OnBarMoved(unsigned bar, std::optional<uint64_t> address) {
 }
 
 void PciTransport::MoveSharedMemory(std::optional<uint64_t> address) {
+  shared_memory_failed_ = false;
   for (const SharedMemoryRegion& region : device_.shared_memory()) {
     if (region.host == nullptr || memory_mapper_ == nullptr) continue;
     if (shared_memory_address_) {
@@ -110,7 +111,8 @@ void PciTransport::MoveSharedMemory(std::optional<uint64_t> address) {
             memory_mapper_->MapReadOnly(start, {region.host, region.length});
         !status.ok()) {
       LOG_EVERY_N_SEC(Warning, 10)
-          << device_.id() << ": shared memory reads as zeroes: " << status.message();
+          << device_.id() << ": no shared memory for the guest: " << status.message();
+      shared_memory_failed_ = true;
       continue;
     }
     memory_.MoveWindow(region.host, start);
@@ -204,6 +206,8 @@ std::optional<QueueStart> PciTransport::MakeQueue(uint16_t queue) {
 }
 
 void PciTransport::OnDriverOk() {
+  // Its driver would take the zeroes that it reads for what the device shows there.
+  if (shared_memory_failed_) return SetNeedsReset("the host could not map its shared memory");
   std::vector<QueueStart> queues;
   for (uint16_t i = 0; i < config_.state().queues.size(); ++i) {
     if (!config_.state().queues[i].enabled) continue;

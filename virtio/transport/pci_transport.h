@@ -114,6 +114,7 @@ class PciTransport final : public devices::PciHandler,
   const unsigned slot_;
   devices::MemoryMapper* const memory_mapper_;
   std::optional<uint64_t> shared_memory_address_;  // of the BAR; under the PCI root's lock
+  std::atomic<bool> shared_memory_failed_{false};  // the host could not map it
   uint32_t window_capability_ = 0;                 // set by Create
   devices::MsixTable msix_;
   Interrupts interrupts_;

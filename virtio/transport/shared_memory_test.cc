@@ -108,7 +108,7 @@ TEST_F(SharedMemory, StaysAcrossADeviceReset) {
   EXPECT_EQ(mapper_.mapped, At(Bar()));
 }
 
-TEST_F(SharedMemory, ReadsAsZeroIfTheHostCannotMapIt) {
+TEST_F(SharedMemory, ADeviceWithoutItDoesNotRun) {
   memory_[0] = 1;
   mapper_.fail = true;
   SetDecoding(true);
@@ -117,6 +117,18 @@ TEST_F(SharedMemory, ReadsAsZeroIfTheHostCannotMapIt) {
   transport_.mmio.Read(Bar(), bytes);
   EXPECT_EQ(bytes, (std::array<uint8_t, 4>{}));
   transport_.mmio.Write(Bar(), bytes);  // is dropped
+  transport_.Initialise();
+  transport_.loop.RunUntilIdle();
+  EXPECT_NE(transport_.status() & VIRTIO_CONFIG_S_NEEDS_RESET, 0);
+  EXPECT_EQ(transport_.device.TakeOrders(), "");
+  // The next attempt may find room for it.
+  mapper_.fail = false;
+  SetDecoding(false);
+  transport_.EnableMemory();
+  transport_.SetStatus(0);
+  transport_.Initialise();
+  transport_.loop.RunUntilIdle();
+  EXPECT_EQ(transport_.status(), kDriverOk);
 }
 
 TEST_F(SharedMemory, IsUnmappedWithItsTransport) {
