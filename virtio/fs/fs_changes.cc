@@ -46,6 +46,10 @@ bool ToChanges(const fuse_setattr_in& in, AttributeChanges& changes) {
           ToTime(has(FATTR_MTIME_NOW), in.mtime, in.mtimensec, changes.modified));
 }
 
+// Whether a request that changes data, and has no flag to say so, takes set-user-id bits off: Linux
+// leaves that to the server, and of the guest's users only root is sure to keep them.
+bool TakesSetIdOff(const FsCommand& command) { return command.uid != 0; }
+
 }  // namespace
 
 // --- Names and attributes ------------------------------------------------------------------------
@@ -204,8 +208,10 @@ FsServer::Reply FsServer::CopyRange(const FsCommand& command) {
   const FileHandles::Handle* to = handles_.Find(in.fh_out, NodeId{in.nodeid_out});
   if (from == nullptr || to == nullptr) return {.error = EBADF};
   if (in.flags != 0) return {.error = EINVAL};
+  int error = TakesSetIdOff(command) ? to->file->ClearPrivileges() : 0;
+  if (error != 0) return {.error = error};
   uint64_t copied = 0;
-  const int error = from->file->CopyTo(*to->file, in.off_in, in.off_out, in.len, copied);
+  error = from->file->CopyTo(*to->file, in.off_in, in.off_out, in.len, copied);
   if (error != 0) return {.error = error};
   return Answer(fuse_write_out{static_cast<uint32_t>(copied), 0});
 }
@@ -279,7 +285,11 @@ int FsServer::BeginAllocation(const FsCommand& command, File& file) {
   const fuse_fallocate_in& in = command.fallocate;
   if ((in.mode & ~kAllocationModes) != 0) return EOPNOTSUPP;
   if (in.length == 0 || in.offset > INT64_MAX || in.length > INT64_MAX) return EINVAL;
-  return UseHandle(in.fh, command.node, file);
+  if (const int error = UseHandle(in.fh, command.node, file); error != 0) return error;
+  if (!TakesSetIdOff(command)) return 0;
+  const int error = file.handle->file->ClearPrivileges();
+  if (error != 0) End(file);
+  return error;
 }
 
 int FsServer::BeginFlush(const FsCommand& command, File& file) {

@@ -277,6 +277,36 @@ TEST_F(FsChanges, UsersTakeSetIdBitsOff) {
   EXPECT_EQ(HostStatus("file").st_mode & 07777, 0755U);
 }
 
+TEST_F(FsChanges, UsersTakeSetIdBitsOffByWhatHasNoFlagToSaySo) {
+  const uint64_t node = fs.Find(1, "file");
+  const Opened file = Open(node);
+  const Opened from = Open(fs.Find(fs.Find(1, "dir"), "a"));
+  const auto allocate = [&] {
+    fuse_fallocate_in in = {};
+    in.fh = file.handle;
+    in.length = 100;
+    return fs.Do(FUSE_FALLOCATE, file.node, BytesOf(in)).error;
+  };
+  const auto copy = [&] {
+    fuse_copy_file_range_in in = {};
+    in.fh_in = from.handle;
+    in.nodeid_out = file.node;
+    in.fh_out = file.handle;
+    in.len = 1;
+    return fs.Do(FUSE_COPY_FILE_RANGE, from.node, BytesOf(in)).error;
+  };
+  for (const uint32_t uid : {0U, 1000U}) {
+    fs.SetCaller(uid, uid);
+    const mode_t left = uid == 0 ? 06755 : 0755;
+    ASSERT_EQ(chmod(fs.host().Path("root/file").c_str(), 06755), 0);
+    EXPECT_EQ(allocate(), 0);
+    EXPECT_EQ(HostStatus("file").st_mode & 07777, left);
+    ASSERT_EQ(chmod(fs.host().Path("root/file").c_str(), 06755), 0);
+    EXPECT_EQ(copy(), 0);
+    EXPECT_EQ(HostStatus("file").st_mode & 07777, left);
+  }
+}
+
 TEST_F(FsChanges, RenamesWithFlags) {
   const auto rename = [this](absl::string_view from, absl::string_view to, uint32_t flags) {
     return fs
