@@ -13,9 +13,11 @@ import threading
 from cases_fs import listing, make_any_file, on_host, share_config
 from harness import READY, Failure, Vm, case, check, check_equal, guest_files, guests, have
 
+# By 9p Linux asks again for a lock that is taken, every 30 s if it is not told otherwise.
+OPTIONS_9P = "trans=virtio,version=9p2000.L,cache=mmap,msize=512000,locktimeout=1"
 MOUNTS = {
     "virtiofs": "mount -t virtiofs work /mnt",
-    "9p": "mount -t 9p -o trans=virtio,version=9p2000.L,cache=mmap,msize=512000 work /mnt",
+    "9p": f"mount -t 9p -o {OPTIONS_9P} work /mnt",
 }
 SUMS = "find . -type f -exec md5sum {} + | LC_ALL=C sort | md5sum"
 # What there is to see of a tree but for times, which a tar archive holds in whole seconds, and the

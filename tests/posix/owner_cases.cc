@@ -260,6 +260,16 @@ POSIX_CASE(setid, fallocate_by_another_takes_them_off) {
   EQUAL(Permissions("file"), 0777);
 }
 
+POSIX_CASE(setid, copy_by_another_takes_them_off) {
+  Make("file", "content", 06777);
+  Make("from", "other");
+  As(kUser, kGroup, [] {
+    const int from = OK(open("from", O_RDONLY));
+    EQUAL(copy_file_range(from, nullptr, OK(open("file", O_WRONLY)), nullptr, 5, 0), 5);
+  });
+  EQUAL(Permissions("file"), 0777);
+}
+
 POSIX_CASE(setid, read_leaves_them) {
   Make("file", "content", 06777);
   As(kUser, kGroup, [] { SAME_TEXT(Content("file"), "content"); });
