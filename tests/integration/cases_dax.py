@@ -13,7 +13,8 @@ def make_files(folder):
     """Makes a store whose large files do not all fit the window at once."""
     store = f"{folder}/store"
     os.makedirs(f"{store}/1a-app/bin")
-    shutil.copy(have("busybox"), f"{store}/1a-app/bin/busybox")
+    have("busybox")
+    shutil.copy(shutil.which("busybox"), f"{store}/1a-app/bin/busybox")
     block = os.urandom(MIB)
     for i in range(6):
         with open(f"{store}/1a-app/large-{i}", "wb") as f:
