@@ -25,7 +25,7 @@ SUMS = "find . -type f -exec md5sum {} + | LC_ALL=C sort | md5sum"
 TREE = (
     "find . -type f -exec stat -c '%n %f %s %u %g %Y' {} + | LC_ALL=C sort;"
     " find . -type d -exec stat -c '%n %f %u %g' {} + | LC_ALL=C sort;"
-    " find . -type l -exec readlink {} + | LC_ALL=C sort"
+    " find . -type l -exec readlink {} \\; | LC_ALL=C sort"
 )
 
 

@@ -238,7 +238,7 @@ POSIX_CASE(append, processes_lose_nothing) {
   Make("file");
   const auto writes = [] {
     const int fd = OK(open("file", O_WRONLY | O_APPEND));
-    for (int i = 0; i < 200; ++i) WriteAll(fd, "0123456789");
+    for (int i = 0; i < 60; ++i) WriteAll(fd, "0123456789");
   };
   InChild([&writes] {
     const pid_t child = OK(fork());
@@ -250,7 +250,7 @@ POSIX_CASE(append, processes_lose_nothing) {
     EQUAL(status, 0);
   });
   std::string wanted;
-  for (int i = 0; i < 600; ++i) wanted += "0123456789";
+  for (int i = 0; i < 180; ++i) wanted += "0123456789";
   SAME_TEXT(Content("file"), wanted);
 }
 

@@ -166,8 +166,8 @@ POSIX_CASE(mmap, shared_write_needs_a_writable_descriptor) {
   EQUAL(errno, EACCES);
 }
 
-POSIX_CASE(mmap, file_of_4_mib_by_memory) {
-  constexpr size_t kSize = 4 << 20;
+POSIX_CASE(mmap, file_of_1_mib_by_memory) {
+  constexpr size_t kSize = 1 << 20;
   const int fd = NewFile("");
   OK(ftruncate(fd, kSize));
   char* memory = Map(fd, kSize, kBoth, MAP_SHARED);

@@ -252,7 +252,7 @@ POSIX_CASE(rename, directory_of_another_to_another_parent_needs_its_dotdot) {
 
 POSIX_CASE(rename, back_and_forth_many_times) {
   Make("a", "content");
-  for (int i = 0; i < 100; ++i) {
+  for (int i = 0; i < 30; ++i) {
     OK(rename("a", "b"));
     HOLDS(!Exists("a"));
     OK(rename("b", "a"));
@@ -263,7 +263,7 @@ POSIX_CASE(rename, back_and_forth_many_times) {
 
 POSIX_CASE(rename, replaces_as_editors_do) {
   Make("file", "0");
-  for (int i = 1; i <= 50; ++i) {
+  for (int i = 1; i <= 20; ++i) {
     Make("file.new", std::to_string(i));
     OK(rename("file.new", "file"));
     SAME_TEXT(Content("file"), std::to_string(i));
