@@ -436,7 +436,7 @@ def check_data(vm, root):
     status = os.stat(f"{root}/copy")
     check_equal(status.st_mtime_ns, 981173106 * 10**9, "time of a file")
     check_equal((status.st_uid, status.st_gid, oct(status.st_mode)), (12, 34, "0o104640"), "owner")
-    vm.shell("fallocate -l 100000 reserved; sync; dd if=big of=synced conv=fsync 2>/dev/null")
+    vm.shell("fallocate -l 100000 reserved; sync; dd if=big of=synced bs=64k conv=fsync 2>/dev/null")
     check_equal(os.stat(f"{root}/reserved").st_size, 100000, "size of an allocated file")
     with open(f"{root}/from-host", "ab") as f:
         f.write(b"and changed\n")
