@@ -10,6 +10,7 @@ import threading
 import time
 
 import timeline as boot_timeline
+from dax import dax
 from machines import Ours, Qemu
 from report import percentile, ratios, spread
 
@@ -31,7 +32,7 @@ class Lab:
         self.args = args
         self.folder = tempfile.mkdtemp(dir="/dev/shm")
         self.vmm = shutil.copy(args.vmm, f"{self.folder}/vmm")
-        self.guest = {name: shutil.copy(path, self.folder) for name, path in guest.items()}
+        self.guest = {name: shutil.copy(path, f"{self.folder}/{name}") for name, path in guest.items()}
         self.ours = Ours(self.vmm, self.folder)
         self.mounted = None
 
@@ -416,4 +417,5 @@ GROUPS = {
     "block-guest": block_guest,
     "block-null": block_null,
     "block-slow": block_slow,
+    "dax": dax,
 }
