@@ -1,12 +1,16 @@
 // Fuzzes the 9P device: messages that are mostly well formed, for fids that mostly exist, among
-// everything else that a driver can do. Every request comes back, every stop ends, no answer has a
-// byte of what is outside the closure, and what is open and known stays bounded.
+// everything else that a driver can do, with a store and with a share that can be written to. Every
+// request comes back, every stop ends, no answer has a byte of what is outside, nothing outside is
+// changed, and what is open and known stays bounded.
 
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <span>
 #include <string>
@@ -44,6 +48,24 @@ const TemporaryTree& Host() {
   return host;
 }
 
+// What one input may write to, "work", and what it may not, beside it.
+void FillWritable(const TemporaryTree& host) {
+  host.Write("work/1-a/file", "content");
+  host.Write("work/file", "x");
+  host.Link("../secret", "work/link");
+  host.Link("..", "work/dir");
+  host.Write("secret", kSecret);
+}
+
+void CheckOutside(const TemporaryTree& host) {
+  std::ifstream secret(host.Path("secret"));
+  const std::string content{std::istreambuf_iterator<char>(secret), {}};
+  CHECK(absl::string_view(content) == kSecret);
+  struct stat status;
+  CHECK(stat(host.Path("secret").c_str(), &status) == 0 && status.st_nlink == 1);
+  CHECK(std::distance(std::filesystem::directory_iterator(host.path()), {}) == 2);
+}
+
 class P9Program {
  public:
   P9Program(FuzzInput& input, DeviceHarness& harness) : input_(input), harness_(harness) {}
@@ -62,12 +84,15 @@ class P9Program {
   }
 
   void OfferRequest() {
-    static constexpr std::array<uint8_t, 16> kTypes = {
-        kP9Walk,    kP9Walk,     kP9Walk,    kP9Walk,  kP9Open,  kP9Open,   kP9Read,   kP9Read,
-        kP9ReadDir, kP9ReadLink, kP9GetAttr, kP9Clunk, kP9Flush, kP9Attach, kP9StatFs, kP9Remove};
+    static constexpr std::array<uint8_t, 32> kTypes = {
+        kP9Walk,      kP9Walk,        kP9Walk,     kP9Walk,   kP9Open,     kP9Open,     kP9Read,
+        kP9Read,      kP9ReadDir,     kP9ReadLink, kP9Clunk,  kP9Flush,    kP9Attach,   kP9GetAttr,
+        kP9StatFs,    kP9Remove,      kP9Create,   kP9Write,  kP9Write,    kP9SetAttr,  kP9MkDir,
+        kP9MkNod,     kP9SymLink,     kP9Link,     kP9Rename, kP9RenameAt, kP9UnlinkAt, kP9FSync,
+        kP9XattrWalk, kP9XattrCreate, kP9Lock,     kP9GetLock};
     const uint8_t what = input_.Byte();
     const uint8_t how = input_.Byte();
-    const uint8_t type = what < 0xF0   ? kTypes[what % 16]
+    const uint8_t type = what < 0xF0   ? kTypes[what % kTypes.size()]
                          : what < 0xF2 ? uint8_t{kP9Version}
                                        : input_.Byte();
     PutArguments(type, how);
@@ -121,10 +146,71 @@ class P9Program {
         return Put(how % 8 < 6 ? 0x1000 : input_.Number(4), 4);             // count
       case kP9Flush:
         return Put(input_.Byte() % 4, 2);
+      case kP9Write: {
+        PutFid(how);
+        Put(input_.Number(how % 16 < 14 ? how % 2 + 1 : 8), 8);
+        const std::span<const uint8_t> data = input_.Bytes(40);
+        Put(data.size(), 4);
+        message_.insert(message_.end(), data.begin(), data.end());
+        return;
+      }
+      case kP9SetAttr:
+        PutFid(how);
+        Put(input_.Number(2), 4);
+        Put(input_.Number(2), 4);   // mode
+        Put(input_.Byte() % 2, 4);  // owners
+        Put(input_.Byte() % 2, 4);
+        Put(input_.Number(how % 8 < 6 ? 2 : 8), 8);  // size
+        for (int i = 0; i < 4; ++i) Put(input_.Number(how % 8 == 7 ? 8 : 1), 8);
+        return;
+      case kP9Link:
+      case kP9Rename:
+      case kP9XattrWalk:
+        PutFid(how);
+        PutFid(how);
+        return type == kP9XattrWalk ? PutXattrName() : PutName(how);
+      case kP9RenameAt:
+        PutFid(how);
+        PutName(how);
+        PutFid(how);
+        return PutName(how);
+      case kP9Create:
+      case kP9MkDir:
+      case kP9MkNod:
+      case kP9SymLink:
+      case kP9UnlinkAt:
+        PutFid(how);
+        PutName(how);
+        if (type == kP9SymLink) PutString(how % 2 == 0 ? "../secret" : "file");
+        if (type == kP9UnlinkAt) return Put(how % 2 == 0 ? 0 : input_.Number(2), 4);
+        if (type == kP9Create) Put(input_.Number(how % 4 == 3 ? 4 : 2), 4);  // flags
+        if (type != kP9SymLink) Put(input_.Number(2), 4);                    // mode
+        if (type == kP9MkNod) Put(input_.Byte() % 2, 8);                     // device
+        return Put(0, 4);                                                    // group
+      case kP9XattrCreate:
+        PutFid(how);
+        PutXattrName();
+        Put(input_.Number(how % 8 < 6 ? 1 : 8), 8);
+        return Put(input_.Byte() % 4, 4);
+      case kP9Lock:
+      case kP9GetLock:
+        PutFid(how);
+        Put(input_.Byte() % 4, 1);
+        if (type == kP9Lock) Put(how % 4, 4);
+        Put(input_.Number(how % 8 < 6 ? 1 : 8), 8);
+        Put(input_.Number(how % 8 < 6 ? 1 : 8), 8);
+        Put(input_.Byte() % 3, 4);
+        return PutString("guest");
       default:
         PutFid(how);
-        Put(how % 8 == 0 ? input_.Number(4) : 0, 4);  // OPEN: flags
+        Put(how % 4 < 2 ? input_.Number(4) : how % 4, 4);  // OPEN: flags; FSYNC: only the data
     }
+  }
+
+  void PutXattrName() {
+    static constexpr std::array<absl::string_view, 4> kNames = {"user.a", "user.b", "",
+                                                                "trusted.a"};
+    PutString(kNames[input_.Byte() % kNames.size()]);
   }
 
   // Offers header, arguments and room for an answer in up to four buffers.
@@ -168,22 +254,38 @@ class P9Program {
   uint32_t slot_ = 0;
 };
 
-void Run(FuzzInput input) {
-  const uint8_t flags = input.Byte();
+HostTree::Options StoreOptions() {
+  HostTree::Options options;
+  options.path = Host().Path("store");
+  options.closure = Host().Path("closure");
+  options.one_file_system = true;
+  return options;
+}
+
+HostTree::Options WritableOptions(const TemporaryTree& host) {
+  HostTree::Options options;
+  options.path = host.Path("work");
+  options.writable = true;
+  return options;
+}
+
+void CheckBounds(const Counters& counters) {
+  CHECK(counters.at("nodes") <= kMaxNodes && counters.at("open_directories") <= 2);
+  // Of locks there is one more.
+  CHECK(counters.at("fids") <= kMaxFids && counters.at("open_files") <= 3);
+}
+
+void Run(FuzzInput& input, P9Versions versions, HostTree::Options tree_options) {
   DeviceProgram program(input);
   DeviceHarness& harness = program.harness();
-  HostTree::Options tree_options;
   tree_options.name = "fs[0]";
-  tree_options.path = Host().Path("store");
-  tree_options.closure = Host().Path("closure");
-  tree_options.one_file_system = true;
   tree_options.max_directories = 2;
   tree_options.max_nodes = kMaxNodes;
   auto opened = *HostTree::Open(std::move(tree_options));
   HostTree& tree = *opened;
   auto device = *P9Device::Create({.id = "f",
                                    .tag = "t",
-                                   .versions = static_cast<P9Versions>(flags % 3),
+                                   .versions = versions,
                                    .queue_size = DeviceProgram::kQueueSize,
                                    .max_open_files = 2,
                                    .max_fids = kMaxFids},
@@ -210,15 +312,23 @@ void Run(FuzzInput input) {
     } else {
       CHECK(tree.RereadClosure().ok());
     }
-    const Counters counters = device->counters();
-    CHECK(counters.at("nodes") <= kMaxNodes && counters.at("open_directories") <= 2);
-    CHECK(counters.at("fids") <= kMaxFids && counters.at("open_files") <= 2);
+    CheckBounds(device->counters());
   }
   program.Finish(*device);
   CHECK(harness.loop().in_flight() == 0);
   const Counters counters = device->counters();
   CHECK(counters.at("nodes") == 1 && counters.at("open_files") == 0 && counters.at("fids") == 0);
   CHECK(!requests.SawSecret());
+}
+
+void Run(FuzzInput input) {
+  const uint8_t flags = input.Byte();
+  const auto versions = static_cast<P9Versions>(flags % 3);
+  if ((flags & 0x80) == 0) return Run(input, versions, StoreOptions());
+  const TemporaryTree host("/tmp");
+  FillWritable(host);
+  Run(input, versions, WritableOptions(host));
+  CheckOutside(host);
 }
 
 }  // namespace
