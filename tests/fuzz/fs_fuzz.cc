@@ -1,18 +1,26 @@
 // Fuzzes the file system device: FUSE requests that are mostly well formed, for nodes that mostly
 // exist, among everything else that a driver can do. Every request comes back, every stop ends,
 // no answer has a byte of what is outside the closure, and what is open and known stays bounded.
+// Of a share that can be written to nothing outside is changed either.
 
+#include <fcntl.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "tests/fuzz/device_program.h"
 #include "tests/fuzz/secret.h"
@@ -45,9 +53,55 @@ const TemporaryTree& Host() {
   return host;
 }
 
+// One to be written to, with a secret beside it: made anew for each input.
+class WritableHost {
+ public:
+  WritableHost() : host_(access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp") {
+    host_.Directory("share/dir");
+    host_.Write("share/file", "content");
+    host_.Write("share/dir/file", "content");
+    host_.Link("../../secret/key", "share/dir/link");
+    host_.Link("../secret", "share/many");
+    host_.Write("secret/key", kSecret);
+    before_ = Describe();
+  }
+  ~WritableHost() { CHECK(Describe() == before_); }
+
+  std::string root() const { return host_.Path("share"); }
+
+ private:
+  // What is outside the share: names, and all that a change leaves traces in.
+  std::string Describe() const {
+    std::string all;
+    for (const char* name : {"secret", "secret/key"}) {
+      struct stat status;
+      CHECK(lstat(host_.Path(name).c_str(), &status) == 0);
+      absl::StrAppend(&all, status.st_mode, " ", status.st_uid, " ", status.st_size, " ",
+                      status.st_nlink, " ", status.st_ctim.tv_sec, ".", status.st_ctim.tv_nsec,
+                      "\n");
+    }
+    for (const auto& entry : std::filesystem::directory_iterator(host_.path())) {
+      absl::StrAppend(&all, entry.path().string(), "\n");
+    }
+    return all;
+  }
+
+  const TemporaryTree host_;
+  std::string before_;
+};
+
+// What the guest writes is kept small.
+void LimitFiles() {
+  signal(SIGXFSZ, SIG_IGN);
+  constexpr rlim_t kMaxFileBytes = 1 << 20;
+  const rlimit limit = {kMaxFileBytes, kMaxFileBytes};
+  CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+}
+
 class FsProgram {
  public:
-  FsProgram(FuzzInput& input, DeviceHarness& harness) : input_(input), harness_(harness) {}
+  FsProgram(FuzzInput& input, DeviceHarness& harness, bool writable)
+      : input_(input), harness_(harness), writable_(writable) {}
 
   // Offers header, arguments and room for an answer in up to four buffers.
   void OfferRequest(uint16_t queue) {
@@ -57,12 +111,29 @@ class FsProgram {
         FUSE_STATFS, FUSE_DESTROY, FUSE_OPEN,        FUSE_INTERRUPT};
     static constexpr std::array<uint32_t, 4> kDaxOpcodes = {FUSE_SETUPMAPPING, FUSE_SETUPMAPPING,
                                                             FUSE_SETUPMAPPING, FUSE_REMOVEMAPPING};
+    static constexpr std::array<uint32_t, 32> kChanges = {FUSE_LOOKUP,    FUSE_LOOKUP,
+                                                          FUSE_CREATE,    FUSE_CREATE,
+                                                          FUSE_OPEN,      FUSE_OPEN,
+                                                          FUSE_WRITE,     FUSE_WRITE,
+                                                          FUSE_READ,      FUSE_RELEASE,
+                                                          FUSE_MKDIR,     FUSE_MKNOD,
+                                                          FUSE_SYMLINK,   FUSE_LINK,
+                                                          FUSE_UNLINK,    FUSE_UNLINK,
+                                                          FUSE_RMDIR,     FUSE_RENAME,
+                                                          FUSE_RENAME2,   FUSE_SETATTR,
+                                                          FUSE_SETATTR,   FUSE_FSYNC,
+                                                          FUSE_FSYNCDIR,  FUSE_FALLOCATE,
+                                                          FUSE_LSEEK,     FUSE_COPY_FILE_RANGE,
+                                                          FUSE_SETXATTR,  FUSE_GETXATTR,
+                                                          FUSE_LISTXATTR, FUSE_REMOVEXATTR,
+                                                          FUSE_READDIR,   FUSE_FORGET};
     const uint8_t what = input_.Byte();
     const uint8_t how = input_.Byte();
     fuse_in_header header = {};
-    header.opcode = what < 0xE0   ? kOpcodes[what % 16]
-                    : what < 0xF0 ? kDaxOpcodes[what % 4]
-                                  : static_cast<uint32_t>(input_.Number(2));
+    header.opcode = what >= 0xF0                 ? static_cast<uint32_t>(input_.Number(2))
+                    : writable_ && what % 8 != 7 ? kChanges[what / 7 % 32]
+                    : what < 0xE0                ? kOpcodes[what % 16]
+                                                 : kDaxOpcodes[what % 4];
     header.unique = what;
     header.nodeid = Node(how);
     const std::vector<uint8_t> arguments = Arguments(header.opcode, how);
@@ -118,6 +189,11 @@ class FsProgram {
     return input_.Byte() % 6 * DaxWindow::kRangeBytes;
   }
 
+  // Handles count from 1.
+  uint64_t Handle(uint8_t how) { return how % 16 == 15 ? input_.Number(8) : input_.Byte() % 8; }
+  // Mostly small.
+  uint64_t Offset(uint8_t how) { return how % 16 < 12 ? input_.Number(how % 3) : input_.Number(8); }
+
   std::vector<uint8_t> Arguments(uint32_t opcode, uint8_t how) {
     static constexpr std::array<absl::string_view, 12> kNames = {
         "1-a", "dir",      "file", "many",        "link", "pipe",
@@ -126,6 +202,11 @@ class FsProgram {
     const auto put = [&bytes](uint64_t value, size_t size) {
       for (size_t i = 0; i < size; ++i)
         bytes.push_back(static_cast<uint8_t>(i < 8 ? value >> (8 * i) : 0));
+    };
+    const auto put_name = [this, &bytes] {
+      const absl::string_view name = kNames[input_.Byte() % kNames.size()];
+      bytes.insert(bytes.end(), name.begin(), name.end());
+      bytes.push_back(0);
     };
     switch (opcode) {
       case FUSE_LOOKUP: {
@@ -137,10 +218,104 @@ class FsProgram {
         if (how % 32 != 9) bytes.push_back(0);
         break;
       }
+      case FUSE_CREATE:
+        put(input_.Number(4), 4);  // flags
+        put(S_IFREG | input_.Number(2), 4);
+        put(input_.Byte(), 4);
+        put(how % 2, 4);
+        put_name();
+        break;
+      case FUSE_MKNOD:
+        put(input_.Number(2), 4);
+        put(how % 4 == 0 ? input_.Number(4) : 0, 4);
+        put(0, 8);
+        put_name();
+        break;
+      case FUSE_MKDIR:
+        put(input_.Number(2), 8);
+        put_name();
+        break;
+      case FUSE_LINK:
+        put(Node(input_.Byte()), 8);
+        put_name();
+        break;
+      case FUSE_UNLINK:
+      case FUSE_RMDIR:
+      case FUSE_REMOVEXATTR:
+        put_name();
+        break;
+      case FUSE_RENAME:
+      case FUSE_RENAME2:
+        put(Node(input_.Byte()), 8);
+        if (opcode == FUSE_RENAME2) put(how % 8, 8);
+        put_name();
+        put_name();
+        break;
+      case FUSE_SYMLINK:
+        put_name();
+        put_name();
+        break;
+      case FUSE_OPEN:
+        put(input_.Number(4), 4);
+        put(how % 2, 4);
+        break;
+      case FUSE_WRITE: {
+        const uint32_t size = how % 4 == 0 ? input_.Byte() : 8;
+        put(Handle(how), 8);
+        put(Offset(how), 8);
+        put(size, 4);
+        put(how % 8, 12);
+        put(how % 2 == 0 ? O_APPEND : 0, 8);
+        put(~uint64_t{0}, how % 32 == 7 ? 3 : size);
+        break;
+      }
+      case FUSE_SETATTR:
+        put(input_.Number(2), 8);  // what
+        put(Handle(how), 8);
+        put(Offset(how), 16);
+        put(input_.Number(8), 8);  // times
+        put(input_.Number(8), 16);
+        put(input_.Number(8), 12);
+        put(input_.Number(2), 8);  // mode
+        put(geteuid(), 4);
+        put(getegid(), 8);
+        break;
+      case FUSE_RELEASE:
+      case FUSE_FSYNC:
+      case FUSE_FSYNCDIR:
+        put(Handle(how), 8);
+        put(how % 2, 16);
+        break;
+      case FUSE_FALLOCATE:
+      case FUSE_LSEEK:
+        put(Handle(how), 8);
+        put(Offset(how), 8);
+        put(Offset(how), 8);
+        put(how % 16 < 12 ? 3 : input_.Number(4), 8);
+        break;
+      case FUSE_COPY_FILE_RANGE:
+        put(Handle(how), 8);
+        put(Offset(how), 8);
+        put(Node(input_.Byte()), 8);
+        put(Handle(how), 8);
+        put(input_.Byte(), 8);
+        put(Offset(how), 16);
+        break;
+      case FUSE_SETXATTR:
+      case FUSE_GETXATTR:
+      case FUSE_LISTXATTR: {
+        const uint32_t size = input_.Byte();
+        put(size, 8);
+        if (opcode == FUSE_LISTXATTR) break;
+        const absl::string_view name("user.a", 7);  // and its NUL
+        bytes.insert(bytes.end(), name.begin(), name.end());
+        if (opcode == FUSE_SETXATTR) put(7, size);
+        break;
+      }
       case FUSE_READ:
       case FUSE_READDIR:
       case FUSE_READDIRPLUS:
-        put(0, 8);
+        put(writable_ ? Handle(how) : 0, 8);
         put(how % 16 < 12 ? input_.Number(how % 2) : input_.Number(8), 8);  // offset
         put(how % 8 < 6 ? 0x1000 : input_.Number(4), 4);                    // size
         put(0, 20);
@@ -184,6 +359,7 @@ class FsProgram {
 
   FuzzInput& input_;
   DeviceHarness& harness_;
+  const bool writable_;
   std::vector<uint64_t> nodes_;
   uint64_t last_answer_ = 0x100000;
   uint32_t slot_ = 0;
@@ -193,26 +369,36 @@ void Run(FuzzInput input) {
   const uint8_t flags = input.Byte();
   DeviceProgram program(input);
   DeviceHarness& harness = program.harness();
+  const bool writable = (flags & 0x90) == 0x10;
+  std::optional<WritableHost> writable_host;
   HostTree::Options options;
   options.name = "fs[0]";
-  options.path = Host().Path("store");
-  options.closure = Host().Path("closure");
-  options.one_file_system = true;
+  if (writable) {
+    writable_host.emplace();
+    options.path = writable_host->root();
+    options.writable = true;
+    options.uids = MapToOwn(geteuid(), {0});
+    options.gids = MapToOwn(getegid(), {0});
+  } else {
+    options.path = Host().Path("store");
+    options.closure = Host().Path("closure");
+    options.one_file_system = true;
+  }
   options.max_directories = 2;
   options.max_nodes = 12;
   auto opened = *HostTree::Open(std::move(options));
   HostTree& tree = *opened;
   const bool with_dax = (flags & 0x80) != 0;
-  auto device =
-      *FsDevice::Create({.id = "f",
-                         .tag = "t",
-                         .cache = with_dax ? FsCache::kAlways : static_cast<FsCache>(flags % 3),
-                         .queue_size = DeviceProgram::kQueueSize,
-                         .max_open_files = kMaxOpenFiles,
-                         .dax_window_bytes = with_dax ? kDaxRanges * kRangeBytes : 0},
-                        std::move(opened), harness.loop(), harness.memory());
+  const auto cache = static_cast<FsCache>(flags % (writable ? 2 : 3));  // not for ever
+  auto device = *FsDevice::Create({.id = "f",
+                                   .tag = "t",
+                                   .cache = with_dax ? FsCache::kAlways : cache,
+                                   .queue_size = DeviceProgram::kQueueSize,
+                                   .max_open_files = kMaxOpenFiles,
+                                   .dax_window_bytes = with_dax ? kDaxRanges * kRangeBytes : 0},
+                                  std::move(opened), harness.loop(), harness.memory());
   harness.Start(*device, device->features());
-  FsProgram requests(input, harness);
+  FsProgram requests(input, harness, writable);
   for (int steps = 0; !input.empty() && steps < 300; ++steps) {
     const uint8_t step = input.Byte();
     if (step < 0x30) {
@@ -247,6 +433,7 @@ void Run(FuzzInput input) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // What a hostile guest causes is logged; not worth a line for each input here.
   base::SetLogLevel(base::LogLevel::kFatal);
+  [[maybe_unused]] static const bool limited = (virtio::LimitFiles(), true);
   virtio::Run(virtio::FuzzInput(data, size));
   return 0;
 }
