@@ -84,7 +84,7 @@ TEST(ClosureFile, SaysWhatIsWrong) {
   ASSERT_TRUE(missing.ok());
   EXPECT_THAT(missing->Read().status().message(), HasSubstr("(ENOENT)"));
   tree.Directory("paths");
-  EXPECT_THAT(missing->Read().status().message(), HasSubstr("no file"));
+  EXPECT_THAT(missing->Read().status().message(), HasSubstr("not a regular file"));
 }
 
 }  // namespace

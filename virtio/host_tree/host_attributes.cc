@@ -36,6 +36,12 @@ int HostTree::OpenFile(NodeId id, int flags, std::unique_ptr<HostFile>& file) {
   if (node->type != S_IFREG) return EACCES;
   const int kept = flags & (O_ACCMODE | O_APPEND | O_DSYNC | O_SYNC);
   base::UniqueFd fd;
+  if (keeps_owners_ && (access != O_RDONLY || (flags & O_TRUNC) != 0)) {
+    struct statx status;
+    int error = StatusOf(*node, status);
+    if (error == 0) error = CheckOwner(status, EACCES);
+    if (error != 0) return error;
+  }
   int error = OpenNode(*node, kept | O_NONBLOCK | O_NOCTTY, fd);
   if (error == ESTALE && (node->path_fd >= 0 || node->files != nullptr) && options_.writable) {
     // The name is gone, but the file is still held.
@@ -77,11 +83,17 @@ int HostTree::NodeFd(Node& node, int& fd, base::UniqueFd& opened) {
 }
 
 int HostTree::Reopen(int fd, int flags, base::UniqueFd& opened) const {
-  opened.reset(openat(descriptors_.get(), std::to_string(fd).c_str(), flags | O_CLOEXEC));
+  // Without waiting for who holds a lease.
+  opened.reset(
+      openat(descriptors_.get(), std::to_string(fd).c_str(), flags | O_NONBLOCK | O_CLOEXEC));
   return opened.valid() ? 0 : errno;
 }
 
 // --- Attributes ----------------------------------------------------------------------------------
+
+int HostTree::CheckOwner(const struct statx& status, int error) const {
+  return options_.uids.Has(status.stx_uid) && options_.gids.Has(status.stx_gid) ? 0 : error;
+}
 
 int HostTree::ChangeMode(int fd, uint32_t mode) const {
   // Not fchmod: that takes no O_PATH descriptor, and not every file can be opened.
@@ -115,6 +127,13 @@ int HostTree::SetAttributes(NodeId id, const AttributeChanges& changes, const Ho
   } else if (const int error = NodeFd(*node, fd, opened); error != 0) {
     return error;
   }
+  struct statx status;
+  if (keeps_owners_ && (changes.mode.has_value() || changes.uid.has_value() ||
+                        changes.gid.has_value() || changes.size_bytes.has_value())) {
+    int error = Status(fd, "", status);
+    if (error == 0) error = CheckOwner(status, EPERM);
+    if (error != 0) return error;
+  }
   if (changes.mode.has_value()) {
     if (const int error = ChangeMode(fd, *changes.mode); error != 0) return error;
   }
@@ -133,7 +152,6 @@ int HostTree::SetAttributes(NodeId id, const AttributeChanges& changes, const Ho
     const timespec times[2] = {changes.accessed, changes.modified};
     if (utimensat(fd, "", times, AT_EMPTY_PATH) != 0) return errno;
   }
-  struct statx status;
   if (const int error = Status(fd, "", status); error != 0) return error;
   attributes = ToAttributes(*node, status);
   return 0;
@@ -178,6 +196,7 @@ int HostTree::GetXattr(NodeId id, absl::string_view name, std::string& value) {
   const ssize_t size = fgetxattr(fd, std::string(name).c_str(), value.data(), value.size());
   if (size < 0) return errno;
   value.resize(static_cast<size_t>(size));
+  value.shrink_to_fit();
   return 0;
 }
 

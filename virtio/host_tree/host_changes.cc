@@ -26,6 +26,9 @@ namespace {
 // How often to try again when the host makes and removes the same name meanwhile.
 constexpr int kMaxTries = 4;
 
+// Set once a file has its owner: until then they would be those of vmm's user.
+constexpr uint32_t kSetIds = S_ISUID | S_ISGID;
+
 // The thread's umask is the guest's while this is there. The first one in a thread gives it an
 // umask (and working directory) of its own, which are the whole process's otherwise.
 class GuestUmask {
@@ -51,7 +54,11 @@ class GuestUmask {
 }  // namespace
 
 absl::Status HostTree::PrepareChanges() {
-  RETURN_IF_ERROR(CheckOwnerRights(options_.name, options_.uids, options_.gids, OwnRights()));
+  const OwnerRights rights = OwnRights();
+  RETURN_IF_ERROR(CheckOwnerRights(options_.name, options_.uids, options_.gids, rights));
+  keeps_owners_ =
+      rights.any_owner && !(options_.uids.ranges().empty() && options_.gids.ranges().empty());
+  own_uid_ = rights.uid;
   descriptors_.reset(open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (descriptors_.valid()) return absl::OkStatus();
   return base::ErrnoStatus(errno, absl::StrCat(options_.name, ".path: ", options_.path,
@@ -72,7 +79,10 @@ int HostTree::BeginMaking(NodeId directory, absl::string_view name, const Caller
   if (nodes_.full()) return ENFILE;
   const auto uid = options_.uids.ToHost(caller.uid);
   const auto gid = options_.gids.ToHost(caller.gid);
-  if (!uid.has_value() || !gid.has_value()) return EPERM;
+  // The largest number is nobody's: to the host it means "as it is".
+  if (uid.value_or(UINT32_MAX) == UINT32_MAX || gid.value_or(UINT32_MAX) == UINT32_MAX) {
+    return EPERM;
+  }
   owner = {*uid, *gid};
   return 0;
 }
@@ -83,19 +93,30 @@ int HostTree::FinishMaking(Node& parent, int parent_fd, absl::string_view name,
   struct statx status;
   int error = Status(parent_fd, name_buffer.bytes, status);
   if (error != 0) return error;
-  if (status.stx_uid != owner.uid || status.stx_gid != owner.gid) {
-    const FileIdentity made = IdentityOf(status);
+  if (status.stx_uid != owner.uid || status.stx_gid != owner.gid || (mode & kSetIds) != 0) {
     base::UniqueFd fd;
     error = OpenIn(parent_fd, name_buffer.bytes, O_PATH, fd);
     if (error == 0) error = Status(fd.get(), "", status);
-    if (error == 0 && !(IdentityOf(status) == made)) error = ESTALE;
-    if (error == 0) error = GiveOwner(parent_fd, fd.get(), owner, mode, status);
+    if (error != 0) return error;
+    // The host may have put another file there meanwhile, which is not to be given away.
+    const bool made_here = status.stx_uid == own_uid_ && TypeOf(status) == (mode & S_IFMT) &&
+                           (S_ISDIR(status.stx_mode) || status.stx_nlink == 1);
+    if (!made_here) return ESTALE;
+    error = GiveOwner(parent_fd, fd.get(), owner, mode, status);
     if (error != 0) {
-      unlinkat(parent_fd, name_buffer.bytes, S_ISDIR(status.stx_mode) ? AT_REMOVEDIR : 0);
+      RemoveMade(parent_fd, name, status);
       return error;
     }
   }
   return Enter(parent, name, status, found);
+}
+
+void HostTree::RemoveMade(int parent_fd, absl::string_view name, const struct statx& made) const {
+  const NameBuffer name_buffer(name);
+  struct statx status;
+  if (Status(parent_fd, name_buffer.bytes, status) != 0) return;
+  if (!(IdentityOf(status) == IdentityOf(made))) return;
+  unlinkat(parent_fd, name_buffer.bytes, S_ISDIR(status.stx_mode) ? AT_REMOVEDIR : 0);
 }
 
 int HostTree::GiveOwner(int parent_fd, int fd, const HostOwner& owner, uint32_t mode,
@@ -107,12 +128,16 @@ int HostTree::GiveOwner(int parent_fd, int fd, const HostOwner& owner, uint32_t 
     // What is made in such a directory has its group.
     if ((directory.stx_mode & S_ISGID) != 0) gid = status.stx_gid;
   }
-  if (owner.uid == status.stx_uid && gid == status.stx_gid) return 0;
-  if (fchownat(fd, "", owner.uid, gid, AT_EMPTY_PATH) != 0) return errno;
-  if (S_ISREG(status.stx_mode) && (mode & (S_ISUID | S_ISGID)) != 0) {
-    if (const int error = ChangeMode(fd, status.stx_mode & 07777); error != 0) return error;
+  const bool other_owner = owner.uid != status.stx_uid || gid != status.stx_gid;
+  if (other_owner && fchownat(fd, "", owner.uid, gid, AT_EMPTY_PATH) != 0) return errno;
+  uint32_t set_ids = S_ISREG(status.stx_mode) ? mode & kSetIds : 0;
+  // Not for a group that the guest does not have.
+  if (keeps_owners_ && !options_.gids.Has(gid)) set_ids &= ~uint32_t{S_ISGID};
+  if (set_ids != 0) {
+    const int error = ChangeMode(fd, (status.stx_mode & ~kSetIds & 07777) | set_ids);
+    if (error != 0) return error;
   }
-  return Status(fd, "", status);
+  return other_owner || set_ids != 0 ? Status(fd, "", status) : 0;
 }
 
 int HostTree::Create(NodeId directory, absl::string_view name, const Caller& caller, uint32_t mode,
@@ -128,7 +153,7 @@ int HostTree::Create(NodeId directory, absl::string_view name, const Caller& cal
       const GuestUmask guest_umask(caller.umask);
       if (guest_umask.error() != 0) return guest_umask.error();
       error = OpenIn(parent_fd, NameBuffer(name).bytes, O_CREAT | O_EXCL | (flags & kKept), fd,
-                     mode & 07777);
+                     mode & 07777 & ~kSetIds);
     }
     if (error == 0) {
       struct statx status;
@@ -136,7 +161,7 @@ int HostTree::Create(NodeId directory, absl::string_view name, const Caller& cal
       if (error == 0) error = GiveOwner(parent_fd, fd.get(), owner, mode, status);
       if (error == 0) error = Enter(*parent, name, status, found);
       if (error != 0) {
-        unlinkat(parent_fd, NameBuffer(name).bytes, 0);
+        RemoveMade(parent_fd, name, status);
         return error;
       }
       file.reset(new HostFile(*this, *nodes_.Find(found.id), std::move(fd)));
@@ -166,7 +191,7 @@ int HostTree::MakeDirectory(NodeId directory, absl::string_view name, const Call
   const GuestUmask guest_umask(caller.umask);
   if (guest_umask.error() != 0) return guest_umask.error();
   if (mkdirat(parent_fd, NameBuffer(name).bytes, mode & 07777) != 0) return errno;
-  return FinishMaking(*parent, parent_fd, name, owner, 0, found);
+  return FinishMaking(*parent, parent_fd, name, owner, S_IFDIR, found);
 }
 
 int HostTree::MakeNode(NodeId directory, absl::string_view name, const Caller& caller,
@@ -193,9 +218,8 @@ int HostTree::MakeNode(NodeId directory, absl::string_view name, const Caller& c
   }
   const GuestUmask guest_umask(caller.umask);
   if (guest_umask.error() != 0) return guest_umask.error();
-  if (mknodat(parent_fd, NameBuffer(name).bytes, mode & (S_IFMT | 07777), makedev(0, 0)) != 0) {
-    return errno;
-  }
+  const mode_t host_mode = mode & (S_IFMT | 07777) & ~kSetIds;
+  if (mknodat(parent_fd, NameBuffer(name).bytes, host_mode, makedev(0, 0)) != 0) return errno;
   return FinishMaking(*parent, parent_fd, name, owner, mode, found);
 }
 
@@ -210,7 +234,7 @@ int HostTree::MakeSymlink(NodeId directory, absl::string_view name, const Caller
   if (target.size() >= PATH_MAX) return ENAMETOOLONG;
   if (target.find('\0') != absl::string_view::npos) return EINVAL;
   if (symlinkat(std::string(target).c_str(), parent_fd, NameBuffer(name).bytes) != 0) return errno;
-  return FinishMaking(*parent, parent_fd, name, owner, 0, found);
+  return FinishMaking(*parent, parent_fd, name, owner, S_IFLNK, found);
 }
 
 int HostTree::Link(NodeId id, NodeId directory, absl::string_view name, FoundNode& found) {

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <string>
@@ -373,6 +374,50 @@ TEST_F(HostChangesTest, OwnersAreMappedBothWays) {
   FoundNode found;
   EXPECT_EQ(tree_->MakeDirectory(kRootNode, "dir", {.uid = 10}, 0755, found), EPERM);
   EXPECT_FALSE(OnHost("dir"));
+}
+
+TEST_F(HostChangesTest, FilesOfOwnersThatTheMapsLeaveOutStayAsTheyAre) {
+  if (!IsRoot()) GTEST_SKIP() << "needs other owners";
+  host_.Write("root/strangers", "content");
+  host_.Write("root/of a group", "content");
+  ASSERT_EQ(chown(host_.Path("root/of a group").c_str(), 5000, 0), 0);
+  host_.Directory("root/dir");
+  ASSERT_EQ(chmod(host_.Path("root/dir").c_str(), 02777), 0);
+  HostTree::Options options;
+  options.name = "fs[0]";
+  options.path = host_.Path("root");
+  options.writable = true;
+  options.uids = OwnerMap({{.guest = 0, .host = 5000, .count = 10}});
+  options.gids = OwnerMap({{.guest = 0, .host = 6000, .count = 10}});
+  OpenWith(std::move(options));
+  for (const char* name : {"strangers", "of a group"}) {
+    const NodeId file = Find(kRootNode, name);
+    EXPECT_EQ(Set(file, {.mode = 04755}), EPERM) << name;
+    EXPECT_EQ(Set(file, {.uid = 1}), EPERM) << name;
+    EXPECT_EQ(Set(file, {.size_bytes = 1}), EPERM) << name;
+    std::unique_ptr<HostFile> opened;
+    EXPECT_EQ(tree_->OpenFile(file, O_WRONLY, opened), EACCES) << name;
+    EXPECT_EQ(tree_->OpenFile(file, O_RDONLY | O_TRUNC, opened), EACCES) << name;
+    EXPECT_EQ(tree_->OpenFile(file, O_RDONLY, opened), 0) << name;
+    EXPECT_EQ(HostStatus(name).st_mode, S_IFREG | 0644U) << name;
+    EXPECT_EQ(HostStatus(name).st_size, 7) << name;
+  }
+  // Nor does a file of the guest's run as the host's group.
+  MakeFile(Find(kRootNode, "dir"), "file", {.uid = 3, .gid = 4}, 06755);
+  EXPECT_EQ(HostStatus("dir/file").st_gid, 0U);
+  EXPECT_EQ(HostStatus("dir/file").st_mode, S_IFREG | 04755U);
+}
+
+TEST_F(HostChangesTest, DirectoriesTooDeepToBeOpenedAgainAreRefused) {
+  Open(/*writable=*/true, /*max_directories=*/2, /*max_nodes=*/2 * kMaxDepth);
+  const NodeId first = MakeDirectory(kRootNode, "d").id;
+  NodeId deepest = first;
+  for (size_t depth = 1; depth < kMaxDepth + 8; ++depth) deepest = MakeDirectory(deepest, "d").id;
+  EXPECT_EQ(LookupError(deepest, "none"), ENOENT);
+  // What is used instead closes it.
+  for (const char* name : {"a", "b", "c"}) MakeDirectory(MakeDirectory(first, name).id, "x");
+  EXPECT_EQ(LookupError(deepest, "none"), ELOOP);
+  EXPECT_EQ(std::system(absl::StrCat("rm -rf ", host_.Path("root/d")).c_str()), 0);
 }
 
 // --- Links, removal, names -----------------------------------------------------------------------

@@ -15,7 +15,7 @@ namespace virtio {
 namespace {
 
 // A copy holds up what else is asked of the share.
-constexpr uint64_t kMaxCopyBytes = 4 << 20;
+constexpr uint64_t kMaxCopyBytes = 256 << 10;
 
 int ToHostLock(const FileLock& lock, struct flock& host) {
   if (lock.start > INT64_MAX || lock.length > INT64_MAX - lock.start) return EINVAL;

@@ -353,6 +353,7 @@ int HostTree::DirectoryFd(Node& node, int& fd) {
   std::vector<Node*> closed;
   Node* at = &node;
   for (; at->parent != nullptr && at->path_fd < 0; at = at->parent) closed.push_back(at);
+  if (closed.size() > kMaxDepth) return ELOOP;
   fd = at->parent == nullptr ? root_.get() : at->path_fd;
   if (at->parent != nullptr) Touch(*at);
   for (; !closed.empty(); closed.pop_back()) {

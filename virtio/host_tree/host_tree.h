@@ -249,12 +249,15 @@ class HostTree {
   // The same for what makes a file: there is room for a node, and the caller is someone here.
   int BeginMaking(NodeId directory, absl::string_view name, const Caller& caller, Node*& parent,
                   int& fd, HostOwner& owner);
-  // Gives what was just made to its owner, and takes it into the table; or removes it.
+  // Gives what was just made, of the type and with the set-id bits in `mode`, to its owner, and
+  // takes it into the table; or removes it.
   int FinishMaking(Node& parent, int parent_fd, absl::string_view name, const HostOwner& owner,
                    uint32_t mode, FoundNode& found);
   // Makes `owner` the owner of an open file in directory `parent_fd`. `status` is of the file, and
-  // true again afterwards. Changing owners takes set-id bits away, which `mode` gives back.
+  // true again afterwards. The set-id bits of `mode` are set last.
   int GiveOwner(int parent_fd, int fd, const HostOwner& owner, uint32_t mode, struct statx& status);
+  // Removes what was just made if it still has its name.
+  void RemoveMade(int parent_fd, absl::string_view name, const struct statx& made) const;
   int Remove(NodeId directory, absl::string_view name, int flags);
   // Opens what the guest knows as `name`, so that it is not lost with the name. Returns its node,
   // or nullptr if the guest knows no such file, or by another name.
@@ -266,6 +269,8 @@ class HostTree {
   int NodeFd(Node& node, int& fd, base::UniqueFd& opened);
   // Opens a file by a descriptor of it.
   int Reopen(int fd, int flags, base::UniqueFd& opened) const;
+  // Returns `error` for a file whose owner or group the guest does not have.
+  int CheckOwner(const struct statx& status, int error) const;
   int ChangeMode(int fd, uint32_t mode) const;
   int ChangeSize(const Node& node, int fd, uint64_t size_bytes, bool clear_privileges) const;
   // Opens a file or directory such that its extended attributes can be got at.
@@ -282,7 +287,12 @@ class HostTree {
   const base::UniqueFd root_;
   const uint64_t root_inode_;
   const uint64_t root_mount_;
-  base::UniqueFd descriptors_;  // /proc/self/fd, if the tree is writable
+  // If the tree is writable:
+  base::UniqueFd descriptors_;  // /proc/self/fd
+  uint32_t own_uid_ = 0;
+  // The maps leave owners out whose files vmm could change all the same: its rights are not the
+  // guest's.
+  bool keeps_owners_ = false;
   std::optional<ClosureFile> closure_file_;
   NameSet visible_;
   FileTime closure_read_;  // when the root last changed, in the guest's eyes

@@ -76,8 +76,9 @@ Node* NodeTable::Place(Node& node, Node& parent, absl::string_view name) {
   }
   // The host may move directories while we look: what was recorded of them can be of different
   // times, and must not become a circle.
+  size_t depth = 0;
   for (const Node* ancestor = &parent; ancestor != nullptr; ancestor = ancestor->parent) {
-    if (ancestor == &node) return nullptr;
+    if (ancestor == &node || ++depth > kMaxDepth) return nullptr;
   }
   node.orphan = false;
   Node* left = std::exchange(node.parent, &parent);

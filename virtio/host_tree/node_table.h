@@ -53,6 +53,10 @@ struct Node {
 };
 
 // Grows with what the guest looks up, up to a limit, and shrinks with what it forgets. One thread.
+// Directories below each other that a request may have to open again, one by one. The guest and the
+// host can nest them without limit; no path that a system call takes has more names.
+inline constexpr size_t kMaxDepth = 2048;
+
 class NodeTable {
  public:
   NodeTable(const FileIdentity& root, size_t max_nodes);

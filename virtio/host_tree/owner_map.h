@@ -34,6 +34,11 @@ class OwnerMap {
     return kNobody;
   }
 
+  // True if the guest knows this owner by a number of its own.
+  bool Has(uint32_t host_id) const {
+    return ranges_.empty() || ToGuest(host_id) != kNobody || ToHost(kNobody) == host_id;
+  }
+
   // nullopt: the host has no place for it.
   std::optional<uint32_t> ToHost(uint32_t guest_id) const {
     if (ranges_.empty()) return guest_id;
