@@ -26,7 +26,7 @@ class P9Device final : public Device {
     std::string tag;  // what the guest mounts, 1 to kP9MaxTagBytes bytes
     P9Versions versions = P9Versions::kContents;
     uint16_t queue_size = 1024;     // power of two, 4 to kMaxQueueSize
-    uint32_t max_open_files = 256;  // and requests at a time; at least 1
+    uint32_t max_open_files = 256;  // descriptors; bounds the requests at a time; at least 1
     uint32_t max_fids = 1 << 20;
     uint64_t features_mask = ~uint64_t{0};  // of what is offered; for tests
   };

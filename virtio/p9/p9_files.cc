@@ -138,10 +138,14 @@ bool P9Files::MayClose(File& file) {
   NodeId directory{0};
   std::string name;
   std::unique_ptr<HostFile> again;
-  const bool is_there = tree_.FindPlace(file.node, directory, name) == 0 &&
-                        tree_.OpenFile(file.node, file.access, again) == 0;
-  file.way = is_there ? File::Way::kThere : File::Way::kGone;
-  return is_there;
+  int error = tree_.FindPlace(file.node, directory, name);
+  if (error == 0) error = tree_.OpenFile(file.node, file.access, again);
+  if (error == 0) {
+    file.way = File::Way::kThere;
+  } else if (error == ESTALE || error == ENOENT || error == EACCES) {
+    file.way = File::Way::kGone;
+  }
+  return error == 0;  // of other errors the next try may know more
 }
 
 void P9Files::RemoveUnused(File& file) {

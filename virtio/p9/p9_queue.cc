@@ -51,7 +51,11 @@ void P9Queue::AddCounters(Counters& counters) const {
 
 void P9Queue::Start(Chain& chain) {
   P9Request& request = static_cast<P9Request&>(chain);
+  // Until a size is agreed on only VERSION is answered with more than an error.
+  const uint32_t agreed_bytes = std::max(server_.max_message_bytes(), kP9MinMessageBytes);
+  const bool too_large = chain.readable_bytes() > agreed_bytes;
   ParseP9Request(chain, command_);
+  if (too_large && command_.error == 0) command_.error = EMSGSIZE;
   server_.Count(command_);
   request.type = command_.type;
   request.tag = command_.tag;
@@ -60,9 +64,7 @@ void P9Queue::Start(Chain& chain) {
     return Complete(chain, 0);
   }
   if (command_.error != 0) return Finish(request, command_.error, {});
-  // Until a size is agreed on only VERSION is answered with more than an error.
-  const uint32_t max_bytes =
-      std::min(chain.writable_bytes(), std::max(server_.max_message_bytes(), kP9MinMessageBytes));
+  const uint32_t max_bytes = std::min(chain.writable_bytes(), agreed_bytes);
   if (command_.type == kP9Flush) return Flush(request);
   if (server_.IsTransfer(command_)) return BeginTransfer(request, max_bytes - kReadHeaderBytes);
   const uint32_t room = max_bytes - kHeaderBytes;
@@ -79,6 +81,7 @@ void P9Queue::BeginTransfer(P9Request& request, uint32_t max_read_bytes) {
   request.offset = command_.offset;
   request.data_bytes = 0;
   request.retries = 0;
+  request.syncing = command_.type == kP9FSync;
   if (command_.type == kP9Read) {
     const uint32_t bytes = std::min(command_.count, max_read_bytes);
     request.target.Begin(request.writable(), kReadHeaderBytes, bytes);
@@ -86,24 +89,21 @@ void P9Queue::BeginTransfer(P9Request& request, uint32_t max_read_bytes) {
   } else if (command_.type == kP9Write) {
     request.source.Begin(request.readable(), command_.count);
     if (command_.count == 0) return FinishTransfer(request, 0);
-  } else {
-    request.data_only = command_.flags != 0;
   }
   Submit(request);
 }
 
 void P9Queue::Submit(P9Request& request) {
   const base::LoopFile file = request.transfer.file;
-  switch (request.type) {
-    case kP9Read:
-      return loop().ReadV(request, file, request.target.left(), request.offset);
-    case kP9Write:
-      if (request.transfer.append) return loop().AppendV(request, file, request.source.next());
-      return loop().WriteV(request, file, request.source.next(), request.offset);
-    default:
-      if (request.data_only) return loop().Fdatasync(request, file);
-      return loop().Fsync(request, file);
+  if (request.syncing) {
+    if (request.transfer.sync == P9Sync::kData) return loop().Fdatasync(request, file);
+    return loop().Fsync(request, file);
   }
+  if (request.type == kP9Read) {
+    return loop().ReadV(request, file, request.target.left(), request.offset);
+  }
+  if (request.transfer.append) return loop().AppendV(request, file, request.source.next());
+  loop().WriteV(request, file, request.source.next(), request.offset);
 }
 
 // The guest may use the buffers and the tag of what it flushed again once the flush is answered, so
@@ -128,8 +128,10 @@ void P9Queue::OnComplete(P9Request& request, int32_t result) {
   const bool ending = stopping() || request.flushed;
   // What was written before an error is written. A read is not short for one: that would mean the
   // end of the file.
-  const bool partly = request.type == kP9Write && request.data_bytes > 0;
-  if (ending && result < 0) return FinishTransfer(request, partly ? 0 : EINTR);
+  const bool partly = request.type == kP9Write && request.data_bytes > 0 && !request.syncing;
+  if (ending && result < 0) {
+    return partly ? EndData(request, ending) : FinishTransfer(request, EINTR);
+  }
   if ((result == -EINTR || result == -EAGAIN) && request.retries < kMaxRetries) {
     ++request.retries;
     ++retries_;
@@ -138,17 +140,17 @@ void P9Queue::OnComplete(P9Request& request, int32_t result) {
   if (result < 0) {
     ++host_errors_;
     LOG_EVERY_N_SEC(Error, 10) << "share " << id_ << ": "
-                               << (request.type == kP9Read    ? "read"
-                                   : request.type == kP9Write ? "write"
-                                                              : "flush")
+                               << (request.syncing           ? "flush"
+                                   : request.type == kP9Read ? "read"
+                                                             : "write")
                                << " failed: " << strerrordesc_np(-result)
                                << "; the guest sees the error";
-    return FinishTransfer(request, partly ? 0 : -result);
+    return partly ? EndData(request, ending) : FinishTransfer(request, -result);
   }
   // The end of the file, or of a flush; or nothing was written, which the guest is told.
-  if (result == 0) return FinishTransfer(request, 0);
+  if (result == 0) return EndData(request, ending);
   request.retries = 0;
-  if (!Advance(request, static_cast<uint32_t>(result)) || ending) return FinishTransfer(request, 0);
+  if (!Advance(request, static_cast<uint32_t>(result)) || ending) return EndData(request, ending);
   // A short answer would mean the end of the file, or of the room for it.
   ++short_transfers_;
   Submit(request);
@@ -166,6 +168,17 @@ bool P9Queue::Advance(P9Request& request, uint32_t bytes) {
 }
 
 // --- Finish --------------------------------------------------------------------------------------
+
+void P9Queue::EndData(P9Request& request, bool ending) {
+  const bool must_sync = request.type == kP9Write && request.data_bytes > 0 && !request.syncing &&
+                         request.transfer.sync != P9Sync::kNone;
+  if (!must_sync) return FinishTransfer(request, 0);
+  // What may not be on the disk is not said to be written.
+  if (ending) return FinishTransfer(request, EINTR);
+  request.syncing = true;
+  request.retries = 0;
+  Submit(request);
+}
 
 void P9Queue::FinishTransfer(P9Request& request, int error) {
   request.transferring = false;

@@ -31,7 +31,7 @@ struct P9Request : base::Operation, Chain {
   uint8_t type = 0;
   uint8_t retries = 0;
   uint16_t tag = 0;
-  bool data_only = false;          // FSYNC
+  bool syncing = false;            // FSYNC, and WRITE behind what it has written
   bool transferring = false;       // READ, WRITE, FSYNC: until the end
   bool flushed = false;            // the same: the guest wants it to end
   P9Transfer transfer;             // the same
@@ -63,6 +63,8 @@ class P9Queue final : public DeviceQueue {
   void OnComplete(P9Request& request, int32_t result);
   // Notes the bytes that were read or written; true if some are left.
   bool Advance(P9Request& request, uint32_t bytes);
+  // All is read or written, or as much as can be: flushes what has to be on the disk, or finishes.
+  void EndData(P9Request& request, bool ending);
   void FinishTransfer(P9Request& request, int error);
   // Ends the transfer that has the tag early; the answer to the flush comes behind its own.
   void Flush(P9Request& request);

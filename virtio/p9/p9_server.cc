@@ -82,8 +82,8 @@ P9Server::P9Server(HostTree& tree, base::EventLoop& loop, P9Versions versions, L
       versions_(versions),
       max_fids_(limits.fids),
       shared_files_(tree, loop, limits.open_files),
-      files_(tree, loop, limits.open_files),
-      locks_(tree, std::max(limits.open_files / 8, 1U)),
+      files_(tree, loop, MaxOwnFiles(limits.open_files)),
+      locks_(tree, MaxLockedFiles(limits.open_files)),
       reply_(kReplyBytes) {}
 
 void P9Server::Count(const P9Command& command) {
@@ -248,10 +248,7 @@ void P9Server::Forget(NodeId node) {
 }
 
 void P9Server::Release(uint32_t number, const Fid& fid) {
-  if (fid.xattr) {
-    xattr_bytes_ -= xattrs_[number].size_bytes;
-    xattrs_.erase(number);
-  }
+  if (fid.xattr) DropXattr(number);
   if (fid.file != nullptr) {
     locks_.Drop(fid.node, number);
     files_.Close(*fid.file);

@@ -2,6 +2,7 @@
 #ifndef VIRTIO_P9_P9_SERVER_H_
 #define VIRTIO_P9_P9_SERVER_H_
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -30,12 +31,16 @@ enum class P9Versions : uint8_t {
   kConstant,  // nothing in the tree changes
 };
 
+// What has to be on the disk before a request is answered.
+enum class P9Sync : uint8_t { kNone, kData, kAll };
+
 // A file that the loop is to read, write or flush for a request.
 struct P9Transfer {
   base::LoopFile file;
   OpenFiles::File* shared = nullptr;  // one of these two
   P9Files::File* own = nullptr;
-  bool append = false;  // WRITE: to the end, wherever that is
+  bool append = false;          // WRITE: to the end, wherever that is
+  P9Sync sync = P9Sync::kNone;  // FSYNC; WRITE: behind what is written
 };
 
 // Answers everything but READ and WRITE of files and FSYNC, which are the loop's, and FLUSH
@@ -50,8 +55,14 @@ class P9Server {
   // What a guest can hold.
   struct Limits {
     uint32_t fids = 0;
-    uint32_t open_files = 0;
+    uint32_t open_files = 0;  // descriptors
   };
+  // How many of `open_files` are for locks; and how many files a share that can be written to has
+  // open with the others, two for each: one here and one in the loop. At least 1.
+  static uint32_t MaxLockedFiles(uint32_t open_files) { return std::max(open_files / 8, 1U); }
+  static uint32_t MaxOwnFiles(uint32_t open_files) {
+    return open_files < 4 ? 1 : (open_files - MaxLockedFiles(open_files)) / 2;
+  }
 
   // `tree` and `loop` must outlive the server. The loop's files must be able to come and go.
   P9Server(HostTree& tree, base::EventLoop& loop, P9Versions versions, Limits limits);
@@ -88,7 +99,8 @@ class P9Server {
     uint8_t access = 0;  // O_ACCMODE, if it is open
     bool open = false;
     bool append = false;
-    bool xattr = false;  // stands for one of the file's extended attributes
+    P9Sync sync = P9Sync::kNone;  // of each write
+    bool xattr = false;           // stands for one of the file's extended attributes
   };
   // The value of an extended attribute, or the list of all names, that is read or written.
   struct Xattr {
@@ -107,6 +119,7 @@ class P9Server {
 
   // Files.
   Reply Open(const P9Command& command, Fid& fid);
+  static P9Sync ToSync(uint32_t flags);
   int BeginFlush(const Fid& fid, P9Transfer& transfer);
   int BeginOwn(P9Files::File& file, P9Transfer& transfer);
   Reply GetAttributes(const Fid& fid);
@@ -136,8 +149,10 @@ class P9Server {
   Reply ReadXattr(const P9Command& command, uint32_t room);
   Reply WriteXattr(const P9Command& command, Chain& chain);
   int SetXattr(NodeId node, const Xattr& xattr);
-  // Takes `bytes` of what all values may take; false if there are none left.
-  bool ReserveXattr(size_t bytes);
+  // Keeps one for a fid; false if there are too many, or they take too much memory.
+  bool KeepXattr(uint32_t number, Xattr xattr);
+  void DropXattr(uint32_t number);
+  static size_t MemoryOf(const Xattr& xattr);
 
   Fid* Find(uint32_t number);
   // Gives `fid` a number, in place of what had it; false if there are too many.
@@ -175,7 +190,7 @@ class P9Server {
   uint32_t max_message_bytes_ = 0;
   absl::flat_hash_map<uint32_t, Fid> fids_;
   absl::flat_hash_map<uint32_t, Xattr> xattrs_;  // by fid
-  size_t xattr_bytes_ = 0;                       // of their values
+  size_t xattr_bytes_ = 0;                       // of memory
   std::vector<uint64_t> devices_;  // file systems of the host in the tree; the root's is first
   std::vector<uint8_t> reply_;
   size_t reply_size_ = 0;

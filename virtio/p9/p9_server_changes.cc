@@ -35,7 +35,8 @@ int16_t ToHostType(uint8_t type) {
 
 P9Server::Reply P9Server::Create(const P9Command& command, Fid& fid) {
   if (fid.open) return {.error = EBADF};
-  const auto flags = static_cast<int>(command.flags & ~uint32_t{O_APPEND});
+  // What is shared with others is not opened for these; each write does what its fid is for.
+  const auto flags = static_cast<int>(command.flags & ~uint32_t{O_APPEND | O_SYNC});
   // Linux opens what it writes to once more for what it caches, to read around it: the mode of the
   // file may be against that, and what is shared was opened already.
   const int wider = (flags & O_ACCMODE) == O_WRONLY ? (flags & ~O_ACCMODE) | O_RDWR : flags;
@@ -65,6 +66,7 @@ P9Server::Reply P9Server::Create(const P9Command& command, Fid& fid) {
   fid.open = true;
   fid.access = static_cast<uint8_t>(flags & O_ACCMODE);
   fid.append = (command.flags & O_APPEND) != 0;
+  fid.sync = ToSync(command.flags);
   return Answer(P9OpenReply{.qid = fid.qid, .io_bytes = 0});
 }
 
@@ -159,6 +161,8 @@ P9Server::Reply P9Server::SetAttributes(const P9Command& command, const Fid& fid
     error = ToTime(valid, kP9SetModified, kP9SetModifiedTo, wanted.modified, changes.modified);
   }
   if (error != 0) return {.error = error};
+  // As Linux's truncate, but for guests that say themselves what the mode is to be.
+  changes.clear_privileges = fid.uid != 0 && !changes.mode.has_value();
   // What is open may be read and written whatever its mode is now.
   if (changes.mode.has_value() && (*changes.mode & 0600) != 0600) files_.Doubt(fid.node);
   const HostFile* file = fid.file != nullptr ? fid.file->host.get() : nullptr;

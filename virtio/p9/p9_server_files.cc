@@ -50,8 +50,8 @@ P9Server::Reply P9Server::Open(const P9Command& command, Fid& fid) {
     if (const int error = files_.Open(fid.node, access, file); error != 0) return {.error = error};
     if ((flags & O_TRUNC) != 0) {
       FileAttributes attributes;
-      const int error =
-          tree_.SetAttributes(fid.node, {.size_bytes = 0}, file->host.get(), attributes);
+      const AttributeChanges empty = {.size_bytes = 0, .clear_privileges = fid.uid != 0};
+      const int error = tree_.SetAttributes(fid.node, empty, file->host.get(), attributes);
       if (error != 0) {
         files_.Close(*file);
         return {.error = error};
@@ -63,7 +63,14 @@ P9Server::Reply P9Server::Open(const P9Command& command, Fid& fid) {
   fid.open = true;
   fid.access = static_cast<uint8_t>(access);
   fid.append = (flags & O_APPEND) != 0;
+  fid.sync = ToSync(command.flags);
   return Answer(P9OpenReply{.qid = fid.qid, .io_bytes = 0});
+}
+
+P9Sync P9Server::ToSync(uint32_t flags) {
+  // O_SYNC has the bit of O_DSYNC too.
+  if ((flags & O_SYNC & ~O_DSYNC) != 0) return P9Sync::kAll;
+  return (flags & O_DSYNC) != 0 ? P9Sync::kData : P9Sync::kNone;
 }
 
 // --- Transfers -----------------------------------------------------------------------------------
@@ -81,14 +88,28 @@ int P9Server::BeginTransfer(const P9Command& command, P9Transfer& transfer) {
   if (command.type == kP9Write && !tree_.writable()) return EROFS;
   const Fid* fid = Find(command.fid);
   if (fid == nullptr) return EBADF;
-  if (command.type == kP9FSync) return BeginFlush(*fid, transfer);
+  if (command.type == kP9FSync) {
+    transfer.sync = command.flags != 0 ? P9Sync::kData : P9Sync::kAll;
+    return BeginFlush(*fid, transfer);
+  }
   if (!fid->open || fid->access == (command.type == kP9Read ? O_WRONLY : O_RDONLY)) return EBADF;
   if ((fid->qid.type & kP9QidDirectory) != 0) return EISDIR;
   if (command.offset > INT64_MAX - kP9MaxMessageBytes) {
     return command.type == kP9Read ? EINVAL : EFBIG;
   }
-  transfer.append = command.type == kP9Write && fid->append;
-  if (fid->file != nullptr) return BeginOwn(*fid->file, transfer);
+  if (command.type == kP9Write) {
+    transfer.append = fid->append;
+    transfer.sync = fid->sync;
+  }
+  if (fid->file != nullptr) {
+    int own_error = BeginOwn(*fid->file, transfer);
+    // Linux leaves it to the server to take set-user-id bits off what users write to.
+    if (own_error == 0 && command.type == kP9Write && command.count > 0 && fid->uid != 0) {
+      own_error = fid->file->host->ClearPrivileges();
+      if (own_error != 0) EndTransfer(transfer);
+    }
+    return own_error;
+  }
   const int error = shared_files_.Acquire(fid->node, transfer.shared);
   if (error == 0) transfer.file = transfer.shared->file;
   return error;

@@ -13,14 +13,29 @@ namespace virtio {
 namespace {
 
 constexpr size_t kMaxValueBytes = 64 << 10;  // Linux's XATTR_SIZE_MAX
-constexpr size_t kMaxValuesBytes = 1 << 20;  // of all fids
+constexpr size_t kMaxMemoryBytes = 1 << 20;  // of all fids
+constexpr size_t kMaxXattrs = 1024;          // the same
 
 }  // namespace
 
-bool P9Server::ReserveXattr(size_t bytes) {
-  if (bytes > kMaxValuesBytes - xattr_bytes_) return false;
+// An empty value takes memory too.
+size_t P9Server::MemoryOf(const Xattr& xattr) {
+  return xattr.size_bytes + xattr.name.size() + sizeof(Xattr);
+}
+
+bool P9Server::KeepXattr(uint32_t number, Xattr xattr) {
+  const size_t bytes = MemoryOf(xattr);
+  if (xattrs_.size() >= kMaxXattrs || bytes > kMaxMemoryBytes - xattr_bytes_) return false;
   xattr_bytes_ += bytes;
+  xattr.value.reserve(xattr.size_bytes);  // growing by and by takes more
+  xattrs_[number] = std::move(xattr);
   return true;
+}
+
+void P9Server::DropXattr(uint32_t number) {
+  const auto found = xattrs_.find(number);
+  xattr_bytes_ -= MemoryOf(found->second);
+  xattrs_.erase(found);
 }
 
 P9Server::Reply P9Server::XattrWalk(const P9Command& command, const Fid& from) {
@@ -29,22 +44,22 @@ P9Server::Reply P9Server::XattrWalk(const P9Command& command, const Fid& from) {
   if (number == kP9NoFid || Find(number) != nullptr) return {.error = EBADF};
   Xattr xattr;
   xattr.name = std::string(command.name(0));
-  const int error = xattr.name.empty() ? tree_.ListXattrs(from.node, xattr.value)
-                                       : tree_.GetXattr(from.node, xattr.name, xattr.value);
+  const int error = xattr.name.empty() ? tree_.ListXattrs(from.node, text_)
+                                       : tree_.GetXattr(from.node, xattr.name, text_);
   if (error != 0) return {.error = error};
-  xattr.size_bytes = xattr.value.size();
+  xattr.value = text_;  // a copy has no room beyond its end
+  xattr.size_bytes = text_.size();
   Fid fid = from;
   fid.file = nullptr;
   fid.open = fid.append = false;
   tree_.Hold(fid.node);
   if (!Keep(number, fid)) return {.error = ENFILE};
-  if (!ReserveXattr(xattr.size_bytes)) {
+  const P9XattrWalkReply reply = {.size_bytes = xattr.size_bytes};
+  if (!KeepXattr(number, std::move(xattr))) {
     Clunk(number);
     return {.error = ENOMEM};
   }
   Find(number)->xattr = true;
-  const P9XattrWalkReply reply = {.size_bytes = xattr.size_bytes};
-  xattrs_[number] = std::move(xattr);
   return Answer(reply);
 }
 
@@ -59,9 +74,8 @@ P9Server::Reply P9Server::XattrCreate(const P9Command& command, Fid& fid) {
   xattr.size_bytes = static_cast<size_t>(command.size_bytes);
   xattr.flags = static_cast<int>(command.flags);
   xattr.set = true;
-  if (!ReserveXattr(xattr.size_bytes)) return {.error = ENOMEM};
+  if (!KeepXattr(command.fid, std::move(xattr))) return {.error = ENOMEM};
   fid.xattr = true;
-  xattrs_[command.fid] = std::move(xattr);
   return {};
 }
 
@@ -84,9 +98,13 @@ P9Server::Reply P9Server::WriteXattr(const P9Command& command, Chain& chain) {
       command.count > xattr.size_bytes - xattr.value.size()) {
     return {.error = ENOSPC};
   }
-  xattr.value.resize(xattr.value.size() + command.count);
-  auto* to = reinterpret_cast<uint8_t*>(xattr.value.data()) + command.offset;
-  if (!chain.PopReadable(std::span(to, command.count))) return {.error = EINVAL};
+  const size_t before = xattr.value.size();
+  xattr.value.resize(before + command.count);
+  auto* to = reinterpret_cast<uint8_t*>(xattr.value.data()) + before;
+  if (!chain.PopReadable(std::span(to, command.count))) {
+    xattr.value.resize(before);
+    return {.error = EINVAL};
+  }
   return Answer(P9WriteReply{.count = command.count});
 }
 
