@@ -68,8 +68,8 @@ P9Server::Reply P9Server::Open(const P9Command& command, Fid& fid) {
 }
 
 P9Sync P9Server::ToSync(uint32_t flags) {
-  // O_SYNC has the bit of O_DSYNC too.
-  if ((flags & O_SYNC & ~O_DSYNC) != 0) return P9Sync::kAll;
+  constexpr uint32_t kAllBit = O_SYNC & ~O_DSYNC;  // O_SYNC has both
+  if ((flags & kAllBit) != 0) return P9Sync::kAll;
   return (flags & O_DSYNC) != 0 ? P9Sync::kData : P9Sync::kNone;
 }
 
