@@ -35,7 +35,7 @@ class HostFile {
   // Finds data or a hole from `offset` on; `whence` is SEEK_DATA or SEEK_HOLE. ENXIO: there is
   // none.
   int Seek(uint64_t offset, int whence, uint64_t& found) const;
-  // Copies at most `bytes`, and not more than a few MiB at a time, within the host.
+  // Copies at most `bytes`, and not more than 256 KiB at a time, within the host.
   int CopyTo(const HostFile& to, uint64_t offset, uint64_t to_offset, uint64_t bytes,
              uint64_t& copied) const;
   // Takes away set-user-id and set-group-id, as a write by a user who is not privileged does.
