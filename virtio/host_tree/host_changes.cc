@@ -130,7 +130,7 @@ int HostTree::GiveOwner(int parent_fd, int fd, const HostOwner& owner, uint32_t 
   }
   const bool other_owner = owner.uid != status.stx_uid || gid != status.stx_gid;
   if (other_owner && fchownat(fd, "", owner.uid, gid, AT_EMPTY_PATH) != 0) return errno;
-  uint32_t set_ids = S_ISREG(status.stx_mode) ? mode & kSetIds : 0;
+  uint32_t set_ids = S_ISDIR(status.stx_mode) ? 0 : mode & kSetIds;
   // Not for a group that the guest does not have.
   if (keeps_owners_ && !options_.gids.Has(gid)) set_ids &= ~uint32_t{S_ISGID};
   if (set_ids != 0) {
