@@ -152,11 +152,6 @@ def part_on_virtiofs(folder):
     posix_case(folder, "cloud", "virtiofs", PART)
 
 
-@case("writable-share-by-9p-is-posix")
-def part_on_9p(folder):
-    posix_case(folder, "full", "9p", PART)
-
-
 @case("writable-share-is-posix-in-all-cases", full=True)
 def all_on_virtiofs(folder):
     posix_case(folder, "cloud", "virtiofs")
