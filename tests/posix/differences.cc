@@ -65,7 +65,10 @@ constexpr Difference kDifferences[] = {
     {"9p", "times.of_a_directory", k9pSeconds},
     {"9p", "times.of_an_open_file", k9pSeconds},
     {"9p", "times.set_after_writing_stay_set", k9pSeconds},
-    {"9p", "xattr.empty_value", "an empty value and none are the same message"},
+    {"9p", "append.taken_off_by_fcntl", "Linux does not tell the server of it"},
+    {"9p", "mmap.shared_write_is_read_without_msync",
+     "with cache=mmap Linux reads around its cache"},
+    {"9p", "fifo.by_two_names", "9p in Linux has an inode for each name"},
     {"9p", "flock.does_not_meet_fcntl", "the message does not tell flock from fcntl"},
 };
 

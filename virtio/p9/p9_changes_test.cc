@@ -552,6 +552,8 @@ TEST_F(P9ChangesTest, LocksOfOneGuestsProcesses) {
   EXPECT_EQ(p9_.GetLock(b, kP9WriteLock, 0, 10, 2).process.value(), 1U);
   EXPECT_EQ(p9_.Lock(a, kP9Unlock, 0, 0, 1), kP9LockSuccess);
   EXPECT_TRUE(host.Set(F_WRLCK, 0, 50));
+  EXPECT_EQ(p9_.GetLock(a, kP9Unlock, 0, 10, 1).type, kP9WriteLock);  // as Linux asks
+  EXPECT_EQ(p9_.GetLock(a, kP9Unlock, 200, 10, 1).type, kP9Unlock);
   EXPECT_FALSE(host.Set(F_WRLCK, 50, 1));
   EXPECT_TRUE(host.Set(F_UNLCK, 0, 50));
   // A process is the same whichever fid it acts by, and unlocks by any of them.

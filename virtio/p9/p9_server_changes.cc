@@ -190,7 +190,9 @@ P9Server::Reply P9Server::GetLock(const P9Command& command, const Fid& fid) {
   if (!tree_.writable()) return {.error = EOPNOTSUPP};
   if (fid.file == nullptr) return {.error = EBADF};
   if (command.lock.type > kP9Unlock) return {.error = EINVAL};
-  FileLock lock = {.type = ToHostType(command.lock.type),
+  // Linux asks for "unlock": it has looked at its own locks in the same structure before.
+  const bool untold = command.lock.type == kP9Unlock;
+  FileLock lock = {.type = untold ? int16_t{F_WRLCK} : ToHostType(command.lock.type),
                    .start = command.lock.start.value(),
                    .length = command.lock.length.value()};
   uint32_t process = 0;
