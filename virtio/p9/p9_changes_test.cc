@@ -479,6 +479,7 @@ TEST(P9FilesTest, TransfersInFlightHoldNoMoreFilesThanMayBeOpen) {
       {.harness = {.loop = {.seed = 9}, .queue_size = 64}, .max_open_files = 5, .writable = true},
       [](const TemporaryTree&) {});
   std::vector<uint32_t> fids;
+  fids.reserve(10);
   for (int i = 0; i < 10; ++i) fids.push_back(p9.Created(absl::StrCat(i)));
   p9.driver().EnableInterrupts();
   for (const uint32_t fid : fids) {
