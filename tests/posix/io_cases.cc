@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -285,7 +286,7 @@ POSIX_CASE(direct, written_and_read) {
   const int fd = OK(open("file", O_CREAT | O_RDWR | O_DIRECT, 0644));
   const std::string data = Pattern(16 * kAligned);
   char* buffer = AlignedBuffer(data.size());
-  memcpy(buffer, data.data(), data.size());
+  std::copy(data.begin(), data.end(), buffer);
   EQUAL(pwrite(fd, buffer, data.size(), 0), data.size());
   memset(buffer, 0, data.size());
   EQUAL(pread(fd, buffer, data.size(), 0), data.size());
@@ -324,7 +325,7 @@ POSIX_CASE(direct, one_mib_at_once) {
   const int fd = OK(open("file", O_CREAT | O_RDWR | O_DIRECT, 0644));
   const std::string data = Pattern(1 << 20);
   char* buffer = AlignedBuffer(data.size());
-  memcpy(buffer, data.data(), data.size());
+  std::copy(data.begin(), data.end(), buffer);
   EQUAL(pwrite(fd, buffer, data.size(), kAligned), data.size());
   SAME_TEXT(Content("file"), std::string(kAligned, '\0') + data);
 }

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -41,7 +42,7 @@ POSIX_CASE(mmap, rest_of_the_last_page_is_zero) {
 
 POSIX_CASE(mmap, private_write_stays_private) {
   char* memory = Map(NewFile("content"), kPage, kBoth, MAP_PRIVATE);
-  memcpy(memory, "CON", 3);
+  std::copy_n("CON", 3, memory);
   SAME_TEXT(std::string(memory, 7), "CONtent");
   SAME_TEXT(Content("file"), "content");
 }
@@ -54,7 +55,7 @@ POSIX_CASE(mmap, shared_read) {
 
 POSIX_CASE(mmap, shared_write_reaches_the_file) {
   char* memory = Map(NewFile("content"), kPage, kBoth, MAP_SHARED);
-  memcpy(memory, "CON", 3);
+  std::copy_n("CON", 3, memory);
   OK(msync(memory, kPage, MS_SYNC));
   SAME_TEXT(Content("file"), "CONtent");
 }
@@ -62,7 +63,7 @@ POSIX_CASE(mmap, shared_write_reaches_the_file) {
 POSIX_CASE(mmap, shared_write_is_read_without_msync) {
   const int fd = NewFile("content");
   char* memory = Map(fd, kPage, kBoth, MAP_SHARED);
-  memcpy(memory, "CON", 3);
+  std::copy_n("CON", 3, memory);
   SAME_TEXT(ReadAt(fd, 100, 0), "CONtent");
 }
 
@@ -104,7 +105,7 @@ POSIX_CASE(mmap, beyond_4_gib) {
   const int fd = NewFile("");
   OK(ftruncate(fd, far + static_cast<off_t>(kPage)));
   char* memory = Map(fd, kPage, kBoth, MAP_SHARED, far);
-  memcpy(memory, "far", 3);
+  std::copy_n("far", 3, memory);
   OK(msync(memory, kPage, MS_SYNC));
   SAME_TEXT(ReadAt(fd, 3, far), "far");
 }
@@ -122,7 +123,7 @@ POSIX_CASE(mmap, of_an_unlinked_file) {
   const int fd = NewFile("content");
   OK(unlink("file"));
   char* memory = Map(fd, kPage, kBoth, MAP_SHARED);
-  memcpy(memory, "CON", 3);
+  std::copy_n("CON", 3, memory);
   OK(msync(memory, kPage, MS_SYNC));
   SAME_TEXT(ReadAt(fd, 100, 0), "CONtent");
 }
