@@ -53,7 +53,7 @@ uint32_t ClassCode(uint16_t type) {
   }
 }
 
-std::vector<uint8_t> Bytes(Capability capability, std::vector<uint32_t> extra = {}) {
+std::vector<uint8_t> Bytes(Capability capability, const std::vector<uint32_t>& extra = {}) {
   capability.length = static_cast<uint8_t>(sizeof(capability) + extra.size() * 4);
   const auto* from = reinterpret_cast<const uint8_t*>(&capability);
   std::vector<uint8_t> bytes(from, from + sizeof(capability));

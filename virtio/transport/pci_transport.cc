@@ -209,7 +209,8 @@ void PciTransport::OnDriverOk() {
   // Its driver would take the zeroes that it reads for what the device shows there.
   if (shared_memory_failed_) return SetNeedsReset("the host could not map its shared memory");
   std::vector<QueueStart> queues;
-  for (uint16_t i = 0; i < config_.state().queues.size(); ++i) {
+  const auto queue_count = static_cast<uint16_t>(config_.state().queues.size());
+  for (uint16_t i = 0; i < queue_count; ++i) {
     if (!config_.state().queues[i].enabled) continue;
     std::optional<QueueStart> queue = MakeQueue(i);
     if (!queue) return;  // a device with a broken queue does not start at all

@@ -39,7 +39,7 @@ HttpResponse ErrorResponse(const absl::Status& status) {
 }
 
 ApiHandler::Done NoContent(ApiReply reply) {
-  return [reply = std::move(reply)](absl::Status status) mutable {
+  return [reply = std::move(reply)](const absl::Status& status) mutable {
     reply(status.ok() ? HttpResponse{} : ErrorResponse(status));
   };
 }
