@@ -14,7 +14,7 @@ constexpr std::chrono::microseconds kSpin{400};
 
 }  // namespace
 
-EarlyKvm::EarlyKvm(std::string path) {
+EarlyKvm::EarlyKvm(const std::string& path) {
   auto thread = base::StartThread("kvm", [this, path] {
     result_ = Open(path);
     done_.store(true, std::memory_order_release);

@@ -24,7 +24,7 @@ class EarlyKvm {
   };
 
   // Begins on a thread of its own, or does all of it here if there can be no thread.
-  explicit EarlyKvm(std::string path = "/dev/kvm");
+  explicit EarlyKvm(const std::string& path = "/dev/kvm");
   ~EarlyKvm();
   EarlyKvm(const EarlyKvm&) = delete;
   EarlyKvm& operator=(const EarlyKvm&) = delete;
