@@ -38,6 +38,7 @@ constexpr uint64_t kMaxShareNodes = 2 << 20;
 
 virtio::OwnerMap ToOwnerMap(const std::vector<IdRangeConfig>& config) {
   std::vector<virtio::OwnerRange> ranges;
+  ranges.reserve(config.size());
   for (const IdRangeConfig& range : config) {
     ranges.push_back({.guest = range.guest, .host = range.host, .count = range.count});
   }
@@ -180,8 +181,8 @@ absl::Status HostResources::OpenDisk(const DiskConfig& config, size_t index) {
   options.num_queues = static_cast<uint16_t>(config.num_queues);
   options.queue_size = static_cast<uint16_t>(config.queue_size);
   options.features_mask = config.features_mask.value_or(~uint64_t{0});
-  ASSIGN_OR_RETURN(auto device, virtio::BlockDevice::Create(std::move(options), std::move(image),
-                                                            NextLoop(), *memory_));
+  ASSIGN_OR_RETURN(auto device,
+                   virtio::BlockDevice::Create(options, std::move(image), NextLoop(), *memory_));
   disks_.push_back({device.get(), config.path, fd});
   devices_.push_back(
       {std::move(device), *config.pci_device_id, config.features_mask.value_or(~uint64_t{0})});

@@ -94,7 +94,7 @@ absl::Status Machine::CreatePci(const VmConfig& config) {
     options.memory_mapper = vm_.get();
     ASSIGN_OR_RETURN(std::unique_ptr<virtio::PciTransport> transport,
                      virtio::PciTransport::Create(*placed.device, host_.memory(), *pci_,
-                                                  placed.pci_slot, *vm_, *vm_, std::move(options)));
+                                                  placed.pci_slot, *vm_, *vm_, options));
     transports_.push_back(std::move(transport));
   }
   if (!has_fast_reads_) return absl::OkStatus();
