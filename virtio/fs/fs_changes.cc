@@ -19,7 +19,7 @@ constexpr uint32_t kAllocationModes = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
                                       FALLOC_FL_INSERT_RANGE | FALLOC_FL_UNSHARE_RANGE;
 
 Caller CallerOf(const FsCommand& command, uint32_t umask) {
-  return {.uid = command.uid, .gid = command.gid, .umask = umask};
+  return {.uid = command.uid, .gid = command.gid, .umask = umask, .clears_privileges = false};
 }
 
 // As the kernel's new_decode_dev.
@@ -115,12 +115,14 @@ FsServer::Reply FsServer::Create(const FsCommand& command, uint32_t room) {
   const NodeId directory{command.node};
   FoundNode found;
   std::unique_ptr<HostFile> file;
-  int error = tree_.Create(directory, command.name(), CallerOf(command, in.umask), in.mode,
+  Caller caller = CallerOf(command, in.umask);
+  caller.clears_privileges = (in.open_flags & FUSE_OPEN_KILL_SUIDGID) != 0;
+  int error = tree_.Create(directory, command.name(), caller, in.mode,
                            static_cast<int>(in.flags) & ~O_APPEND, found, file);
   if (error != 0) return {.error = error};
   Answered answered = {};
   answered.entry = ToEntry(found);
-  error = AddHandle(std::move(file), in.open_flags, answered.open);
+  error = AddHandle(std::move(file), answered.open);
   if (error == 0) return Answer(answered);
   tree_.Forget(found.id, 1);
   return {.error = error};
@@ -182,10 +184,7 @@ FsServer::Reply FsServer::GetXattr(const FsCommand& command) {
 
 // --- Files ---------------------------------------------------------------------------------------
 
-int FsServer::AddHandle(std::unique_ptr<HostFile> file, uint32_t open_flags, fuse_open_out& out) {
-  if ((open_flags & FUSE_OPEN_KILL_SUIDGID) != 0) {
-    if (const int error = file->ClearPrivileges(); error != 0) return error;
-  }
+int FsServer::AddHandle(std::unique_ptr<HostFile> file, fuse_open_out& out) {
   FileHandles::Handle* handle = nullptr;
   if (const int error = handles_.Add(std::move(file), handle); error != 0) return error;
   out.fh = handle->number;

@@ -42,10 +42,9 @@ class FsChanges : public testing::Test {
     int error = 0;
   };
   Opened Create(uint64_t directory, absl::string_view name, uint32_t flags = O_RDWR,
-                uint32_t mode = 0644, uint32_t umask = 0) {
-    const auto result =
-        fs.Do(FUSE_CREATE, directory,
-              Join(BytesOf(fuse_create_in{flags, S_IFREG | mode, umask, 0}), NameBytes({name})));
+                uint32_t mode = 0644, uint32_t umask = 0, uint32_t open_flags = 0) {
+    const fuse_create_in in = {flags, S_IFREG | mode, umask, open_flags};
+    const auto result = fs.Do(FUSE_CREATE, directory, Join(BytesOf(in), NameBytes({name})));
     if (result.error != 0) return {.error = result.error};
     fuse_open_out open = {};
     EXPECT_EQ(result.data.size(), sizeof(fuse_entry_out) + sizeof(open));
@@ -205,6 +204,14 @@ TEST_F(FsChanges, AppendsWhereTheEndIsByThen) {
   EXPECT_EQ(OnHost("file"), "Content that the host made longer!");
 }
 
+TEST_F(FsChanges, CreatingWhatIsThereTruncatesAndSaysSo) {
+  const auto created =
+      fs.Do(FUSE_CREATE, 1,
+            Join(BytesOf(fuse_create_in{O_RDWR | O_TRUNC, 0644, 0, 0}), NameBytes({"file"})));
+  EXPECT_EQ(created.As<fuse_entry_out>().attr.size, 0U);
+  EXPECT_EQ(OnHost("file"), "");
+}
+
 TEST_F(FsChanges, OpenTruncates) {
   const uint64_t node = fs.Find(1, "file");
   EXPECT_EQ(Open(node, O_WRONLY | O_TRUNC).error, 0);
@@ -270,6 +277,12 @@ TEST_F(FsChanges, UsersTakeSetIdBitsOff) {
   set_ids();
   EXPECT_EQ(Open(node, O_RDWR | O_TRUNC, FUSE_OPEN_KILL_SUIDGID).error, 0);
   EXPECT_EQ(HostStatus("file").st_mode & 07777, 0755U);
+  set_ids();
+  EXPECT_EQ(Create(1, "file", O_RDWR | O_TRUNC, 0644, 0, FUSE_OPEN_KILL_SUIDGID).error, 0);
+  EXPECT_EQ(HostStatus("file").st_mode & 07777, 0755U);
+  // What was not there has the mode that was asked for.
+  EXPECT_EQ(Create(1, "new", O_RDWR | O_TRUNC, 06755, 0, FUSE_OPEN_KILL_SUIDGID).error, 0);
+  EXPECT_EQ(HostStatus("new").st_mode & 07777, 06755U);
   set_ids();
   fuse_setattr_in in = {};
   in.valid = FATTR_SIZE | FATTR_KILL_SUIDGID;

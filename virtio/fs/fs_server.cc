@@ -289,10 +289,12 @@ FsServer::Reply FsServer::Open(const FsCommand& command) {
     std::unique_ptr<HostFile> file;
     // O_APPEND is a matter of each write.
     const int flags = static_cast<int>(command.open.flags) & ~O_APPEND;
-    const int error = tree_.OpenFile(NodeId{command.node}, flags, file);
+    int error = tree_.OpenFile(NodeId{command.node}, flags, file);
+    if (error == 0 && (command.open.open_flags & FUSE_OPEN_KILL_SUIDGID) != 0) {
+      error = file->ClearPrivileges();
+    }
+    if (error == 0) error = AddHandle(std::move(file), out);
     if (error != 0) return {.error = error};
-    const int failed = AddHandle(std::move(file), command.open.open_flags, out);
-    if (failed != 0) return {.error = failed};
     return Answer(out);
   }
   OpenFiles::File* file = nullptr;

@@ -93,7 +93,7 @@ class FsServer {
   Reply CopyRange(const FsCommand& command);
   Reply GetXattr(const FsCommand& command);
   // Keeps a file that was opened for the guest.
-  int AddHandle(std::unique_ptr<HostFile> file, uint32_t open_flags, fuse_open_out& out);
+  int AddHandle(std::unique_ptr<HostFile> file, fuse_open_out& out);
   Reply EntryReply(int error, const FoundNode& found);
 
   int BeginRead(const FsCommand& command, File& file);

@@ -171,7 +171,12 @@ int HostTree::Create(NodeId directory, absl::string_view name, const Caller& cal
     error = Enter(*parent, parent_fd, name, found);
     if (error == 0) {
       error = OpenFile(found.id, flags, file);
+      if (error == 0 && (flags & O_TRUNC) != 0) {
+        if (caller.clears_privileges) error = file->ClearPrivileges();
+        if (error == 0) error = GetAttributes(found.id, found.attributes);
+      }
       if (error == 0) return 0;
+      file = nullptr;
       Forget(found.id, 1);
       return error;
     }

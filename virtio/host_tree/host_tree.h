@@ -73,6 +73,8 @@ struct Caller {
   uint32_t uid = 0;
   uint32_t gid = 0;
   uint32_t umask = 0;  // taken off the mode, unless the host's directory has a default ACL
+  // Takes set-user-id and set-group-id off a file that it cuts, as HostFile::ClearPrivileges.
+  bool clears_privileges = false;
 };
 
 // What is to change about a file, in this order.

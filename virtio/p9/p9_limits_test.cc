@@ -314,12 +314,30 @@ TEST(P9Promises, TruncationByUsersTakesSetIdBitsOff) {
     EXPECT_EQ(p9.Open(fid, O_WRONLY).error, 0);
     EXPECT_EQ(p9.Write(fid, 0, ""), 0);
   };
+  // By who opens what is there as if to make it.
+  const auto create = [&](uint32_t) {
+    EXPECT_EQ(p9.Walked(10, 12, {}), 0);
+    EXPECT_EQ(p9.Create(12, "file", O_WRONLY | O_TRUNC, 0644).error, 0);
+    EXPECT_EQ(p9.GetAttributes(12).As<P9AttributesReply>().size_bytes.value(), 0U);
+    EXPECT_EQ(p9.Clunk(12).error, 0);
+  };
   EXPECT_EQ(mode_after(1234, set_size), 0755U);
   EXPECT_EQ(mode_after(1234, open), 0755U);
+  EXPECT_EQ(mode_after(1234, create), 0755U);
   EXPECT_EQ(mode_after(1234, write_nothing), 06755U);
   if (geteuid() != 0) return;  // an unprivileged process takes them off in any case
   EXPECT_EQ(mode_after(0, set_size), 06755U);
   EXPECT_EQ(mode_after(0, open), 06755U);
+  EXPECT_EQ(mode_after(0, create), 06755U);
+}
+
+// O_TRUNC cuts what was there; what is new has the mode that was asked for.
+TEST(P9Promises, WhatIsMadeKeepsItsSetIdBits) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs to give files away";
+  P9Harness p9({.writable = true}, Fill);
+  EXPECT_EQ(p9.Attach(10, "", 1234).error, 0);
+  EXPECT_EQ(p9.Create(10, "new", O_WRONLY | O_CREAT | O_TRUNC, 06755, 1234).error, 0);
+  EXPECT_EQ(p9.HostStatus("new").st_mode & 07777, 06755U);
 }
 
 }  // namespace

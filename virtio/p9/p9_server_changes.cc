@@ -42,7 +42,8 @@ P9Server::Reply P9Server::Create(const P9Command& command, Fid& fid) {
   const int wider = (flags & O_ACCMODE) == O_WRONLY ? (flags & ~O_ACCMODE) | O_RDWR : flags;
   FoundNode found;
   std::unique_ptr<HostFile> made;
-  const Caller caller = {.uid = fid.uid, .gid = command.gid};
+  const Caller caller = {
+      .uid = fid.uid, .gid = command.gid, .umask = 0, .clears_privileges = fid.uid != 0};
   int host_flags = wider;
   int error =
       tree_.Create(fid.node, command.name(0), caller, command.mode, host_flags, found, made);
