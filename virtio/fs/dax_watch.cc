@@ -39,6 +39,10 @@ int DaxWatch::Add(int file) {
   return watch;
 }
 
+void DaxWatch::AddAgain(int watch) {
+  if (const auto found = watches_.find(watch); found != watches_.end()) ++found->second;
+}
+
 void DaxWatch::Remove(int watch) {
   const auto found = watches_.find(watch);
   if (found == watches_.end() || --found->second > 0) return;
@@ -64,10 +68,20 @@ void DaxWatch::Stop(Done done) {
   OnComplete(-ECANCELED);
 }
 
+void DaxWatch::Resume() {
+  if (!stop_done_.empty()) {
+    resumes_ = true;
+  } else if (!watches_.empty() && !pending()) {
+    Start();
+  }
+}
+
 void DaxWatch::OnComplete(int32_t result) {
   if (!stop_done_.empty()) {
     if (loop_file_.valid()) loop_.RemoveFile(std::exchange(loop_file_, base::LoopFile()));
-    for (Done& done : std::exchange(stop_done_, {})) done();
+    std::vector<Done> stopped = std::exchange(stop_done_, {});
+    if (std::exchange(resumes_, false)) Resume();
+    for (Done& done : stopped) done();  // the last one may destroy this
     return;
   }
   if (result > 0) ReadEvents();

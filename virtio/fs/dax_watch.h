@@ -33,9 +33,14 @@ class DaxWatch final : public base::Operation {
   // kNone: it cannot be watched, as on some network file systems or when the user has no watches
   // left.
   int Add(int file);
+  // Adds a file once more, by what Add returned; kNone is no file.
+  void AddAgain(int watch);
   void Remove(int watch);
-  // Ends what is in flight on the loop, then runs `done`. No file may be added until then.
+  // Ends what is in flight on the loop, then runs `done`. No file may be added until then. What
+  // happens to files from here on is told when the watch goes on, with Resume or a file added.
+  // Resumed before that, it goes on at once, and `done` is told all the same.
   void Stop(Done done);
+  void Resume();
 
  private:
   DaxWatch(base::EventLoop& loop, OnChange on_change, base::UniqueFd inotify)
@@ -50,6 +55,7 @@ class DaxWatch final : public base::Operation {
   base::LoopFile loop_file_;         // while something is in flight
   std::map<int, uint32_t> watches_;  // and how often each was added
   std::vector<Done> stop_done_;
+  bool resumes_ = false;  // once it has stopped
 };
 
 }  // namespace virtio

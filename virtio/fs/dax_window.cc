@@ -60,6 +60,15 @@ bool DaxWindow::IsRange(uint64_t window_offset, uint64_t bytes) const {
 
 int DaxWindow::Map(int file, uint64_t file_offset, uint64_t window_offset, uint64_t bytes) {
   if (!IsRange(window_offset, bytes) || file_offset % kRangeBytes != 0) return EINVAL;
+  // Before anything is known of the file: should it be truncated after that, the watch tells.
+  const int watch = watch_->Add(file);
+  const int error = MapWatched(file, watch, file_offset, window_offset, bytes);
+  watch_->Remove(watch);  // each range has added it again
+  return error;
+}
+
+int DaxWindow::MapWatched(int file, int watch, uint64_t file_offset, uint64_t window_offset,
+                          uint64_t bytes) {
   struct stat status;
   if (fstat(file, &status) != 0) return errno;
   if (!S_ISREG(status.st_mode)) return EINVAL;
@@ -82,7 +91,8 @@ int DaxWindow::Map(int file, uint64_t file_offset, uint64_t window_offset, uint6
     range.mapped = true;
     range.file_bytes =
         static_cast<uint32_t>(std::min(kRangeBytes, file_bytes - std::min(file_bytes, at)));
-    range.watch = watch_->Add(file);
+    range.watch = watch;
+    watch_->AddAgain(watch);
     ++mapped_ranges_;
   }
   return 0;
@@ -105,7 +115,7 @@ void DaxWindow::UnmapAll() {
 
 void DaxWindow::Forget(Range& range) {
   if (!range.mapped) return;
-  if (range.watch != DaxWatch::kNone) watch_->Remove(range.watch);
+  watch_->Remove(range.watch);
   range = {};
   --mapped_ranges_;
 }

@@ -49,8 +49,10 @@ class DaxWindow {
   int Unmap(uint64_t window_offset, uint64_t bytes);
   void UnmapAll();
 
-  // Ends what is in flight on the loop, then runs `done`. No file may be mapped until then.
+  // Ends what is in flight on the loop, then runs `done`. No file may be mapped until then. What is
+  // mapped stays; files that are truncated from here on are noticed after Resume.
   void Stop(DaxWatch::Done done) { watch_->Stop(std::move(done)); }
+  void Resume() { watch_->Resume(); }
   // Ranges that lost their file by its being truncated.
   uint64_t truncated_ranges() const { return truncated_ranges_; }
 
@@ -63,6 +65,8 @@ class DaxWindow {
 
   DaxWindow(std::string id, uint8_t* host, uint64_t size_bytes, base::GuestMemory& memory);
   bool IsRange(uint64_t window_offset, uint64_t bytes) const;
+  // Map of a file that is watched.
+  int MapWatched(int file, int watch, uint64_t file_offset, uint64_t window_offset, uint64_t bytes);
   void Forget(Range& range);
   void OnFileChanged(int watch);
   bool ShowZeroes(uint64_t window_offset, uint64_t bytes);

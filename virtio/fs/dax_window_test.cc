@@ -3,13 +3,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "base/unique_fd.h"
 #include "tests/fakes/fake_event_loop.h"
@@ -180,6 +183,65 @@ TEST_F(DaxWindowTest, ATruncatedFileTurnsIntoZeroes) {
   ASSERT_EQ(ftruncate(other.get(), 0), 0);
   loop_.RunUntilIdle();
   EXPECT_EQ(window_->truncated_ranges(), 2U);
+}
+
+// Whatever the moment at which the host truncates a file that is being mapped: a page that cannot
+// be read does not stay.
+TEST_F(DaxWindowTest, TruncationsWhileMappingAreNoticed) {
+  const std::string path = host_.Path("file");
+  constexpr int kRounds = 3000;
+  std::atomic<int> round{0};
+  std::atomic<int> truncated{0};
+  std::thread host([&] {
+    for (int i = 1; i <= kRounds; ++i) {
+      while (round < i) std::this_thread::yield();
+      // Another moment each time.
+      for (std::atomic<int> spin{i % 100 * 5}; spin > 0; --spin) continue;
+      EXPECT_EQ(truncate(path.c_str(), 0), 0);
+      truncated = i;
+    }
+  });
+  for (int i = 1; i <= kRounds; ++i) {
+    EXPECT_EQ(truncate(path.c_str(), kRange), 0);
+    round = i;
+    const int error = window_->Map(file_.get(), 0, 0, kRange);
+    EXPECT_TRUE(error == 0 || error == EINVAL) << error;
+    while (truncated < i) std::this_thread::yield();
+    loop_.RunUntilIdle();
+    EXPECT_EQ(madvise(const_cast<uint8_t*>(window_->host()), 4096, MADV_POPULATE_READ), 0) << i;
+    EXPECT_EQ(window_->Unmap(0, kRange), 0);
+  }
+  host.join();
+}
+
+TEST_F(DaxWindowTest, WhatIsTruncatedWhileStoppedIsNoticedLater) {
+  ASSERT_EQ(window_->Map(file_.get(), 0, 0, kRange), 0);
+  int stopped = 0;
+  window_->Stop([&stopped] { ++stopped; });
+  loop_.RunUntilIdle();
+  EXPECT_EQ(stopped, 1);
+  EXPECT_EQ(loop_.in_flight(), 0U);
+  EXPECT_EQ(At(0), '0');
+  ASSERT_EQ(truncate(host_.Path("file").c_str(), 0), 0);
+  loop_.RunUntilIdle();
+  EXPECT_EQ(window_->truncated_ranges(), 0U);
+  window_->Resume();
+  window_->Resume();
+  loop_.RunUntilIdle();
+  EXPECT_EQ(window_->truncated_ranges(), 1U);
+  EXPECT_EQ(At(0), 0);
+}
+
+TEST_F(DaxWindowTest, ResumedBeforeItHasStoppedItGoesOn) {
+  ASSERT_EQ(window_->Map(file_.get(), 0, 0, kRange), 0);
+  bool stopped = false;
+  window_->Stop([&stopped] { stopped = true; });
+  window_->Resume();
+  loop_.RunUntilIdle();
+  EXPECT_TRUE(stopped);
+  ASSERT_EQ(truncate(host_.Path("file").c_str(), 0), 0);
+  loop_.RunUntilIdle();
+  EXPECT_EQ(window_->truncated_ranges(), 1U);
 }
 
 TEST_F(DaxWindowTest, TheKernelReadsWhereTheWindowIs) {

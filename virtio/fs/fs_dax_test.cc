@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <string>
@@ -204,6 +205,24 @@ TEST_F(FsDax, TheEndOfASessionRemovesAllMappings) {
     ASSERT_TRUE(fs.Stop());
     fs.Start();
   });
+}
+
+// Rings that are reset take no mapping away, nor what watches over it.
+TEST_F(FsDax, MappingsAreWatchedAfterResetsOfAllRings) {
+  ASSERT_EQ(Map(Node("big"), Mapping(0, 0, kRange)), 0);
+  DeviceHarness& harness = fs.harness();
+  for (const uint16_t queue : {FsHarness::kHighPriority, FsHarness::kRequests}) {
+    ASSERT_TRUE(harness.StopQueue(fs.device(), queue));
+  }
+  EXPECT_EQ(fs.loop().in_flight(), 0U);
+  EXPECT_EQ(InWindow(0, 3), "big");
+  ASSERT_EQ(truncate(fs.host().Path("root/1-a/big").c_str(), 0), 0);
+  harness.StartQueue(fs.device(), FsHarness::kHighPriority);
+  fs.loop().RunUntilIdle();
+  EXPECT_EQ(fs.counter("dax_truncated"), 1U);
+  EXPECT_EQ(InWindow(0, 3), std::string(3, '\0'));
+  harness.StartQueue(fs.device(), FsHarness::kRequests);
+  EXPECT_EQ(Map(Node("just"), Mapping(0, 0, kRange)), 0);
 }
 
 class FsWithoutDax : public FsDax {

@@ -74,11 +74,16 @@ void FsDevice::StartQueue(QueueStart queue) {
   const uint16_t index = queue.index;
   CHECK(index < queues_.size());
   queues_[index]->StartServing(std::move(queue), *notifier_);
+  // After resets of all queues, what the guest has mapped is mapped still.
+  if (dax_ != nullptr) dax_->Resume();
 }
 
 void FsDevice::StopQueue(uint16_t index, Done done) {
   queues_[index]->Stop([this, done = std::move(done)]() mutable {
-    // Queues that run can still map files; the last one waits for the window too.
+    // Queues that run can still map files; the last one waits for the window too, as the device may
+    // be about to go. If only its rings are reset, files that the host truncates are noticed when a
+    // queue is started again, and until then a guest that reads them hangs its vCPU, as it could
+    // by itself at any time.
     const bool runs = std::ranges::any_of(queues_, [](const auto& q) { return q->started(); });
     if (runs || dax_ == nullptr) return done();
     dax_->Stop(std::move(done));
