@@ -17,7 +17,7 @@ def load():
 
 
 conformance = load()
-TESTS = {"Pci_2_1_2_Works", "Console_5_3_2_OnePort", "Queue_2_7_4_Framing"}
+TESTS = {"Pci_2_1_2_Works", "Console_5_3_2_OnePort", "Queue_2_7_4_Framing", "P9_walk_Walks"}
 
 
 def errors_of(text):
@@ -31,6 +31,7 @@ class ConformanceTest(unittest.TestCase):
     def test_covered_or_excused(self):
         self.assertEqual(errors_of("2.1.2.a  Text.\n    Pci_2_1_2_Works\n"), [])
         self.assertEqual(errors_of("2.7.4.1.a  Text.\n    Queue_2_7_4_Framing\n"), [])
+        self.assertEqual(errors_of("9P.walk.a  Text.\n    P9_walk_Walks\n"), [])
         self.assertEqual(
             errors_of("5.3.6.2.1.a  Text.\n    n/a: not offered (Console_5_3_2_OnePort)\n"), []
         )
@@ -40,6 +41,8 @@ class ConformanceTest(unittest.TestCase):
             ("2.1.2.a  Text.\n", "not covered"),
             ("2.1.2.a  Text.\n    Pci_2_1_2_Gone\n", "no test Pci_2_1_2_Gone"),
             ("2.2.a  Text.\n    Pci_2_1_2_Works\n", "not named after the clause"),
+            ("9P.read.a  Text.\n    P9_walk_Walks\n", "not named after the clause"),
+            ("9P.walk.a  Text.\n    Pci_2_1_2_Works\n", "not named after the clause"),
             ("2.1.2.a  Text.\n    n/a: never\n", "names no test"),
             ("2.1.2.a  Text.\n    n/a: not offered (Pci_Gone)\n", "no test Pci_Gone"),
             ("2.1.2.a  Text.\n    Pci_2_1_2_Works\n    n/a: x (Pci_2_1_2_Works)\n", "both"),

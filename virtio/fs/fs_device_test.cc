@@ -44,7 +44,7 @@ std::set<std::string> Names(const std::vector<FsHarness::Listed>& listed) {
 
 // --- Session -------------------------------------------------------------------------------------
 
-TEST(FsDevice, ConfigurationHasTagAndQueues) {  // [VIRTIO 1.2 §5.11.4]
+TEST(FsDevice, Fs_5_11_4_ConfigurationHasTagAndQueues) {
   FsHarness fs(StoreOptions(), FillStore);
   EXPECT_EQ(fs.device().type(), 26);
   EXPECT_EQ(fs.device().queue_sizes().size(), 2U);
@@ -294,7 +294,7 @@ TEST(FsCaching, NeverKeepsNothing) {
 
 // --- Data path -----------------------------------------------------------------------------------
 
-TEST(FsQueue, FramingMeansNothing) {  // [VIRTIO 1.2 §2.7.4]
+TEST(FsQueue, Fs_2_7_4_1_FramingMeansNothing) {
   FsHarness fs(StoreOptions(), FillStore);
   const uint64_t big = fs.Find(fs.Find(1, "1-app"), "big");
   const std::string content = RandomText(300'000);

@@ -105,6 +105,8 @@ class FsHarness {
     bool writable = false;
     uint32_t max_open_files = 16;
     uint64_t dax_window_bytes = 0;
+    uint16_t num_queues = 1;
+    std::string tag = "store";
     bool initialize = true;
   };
   struct Result {
@@ -146,8 +148,9 @@ class FsHarness {
     auto opened = *HostTree::Open(std::move(tree));
     tree_ = opened.get();
     device_ = *FsDevice::Create({.id = "_fs0",
-                                 .tag = "store",
+                                 .tag = options_.tag,
                                  .cache = options_.cache,
+                                 .num_queues = options_.num_queues,
                                  .queue_size = options_.harness.queue_size,
                                  .max_open_files = options_.max_open_files,
                                  .dax_window_bytes = options_.dax_window_bytes},
@@ -195,23 +198,27 @@ class FsHarness {
   // Sends a request whose answer may have `room` bytes behind the header, and checks how the answer
   // is made.
   Result Do(uint32_t opcode, uint64_t node, const Bytes& arguments = {}, uint32_t room = 4096) {
+    return DoOn(kRequests, opcode, node, arguments, room);
+  }
+  Result DoOn(uint16_t queue, uint32_t opcode, uint64_t node, const Bytes& arguments = {},
+              uint32_t room = 4096) {
     const Bytes request = Request(opcode, node, arguments);
-    driver().EnableInterrupts();
-    auto builder = driver().Chain();
+    driver(queue).EnableInterrupts();
+    auto builder = driver(queue).Chain();
     builder.Readable(request).Writable(sizeof(fuse_out_header));
     if (room > 0) builder.Writable(room);
     const uint16_t head = builder.Offer();
-    harness_.Publish(kRequests);
-    return Take(head);
+    harness_.Publish(queue);
+    return Take(head, queue);
   }
-  Result Take(uint16_t head) {
-    const auto used = driver().PopUsed();
+  Result Take(uint16_t head, uint16_t queue = kRequests) {
+    const auto used = driver(queue).PopUsed();
     if (!used) {
       ADD_FAILURE() << "the request did not end";
       return {-1, {}};
     }
     EXPECT_EQ(used->id, head);
-    return Parse(driver().WritableBytes(head), used->len);
+    return Parse(driver(queue).WritableBytes(head), used->len);
   }
   Result Parse(Bytes bytes, uint32_t used) {
     fuse_out_header header = {};

@@ -22,7 +22,7 @@ constexpr uint32_t kRoot = P9Harness::kRoot;
 
 // --- Making --------------------------------------------------------------------------------------
 
-TEST_F(P9ChangesTest, CreatingTurnsTheDirectorysFidIntoTheOpenFiles) {
+TEST_F(P9ChangesTest, P9_lcreate_CreatingTurnsTheDirectorysFidIntoTheOpenFiles) {
   const uint32_t fid = p9_.Find({"dir"});
   const auto created = p9_.Create(fid, "new", O_WRONLY | O_CREAT | O_EXCL, 0640);
   ASSERT_EQ(created.error, 0);
@@ -38,7 +38,7 @@ TEST_F(P9ChangesTest, CreatingTurnsTheDirectorysFidIntoTheOpenFiles) {
   EXPECT_EQ(p9_.counter("open_files"), 0U);
 }
 
-TEST_F(P9ChangesTest, CreatingWhatIsThere) {
+TEST_F(P9ChangesTest, P9_lcreate_CreatingWhatIsThere) {
   const uint32_t fid = p9_.Find({});
   EXPECT_EQ(p9_.Create(fid, "file", O_RDWR | O_EXCL, 0644).error, EEXIST);
   EXPECT_EQ(p9_.Create(fid, "dir", O_RDWR, 0644).error, EISDIR);
@@ -106,7 +106,7 @@ TEST(P9ChangesOwnersTest, MapsApplyBothWays) {
   EXPECT_EQ(p9.MakeDirectory(3, "unmapped").error, EPERM);
 }
 
-TEST_F(P9ChangesTest, LinksOfBothKinds) {
+TEST_F(P9ChangesTest, P9_link_LinksOfBothKinds) {
   EXPECT_EQ(p9_.MakeLink(kRoot, "soft", "../outside").error, 0);
   EXPECT_EQ(p9_.OfFid(kP9ReadLink, p9_.Find({"soft"})).Text(2), "../outside");
   EXPECT_EQ(p9_.MakeLink(kRoot, "soft", "x").error, EEXIST);
@@ -177,7 +177,7 @@ TEST_F(P9ChangesTest, ForgedFidsAreNobodys) {
 
 // --- Renaming and removing -----------------------------------------------------------------------
 
-TEST_F(P9ChangesTest, RenamingMovesWhatFidsName) {
+TEST_F(P9ChangesTest, P9_renameat_RenamingMovesWhatFidsName) {
   const uint32_t dir = p9_.Find({"dir"});
   const uint32_t inner = p9_.Opened({"dir", "inner"});
   EXPECT_EQ(p9_.MakeDirectory(kRoot, "to").error, 0);
@@ -192,7 +192,7 @@ TEST_F(P9ChangesTest, RenamingMovesWhatFidsName) {
   EXPECT_EQ(p9_.RenameAt(kRoot, "to", p9_.Find({"to", "moved"}), "below").error, EINVAL);
 }
 
-TEST_F(P9ChangesTest, RenamingByFid) {
+TEST_F(P9ChangesTest, P9_rename_RenamingByFid) {
   const uint32_t inner = p9_.Find({"dir", "inner"});
   EXPECT_EQ(p9_.Do(kP9Rename, P9Bytes().Number(inner).Number(kRoot).String("outer")).error, 0);
   EXPECT_EQ(p9_.HostText("outer"), "inner content");
@@ -227,7 +227,7 @@ TEST_F(P9ChangesTest, UnlinkedFilesCanBeUsedWhileTheyAreOpen) {
   EXPECT_EQ(p9_.counter("open_files"), 0U);
 }
 
-TEST_F(P9ChangesTest, RemovingByNameAndByFid) {
+TEST_F(P9ChangesTest, P9_remove_RemovingByNameAndByFid) {
   EXPECT_EQ(p9_.Unlink(kRoot, "dir").error, EISDIR);
   EXPECT_EQ(p9_.Unlink(kRoot, "file", AT_REMOVEDIR).error, ENOTDIR);
   EXPECT_EQ(p9_.Unlink(kRoot, "dir", AT_REMOVEDIR).error, ENOTEMPTY);
@@ -246,7 +246,7 @@ TEST_F(P9ChangesTest, RemovingByNameAndByFid) {
 
 // --- Attributes ----------------------------------------------------------------------------------
 
-TEST_F(P9ChangesTest, SetsAttributes) {
+TEST_F(P9ChangesTest, P9_setattr_SetsAttributes) {
   const uint32_t file = p9_.Find({"file"});
   EXPECT_EQ(p9_.SetAttributes(file, {.valid = kP9SetMode, .mode = S_IFDIR | 04751}).error, 0);
   EXPECT_EQ(p9_.HostStatus("file").st_mode, mode_t{S_IFREG | 04751});

@@ -23,7 +23,7 @@ constexpr uint32_t kRoot = P9Harness::kRoot;
 
 // --- Session -------------------------------------------------------------------------------------
 
-TEST(P9Device, ConfigurationHasTheTag) {
+TEST(P9Device, P9_config_HasTheTag) {
   P9Harness p9(StoreOptions(), FillStore);
   EXPECT_EQ(p9.device().type(), 9);
   EXPECT_EQ(p9.device().features() & 1, 1U);  // VIRTIO_9P_MOUNT_TAG
@@ -37,7 +37,7 @@ TEST(P9Device, ConfigurationHasTheTag) {
   EXPECT_EQ(behind, Bytes(4));
 }
 
-TEST(P9Device, NegotiatesVersionAndSize) {
+TEST(P9Device, P9_version_NegotiatesDialectAndSize) {
   P9Harness p9(StoreOptions(), FillStore);
   const auto agreed = [&p9](uint32_t bytes) {
     const auto result = p9.Version(bytes);
@@ -53,7 +53,7 @@ TEST(P9Device, NegotiatesVersionAndSize) {
   EXPECT_EQ(p9.Attach(5).error, EPROTO);  // nothing was agreed on
 }
 
-TEST(P9Device, NothingBeforeVersion) {
+TEST(P9Device, P9_version_NothingGoesBefore) {
   P9Harness::Options options = StoreOptions();
   options.attach = false;
   P9Harness p9(options, FillStore);
@@ -69,7 +69,7 @@ TEST(P9Device, NothingBeforeVersion) {
   EXPECT_EQ(p9.GetAttributes(kRoot).error, 0);
 }
 
-TEST(P9Device, VersionAndResetForgetEverything) {
+TEST(P9Device, P9_version_ForgetsEverythingAsAResetDoes) {
   P9Harness p9(StoreOptions(), FillStore);
   p9.ReadText(p9.Opened({"1-app", "bin", "tool"}), 0, 10);
   EXPECT_EQ(p9.counter("nodes"), 4U);
@@ -88,7 +88,7 @@ TEST(P9Device, VersionAndResetForgetEverything) {
   EXPECT_EQ(p9.ReadText(p9.Opened({"1-app", "bin", "tool"}), 0, 10), "content of");
 }
 
-TEST(P9Device, AttachesToTheOneTree) {
+TEST(P9Device, P9_attach_ToTheOneTree) {
   P9Harness p9(StoreOptions(), FillStore);
   EXPECT_EQ(p9.Attach(2, "/").error, 0);
   EXPECT_EQ(p9.Attach(3, "1-app").error, ENOENT);
@@ -100,7 +100,7 @@ TEST(P9Device, AttachesToTheOneTree) {
 
 // --- Walking -------------------------------------------------------------------------------------
 
-TEST(P9Walk, TakesSeveralNamesAndStopsAtTheFirstThatIsNotThere) {
+TEST(P9Walk, P9_walk_TakesSeveralNamesAndStopsAtTheFirstThatIsNotThere) {
   P9Harness p9(StoreOptions(), FillStore);
   EXPECT_EQ(p9.Walked(kRoot, 2, {"1-app", "bin", "tool"}), 3);
   EXPECT_EQ(p9.GetAttributes(2).As<P9AttributesReply>().size_bytes.value(), 15U);
@@ -113,7 +113,7 @@ TEST(P9Walk, TakesSeveralNamesAndStopsAtTheFirstThatIsNotThere) {
   EXPECT_EQ(p9.counter("fids"), 2U);
 }
 
-TEST(P9Walk, WithoutNamesMakesAClone) {
+TEST(P9Walk, P9_walk_WithoutNamesMakesAClone) {
   P9Harness p9(StoreOptions(), FillStore);
   const uint32_t tool = p9.Opened({"1-app", "bin", "tool"});
   EXPECT_EQ(p9.Walked(tool, 2, {}), 0);
@@ -126,7 +126,7 @@ TEST(P9Walk, WithoutNamesMakesAClone) {
   EXPECT_EQ(p9.counter("nodes"), 1U);
 }
 
-TEST(P9Walk, ReplacesTheFidItBeginsAtOnlyAtTheEnd) {
+TEST(P9Walk, P9_walk_ReplacesTheFidItBeginsAtOnlyAtTheEnd) {
   P9Harness p9(StoreOptions(), FillStore);
   const uint32_t fid = p9.Find({"1-app"});
   EXPECT_EQ(p9.Walked(fid, fid, {"bin", "none"}), 1);
@@ -136,7 +136,7 @@ TEST(P9Walk, ReplacesTheFidItBeginsAtOnlyAtTheEnd) {
   EXPECT_EQ(p9.counter("nodes"), 1U);
 }
 
-TEST(P9Walk, DoesNotTakeFidsThatAreInUseOrUnknown) {
+TEST(P9Walk, P9_walk_DoesNotTakeFidsThatAreInUseOrUnknown) {
   P9Harness p9(StoreOptions(), FillStore);
   const uint32_t app = p9.Find({"1-app"});
   EXPECT_EQ(p9.Walked(kRoot, app, {}), -EBADF);
@@ -145,7 +145,7 @@ TEST(P9Walk, DoesNotTakeFidsThatAreInUseOrUnknown) {
   EXPECT_EQ(p9.counter("fids"), 2U);
 }
 
-TEST(P9Walk, ParentsEndAtTheRoot) {
+TEST(P9Walk, P9_walk_ParentsEndAtTheRoot) {
   P9Harness p9(StoreOptions(), FillStore);
   const auto inode = [&p9](const std::vector<std::string>& names) {
     const uint32_t fid = p9.Find(names);
@@ -206,7 +206,7 @@ TEST(P9Walk, FidsAreBounded) {
   EXPECT_EQ(p9.counter("nodes"), 1U);
 }
 
-TEST(P9Walk, UnknownAndClunkedFidsAreNobodys) {
+TEST(P9Walk, P9_clunk_UnknownAndClunkedFidsAreNobodys) {
   P9Harness p9(StoreOptions(), FillStore);
   const uint32_t app = p9.Find({"1-app"});
   EXPECT_EQ(p9.Clunk(app).error, 0);
@@ -251,7 +251,7 @@ TEST(P9Store, ClosureGrows) {
   EXPECT_EQ(p9.Walked(kRoot, 3, {"1-app"}), 1);
 }
 
-TEST(P9Store, QidsHaveInodesTypesAndAVersion) {
+TEST(P9Store, P9_qid_HasInodeTypeAndAVersion) {
   P9Harness p9(StoreOptions(), FillStore);
   const auto walk = p9.Walk(kRoot, 2, {"1-app", "big"});
   const auto qids = walk.Text(2);
@@ -294,7 +294,7 @@ TEST(P9Caching, VersionsFollowTheContentsOrSayNothing) {
   EXPECT_EQ(versions(P9Versions::kNone), (std::vector<uint32_t>{0, 0}));
 }
 
-TEST(P9Store, AttributesAreTheHosts) {
+TEST(P9Store, P9_getattr_AttributesAreTheHosts) {
   P9Harness p9(StoreOptions(), [](const TemporaryTree& host) {
     FillStore(host);
     const timespec times[2] = {{-5, 7}, {1234567890, 123456789}};
@@ -319,7 +319,7 @@ TEST(P9Store, AttributesAreTheHosts) {
   EXPECT_EQ(file_system.max_name_bytes.value(), 255U);
 }
 
-TEST(P9Store, ListsInPieces) {
+TEST(P9Store, P9_readdir_ListsInPieces) {
   P9Harness p9(StoreOptions(), FillStore);
   const uint32_t many = p9.Opened({"1-app", "many"});
   const auto listed = p9.List(many, 300);
@@ -377,7 +377,7 @@ TEST(P9Store, RefusesWrites) {
   EXPECT_EQ(p9.counter("written_bytes"), 0U);
 }
 
-TEST(P9Store, WhatIsNotServedSaysSo) {
+TEST(P9Store, P9_error_WhatIsNotServedSaysSo) {
   P9Harness p9(StoreOptions(), FillStore);
   for (const int type : {0, 6, 7, 111, 255}) {
     EXPECT_EQ(p9.Do(static_cast<uint8_t>(type), P9Bytes().Number(kRoot)).error, EOPNOTSUPP) << type;

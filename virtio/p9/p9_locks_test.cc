@@ -33,7 +33,7 @@ class HostLocker {
   base::UniqueFd fd_;
 };
 
-TEST_F(P9ChangesTest, LocksAreSeenByTheHost) {
+TEST_F(P9ChangesTest, P9_lock_LocksAreSeenByTheHost) {
   const uint32_t file = p9_.Find({"file"});
   EXPECT_EQ(p9_.Lock(file, kP9WriteLock, 0, 0, 1), -EBADF);  // is not open
   EXPECT_EQ(p9_.Open(file, O_RDWR).error, 0);
@@ -57,7 +57,7 @@ TEST_F(P9ChangesTest, LocksAreSeenByTheHost) {
   EXPECT_EQ(p9_.counter("open_files"), 0U);
 }
 
-TEST_F(P9ChangesTest, LocksOfOneGuestsProcesses) {
+TEST_F(P9ChangesTest, P9_lock_LocksOfOneGuestsProcesses) {
   const auto opened = [this] {
     const uint32_t fid = p9_.Find({"file"});
     EXPECT_EQ(p9_.Open(fid, O_RDWR).error, 0);

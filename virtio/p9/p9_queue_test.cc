@@ -18,7 +18,7 @@ namespace {
 
 constexpr uint32_t kRoot = P9Harness::kRoot;
 
-TEST(P9Queue, Reads) {
+TEST(P9Queue, P9_read_NeverMoreThanTheFileHas) {
   P9Harness p9(StoreOptions(), FillStore);
   const uint32_t tool = p9.Opened({"1-app", "bin", "tool"});
   EXPECT_EQ(p9.ReadText(tool, 0, 4096), "content of tool");
@@ -34,7 +34,7 @@ TEST(P9Queue, Reads) {
   EXPECT_EQ(p9.counter("read_bytes"), 200'017U);
 }
 
-TEST(P9Queue, AnswersAreNeverLongerThanAgreed) {
+TEST(P9Queue, P9_version_AnswersAreNeverLongerThanAgreed) {
   P9Harness p9(StoreOptions(), FillStore);
   p9.host().Link(std::string(4095, 'x'), "root/1-app/long");
   EXPECT_EQ(p9.OfFid(kP9ReadLink, p9.Find({"1-app", "long"})).error, EMSGSIZE);  // no room
@@ -48,7 +48,7 @@ TEST(P9Queue, AnswersAreNeverLongerThanAgreed) {
   EXPECT_EQ(read.Text(4), RandomText(300'000).substr(0, 4096 - 11));
 }
 
-TEST(P9Queue, FramingMeansNothing) {  // [VIRTIO 1.2 §2.7.4]
+TEST(P9Queue, P9_2_7_4_1_FramingMeansNothing) {
   P9Harness p9(StoreOptions(), FillStore);
   const uint32_t big = p9.Opened({"1-app", "big"});
   const std::string content = RandomText(300'000);
@@ -142,7 +142,7 @@ TEST(P9Queue, PauseWaitsForReadsAndFlushes) {
 
 // A guest may use the buffers of what it flushed again: the answer to the flush comes last, also to
 // a flush of the flush.
-TEST(P9Queue, FlushIsAnsweredBehindWhatItFlushes) {
+TEST(P9Queue, P9_flush_IsAnsweredBehindWhatItFlushes) {
   for (uint64_t seed = 0; seed < 20; ++seed) {
     P9Harness::Options options = StoreOptions();
     options.harness.loop.seed = seed;
@@ -167,7 +167,7 @@ TEST(P9Queue, FlushIsAnsweredBehindWhatItFlushes) {
   }
 }
 
-TEST(P9Queue, FlushOfNothingIsAnsweredAtOnce) {
+TEST(P9Queue, P9_flush_OfNothingIsAnsweredAtOnce) {
   P9Harness p9(StoreOptions(), FillStore);
   for (const uint16_t tag : {uint16_t{0}, uint16_t{101}, uint16_t{0xffff}}) {
     EXPECT_EQ(p9.Do(kP9Flush, P9Bytes().Number(tag)).error, 0);

@@ -18,7 +18,7 @@ namespace {
 
 constexpr uint32_t kRoot = P9Harness::kRoot;
 
-TEST_F(P9ChangesTest, Writes) {
+TEST_F(P9ChangesTest, P9_write_Writes) {
   const uint32_t file = p9_.Find({"file"});
   EXPECT_EQ(p9_.Write(file, 0, "x"), -EBADF);  // is not open
   EXPECT_EQ(p9_.Open(file, O_RDWR).error, 0);
@@ -66,7 +66,7 @@ TEST_F(P9ChangesTest, OpeningTruncates) {
   EXPECT_EQ(p9_.HostText("file"), "");
 }
 
-TEST_F(P9ChangesTest, WriteFramingMeansNothing) {  // [VIRTIO 1.2 §2.7.4]
+TEST_F(P9ChangesTest, P9_2_7_4_1_WriteFramingMeansNothing) {
   const uint32_t file = p9_.Created("framed");
   const Bytes request = P9Harness::WriteArguments(file, 0, "0123456789").Message(kP9Write, 9);
   for (size_t first = 1; first < request.size(); ++first) {
@@ -85,7 +85,7 @@ TEST_F(P9ChangesTest, WriteFramingMeansNothing) {  // [VIRTIO 1.2 §2.7.4]
   }
 }
 
-TEST_F(P9ChangesTest, CountsOfWritesMustBeTrue) {
+TEST_F(P9ChangesTest, P9_write_CountsOfWritesMustBeTrue) {
   const uint32_t file = p9_.Created("counted");
   for (const uint32_t count : {0U, 1U, 3U, UINT32_MAX}) {
     const auto bytes = P9Bytes().Number(file).Number(uint64_t{0}).Number(count);
@@ -108,7 +108,7 @@ TEST_F(P9ChangesTest, HostErrorsOfWritesReachTheGuest) {
   EXPECT_EQ(p9_.counter("host_errors"), 4U);
 }
 
-TEST_F(P9ChangesTest, DirectoriesCanBeFlushed) {
+TEST_F(P9ChangesTest, P9_fsync_DirectoriesCanBeFlushed) {
   EXPECT_EQ(p9_.OfFid(kP9FSync, p9_.Opened({"dir"})).error, 0);
   EXPECT_EQ(p9_.OfFid(kP9FSync, p9_.Find({"file"})).error, 0);
   EXPECT_EQ(p9_.counter("open_files"), 0U);

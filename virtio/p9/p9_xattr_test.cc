@@ -48,7 +48,7 @@ class P9XattrTest : public P9ChangesTest {
   }
 };
 
-TEST_F(P9XattrTest, AreReadThroughAFid) {
+TEST_F(P9XattrTest, P9_xattrwalk_AreReadThroughAFid) {
   const uint32_t file = p9_.Find({"file"});
   EXPECT_EQ(XattrWalk(file, 50, "user.host").As<base::Le64>().value(), 5U);
   EXPECT_EQ(p9_.ReadText(50, 0, 100), "value");
@@ -69,7 +69,7 @@ TEST_F(P9XattrTest, AreReadThroughAFid) {
   EXPECT_TRUE(IsOnHost("file"));
 }
 
-TEST_F(P9XattrTest, AreSetWhenTheFidIsClunked) {
+TEST_F(P9XattrTest, P9_xattrcreate_AreSetWhenTheFidIsClunked) {
   const uint32_t fid = p9_.Find({"file"});
   EXPECT_EQ(XattrCreate(fid, "user.new", 6).error, 0);
   EXPECT_EQ(p9_.Write(fid, 0, "abc"), 3);
@@ -91,7 +91,7 @@ TEST_F(P9XattrTest, AreSetWhenTheFidIsClunked) {
   }
 }
 
-TEST_F(P9XattrTest, HalfWrittenOnesAreNotSet) {
+TEST_F(P9XattrTest, P9_xattrcreate_HalfWrittenOnesAreNotSet) {
   const uint32_t fid = p9_.Find({"file"});
   EXPECT_EQ(XattrCreate(fid, "user.half", 6).error, 0);
   EXPECT_EQ(p9_.Write(fid, 0, "abc"), 3);
