@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -30,10 +31,12 @@
 namespace virtio {
 namespace {
 
+constexpr uint32_t kMaxNodes = 12;
 constexpr uint32_t kMaxOpenFiles = 4;
 constexpr uint16_t kRequests = 1;
 constexpr uint64_t kRangeBytes = DaxWindow::kRangeBytes;
 constexpr uint64_t kDaxRanges = 4;
+constexpr uint64_t kBigBytes = 2 * kRangeBytes + 5000;
 
 bool Fill(const TemporaryTree& host) {
   host.Write("store/1-a/dir/file", "content");
@@ -42,6 +45,7 @@ bool Fill(const TemporaryTree& host) {
   host.Link("../2-secret/key", "store/1-a/link");
   CHECK(mkfifo(host.Path("store/1-a/pipe").c_str(), 0644) == 0);
   host.Write("store/2-secret/key", kSecret);
+  host.Write("store/1-a/big", "big");
   host.Write("closure", "/nix/store/1-a\n");
   return true;
 }
@@ -51,6 +55,11 @@ const TemporaryTree& Host() {
   static const TemporaryTree host("/tmp");
   [[maybe_unused]] static const bool filled = Fill(host);
   return host;
+}
+
+// The one file that the host changes, though nothing should.
+void CutBig(uint64_t bytes) {
+  CHECK(truncate(Host().Path("store/1-a/big").c_str(), static_cast<off_t>(bytes)) == 0);
 }
 
 // One to be written to, with a secret beside it: made anew for each input.
@@ -93,7 +102,7 @@ class WritableHost {
 // What the guest writes is kept small.
 void LimitFiles() {
   signal(SIGXFSZ, SIG_IGN);
-  constexpr rlim_t kMaxFileBytes = 1 << 20;
+  constexpr rlim_t kMaxFileBytes = 5 << 20;
   const rlimit limit = {kMaxFileBytes, kMaxFileBytes};
   CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
 }
@@ -103,7 +112,9 @@ class FsProgram {
   FsProgram(FuzzInput& input, DeviceHarness& harness, bool writable)
       : input_(input), harness_(harness), writable_(writable) {}
 
-  // Offers header, arguments and room for an answer in up to four buffers.
+  // As every guest that means it begins; little is reached without.
+  void BeginSession() { Offer(kRequests, FUSE_INIT, /*what=*/0, /*how=*/4); }
+
   void OfferRequest(uint16_t queue) {
     static constexpr std::array<uint32_t, 16> kOpcodes = {
         FUSE_LOOKUP, FUSE_LOOKUP,  FUSE_LOOKUP,      FUSE_READ,         FUSE_READ,    FUSE_READDIR,
@@ -129,11 +140,28 @@ class FsProgram {
                                                           FUSE_READDIR,   FUSE_FORGET};
     const uint8_t what = input_.Byte();
     const uint8_t how = input_.Byte();
+    Offer(queue,
+          what >= 0xF0                 ? static_cast<uint32_t>(input_.Number(2))
+          : writable_ && what % 8 != 7 ? kChanges[what / 7 % 32]
+          : what < 0xE0                ? kOpcodes[what % 16]
+                                       : kDaxOpcodes[what % 4],
+          what, how);
+  }
+
+  // Takes what LOOKUP may have answered, so that later requests name real nodes.
+  void LearnNode() {
+    const auto entry =
+        harness_.memory().Load<fuse_entry_out>(last_answer_ + sizeof(fuse_out_header));
+    if (entry.has_value() && nodes_.size() < 64) nodes_.push_back(entry->nodeid);
+  }
+
+  bool SawSecret() const { return HasSecret(harness_.memory(), DeviceProgram::kRamBytes); }
+
+ private:
+  // Offers header, arguments and room for an answer in up to four buffers.
+  void Offer(uint16_t queue, uint32_t opcode, uint8_t what, uint8_t how) {
     fuse_in_header header = {};
-    header.opcode = what >= 0xF0                 ? static_cast<uint32_t>(input_.Number(2))
-                    : writable_ && what % 8 != 7 ? kChanges[what / 7 % 32]
-                    : what < 0xE0                ? kOpcodes[what % 16]
-                                                 : kDaxOpcodes[what % 4];
+    header.opcode = opcode;
     header.unique = what;
     header.nodeid = Node(how);
     const std::vector<uint8_t> arguments = Arguments(header.opcode, how);
@@ -167,16 +195,6 @@ class FsProgram {
     slot_ = (slot_ + 1) % 8;
   }
 
-  // Takes what LOOKUP may have answered, so that later requests name real nodes.
-  void LearnNode() {
-    const auto entry =
-        harness_.memory().Load<fuse_entry_out>(last_answer_ + sizeof(fuse_out_header));
-    if (entry.has_value() && nodes_.size() < 64) nodes_.push_back(entry->nodeid);
-  }
-
-  bool SawSecret() const { return HasSecret(harness_.memory(), DeviceProgram::kRamBytes); }
-
- private:
   uint64_t Node(uint8_t how) {
     if (how % 4 == 0) return 1;
     if (how % 4 == 3) return input_.Number(how % 9);
@@ -195,9 +213,9 @@ class FsProgram {
   uint64_t Offset(uint8_t how) { return how % 16 < 12 ? input_.Number(how % 3) : input_.Number(8); }
 
   std::vector<uint8_t> Arguments(uint32_t opcode, uint8_t how) {
-    static constexpr std::array<absl::string_view, 12> kNames = {
-        "1-a", "dir",      "file", "many",        "link", "pipe",
-        "..",  "2-secret", ".",    "../2-secret", "a",    ""};
+    static constexpr std::array<absl::string_view, 13> kNames = {
+        "1-a",      "dir", "file",        "many", "link", "pipe", "..",
+        "2-secret", ".",   "../2-secret", "a",    "",     "big"};
     std::vector<uint8_t> bytes;
     const auto put = [&bytes](uint64_t value, size_t size) {
       for (size_t i = 0; i < size; ++i)
@@ -365,6 +383,19 @@ class FsProgram {
   uint32_t slot_ = 0;
 };
 
+void CheckBounds(const Counters& counters, bool with_dax) {
+  CHECK(counters.at("nodes") <= kMaxNodes && counters.at("open_directories") <= 2);
+  CHECK(counters.at("open_files") <= kMaxOpenFiles);
+  CHECK(counters.at("dax_ranges") <= (with_dax ? kDaxRanges : 0));
+}
+
+// A guest that reads what cannot be read does so for ever.
+void CheckWindow(FsDevice& device, DeviceHarness& harness) {
+  harness.loop().RunUntilIdle();
+  const SharedMemoryRegion& window = device.shared_memory()[0];
+  CHECK(madvise(const_cast<uint8_t*>(window.host), window.length, MADV_POPULATE_READ) == 0);
+}
+
 void Run(FuzzInput input) {
   const uint8_t flags = input.Byte();
   DeviceProgram program(input);
@@ -385,7 +416,7 @@ void Run(FuzzInput input) {
     options.one_file_system = true;
   }
   options.max_directories = 2;
-  options.max_nodes = 12;
+  options.max_nodes = kMaxNodes;
   auto opened = *HostTree::Open(std::move(options));
   HostTree& tree = *opened;
   const bool with_dax = (flags & 0x80) != 0;
@@ -397,8 +428,14 @@ void Run(FuzzInput input) {
                                    .max_open_files = kMaxOpenFiles,
                                    .dax_window_bytes = with_dax ? kDaxRanges * kRangeBytes : 0},
                                   std::move(opened), harness.loop(), harness.memory());
+  if (with_dax) CutBig(kBigBytes);
   harness.Start(*device, device->features());
   FsProgram requests(input, harness, writable);
+  if ((flags & 0x20) == 0) {
+    requests.BeginSession();
+    harness.Kick(kRequests);
+    harness.loop().RunUntilIdle();
+  }
   for (int steps = 0; !input.empty() && steps < 300; ++steps) {
     const uint8_t step = input.Byte();
     if (step < 0x30) {
@@ -413,13 +450,14 @@ void Run(FuzzInput input) {
       }
     } else if (step < 0xF8) {
       harness.loop().RunTurn();
+    } else if (with_dax && step < 0xFC) {
+      CutBig(input.Byte() % 129 * kBigBytes / 128);
     } else {
       CHECK(tree.RereadClosure().ok());
     }
-    CHECK(device->counters().at("nodes") <= 12 && device->counters().at("open_directories") <= 2);
-    CHECK(device->counters().at("open_files") <= kMaxOpenFiles);
-    CHECK(device->counters().at("dax_ranges") <= (with_dax ? kDaxRanges : 0));
+    if (steps % 4 == 0) CheckBounds(device->counters(), with_dax);
   }
+  if (with_dax) CheckWindow(*device, harness);
   program.Finish(*device);
   CHECK(harness.loop().in_flight() == 0);
   CHECK(device->counters().at("nodes") == 1 && device->counters().at("open_files") == 0);
