@@ -154,6 +154,63 @@ TEST(FsStore, OnlyTheClosureIsThere) {
   EXPECT_EQ(fs.Do(FUSE_READLINK, fs.Find(app, "link")).Text(), "../2-secret/key");
 }
 
+TEST(FsStore, HostileNamesAreRefused) {
+  FsHarness fs(StoreOptions(), FillStore);
+  const uint64_t app = fs.Find(1, "1-app");
+  for (const absl::string_view name :
+       {absl::string_view(""), absl::string_view("."), absl::string_view(".."),
+        absl::string_view("/"), absl::string_view("bin/tool"), absl::string_view("../2-secret"),
+        absl::string_view("bin\0", 4), absl::string_view("\0", 1), absl::string_view("/etc")}) {
+    EXPECT_EQ(fs.Lookup(app, name).error, EINVAL) << name;
+    EXPECT_EQ(fs.Lookup(1, name).error, EINVAL) << name;
+  }
+  EXPECT_EQ(fs.Lookup(app, std::string(256, 'x')).error, ENAMETOOLONG);
+  EXPECT_EQ(fs.Lookup(app, std::string(4096, 'x')).error, ENAMETOOLONG);
+  EXPECT_EQ(fs.Lookup(app, std::string(255, 'x')).As<fuse_entry_out>().nodeid, 0U);  // not there
+  // Any other bytes are a name.
+  fs.host().Write("root/1-app/\xff\xfe\x80", "odd");
+  EXPECT_EQ(fs.Read(fs.Find(app, "\xff\xfe\x80"), 0, 10).Text(), "odd");
+  for (const uint32_t opcode : {FUSE_READDIR, FUSE_READDIRPLUS}) {
+    EXPECT_TRUE(Names(fs.List(app, opcode)).contains("\xff\xfe\x80")) << opcode;
+  }
+}
+
+TEST(FsStore, ForgedOffsetsAreHarmless) {
+  FsHarness fs(StoreOptions(), FillStore);
+  const uint64_t app = fs.Find(1, "1-app");
+  const std::set<std::string> all = {".", "..", "bin", "big", "link", "many", "1-app"};
+  for (const uint64_t node : {uint64_t{1}, app}) {
+    for (const uint64_t offset : {UINT64_MAX, uint64_t{1} << 63, uint64_t{INT64_MAX}, uint64_t{3},
+                                  fs.host().Inode("root/2-secret")}) {
+      for (const uint32_t opcode : {FUSE_READDIR, FUSE_READDIRPLUS}) {
+        const auto result = fs.Do(opcode, node, FsHarness::ReadArguments(offset, UINT32_MAX));
+        EXPECT_TRUE(result.error == 0 || result.error == EINVAL) << offset << ": " << result.error;
+        EXPECT_EQ(result.Text().find("2-secret"), std::string::npos);
+      }
+    }
+  }
+  for (const auto& listed : fs.List(1, FUSE_READDIRPLUS)) EXPECT_TRUE(all.contains(listed.name));
+}
+
+// Nothing but lookups from the root makes nodes: no link, no number that a file handle of the guest
+// would hold (open_by_handle_at asks for a node's "." and ".." by LOOKUP).
+TEST(FsStore, LinksAndFileHandlesLeadNowhere) {
+  FsHarness fs(StoreOptions(), FillStore);
+  EXPECT_EQ(fs.Init().As<fuse_init_out>().flags & FUSE_EXPORT_SUPPORT, 0U);
+  const uint64_t app = fs.Find(1, "1-app");
+  const uint64_t secret = fs.host().Inode("root/2-secret/key");
+  for (const uint64_t node : {secret, secret << 32, app + 1, app ^ uint64_t{1} << 32}) {
+    const Bytes link = Join(BytesOf(fuse_link_in{node}), NameBytes({"stolen"}));
+    EXPECT_EQ(fs.Do(FUSE_LINK, app, link).error, EROFS);
+    EXPECT_EQ(fs.Lookup(node, ".").error, EINVAL);
+    EXPECT_EQ(fs.Lookup(node, "..").error, EINVAL);
+    EXPECT_EQ(fs.Do(FUSE_GETATTR, node, Bytes(16)).error, ESTALE);
+    EXPECT_EQ(fs.Read(node, 0, 10, secret).error, ESTALE);
+  }
+  EXPECT_EQ(fs.Do(FUSE_LINK, 1, Join(BytesOf(fuse_link_in{app}), NameBytes({"2-secret"}))).error,
+            EROFS);
+}
+
 TEST(FsStore, ForgedNodesAreNobodys) {
   FsHarness fs(StoreOptions(), FillStore);
   const uint64_t app = fs.Find(1, "1-app");

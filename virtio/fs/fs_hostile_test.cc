@@ -1,11 +1,15 @@
 // What a malicious driver does to the queues of a file system device.
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <string>
 
+#include "absl/strings/str_cat.h"
 #include "tests/fakes/hostile_driver.h"
 #include "virtio/fs/fs_test_harness.h"
+#include "virtio/host_tree/host_race_fixtures.h"
 
 namespace virtio {
 namespace {
@@ -90,6 +94,39 @@ TEST_P(FsHostileTest, ResetsInEveryState) {
 TEST_P(FsHostileTest, FeatureGames) {
   Make();
   FeatureGames(Target());
+}
+
+// Nothing outside the share is changed by requests, whatever the host does meanwhile.
+TEST(FsRace, SwappingLinksInNeverChangesWhatIsOutside) {
+  FsHarness fs({.cache = FsCache::kNever, .writable = true}, [](const TemporaryTree& host) {
+    for (const char* directory : {"secret", "root/dir"}) {
+      host.Write(absl::StrCat(directory, "/a"), "content");
+      host.Directory(absl::StrCat(directory, "/empty"));
+    }
+    host.Link("../secret", "root/link");
+    host.Link("../../secret/a", "root/dir/b");
+  });
+  const std::string before = DescribeOutside(fs.host());
+  int made = 0;
+  {
+    const NameSwapper swapper(fs.host(), {{"dir", "link"}, {"dir/a", "dir/b"}});
+    for (int turn = 0; turn < 100 || (made == 0 && turn < 10'000); ++turn) {
+      const auto directory = fs.Lookup(1, turn % 2 == 0 ? "dir" : "link");
+      if (directory.error != 0) continue;
+      const uint64_t node = directory.As<fuse_entry_out>().nodeid;
+      const auto file = fs.Lookup(node, turn % 4 < 2 ? "a" : "b");
+      if (file.error != 0) continue;
+      const uint64_t file_node = file.As<fuse_entry_out>().nodeid;
+      const auto open = fs.Do(FUSE_OPEN, file_node, BytesOf(fuse_open_in{O_RDWR | O_TRUNC, 0}));
+      const uint64_t handle = open.error == 0 ? open.As<fuse_open_out>().fh : 0;
+      for (const auto& [opcode, target, arguments] : AllChanges(node, file_node, handle)) {
+        made += fs.Do(opcode, target, arguments).error == 0 ? 1 : 0;
+      }
+      fs.Init();  // forgets all
+    }
+  }
+  EXPECT_EQ(DescribeOutside(fs.host()), before);
+  EXPECT_GT(made, 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Queues, FsHostileTest,

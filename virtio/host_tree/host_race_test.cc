@@ -5,18 +5,14 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/fs.h>
-#include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <chrono>
-#include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
-#include <thread>
 
-#include "absl/strings/str_cat.h"
+#include "virtio/host_tree/host_race_fixtures.h"
 #include "virtio/host_tree/host_tree.h"
 #include "virtio/host_tree/temporary_tree_fixtures.h"
 
@@ -53,16 +49,7 @@ TEST(HostTreeRace, SwappingLinksInNeverLeadsOut) {
   options.max_directories = 2;
   const auto tree = *HostTree::Open(options);
 
-  std::atomic<bool> stop{false};
-  std::thread swapper([&host, &stop] {
-    while (!stop) {
-      // Exchanging leaves no moment at which a name is missing.
-      renameat2(AT_FDCWD, host.Path("root/dir").c_str(), AT_FDCWD, host.Path("root/link").c_str(),
-                RENAME_EXCHANGE);
-      renameat2(AT_FDCWD, host.Path("root/other/file").c_str(), AT_FDCWD,
-                host.Path("root/other/link").c_str(), RENAME_EXCHANGE);
-    }
-  });
+  const NameSwapper swapper(host, {{"dir", "link"}, {"other/file", "other/link"}});
   Walk walk;
   // Longer on a machine so busy that the two have hardly met.
   const auto start = std::chrono::steady_clock::now();
@@ -79,27 +66,9 @@ TEST(HostTreeRace, SwappingLinksInNeverLeadsOut) {
     }
     tree->ForgetAll();
   }
-  stop = true;
-  swapper.join();
   EXPECT_FALSE(walk.saw_secret);
   EXPECT_GT(walk.opened, 0);
   EXPECT_GT(walk.refused, 0);
-}
-
-// What is outside the root: names, content, modes and times.
-std::string Describe(const std::string& directory) {
-  std::string all;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory)) {
-    struct stat status;
-    EXPECT_EQ(lstat(entry.path().c_str(), &status), 0);
-    absl::StrAppend(&all, entry.path().string(), " ", status.st_mode, " ", status.st_uid, " ",
-                    status.st_size, " ", status.st_mtim.tv_nsec, " ", status.st_ctim.tv_nsec, " ",
-                    status.st_nlink, "\n");
-  }
-  struct stat status;
-  EXPECT_EQ(stat(directory.c_str(), &status), 0);
-  return absl::StrCat(all, status.st_mode, " ", status.st_mtim.tv_nsec, " ",
-                      status.st_ctim.tv_nsec);
 }
 
 // Tries every change in and of `directory` while that may be anything; returns how many were made.
@@ -137,6 +106,20 @@ int ChangeAll(HostTree& tree, NodeId directory, uint32_t turn) {
   return made;
 }
 
+// The same for changes between two directories, both of which may be anything.
+int MoveAll(HostTree& tree, NodeId one, NodeId two) {
+  int made = 0;
+  FoundNode found;
+  const auto count = [&made](int error) { made += error == 0 ? 1 : 0; };
+  for (const char* name : {"file", "link", "new", "below"}) {
+    count(tree.Rename(one, name, two, "moved", 0));
+    count(tree.Rename(two, "moved", one, name, RENAME_NOREPLACE));
+    if (tree.Lookup(one, name, found) == 0) count(tree.Link(found.id, two, "linked", found));
+    count(tree.Unlink(two, "linked"));
+  }
+  return made;
+}
+
 TEST(HostTreeRace, SwappingLinksInNeverChangesWhatIsOutside) {
   TemporaryTree host(testing::TempDir());
   host.Write("secret/file", "secret");
@@ -145,7 +128,9 @@ TEST(HostTreeRace, SwappingLinksInNeverChangesWhatIsOutside) {
   host.Write("root/dir/file", "public");
   host.Link("../secret", "root/link");
   host.Link("../../secret/file", "root/dir/link");
-  const std::string before = Describe(host.Path("secret"));
+  host.Directory("root/two");
+  host.Link("..", "root/link-two");
+  const std::string before = DescribeOutside(host);
   HostTree::Options options;
   options.name = "fs[0]";
   options.path = host.Path("root");
@@ -155,17 +140,11 @@ TEST(HostTreeRace, SwappingLinksInNeverChangesWhatIsOutside) {
   options.max_directories = 2;
   const auto tree = *HostTree::Open(options);
 
-  std::atomic<bool> stop{false};
-  std::thread swapper([&host, &stop] {
-    while (!stop) {
-      renameat2(AT_FDCWD, host.Path("root/dir").c_str(), AT_FDCWD, host.Path("root/link").c_str(),
-                RENAME_EXCHANGE);
-      for (const char* name : {"file", "new"}) {
-        renameat2(AT_FDCWD, host.Path(absl::StrCat("root/dir/", name)).c_str(), AT_FDCWD,
-                  host.Path("root/dir/link").c_str(), RENAME_EXCHANGE);
-      }
-    }
-  });
+  std::optional<NameSwapper> swapper;
+  swapper.emplace(
+      host,
+      NameSwapper::Pairs{
+          {"dir", "link"}, {"two", "link-two"}, {"dir/file", "dir/link"}, {"dir/new", "dir/link"}});
   int made = 0;
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(1500);
   for (uint32_t turn = 0; std::chrono::steady_clock::now() < end; ++turn) {
@@ -173,14 +152,17 @@ TEST(HostTreeRace, SwappingLinksInNeverChangesWhatIsOutside) {
       FoundNode directory;
       if (tree->Lookup(kRootNode, name, directory) != 0) continue;
       made += ChangeAll(*tree, directory.id, turn);
+      FoundNode two;
+      if (tree->Lookup(kRootNode, turn % 2 == 0 ? "two" : "link-two", two) == 0) {
+        made += MoveAll(*tree, directory.id, two.id);
+      }
       FileAttributes attributes;
       tree->SetAttributes(directory.id, {.mode = 0755}, nullptr, attributes);
     }
     tree->ForgetAll();
   }
-  stop = true;
-  swapper.join();
-  EXPECT_EQ(Describe(host.Path("secret")), before);
+  swapper.reset();
+  EXPECT_EQ(DescribeOutside(host), before);
   EXPECT_GT(made, 0);
 }
 

@@ -1,0 +1,75 @@
+// A thread of the host that swaps files and directories for links out of a share, for tests.
+#ifndef VIRTIO_HOST_TREE_HOST_RACE_FIXTURES_H_
+#define VIRTIO_HOST_TREE_HOST_RACE_FIXTURES_H_
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include <atomic>
+#include <filesystem>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "virtio/host_tree/temporary_tree_fixtures.h"
+
+namespace virtio {
+
+// Exchanges the names of each pair, below "root", again and again: there is no moment at which one
+// is missing.
+class NameSwapper {
+ public:
+  using Pairs = std::vector<std::pair<std::string, std::string>>;
+
+  NameSwapper(const TemporaryTree& host, const Pairs& pairs) {
+    for (const auto& [a, b] : pairs) {
+      paths_.emplace_back(host.Path("root/" + a), host.Path("root/" + b));
+    }
+    thread_ = std::thread([this] {
+      while (!stop_) {
+        for (const auto& [a, b] : paths_) {
+          renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE);
+        }
+      }
+    });
+  }
+  ~NameSwapper() {
+    stop_ = true;
+    thread_.join();
+  }
+  NameSwapper(const NameSwapper&) = delete;
+  NameSwapper& operator=(const NameSwapper&) = delete;
+
+ private:
+  Pairs paths_;
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+// What is outside of "root": names, and all that a change leaves traces in.
+inline std::string DescribeOutside(const TemporaryTree& host) {
+  std::string all;
+  std::filesystem::recursive_directory_iterator end;
+  for (auto it = std::filesystem::recursive_directory_iterator(host.path()); it != end; ++it) {
+    absl::StrAppend(&all, it->path().string());
+    if (it->path() == host.Path("root")) {
+      it.disable_recursion_pending();
+    } else {
+      struct stat status;
+      EXPECT_EQ(lstat(it->path().c_str(), &status), 0);
+      absl::StrAppend(&all, " ", status.st_mode, " ", status.st_uid, " ", status.st_size, " ",
+                      status.st_mtim.tv_sec, ".", status.st_mtim.tv_nsec, " ",
+                      status.st_ctim.tv_sec, ".", status.st_ctim.tv_nsec, " ", status.st_nlink);
+    }
+    absl::StrAppend(&all, "\n");
+  }
+  return all;
+}
+
+}  // namespace virtio
+
+#endif  // VIRTIO_HOST_TREE_HOST_RACE_FIXTURES_H_
