@@ -18,6 +18,12 @@ namespace virtio {
 // Fids that are open on a file in the same way share a descriptor. A guest that caches what it
 // writes has a fid open on every file that it has ever written, so descriptors that were not used
 // for long are closed, and opened again when they are needed. Loop thread.
+//
+// A write-back that fails is told once to each descriptor that was open by then, and to the next
+// one that is opened if nobody was told. So closing loses an error only if another process flushes
+// the file before it is opened again here, or the host drops its inode. Flushing each file before it
+// is closed would find those too, and make a guest that unpacks an archive wait for the disk as often
+// as it makes files.
 class P9Files {
  public:
   struct File {
