@@ -21,9 +21,9 @@ namespace virtio {
 //
 // A write-back that fails is told once to each descriptor that was open by then, and to the next
 // one that is opened if nobody was told. So closing loses an error only if another process flushes
-// the file before it is opened again here, or the host drops its inode. Flushing each file before it
-// is closed would find those too, and make a guest that unpacks an archive wait for the disk as often
-// as it makes files.
+// the file before it is opened again here, or the host drops its inode. Flushing each file before
+// it is closed would find those too, and make a guest that unpacks an archive wait for the disk as
+// often as it makes files.
 class P9Files {
  public:
   struct File {
