@@ -183,9 +183,9 @@ class FsProgram {
          {answer + cut_room, room - cut_room, 2, 0}}};
     FakeDriver& driver = harness_.driver(queue);
     const auto head = static_cast<uint16_t>(slot_ * 4 % DeviceProgram::kQueueSize);
-    for (uint16_t i = 0; i < chain.size(); ++i) {
+    for (size_t i = 0; i < chain.size(); ++i) {
       FakeDriver::Descriptor descriptor = chain[i];
-      if (i + 1u < chain.size()) descriptor.flags |= 1;
+      if (i + 1 < chain.size()) descriptor.flags |= 1;
       descriptor.next = static_cast<uint16_t>((head + i + 1) % DeviceProgram::kQueueSize);
       driver.WriteDescriptor(static_cast<uint16_t>((head + i) % DeviceProgram::kQueueSize),
                              descriptor);

@@ -170,6 +170,7 @@ TEST(FsConformanceTest, Fs_5_11_6_1_RequestsEndInAnyOrder) {
     FsHarness fs({.harness = {.loop = {.seed = seed}, .queue_size = 64}}, Fill);
     const uint64_t many = fs.Find(1, "many");
     std::vector<uint64_t> files;
+    files.reserve(5);
     for (int i = 0; i < 5; ++i) files.push_back(fs.Find(many, absl::StrCat(i)));
     fs.driver().EnableInterrupts();
     for (const uint64_t file : files) {
@@ -193,6 +194,7 @@ TEST(FsConformanceTest, Fs_5_11_6_2_1_HighPriorityGoesOnBesideRequests) {
   const uint64_t many = fs.Find(1, "many");
   const uint64_t forgotten = fs.Find(1, "file");
   std::vector<uint64_t> files;
+  files.reserve(20);
   for (int i = 0; i < 20; ++i) files.push_back(fs.Find(many, absl::StrCat(i)));
   fs.driver().EnableInterrupts();
   for (const uint64_t file : files) {
