@@ -10,6 +10,7 @@ import threading
 import time
 
 import timeline as boot_timeline
+import shares
 from dax import dax
 from machines import Ours, Qemu
 from report import percentile, ratios, spread
@@ -418,4 +419,5 @@ GROUPS = {
     "block-null": block_null,
     "block-slow": block_slow,
     "dax": dax,
+    **shares.GROUPS,
 }

@@ -21,9 +21,9 @@ LOCK_SECONDS = 20
 class Vm:
     """A VMM process whose standard output is the guest's console."""
 
-    def __init__(self, command, environment=None):
+    def __init__(self, command, environment=None, stdin=subprocess.DEVNULL):
         self.started = time.monotonic()
-        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen(command, env=environment, stdin=stdin, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT)  # fmt: skip
         self.text = ""
 
