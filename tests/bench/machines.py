@@ -55,7 +55,7 @@ class Vm:
             fields = f.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def memory_outside_guest(self):
+    def memory_outside_guest(self, guest_mib=GUEST_MIB):
         """Returns (resident KiB, the same by mapping) of every mapping smaller than guest RAM."""
         size, rss = 0, {}
         with open(f"/proc/{self.process.pid}/smaps", encoding="utf-8") as f:
@@ -64,7 +64,7 @@ class Vm:
                 if head:
                     size = int(head[2], 16) - int(head[1], 16)
                     name = os.path.basename(head[3].strip()) or "anonymous"
-                elif line.startswith("Rss:") and size < GUEST_MIB << 20:
+                elif line.startswith("Rss:") and size < guest_mib << 20:
                     rss[name] = rss.get(name, 0) + int(line.split()[1])
         return sum(rss.values()), rss
 

@@ -43,5 +43,5 @@ class Report:
         cells = {**row, "value": shown(value, unit), "ratio": shown(ratio) if ratio else ""}
         print("".join(f"{cells[name]:<{width}}" for name, width in self.COLUMNS).rstrip(), flush=True)
 
-    def missing(self, figure, target="", why="not measured yet"):
-        self.add(figure, why, target=target)
+    def missing(self, figure, target="", why="not measured yet", note=""):
+        self.add(figure, why, target=target, note=note)

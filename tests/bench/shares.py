@@ -25,6 +25,7 @@ DIRECTORIES = 200
 SMALL_DIRECTORIES = 30
 P9_DIRECTORIES = 20
 BIG_MIB = 512
+P9_BIG_MIB = 128
 CLOSURE_PATHS = 50
 CLOSURE_FILES = 5000
 CLOSURE_MIB = 200
@@ -73,7 +74,7 @@ class Guest:
 
 def write_files(folder, directories, sizes):
     """Writes files of the sizes, as many into each directory."""
-    data = os.urandom(max(1, *sizes))
+    data = os.urandom(max(sizes, default=0))
     sizes = iter(sizes)
     for i in range(directories):
         os.makedirs(f"{folder}/{i}")
@@ -87,12 +88,13 @@ def small_sizes(count):
     return [1024 + i * 7919 % (15 << 10) for i in range(count)]
 
 
-def make_tree(folder):
-    """A tree of 20,000 files, 3,000 of them below small, and a big file beside it."""
-    for name, directories in (("small", SMALL_DIRECTORIES), ("rest", DIRECTORIES - SMALL_DIRECTORIES)):
-        write_files(f"{folder}/tree/{name}", directories, small_sizes(directories * FILES_IN_DIRECTORY))
+def make_tree(folder, directories, big_mib=BIG_MIB):
+    """A tree of directories of small files, some of them below small, and a big file beside it."""
+    small = min(directories, SMALL_DIRECTORIES)
+    for name, count in (("small", small), ("rest", directories - small)):
+        write_files(f"{folder}/tree/{name}", count, small_sizes(count * FILES_IN_DIRECTORY))
     with open(f"{folder}/big", "wb") as f:
-        for _ in range(BIG_MIB):
+        for _ in range(big_mib):
             f.write(os.urandom(1 << 20))
 
 
@@ -228,7 +230,7 @@ def take_random(guest, mount, path):
 
 
 def alternate(runs, sides, take):
-    """Returns {side: values} of runs that take turns; the first of each is not counted if there is more than one."""
+    """Returns {side: values} of runs that take turns."""
     values = {name: [] for name in sides}
     for _ in range(runs):
         for name, guest in sides.items():
@@ -244,54 +246,147 @@ def compare(report, figure, values, unit, target, more_is_better=False, note="",
     report.add(f"{figure}: {our_name}", spread(mine, digits), unit, target, ratio, note)
 
 
-def walks(report, lab, what, sides, mount, path, files, target):
-    taken = alternate(lab.args.runs, sides, lambda guest: take_walk(guest, mount, path, files))
-    for figure, value in ((f"{what}, cold walk with stat", lambda run: run[0]), ("  the warm walk", lambda run: run[1])):
-        compare(report, figure, {name: [value(run) for run in taken[name]] for name in taken}, "s", "")
-    compare(report, "  cold less warm", {name: [cold - warm for cold, warm in taken[name]] for name in taken}, "s", target)
+def compare_walks(report, what, taken, target):
+    """Reports cold walks and warm ones, and what a cold one takes beyond the guest's own work.
+
+    virtiofsd's guests list directories again in the warm walk, ours ask for nothing. So what our warm walk takes is the
+    guest's own work, and is taken off too; beside it each side less its own warm walk.
+    """
+    cold, warm = ({name: [run[i] for run in runs] for name, runs in taken.items()} for i in (0, 1))
+    own = next(iter(warm.values()))
+    compare(report, f"{what}, cold walk with stat", cold, "s", "")
+    compare(report, "  the warm walk", warm, "s", "")
+    compare(report, "  cold less our warm walk", {name: [c - o for c, o in zip(cold[name], own)] for name in cold}, "s", target)
+    compare(report, "  cold less its own warm walk", {name: [c - w for c, w in zip(cold[name], warm[name])] for name in cold},
+            "s", target)  # fmt: skip
 
 
-def count_requests(report, lab, what, guest, mount, path, files):
-    """What our share is asked for by a cold walk and by a warm one; names are looked up in the root after a second."""
+def report_requests(report, lab, guest, mount, path, files, warm_target, of_interest):
+    """What our share is asked for by a cold walk and by a warm one."""
     guest.do(mount)
     for figure in ("cold", "warm"):
         requests = Requests(lab)
         guest.do(f"walk {path}", files)
-        yield figure, requests.grown()
+        counts = requests.grown()
+        shown = ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))
+        value = ", ".join(f"{name.replace('_', ' ')} {counts.get(name, 0)}" for name in of_interest)
+        report.add(f"  requests of the {figure} walk", value, "", warm_target if figure == "warm" else "", note=shown or "none",
+                   detail=counts)  # fmt: skip
     guest.do("umount")
 
 
-def shown(counts):
-    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda item: -item[1])) or "none"
+def rates(values, mib):
+    return {name: [mib / seconds for seconds in side] for name, side in values.items()}
 
 
 def shares_fs(report, lab):
     folder = f"{os.environ['LAB_SCRATCH']}/share"
-    make_tree(folder)
+    make_tree(folder, DIRECTORIES)
     warm_host(folder)
-    files = DIRECTORIES * FILES_IN_DIRECTORY
+    files, small = DIRECTORIES * FILES_IN_DIRECTORY, SMALL_DIRECTORIES * FILES_IN_DIRECTORY
     share = {"tag": "store", "path": folder, "readonly": True, "cache": "always"}
-    with Virtiofsd(lab, folder) as daemon, ours(lab, [share]) as mine, \
-            theirs(lab, daemon.devices) as peer:  # fmt: skip
+    with Virtiofsd(lab, folder) as daemon, ours(lab, [share]) as mine, theirs(lab, daemon.devices) as peer:
         sides, runs = {"vmm": mine, "virtiofsd": peer}, lab.args.runs
-        walks(report, lab, f"virtio-fs, {files} files", sides, VIRTIOFS, "/mnt/tree", files, "at least 2x")
-        for name, counts in count_requests(report, lab, "virtio-fs", mine, VIRTIOFS, "/mnt/tree", files):
-            below = counts.get("requests_below_root", 0)
-            report.add(f"  requests below the root, {name}", below, "", "0" if name == "warm" else "",
-                       note=shown(counts), detail=counts)  # fmt: skip
-        small = SMALL_DIRECTORIES * FILES_IN_DIRECTORY
-        compare(report, f"virtio-fs, cold read of {small} small files",
-                alternate(runs, sides, lambda guest: take_cold(guest, VIRTIOFS, "read /mnt/tree/small", files=small)),
-                "s", "at least 1.5x")  # fmt: skip
-        compare(report, "virtio-fs, randread-4k-qd16, AIO and O_DIRECT",
-                alternate(runs, sides, lambda guest: take_random(guest, VIRTIOFS, "/mnt/big")),
-                "IOPS", "at least 1.5x", more_is_better=True, digits=0)  # fmt: skip
-        sequential = alternate(runs, sides, lambda guest: take_cold(guest, VIRTIOFS, "seq /mnt/big", mib=BIG_MIB))
-        compare(report, f"virtio-fs, cold sequential read of {BIG_MIB} MiB",
-                {name: [BIG_MIB / seconds for seconds in values] for name, values in sequential.items()},
-                "MiB/s", "at least 2x", more_is_better=True, digits=1)  # fmt: skip
+        taken = alternate(runs, sides, lambda guest: take_walk(guest, VIRTIOFS, "/mnt/tree", files))
+        compare_walks(report, f"virtio-fs, {files} files", taken, "at least 2x")
+        report_requests(report, lab, mine, VIRTIOFS, "/mnt/tree", files, "0 below the root", ["requests_below_root"])
+        taken = alternate(runs, sides, lambda guest: take_cold(guest, VIRTIOFS, "read /mnt/tree/small", files=small))
+        compare(report, f"virtio-fs, cold read of {small} small files", taken, "s", "at least 1.5x")
+        taken = alternate(runs, sides, lambda guest: take_random(guest, VIRTIOFS, "/mnt/big"))
+        compare(report, "virtio-fs, randread-4k-qd16, AIO and O_DIRECT", taken, "IOPS", "at least 1.5x", True, digits=0)
+        taken = alternate(runs, sides, lambda guest: take_cold(guest, VIRTIOFS, "seq /mnt/big", mib=BIG_MIB))
+        compare(report, f"virtio-fs, cold sequential read of {BIG_MIB} MiB", rates(taken, BIG_MIB), "MiB/s", "at least 2x", True, digits=1)
 
 
-GROUPS = {"shares-fs": shares_fs}
-# The kernel of each group's guests.
-KERNELS = {"shares-fs": "cloud"}
+def shares_9p(report, lab):
+    folder = f"{os.environ['LAB_SCRATCH']}/share"
+    make_tree(folder, P9_DIRECTORIES, P9_BIG_MIB)
+    warm_host(folder)
+    files, runs = P9_DIRECTORIES * FILES_IN_DIRECTORY, lab.args.runs
+    share = {"tag": "store", "path": folder, "readonly": True, "cache": "always", "proto": "9p"}
+    devices = ["-fsdev", f"local,id=fs,path={folder},security_model=none,readonly=on",
+               "-device", "virtio-9p-pci,fsdev=fs,mount_tag=store"]  # fmt: skip
+    with ours(lab, [share]) as mine, theirs(lab, devices) as peer:
+        sides = {"vmm": mine, f"QEMU {Qemu().version}": peer}
+        report_requests(report, lab, mine, P9, "/mnt/tree", files, "read 0, getattr 0", ["read", "getattr", "lopen"])
+
+        def figure(what, take, show):
+            try:
+                show(alternate(runs, sides, take))
+            except (RuntimeError, BrokenPipeError) as error:
+                report.missing(f"9p, {what}", why="does not count", note=str(error)[-200:].replace("\n", " "))
+
+        figure("walk", lambda guest: take_walk(guest, P9, "/mnt/tree", files),
+               lambda taken: compare_walks(report, f"9p, {files} files", taken, "at least 2x"))  # fmt: skip
+        figure("small files", lambda guest: take_cold(guest, P9, "read /mnt/tree", files=files),
+               lambda taken: compare(report, f"9p, cold read of {files} small files", taken, "s", "at least 2x"))  # fmt: skip
+        figure("sequential", lambda guest: take_cold(guest, P9, "seq /mnt/big", mib=P9_BIG_MIB),
+               lambda taken: compare(report, f"9p, cold sequential read of {P9_BIG_MIB} MiB", rates(taken, P9_BIG_MIB), "MiB/s",
+                                     "at least 2x", True, digits=1))  # fmt: skip
+
+
+def take_closure(guest, mount, host_is_warm):
+    """Returns the seconds from the mount to the end of reading all of it, and of reading it again."""
+    if not host_is_warm:
+        cool_host()
+    seconds = guest.do(mount)
+    first, again = (guest.do("read /mnt", CLOSURE_FILES, CLOSURE_MIB) for _ in range(2))
+    guest.do("umount")
+    return seconds + first, again
+
+
+def shares_erofs(report, lab):
+    folder = f"{os.environ['LAB_SCRATCH']}"
+    store = make_closure(folder)
+    share = {"tag": "store", "path": store, "closure": f"{folder}/store-paths", "readonly": True}
+    figure = f"mount and read {CLOSURE_MIB} MiB, {CLOSURE_FILES} files"
+    with ours(lab, [share], [f"{folder}/store.erofs"]) as guest:
+        taken = {}
+        for host_is_warm in (True, False):
+            if host_is_warm:
+                warm_host(folder)
+            taken[host_is_warm] = alternate(lab.args.runs, {"virtio-fs": VIRTIOFS, "erofs on virtio-blk": EROFS},
+                                            lambda mount, warm=host_is_warm: take_closure(guest, mount, warm))  # fmt: skip
+    for what, warm, column, target in (("the host's page cache cold", False, 0, "at most 1.5x"),
+                                       ("the host's page cache warm", True, 0, "at most 1.1x"),
+                                       ("read again in the guest", True, 1, "at most 1.1x")):  # fmt: skip
+        (_, mine), (peer, its) = (
+            (name, [run[column] for run in side]) for name, side in taken[warm].items()
+        )
+        report.add(f"{figure}, {what}: {peer}", spread(its, 2), "s")
+        report.add("  virtio-fs", spread(mine, 2), "s", target, ratios(mine, its))
+
+
+def shares_memory(report, lab):
+    folder = f"{os.environ['LAB_SCRATCH']}/many"
+    write_files(folder, MANY_DIRECTORIES, [0] * MANY_DIRECTORIES * FILES_IN_DIRECTORY)
+    files, values = MANY_DIRECTORIES * FILES_IN_DIRECTORY, {"walked": [], "dropped": [], "unmounted": []}
+    share = {"tag": "store", "path": folder, "readonly": True, "cache": "always"}
+    with ours(lab, [share]) as guest:
+        for _ in range(min(lab.args.runs, 3)):
+            before, _ = guest.vm.memory_outside_guest(GUEST_MIB)
+            guest.do(VIRTIOFS)
+            guest.do("walk /mnt", files)
+            for state, line in (("walked", None), ("dropped", "drop"), ("unmounted", "umount")):
+                if line:
+                    guest.do(line)
+                    wait_forgotten(lab, MANY_DIRECTORIES)
+                values[state].append((guest.vm.memory_outside_guest(GUEST_MIB)[0] - before) / 1024)
+            last = lab.ours.get("vm.counters")["_fs0"]["nodes"]
+    report.add(f"memory after a walk of {files} files, over the start", spread(values["walked"]), "MiB", "at most 24 MiB")
+    report.add("  after the guest dropped its caches (FORGET)", spread(values["dropped"]), "MiB", "at most 4 MiB")
+    report.add("  after umount", spread(values["unmounted"]), "MiB", "at most 4 MiB", note=f"nodes left: {last}")
+
+
+def wait_forgotten(lab, most):
+    """Waits until a share of ours has no more than so many nodes: the guest sends what it forgets when it has time."""
+    end = time.monotonic() + 60
+    while lab.ours.get("vm.counters")["_fs0"]["nodes"] > most and time.monotonic() < end:
+        time.sleep(0.5)
+    time.sleep(1)
+
+
+# Each in a lab of its own.
+GROUPS = {"shares-fs": shares_fs, "shares-9p": shares_9p, "shares-erofs": shares_erofs, "shares-memory": shares_memory}
+# The kernel of each group's guests: only the full one has 9p.
+KERNELS = {"shares-fs": "cloud", "shares-9p": "full", "shares-erofs": "cloud", "shares-memory": "cloud"}
