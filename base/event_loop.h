@@ -23,6 +23,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
+#include "base/unique_fd.h"
 
 namespace base {
 
@@ -91,6 +92,8 @@ class EventLoop {
   // Before the loop runs: any one thread; afterwards the loop's thread only.
   // Errors: ResourceExhausted when the table (kMaxFiles) is full.
   virtual absl::StatusOr<LoopFile> AddFile(int fd) = 0;
+  // The same, but takes the descriptor over.
+  virtual absl::StatusOr<LoopFile> TakeFile(UniqueFd fd) { return AddFile(fd.get()); }
   // Forgets a file. No operation on it may be pending. Loop thread (or before the loop runs).
   virtual void RemoveFile(LoopFile file) = 0;
 

@@ -166,6 +166,14 @@ absl::StatusOr<LoopFile> UringEventLoop::AddFile(int fd) {
   return LoopFile(index);
 }
 
+absl::StatusOr<LoopFile> UringEventLoop::TakeFile(UniqueFd fd) {
+  if (options_.fixed_files) return AddFile(fd.get());
+  DCHECK(OnLoopThread());
+  const int own = fd.release();
+  copied_files_.insert(own);
+  return LoopFile(own);
+}
+
 void UringEventLoop::RemoveFile(LoopFile file) {
   DCHECK(OnLoopThread());
   CHECK(file.valid());

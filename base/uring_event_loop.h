@@ -54,6 +54,7 @@ class UringEventLoop final : public EventLoop {
   void Stop();
 
   absl::StatusOr<LoopFile> AddFile(int fd) override;
+  absl::StatusOr<LoopFile> TakeFile(UniqueFd fd) override;
   void RemoveFile(LoopFile file) override;
   void Poll(Operation& op, LoopFile file, uint32_t events) override;
   // On files other than eventfds too it completes once per wake-up (edge-triggered): read until

@@ -256,6 +256,23 @@ TEST_P(UringEventLoopIoTest, TheLoopKeepsItsOwnReferenceToAFile) {
   EXPECT_EQ(read(reader.get(), &byte, 1), 1);
 }
 
+TEST_P(UringEventLoopIoTest, AFileThatTheLoopTookOverIsClosedWithIt) {
+  int pipe_fds[2];
+  ASSERT_EQ(pipe2(pipe_fds, O_CLOEXEC), 0);
+  UniqueFd reader(pipe_fds[0]);
+  const LoopFile file = loop_->TakeFile(UniqueFd(pipe_fds[1])).value();
+  char text[] = "x";
+  iovec from = {text, 1};
+  Recorder op;
+  loop_->WriteV(op, file, std::span(&from, 1), 0);
+  RunUntil(op);
+  EXPECT_EQ(op.results, std::vector<int32_t>{1});
+  loop_->RemoveFile(file);
+  char bytes[2];
+  EXPECT_EQ(read(reader.get(), bytes, sizeof(bytes)), 1);
+  EXPECT_EQ(read(reader.get(), bytes, sizeof(bytes)), 0);  // nobody can write any more
+}
+
 TEST(UringEventLoop, SaysWhenTheTableOfFilesIsFull) {
   UringEventLoop::Options options;
   options.max_files = 2;  // one is the loop's own

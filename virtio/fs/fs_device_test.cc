@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <random>
 #include <set>
 #include <string>
@@ -283,6 +285,25 @@ TEST(FsStore, ReadDirPlusHandsNodesOut) {
   // An entry that does not fit is no end.
   EXPECT_EQ(fs.Do(FUSE_READDIR, many, FsHarness::ReadArguments(0, 20), 20).error, EINVAL);
   EXPECT_EQ(fs.Do(FUSE_READDIRPLUS, many, FsHarness::ReadArguments(0, 4096), 100).error, EINVAL);
+}
+
+// Lists the start of a directory, has its files vanish, and lists on. Returns how many entries of
+// the second answer are nodes: the host was asked about them before.
+size_t EntriesSeenAhead(FsCache cache, uint32_t opcode) {
+  FsHarness fs({.cache = cache}, FillStore);
+  const uint64_t many = fs.Find(fs.Find(1, "1-app"), "many");
+  const auto first = fs.ListSome(many, opcode, 0, 1000);
+  std::filesystem::remove_all(fs.host().Path("root/1-app/many"));
+  const auto second = fs.ListSome(many, FUSE_READDIRPLUS, first.back().next_offset, 1000);
+  return static_cast<size_t>(std::ranges::count_if(
+      second, [](const FsHarness::Listed& listed) { return listed.entry.nodeid != 0; }));
+}
+
+TEST(FsStore, LooksAtTheNextEntriesWhileTheGuestIsBusy) {
+  EXPECT_EQ(EntriesSeenAhead(FsCache::kAlways, FUSE_READDIRPLUS), 6U);  // as many as fit
+  // Not where files can change, nor for who does not ask for attributes.
+  EXPECT_EQ(EntriesSeenAhead(FsCache::kAuto, FUSE_READDIRPLUS), 0U);
+  EXPECT_EQ(EntriesSeenAhead(FsCache::kAlways, FUSE_READDIR), 0U);
 }
 
 TEST(FsStore, RefusesWrites) {

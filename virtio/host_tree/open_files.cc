@@ -44,8 +44,7 @@ int OpenFiles::Acquire(NodeId node, File*& file) {
 int OpenFiles::Open(NodeId node, base::LoopFile& file) {
   base::UniqueFd fd;
   if (const int error = tree_.OpenFile(node, fd); error != 0) return error;
-  // The loop holds the file from here on, by a descriptor of its own.
-  const absl::StatusOr<base::LoopFile> added = loop_.AddFile(fd.get());
+  const absl::StatusOr<base::LoopFile> added = loop_.TakeFile(std::move(fd));
   if (!added.ok()) return ENFILE;
   file = *added;
   return 0;

@@ -124,6 +124,7 @@ void DeviceQueue::OnTurnEnd() {
   Publish();
   Serve();
   Publish();  // what ended at once
+  AfterPublish();
   ending_turn_ = false;
   FinishIfQuiet();
 }
