@@ -30,6 +30,10 @@ class Failure(Exception):
     """The program under test did not do what the case demands."""
 
 
+class StoodStill(Failure):
+    """Nothing came in time from a guest or from the program; it may have been the lab."""
+
+
 class Skip(Exception):
     """The case cannot run here; the text says why."""
 
@@ -128,7 +132,7 @@ class Console:
                 left = deadline - time.monotonic()
                 if self._ended or left <= 0:
                     why = "the output ended" if self._ended else f"{seconds} s passed"
-                    raise Failure(
+                    raise (Failure if self._ended else StoodStill)(
                         f"{why} without {pattern!r} on the console; last: {self.tail()!r}"
                     )
                 self._changed.wait(left)
@@ -189,12 +193,11 @@ class Vm:
             return self.console.expect(pattern, seconds)
         except Failure as failure:
             status = self.process.poll()
-            ended = (
-                f"; vmm ended with {status}: {self.stderr().strip()[-600:]}"
-                if status is not None
-                else ""
-            )
-            raise Failure(f"{failure}{ended}") from failure
+            if status is None:
+                raise type(failure)(f"{failure}; its threads: {self.threads()}") from failure
+            raise Failure(
+                f"{failure}; vmm ended with {status}: {self.stderr().strip()[-600:]}"
+            ) from failure
 
     def send(self, text):
         os.write(self._input, text.encode())
@@ -225,12 +228,23 @@ class Vm:
             got = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             tail = self.console.tail() if self.console else ""
-            raise Failure(
+            raise StoodStill(
                 f"vmm still runs after {seconds} s, wanted exit status {status}; "
-                f"console: {tail!r}; "
+                f"console: {tail!r}; its threads: {self.threads()}; "
                 f"stderr: {self.stderr().strip()[-600:]}"
             ) from None
         check_equal(got, status, f"exit status ({self.stderr().strip()[-600:]})")
+
+    def threads(self):
+        """Returns each thread's name, state and what it waits for in the kernel."""
+        shown = []
+        for task in sorted(os.scandir(f"/proc/{self.process.pid}/task"), key=lambda t: int(t.name)):
+            with contextlib.suppress(OSError):
+                with open(f"{task.path}/stat", encoding="ascii", errors="replace") as f:
+                    name, rest = f.read().split("(", 1)[1].rsplit(")", 1)
+                with open(f"{task.path}/wchan", encoding="ascii") as f:
+                    shown.append(f"{name} {rest.split()[0]} {f.read()}")
+        return ", ".join(shown)
 
     def usage(self):
         """Returns what a leak would grow; the program's own pages come and go with their use."""
