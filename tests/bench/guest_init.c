@@ -27,7 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "guest_loads.h"
+#include "tests/bench/guest_loads.h"
 
 static void load_modules(void) {
   FILE* order = fopen("/modules/order", "r");

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "guest_loads.h"
+#include "tests/bench/guest_loads.h"
 
 #include <fcntl.h>
 #include <linux/aio_abi.h>

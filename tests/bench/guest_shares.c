@@ -20,7 +20,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "guest_loads.h"
+#include "tests/bench/guest_loads.h"
 
 static struct { unsigned long long files, bytes, errors; } done;
 static char buffer[1 << 20];
