@@ -7,8 +7,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
-import statistics
 import subprocess
 import time
 
@@ -163,6 +161,8 @@ def theirs(lab, devices):
 
 class Virtiofsd:
     def __init__(self, lab, folder):
+        if not os.path.exists(VIRTIOFSD):
+            raise RuntimeError(f"no {VIRTIOFSD}: apt-get install qemu-system-common of Debian 12")
         socket = f"{lab.folder}/virtiofsd.sock"
         with contextlib.suppress(FileNotFoundError):
             os.unlink(socket)
@@ -350,7 +350,7 @@ def shares_erofs(report, lab):
             taken[host_is_warm] = alternate(lab.args.runs, {"virtio-fs": VIRTIOFS, "erofs": EROFS},
                                             lambda mount, warm=host_is_warm: take_closure(guest, mount, warm))  # fmt: skip
     for what, warm, column, target, note in (
-        ("host cold", False, 0, "at most 1.5x", f"{CLOSURE_MIB} MiB on virtio-blk, page caches of guest and host dropped"),
+        ("host cold", False, 0, "at most 1.5x", f"{CLOSURE_MIB} MiB on virtio-blk, mounted afresh, the host's page cache dropped"),
         ("host warm", True, 0, "at most 1.1x", "mounted afresh, all in the host's page cache"),
         ("again", True, 1, "at most 1.1x", "all in the guest's page cache"),
     ):
