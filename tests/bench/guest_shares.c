@@ -1,6 +1,7 @@
 // Loads on file systems, asked for line by line on the console:
 //   mount TYPE SOURCE OPTIONS   on /mnt; OPTIONS "-" for none
 //   umount
+//   readahead KIB        how far the guest reads ahead in files of the mount
 //   drop                 drops the guest's page cache, names and inodes
 //   walk PATH            reads all directories below PATH and asks for the status of every name
 //   read PATH            reads all directories below PATH, and every file to its end
@@ -17,6 +18,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -73,11 +75,19 @@ static void random_reads(const char* path, int seconds) {
   close(fd);
 }
 
-static void drop_caches(void) {
-  sync();
-  const int fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
-  check(fd >= 0 && write(fd, "3", 1) == 1, "drop_caches");
+static void set(const char* path, const char* value) {
+  const int fd = open(path, O_WRONLY);
+  check(fd >= 0 && write(fd, value, strlen(value)) > 0, path);
   if (fd >= 0) close(fd);
+}
+
+static void set_readahead(const char* kib) {
+  struct stat status;
+  check(stat("/mnt", &status) == 0, "/mnt");
+  char path[100];
+  snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", major(status.st_dev),
+           minor(status.st_dev));
+  set(path, kib);
 }
 
 static void serve(char* words[4]) {
@@ -88,7 +98,10 @@ static void serve(char* words[4]) {
   } else if (strcmp(what, "umount") == 0) {
     check(umount("/mnt") == 0, "umount");
   } else if (strcmp(what, "drop") == 0) {
-    drop_caches();
+    sync();
+    set("/proc/sys/vm/drop_caches", "3");
+  } else if (strcmp(what, "readahead") == 0) {
+    set_readahead(path);
   } else if (strcmp(what, "walk") == 0 || strcmp(what, "read") == 0) {
     const int fd = open(path, O_RDONLY | O_DIRECTORY);
     check(fd >= 0, path);
@@ -113,6 +126,8 @@ void serve_share_loads(void) {
   }
   mkdir("/proc", 0755);
   mount("proc", "/proc", "proc", 0, "");
+  mkdir("/sys", 0755);
+  mount("sys", "/sys", "sysfs", 0, "");
   mkdir("/mnt", 0755);
   FILE* console = fdopen(1, "r+");
   setvbuf(console, NULL, _IONBF, 0);

@@ -212,8 +212,10 @@ def take_walk(guest, mount, path, files):
     return cold, warm
 
 
-def take_cold(guest, mount, line, **expected):
+def take_cold(guest, mount, line, before=None, **expected):
     guest.do(mount)
+    if before:
+        guest.do(before)
     seconds = guest.do(line, **expected)
     guest.do("umount")
     return seconds
@@ -295,9 +297,12 @@ def shares_fs(report, lab):
         taken = alternate(runs, sides, lambda guest: take_random(guest, VIRTIOFS, "/mnt/big"))
         compare(report, "virtio-fs, randread-4k-qd16", taken, "IOPS", "at least 1.5x",
                 True, "Linux AIO, O_DIRECT", digits=0)  # fmt: skip
-        taken = alternate(runs, sides, lambda guest: take_cold(guest, VIRTIOFS, "seq /mnt/big", mib=BIG_MIB))
-        compare(report, f"virtio-fs, cold sequential read of {BIG_MIB} MiB", rates(taken, BIG_MIB), "MiB/s", "at least 2x",
-                True, digits=1)  # fmt: skip
+        # Linux reads 128 KiB ahead, whatever the share allows, until somebody in the guest says otherwise.
+        for read_ahead, note in ((None, "the guest reads 128 KiB ahead"), ("readahead 1024", "and 1 MiB")):
+            taken = alternate(runs, sides, lambda guest, line=read_ahead: take_cold(guest, VIRTIOFS, "seq /mnt/big", line,
+                                                                                    mib=BIG_MIB))  # fmt: skip
+            compare(report, f"virtio-fs, cold sequential read of {BIG_MIB} MiB", rates(taken, BIG_MIB), "MiB/s", "at least 2x",
+                    True, note, digits=1)  # fmt: skip
 
 
 def shares_9p(report, lab):
