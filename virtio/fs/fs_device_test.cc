@@ -4,8 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <filesystem>
 #include <random>
 #include <set>
 #include <string>
@@ -285,27 +283,6 @@ TEST(FsStore, ReadDirPlusHandsNodesOut) {
   // An entry that does not fit is no end.
   EXPECT_EQ(fs.Do(FUSE_READDIR, many, FsHarness::ReadArguments(0, 20), 20).error, EINVAL);
   EXPECT_EQ(fs.Do(FUSE_READDIRPLUS, many, FsHarness::ReadArguments(0, 4096), 100).error, EINVAL);
-}
-
-// Lists the start of a directory, has its files vanish, and lists on. Returns which part of the
-// second answer are nodes: the host was asked about them before.
-double PartSeenAhead(FsCache cache, uint32_t opcode) {
-  FsHarness fs({.cache = cache}, FillStore);
-  const uint64_t many = fs.Find(fs.Find(1, "1-app"), "many");
-  const auto first = fs.ListSome(many, opcode, 0, 1000);
-  std::filesystem::remove_all(fs.host().Path("root/1-app/many"));
-  auto second = fs.ListSome(many, FUSE_READDIRPLUS, first.back().next_offset, 1000);
-  std::erase_if(second, [](const auto& listed) { return listed.name[0] == '.'; });  // "." and ".."
-  const auto seen = std::ranges::count_if(
-      second, [](const FsHarness::Listed& listed) { return listed.entry.nodeid != 0; });
-  return static_cast<double>(seen) / static_cast<double>(second.size());
-}
-
-TEST(FsStore, LooksAtTheNextEntriesWhileTheGuestIsBusy) {
-  EXPECT_EQ(PartSeenAhead(FsCache::kAlways, FUSE_READDIRPLUS), 1);
-  // Not where files can change, nor for who does not ask for attributes.
-  EXPECT_EQ(PartSeenAhead(FsCache::kAuto, FUSE_READDIRPLUS), 0);
-  EXPECT_EQ(PartSeenAhead(FsCache::kAlways, FUSE_READDIR), 0);
 }
 
 TEST(FsStore, RefusesWrites) {

@@ -62,7 +62,6 @@ class FsQueue final : public DeviceQueue {
   void ReleaseChain(Chain& chain) override { slab_.Release(static_cast<FsRequest&>(chain)); }
   void Start(Chain& chain) override;
   void CancelRequests() override;
-  void AfterPublish() override { server_.LookAhead(); }
 
   void Forget(FsRequest& request);
   void RemoveMappings(FsRequest& request);

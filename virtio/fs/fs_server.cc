@@ -313,29 +313,18 @@ FsServer::Reply FsServer::OpenDirectory(const FsCommand& /*command*/) {
 FsServer::Reply FsServer::ReadDirectory(const FsCommand& command, uint32_t room) {
   const size_t limit = std::min<size_t>({command.read.size, room, reply_.size()});
   reply_size_ = 0;
-  size_t entries = 0;
   bool first_did_not_fit = false;
   const int error = tree_.ReadDirectory(NodeId{command.node}, command.read.offset,
                                         [&](const DirectoryEntry& entry) {
                                           const bool fits = AppendEntry(command, entry, limit);
                                           first_did_not_fit = !fits && reply_size_ == 0;
-                                          entries += fits ? 1 : 0;
                                           return fits;
                                         });
-  if (cache_ == FsCache::kAlways && command.opcode == FUSE_READDIRPLUS) {
-    ahead_directory_ = command.node;
-    ahead_entries_ = entries;
-  }
   // What is in the reply may hold nodes: the guest has to get it even if the host failed later.
   if (reply_size_ > 0) return {.payload = std::span(reply_).first(reply_size_)};
   // An empty answer would mean the end.
   if (first_did_not_fit) return {.error = EINVAL};
   return {.error = error};
-}
-
-void FsServer::LookAhead() {
-  const size_t entries = std::exchange(ahead_entries_, 0);
-  if (entries > 0) tree_.LookAhead(NodeId{ahead_directory_}, entries);
 }
 
 bool FsServer::AppendEntry(const FsCommand& command, const DirectoryEntry& entry, size_t limit) {
@@ -350,7 +339,7 @@ bool FsServer::AppendEntry(const FsCommand& command, const DirectoryEntry& entry
     fuse_entry_out out = {};
     FoundNode found;
     if (entry.name != "." && entry.name != ".." &&
-        tree_.Lookup(NodeId{command.node}, entry, found) == 0) {
+        tree_.Lookup(NodeId{command.node}, entry.name, found) == 0) {
       out = ToEntry(found);
     }
     std::memcpy(at, &out, sizeof(out));

@@ -65,8 +65,6 @@ class FsServer {
   // One range of a REMOVEMAPPING: 0, or an errno.
   int RemoveMapping(uint64_t window_offset, uint64_t bytes);
   void Forget(uint64_t node, uint64_t count);
-  // Prepares what the guest will probably ask for next, once it has its answer.
-  void LookAhead();
   // The guest, or its driver, is gone: forgets what it held.
   void EndSession();
 
@@ -125,9 +123,7 @@ class FsServer {
   bool initialized_ = false;
   std::vector<uint8_t> reply_;
   size_t reply_size_ = 0;
-  uint64_t ahead_directory_ = 0;
-  size_t ahead_entries_ = 0;  // 0: nothing to prepare
-  std::string text_;          // of READLINK, GETXATTR, LISTXATTR
+  std::string text_;  // of READLINK, GETXATTR, LISTXATTR
   std::array<uint64_t, kOpcodes> requests_ = {};
   uint64_t other_requests_ = 0;
   uint64_t requests_below_root_ = 0;

@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -126,7 +125,6 @@ class FsHarness {
   struct Listed {
     std::string name;
     uint64_t inode;
-    uint64_t next_offset;
     fuse_entry_out entry;  // of READDIRPLUS
   };
 
@@ -278,38 +276,29 @@ class FsHarness {
   Result Read(uint64_t node, uint64_t offset, uint32_t size, uint64_t handle = 0) {
     return Do(FUSE_READ, node, ReadArguments(offset, size, handle), size);
   }
-  // What one request lists from `offset` on.
-  std::vector<Listed> ListSome(uint64_t node, uint32_t opcode, uint64_t offset,
-                               uint32_t size = 512) {
-    const Result result = Do(opcode, node, ReadArguments(offset, size), size);
-    EXPECT_EQ(result.error, 0);
-    EXPECT_LE(result.data.size(), size);
-    std::vector<Listed> some;
-    for (size_t at = 0; at < result.data.size();) {
-      Listed listed = {};
-      if (opcode == FUSE_READDIRPLUS) {
-        std::memcpy(&listed.entry, &result.data[at], sizeof(listed.entry));
-        at += sizeof(listed.entry);
-      }
-      fuse_dirent dirent;
-      std::memcpy(&dirent, &result.data[at], FUSE_NAME_OFFSET);
-      listed.inode = dirent.ino;
-      listed.next_offset = dirent.off;
-      listed.name.assign(reinterpret_cast<const char*>(&result.data[at + FUSE_NAME_OFFSET]),
-                         dirent.namelen);
-      at += FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + dirent.namelen);
-      some.push_back(std::move(listed));
-    }
-    return some;
-  }
   std::vector<Listed> List(uint64_t node, uint32_t opcode, uint32_t size = 512) {
     std::vector<Listed> all;
+    uint64_t offset = 0;
     while (true) {
-      std::vector<Listed> some =
-          ListSome(node, opcode, all.empty() ? 0 : all.back().next_offset, size);
-      if (some.empty()) return all;
-      all.insert(all.end(), std::make_move_iterator(some.begin()),
-                 std::make_move_iterator(some.end()));
+      const Result result = Do(opcode, node, ReadArguments(offset, size), size);
+      EXPECT_EQ(result.error, 0);
+      if (result.error != 0 || result.data.empty()) return all;
+      EXPECT_LE(result.data.size(), size);
+      for (size_t at = 0; at < result.data.size();) {
+        Listed listed = {};
+        if (opcode == FUSE_READDIRPLUS) {
+          std::memcpy(&listed.entry, &result.data[at], sizeof(listed.entry));
+          at += sizeof(listed.entry);
+        }
+        fuse_dirent dirent;
+        std::memcpy(&dirent, &result.data[at], FUSE_NAME_OFFSET);
+        listed.inode = dirent.ino;
+        listed.name.assign(reinterpret_cast<const char*>(&result.data[at + FUSE_NAME_OFFSET]),
+                           dirent.namelen);
+        at += FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + dirent.namelen);
+        offset = dirent.off;
+        all.push_back(std::move(listed));
+      }
     }
   }
   void Forget(uint64_t node, uint64_t count) {

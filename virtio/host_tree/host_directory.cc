@@ -7,12 +7,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <utility>
 
-#include "virtio/host_tree/host_calls.h"
 #include "virtio/host_tree/host_tree.h"
 
 namespace virtio {
@@ -20,8 +18,6 @@ namespace {
 
 constexpr size_t kListingBytes = 32 << 10;
 constexpr size_t kMaxListings = 8;  // directories being read at the same time
-// More than an answer to Linux has, which asks for a page at a time.
-constexpr size_t kMaxAhead = 64;
 
 // What getdents64 gives: the kernel's struct linux_dirent64, up to the name.
 struct HostEntry {
@@ -32,16 +28,6 @@ struct HostEntry {
 };
 constexpr size_t kNameOffset = 19;
 static_assert(offsetof(HostEntry, type) + 1 == kNameOffset);
-
-HostEntry ReadEntry(const uint8_t* bytes) {
-  HostEntry entry;
-  std::memcpy(&entry, bytes, kNameOffset);
-  return entry;
-}
-
-const char* NameOf(const uint8_t* bytes) {
-  return reinterpret_cast<const char*>(bytes) + kNameOffset;
-}
 
 }  // namespace
 
@@ -98,29 +84,23 @@ int HostTree::ReadHostDirectory(Node& node, uint64_t offset,
       }
       listing->position = 0;
       listing->size = static_cast<size_t>(size);
-      listing->ahead.clear();
-      listing->ahead_used = 0;
       if (size == 0) {
         if (!any) DropListing(id);  // the guest knows now; no need to keep it
         return 0;
       }
     }
+    HostEntry host;
     const uint8_t* bytes = listing->bytes.data() + listing->position;
-    const HostEntry host = ReadEntry(bytes);
+    std::memcpy(&host, bytes, kNameOffset);
     DirectoryEntry entry;
-    entry.name = NameOf(bytes);
+    entry.name = reinterpret_cast<const char*>(bytes) + kNameOffset;
     // What is above the root is nothing to the guest, not even by number.
     entry.inode = id == kRootNode && entry.name == ".." ? root_inode_ : host.inode;
     entry.next_offset = static_cast<uint64_t>(host.next_offset);
     entry.type = host.type;
-    if (listing->ahead_used < listing->ahead.size()) {
-      const SeenEntry& seen = listing->ahead[listing->ahead_used];
-      if (seen.position == listing->position) entry.status = &seen.status;
-    }
     // `visit` may look names up, which drops no listing but those of nodes that are gone.
     if (!visit(entry)) return 0;
     any = true;
-    if (entry.status != nullptr) ++listing->ahead_used;
     listing->position += host.size;
     listing->offset = entry.next_offset;
   }
@@ -140,8 +120,6 @@ HostTree::Listing* HostTree::FindListing(Node& node, uint64_t offset, int& error
     if (!seek(listing.fd.get())) return nullptr;
     listing.position = listing.size = 0;
     listing.offset = offset;
-    listing.ahead.clear();
-    listing.ahead_used = 0;
     return &listing;
   }
   int fd = -1;
@@ -151,41 +129,9 @@ HostTree::Listing* HostTree::FindListing(Node& node, uint64_t offset, int& error
   if (error == 0) error = OpenIn(fd, ".", O_RDONLY | O_DIRECTORY, opened);
   if (error != 0 || (offset != 0 && !seek(opened.get()))) return nullptr;
   if (listings_.size() >= kMaxListings) listings_.pop_back();
-  listings_.emplace_front();
-  listings_.front().id = node.id;
-  listings_.front().fd = std::move(opened);
-  listings_.front().offset = offset;
+  listings_.push_front({node.id, std::move(opened), offset, 0, 0, std::vector<uint8_t>()});
   listings_.front().bytes.resize(kListingBytes);
   return &listings_.front();
-}
-
-int HostTree::Lookup(NodeId directory, const DirectoryEntry& entry, FoundNode& found) {
-  Node* parent = entry.status != nullptr ? nodes_.Find(directory) : nullptr;
-  if (parent == nullptr) return Lookup(directory, entry.name, found);
-  return Enter(*parent, entry.name, *entry.status, found);
-}
-
-void HostTree::LookAhead(NodeId directory, size_t count) {
-  Node* node = nodes_.Find(directory);
-  int fd = -1;
-  if (node == nullptr || listings_.empty() || listings_.front().id != directory) return;
-  if (DirectoryFd(*node, fd) != 0) return;
-  Listing& listing = listings_.front();
-  listing.ahead.clear();
-  listing.ahead_used = 0;
-  count = std::min(count, kMaxAhead);
-  for (size_t at = listing.position; at < listing.size && listing.ahead.size() < count;) {
-    const uint8_t* bytes = listing.bytes.data() + at;
-    const absl::string_view name = NameOf(bytes);
-    if (name != "." && name != "..") {
-      SeenEntry seen;
-      seen.position = at;
-      // What cannot be looked at now is looked at, and its error told, when it is its turn.
-      if (CheckFileName(name) != 0 || Status(fd, name.data(), seen.status) != 0) return;
-      listing.ahead.push_back(seen);
-    }
-    at += ReadEntry(bytes).size;
-  }
 }
 
 void HostTree::DropListing(NodeId id) {

@@ -64,9 +64,8 @@ struct FoundNode {
 struct DirectoryEntry {
   absl::string_view name;  // "." and ".." among them; valid during the call
   uint64_t inode = 0;
-  uint64_t next_offset = 0;              // where the entry behind it begins
-  uint8_t type = 0;                      // DT_*
-  const struct statx* status = nullptr;  // what LookAhead saw, or null
+  uint64_t next_offset = 0;  // where the entry behind it begins
+  uint8_t type = 0;          // DT_*
 };
 
 // Who makes a file, in the guest's numbers.
@@ -126,12 +125,6 @@ class HostTree {
   // Finds `name`, any bytes, in directory `directory`; on success the guest holds the node once
   // more.
   int Lookup(NodeId directory, absl::string_view name, FoundNode& found);
-  // The same for an entry of that directory that is being visited.
-  int Lookup(NodeId directory, const DirectoryEntry& entry, FoundNode& found);
-  // Looks at the next entries, at most `count`, of the directory that was read last, for the next
-  // ReadDirectory to find them there: while the guest is busy with what it has. Only for trees in
-  // which nothing changes.
-  void LookAhead(NodeId directory, size_t count);
   // Finds the directory in which `directory` was last found, or the root for the root; on success
   // the guest holds it once more. What the host has moved since leads nowhere else.
   int LookupParent(NodeId directory, FoundNode& found);
@@ -212,11 +205,6 @@ class HostTree {
     uint32_t uid = 0;
     uint32_t gid = 0;
   };
-  // An entry that was looked at before the guest asked for it.
-  struct SeenEntry {
-    size_t position;  // in the bytes of its listing
-    struct statx status;
-  };
   // A directory being read, kept for the next request.
   struct Listing {
     NodeId id;
@@ -225,8 +213,6 @@ class HostTree {
     size_t position = 0;
     size_t size = 0;
     std::vector<uint8_t> bytes;
-    std::vector<SeenEntry> ahead;
-    size_t ahead_used = 0;
   };
 
   HostTree(Options options, base::UniqueFd root, const struct statx& root_status);

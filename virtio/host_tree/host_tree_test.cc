@@ -7,7 +7,6 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 
-#include <filesystem>
 #include <map>
 #include <set>
 #include <string>
@@ -303,38 +302,6 @@ TEST_F(HostTreeTest, RunsOnWithoutSpareDescriptors) {
   }
   setrlimit(RLIMIT_NOFILE, &before);
   EXPECT_LT(tree_->open_directories(), 12U);
-}
-
-TEST_F(HostTreeTest, LooksAheadForWhoReadsOn) {
-  for (int i = 0; i < 30; ++i) host_.Write(absl::StrCat("root/dir/file-", i), "");
-  host_.Write("root/other/file", "");
-  Open();
-  const NodeId dir = Get({"dir"});
-  tree_->LookAhead(dir, 10);  // of what is not being read: nothing
-  uint64_t offset = 0;
-  ASSERT_EQ(tree_->ReadDirectory(dir, 0,
-                                 [&](const DirectoryEntry& entry) {
-                                   if (offset != 0) return false;
-                                   offset = entry.next_offset;
-                                   return true;
-                                 }),
-            0);
-  tree_->LookAhead(dir, 10);
-  tree_->LookAhead(Get({"other"}), 10);
-  tree_->LookAhead(NodeId{12345}, 10);
-  std::filesystem::remove_all(host_.Path("root/dir"));
-  const auto count = [&](uint64_t from) {
-    std::vector<std::string> seen;
-    tree_->ReadDirectory(dir, from, [&](const DirectoryEntry& entry) {
-      FoundNode found;
-      if (tree_->Lookup(dir, entry, found) == 0) seen.emplace_back(entry.name);
-      return true;
-    });
-    return seen.size();
-  };
-  const size_t seen = count(offset);
-  EXPECT_TRUE(seen == 9 || seen == 10) << seen;  // one of the ten can be ".."
-  EXPECT_EQ(count(0), 0U);  // what was looked at once is not there for who begins again
 }
 
 TEST_F(HostTreeTest, ListingGoesOnWithoutSpareDescriptors) {

@@ -124,7 +124,6 @@ void DeviceQueue::OnTurnEnd() {
   Publish();
   Serve();
   Publish();  // what ended at once
-  AfterPublish();
   ending_turn_ = false;
   FinishIfQuiet();
 }

@@ -66,9 +66,6 @@ class DeviceQueue : private base::TurnHook {
   virtual void Start(Chain& chain) = 0;
   // Cancels whatever can be cancelled; each request still ends with Complete. Default: nothing.
   virtual void CancelRequests() {}
-  // At the end of a turn, when the driver was told what has ended: time for what may be needed
-  // next. Default: nothing.
-  virtual void AfterPublish() {}
 
   // Ends a request: into the used ring with `written_bytes`; the driver sees it and is interrupted
   // at the end of the turn. `chain` is released (ReleaseChain) and must not be used again.
