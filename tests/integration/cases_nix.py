@@ -145,6 +145,10 @@ def check_system(vm, kind):
     with open(nixos["closure"], encoding="ascii") as f:
         listed = sorted(os.path.basename(line) for line in f.read().split())
     check_equal(vm.shell("ls -A /nix/.ro-store").split(), listed, "names in the store")
+    if kind == "virtiofs":
+        number = "$(grep ' /nix/.ro-store ' /proc/self/mountinfo | cut -d' ' -f3)"
+        read_ahead_kib = vm.shell(f"cat /sys/class/bdi/{number}/read_ahead_kb")
+        check_equal(read_ahead_kib, "1024", "read-ahead")
 
 
 def check_secret(vm, kind):
