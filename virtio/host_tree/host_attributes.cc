@@ -95,6 +95,13 @@ int HostTree::CheckOwner(const struct statx& status, int error) const {
   return options_.uids.Has(status.stx_uid) && options_.gids.Has(status.stx_gid) ? 0 : error;
 }
 
+int HostTree::CheckOwner(int fd, int error) const {
+  if (!keeps_owners_) return 0;
+  struct statx status;
+  const int failed = Status(fd, "", status);
+  return failed != 0 ? failed : CheckOwner(status, error);
+}
+
 int HostTree::ChangeMode(int fd, uint32_t mode) const {
   // Not fchmod: that takes no O_PATH descriptor, and not every file can be opened.
   return fchmodat(descriptors_.get(), std::to_string(fd).c_str(), mode & 07777, 0) == 0 ? 0 : errno;
@@ -127,12 +134,11 @@ int HostTree::SetAttributes(NodeId id, const AttributeChanges& changes, const Ho
   } else if (const int error = NodeFd(*node, fd, opened); error != 0) {
     return error;
   }
-  struct statx status;
-  if (keeps_owners_ && (changes.mode.has_value() || changes.uid.has_value() ||
-                        changes.gid.has_value() || changes.size_bytes.has_value())) {
-    int error = Status(fd, "", status);
-    if (error == 0) error = CheckOwner(status, EPERM);
-    if (error != 0) return error;
+  const bool sets_times =
+      changes.accessed.tv_nsec != UTIME_OMIT || changes.modified.tv_nsec != UTIME_OMIT;
+  if (sets_times || changes.mode.has_value() || changes.uid.has_value() ||
+      changes.gid.has_value() || changes.size_bytes.has_value()) {
+    if (const int error = CheckOwner(fd, EPERM); error != 0) return error;
   }
   if (changes.mode.has_value()) {
     if (const int error = ChangeMode(fd, *changes.mode); error != 0) return error;
@@ -148,10 +154,11 @@ int HostTree::SetAttributes(NodeId id, const AttributeChanges& changes, const Ho
     const int error = ChangeSize(*node, fd, *changes.size_bytes, changes.clear_privileges);
     if (error != 0) return error;
   }
-  if (changes.accessed.tv_nsec != UTIME_OMIT || changes.modified.tv_nsec != UTIME_OMIT) {
+  if (sets_times) {
     const timespec times[2] = {changes.accessed, changes.modified};
     if (utimensat(fd, "", times, AT_EMPTY_PATH) != 0) return errno;
   }
+  struct statx status;
   if (const int error = Status(fd, "", status); error != 0) return error;
   attributes = ToAttributes(*node, status);
   return 0;
@@ -227,6 +234,7 @@ int HostTree::SetXattr(NodeId id, absl::string_view name, absl::string_view valu
   int fd;
   base::UniqueFd opened;
   if (const int error = XattrFd(id, name, fd, opened); error != 0) return error;
+  if (const int error = CheckOwner(fd, EPERM); error != 0) return error;
   return fsetxattr(fd, std::string(name).c_str(), value.data(), value.size(), flags) == 0 ? 0
                                                                                           : errno;
 }
@@ -236,6 +244,7 @@ int HostTree::RemoveXattr(NodeId id, absl::string_view name) {
   int fd;
   base::UniqueFd opened;
   if (const int error = XattrFd(id, name, fd, opened); error != 0) return error;
+  if (const int error = CheckOwner(fd, EPERM); error != 0) return error;
   return fremovexattr(fd, std::string(name).c_str()) == 0 ? 0 : errno;
 }
 

@@ -62,7 +62,12 @@ int HostFile::CopyTo(const HostFile& to, uint64_t offset, uint64_t to_offset, ui
   return 0;
 }
 
-int HostFile::ClearPrivileges() const { return ClearSetIds(fd()); }
+int HostFile::ClearPrivileges() const {
+  // What the guest cannot write to keeps them: it may have been opened to be read.
+  const int error = tree_.CheckOwner(fd(), EPERM);
+  if (error != 0) return error == EPERM ? 0 : error;
+  return ClearSetIds(fd());
+}
 
 int HostFile::SetLock(const FileLock& lock) const {
   struct flock host;

@@ -147,6 +147,9 @@ TEST_F(HostChangesTest, FilesOfOwnersThatTheMapsLeaveOutStayAsTheyAre) {
   host_.Write("root/strangers", "content");
   host_.Write("root/of a group", "content");
   ASSERT_EQ(chown(host_.Path("root/of a group").c_str(), 5000, 0), 0);
+  for (const char* name : {"root/strangers", "root/of a group"}) {
+    ASSERT_EQ(chmod(host_.Path(name).c_str(), 04755), 0);
+  }
   host_.Directory("root/dir");
   ASSERT_EQ(chmod(host_.Path("root/dir").c_str(), 02777), 0);
   HostTree::Options options;
@@ -158,14 +161,19 @@ TEST_F(HostChangesTest, FilesOfOwnersThatTheMapsLeaveOutStayAsTheyAre) {
   OpenWith(std::move(options));
   for (const char* name : {"strangers", "of a group"}) {
     const NodeId file = Find(kRootNode, name);
-    EXPECT_EQ(Set(file, {.mode = 04755}), EPERM) << name;
+    EXPECT_EQ(Set(file, {.mode = 0755}), EPERM) << name;
     EXPECT_EQ(Set(file, {.uid = 1}), EPERM) << name;
     EXPECT_EQ(Set(file, {.size_bytes = 1}), EPERM) << name;
     std::unique_ptr<HostFile> opened;
     EXPECT_EQ(tree_->OpenFile(file, O_WRONLY, opened), EACCES) << name;
     EXPECT_EQ(tree_->OpenFile(file, O_RDONLY | O_TRUNC, opened), EACCES) << name;
     EXPECT_EQ(tree_->OpenFile(file, O_RDONLY, opened), 0) << name;
-    EXPECT_EQ(HostStatus(name).st_mode, S_IFREG | 0644U) << name;
+    EXPECT_EQ(opened->ClearPrivileges(), 0) << name;
+    EXPECT_EQ(Set(file, {.modified = {5, 0}}), EPERM) << name;
+    EXPECT_EQ(tree_->SetXattr(file, "user.a", "x", 0), EPERM) << name;
+    EXPECT_EQ(tree_->RemoveXattr(file, "user.a"), EPERM) << name;
+    EXPECT_EQ(HostStatus(name).st_mode, S_IFREG | 04755U) << name;
+    EXPECT_NE(HostStatus(name).st_mtim.tv_sec, 5) << name;
     EXPECT_EQ(HostStatus(name).st_size, 7) << name;
   }
   // Nor does a file of the guest's run as the host's group.

@@ -273,6 +273,8 @@ class HostTree {
   int Reopen(int fd, int flags, base::UniqueFd& opened) const;
   // Returns `error` for a file whose owner or group the guest does not have.
   int CheckOwner(const struct statx& status, int error) const;
+  // The same for an open file; 0 if every owner counts as the guest's.
+  int CheckOwner(int fd, int error) const;
   int ChangeMode(int fd, uint32_t mode) const;
   int ChangeSize(const Node& node, int fd, uint64_t size_bytes, bool clear_privileges) const;
   // Opens a file or directory such that its extended attributes can be got at.
