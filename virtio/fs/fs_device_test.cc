@@ -340,6 +340,17 @@ TEST(FsCaching, AutoAsksAgain) {
   EXPECT_EQ(fs.Do(FUSE_OPEN, fs.Find(app.nodeid, "link"), Bytes(8)).error, EACCES);
 }
 
+TEST(FsCaching, WhatCannotBeWrittenIsNotOpenedForThat) {
+  for (const FsCache cache : {FsCache::kAuto, FsCache::kNever}) {
+    FsHarness fs({.cache = cache}, FillStore);
+    const uint64_t big = fs.Find(fs.Find(1, "1-app"), "big");
+    for (const uint32_t flags : {O_WRONLY, O_RDWR, O_RDONLY | O_TRUNC}) {
+      EXPECT_EQ(fs.Do(FUSE_OPEN, big, BytesOf(fuse_open_in{flags, 0})).error, EROFS) << flags;
+    }
+    EXPECT_EQ(fs.Do(FUSE_OPEN, big, BytesOf(fuse_open_in{O_RDONLY | O_NOATIME, 0})).error, 0);
+  }
+}
+
 TEST(FsCaching, NeverKeepsNothing) {
   FsHarness fs({.cache = FsCache::kNever}, FillStore);
   const auto app = fs.Lookup(1, "1-app").As<fuse_entry_out>();

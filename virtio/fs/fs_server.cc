@@ -297,6 +297,10 @@ FsServer::Reply FsServer::Open(const FsCommand& command) {
     if (error != 0) return {.error = error};
     return Answer(out);
   }
+  // A guest that did not mount the share read-only had better know now: what it writes by a mapping
+  // would be lost when that is written back.
+  const uint32_t flags = command.open.flags;
+  if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0) return {.error = EROFS};
   OpenFiles::File* file = nullptr;
   const int error = files_.Acquire(NodeId{command.node}, file);
   if (error != 0) return {.error = error};
