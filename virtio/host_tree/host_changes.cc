@@ -1,6 +1,7 @@
 // Changing what is in a HostTree: making, removing and renaming. Every call goes from a directory
 // that is held open to one name in it; none of them follows a link of that name.
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -51,6 +52,19 @@ class GuestUmask {
   mode_t before_ = 0;
 };
 
+// True if nothing is in the directory, as in one that was just made.
+bool IsEmptyDirectory(base::UniqueFd fd) {
+  DIR* directory = fdopendir(fd.get());
+  if (directory == nullptr) return false;
+  fd.release();     // it is closed with the stream
+  int entries = 0;  // with "." and ".."
+  errno = 0;
+  while (entries <= 2 && readdir(directory) != nullptr) ++entries;
+  const bool empty = entries <= 2 && errno == 0;
+  closedir(directory);
+  return empty;
+}
+
 }  // namespace
 
 absl::Status HostTree::PrepareChanges() {
@@ -97,10 +111,15 @@ int HostTree::FinishMaking(Node& parent, int parent_fd, absl::string_view name,
     base::UniqueFd fd;
     error = OpenIn(parent_fd, name_buffer.bytes, O_PATH, fd);
     if (error == 0) error = Status(fd.get(), "", status);
+    base::UniqueFd listing;
+    if (error == 0 && S_ISDIR(status.stx_mode)) {
+      error = OpenIn(fd.get(), ".", O_RDONLY | O_DIRECTORY, listing);
+    }
     if (error != 0) return error;
-    // The host may have put another file there meanwhile, which is not to be given away.
-    const bool made_here = status.stx_uid == own_uid_ && TypeOf(status) == (mode & S_IFMT) &&
-                           (S_ISDIR(status.stx_mode) || status.stx_nlink == 1);
+    // The host may have put something else there meanwhile, which is not to be given away.
+    const bool made_here =
+        status.stx_uid == own_uid_ && TypeOf(status) == (mode & S_IFMT) &&
+        (listing.valid() ? IsEmptyDirectory(std::move(listing)) : status.stx_nlink == 1);
     if (!made_here) return ESTALE;
     error = GiveOwner(parent_fd, fd.get(), owner, mode, status);
     if (error != 0) {
@@ -202,6 +221,11 @@ int HostTree::MakeDirectory(NodeId directory, absl::string_view name, const Call
 int HostTree::MakeNode(NodeId directory, absl::string_view name, const Caller& caller,
                        uint32_t mode, uint32_t device_major, uint32_t device_minor,
                        FoundNode& found) {
+  if (S_ISREG(mode)) {
+    // By a descriptor from the start: the host's files are given to nobody, whatever it swaps in.
+    std::unique_ptr<HostFile> file;
+    return Create(directory, name, caller, mode, O_RDONLY | O_EXCL, found, file);
+  }
   Node* parent;
   int parent_fd;
   HostOwner owner;
@@ -209,7 +233,6 @@ int HostTree::MakeNode(NodeId directory, absl::string_view name, const Caller& c
     return error;
   }
   switch (mode & S_IFMT) {
-    case S_IFREG:
     case S_IFIFO:
     case S_IFSOCK:
       break;

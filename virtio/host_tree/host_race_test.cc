@@ -5,12 +5,15 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/fs.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 
 #include "virtio/host_tree/host_race_fixtures.h"
 #include "virtio/host_tree/host_tree.h"
@@ -164,6 +167,40 @@ TEST(HostTreeRace, SwappingLinksInNeverChangesWhatIsOutside) {
   swapper.reset();
   EXPECT_EQ(DescribeOutside(host), before);
   EXPECT_GT(made, 0);
+}
+
+TEST(HostTreeRace, WhatTheHostSwapsInIsNotGivenAway) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs other owners";
+  TemporaryTree host(testing::TempDir());
+  host.Directory("root");
+  HostTree::Options options;
+  options.name = "fs[0]";
+  options.path = host.Path("root");
+  options.writable = true;
+  const auto tree = *HostTree::Open(options);
+
+  const NameSwapper swapper(host, {{"hosts", "new"}});
+  for (int turn = 0; turn < 400; ++turn) {
+    const bool directory = turn % 2 == 0;
+    host.Write(directory ? "root/hosts/file" : "root/hosts", "content");
+    const base::UniqueFd file(open(host.Path("root/hosts").c_str(), O_RDONLY | O_CLOEXEC));
+    FoundNode found;
+    if (directory) {
+      tree->MakeDirectory(kRootNode, "new", {.uid = 1000, .gid = 100}, 0700, found);
+    } else {
+      tree->MakeNode(kRootNode, "new", {.uid = 1000, .gid = 100}, S_IFREG | 0600, 0, 0, found);
+    }
+    struct stat status;
+    ASSERT_EQ(fstat(file.get(), &status), 0);
+    ASSERT_EQ(status.st_uid, 0U) << "in turn " << turn;
+    tree->ForgetAll();
+    for (const char* name : {"root/hosts", "root/new"}) {
+      const std::string path = host.Path(name);
+      std::error_code ignored;
+      // Again if it was swapped meanwhile.
+      while (std::filesystem::exists(path)) std::filesystem::remove_all(path, ignored);
+    }
+  }
 }
 
 }  // namespace
