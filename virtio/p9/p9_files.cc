@@ -103,10 +103,15 @@ int P9Files::OpenHost(File& file) {
   return error != 0 ? error : KeepOpen(file, std::move(host));
 }
 
-int P9Files::KeepOpen(File& file, std::unique_ptr<HostFile> host) {
+bool P9Files::MakeRoom() {
   while (open_.size() >= max_files_) {
-    if (!CloseOldest()) return ENFILE;
+    if (!CloseOldest()) return false;
   }
+  return true;
+}
+
+int P9Files::KeepOpen(File& file, std::unique_ptr<HostFile> host) {
+  if (!MakeRoom()) return ENFILE;
   const absl::StatusOr<base::LoopFile> added = loop_.AddFile(host->fd());
   if (!added.ok()) return ENFILE;
   file.host = std::move(host);

@@ -45,6 +45,8 @@ class P9Files {
   P9Files(const P9Files&) = delete;
   P9Files& operator=(const P9Files&) = delete;
 
+  // True if there is room for one more, which may close another.
+  bool MakeRoom();
   // A fid is open on a file from here on, until Close: 0 or an errno. `access` is O_RDONLY,
   // O_WRONLY, O_RDWR, or O_DIRECTORY for a directory that is to be flushed.
   int Open(NodeId node, int access, File*& file);

@@ -35,6 +35,8 @@ int16_t ToHostType(uint8_t type) {
 
 P9Server::Reply P9Server::Create(const P9Command& command, Fid& fid) {
   if (fid.open) return {.error = EBADF};
+  // Before the file is made, which would stay.
+  if (!files_.MakeRoom()) return {.error = ENFILE};
   // What is shared with others is not opened for these; each write does what its fid is for.
   const auto flags = static_cast<int>(command.flags & ~uint32_t{O_APPEND | O_SYNC});
   // Linux opens what it writes to once more for what it caches, to read around it: the mode of the

@@ -191,6 +191,9 @@ TEST(P9FilesTest, WhatCannotBeOpenedAgainStaysOpen) {
   EXPECT_EQ(p9.Unlink(kRoot, "forbidden").error, 0);
   EXPECT_EQ(p9.Unlink(kRoot, "fourth").error, 0);
   EXPECT_EQ(p9.Open(p9.Find({"other-1"}), O_RDWR).error, ENFILE);
+  EXPECT_EQ(p9.Walk(kRoot, 900, {}).error, 0);
+  EXPECT_EQ(p9.Create(900, "fifth", O_RDWR | O_EXCL, 0644).error, ENFILE);
+  EXPECT_EQ(p9.Unlink(kRoot, "fifth").error, ENOENT);
   EXPECT_EQ(p9.Unlink(kRoot, "other-2").error, 0);
   EXPECT_EQ(p9.Write(fourth, 0, "x"), 1);
   EXPECT_EQ(p9.Clunk(unlinked).error, 0);
