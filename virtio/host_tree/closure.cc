@@ -44,15 +44,15 @@ class Names {
  public:
   absl::Status Add(const Lines& lines, absl::string_view path) {
     const size_t slash = path.rfind('/');
-    if (path.empty() || path.front() != '/') return lines.Error("not an absolute path");
+    if (path.empty() || path.front() != '/') return lines.Error("no absolute path");
     const absl::string_view name = path.substr(slash + 1);
     if (name.empty() || name == "." || name == ".." || name.size() > kMaxNameBytes ||
         absl::string_view::npos != name.find('\0')) {
-      return lines.Error("the path's last part is no file name");
+      return lines.Error("the path does not end in a file name");
     }
     const absl::string_view store = path.substr(0, slash);
     if (!names_.empty() && store != store_) {
-      return lines.Error("not in the same directory as the paths before; list store paths only");
+      return lines.Error("not in the same directory as the paths before");
     }
     store_ = store;
     names_.push_back(name);

@@ -34,10 +34,10 @@ TEST(ParseClosure, SaysWhichLineIsWrong) {
     return std::string(ParseClosure(text).status().message());
   };
   EXPECT_THAT(error("/s/a\nb\n"), HasSubstr("line 2: "));
-  EXPECT_THAT(error("a\n"), HasSubstr("line 1: not an absolute path"));
-  EXPECT_THAT(error("/s/a\n/s/..\n"), HasSubstr("line 2: the path's last part"));
-  EXPECT_THAT(error("/s/a\n/s/\n"), HasSubstr("line 2: the path's last part"));
-  EXPECT_THAT(error("/\n"), HasSubstr("line 1: the path's last part"));
+  EXPECT_THAT(error("a\n"), HasSubstr("line 1: no absolute path"));
+  EXPECT_THAT(error("/s/a\n/s/..\n"), HasSubstr("line 2: the path does not end in"));
+  EXPECT_THAT(error("/s/a\n/s/\n"), HasSubstr("line 2: the path does not end in"));
+  EXPECT_THAT(error("/\n"), HasSubstr("line 1: the path does not end in"));
   EXPECT_THAT(error(absl::StrCat("/s/", std::string(256, 'x'))), HasSubstr("line 1"));
   EXPECT_THAT(error(absl::string_view("/s/a\0b", 6)), HasSubstr("line 1"));
   // A path below a store path would make its last part visible as a store path.

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -24,6 +25,9 @@ FileTime ToTime(const struct statx_timestamp& time) { return {time.tv_sec, time.
 
 // Closures of more names are checked by listing the store.
 constexpr size_t kManyNames = 4096;
+
+constexpr absl::string_view kClosureAdvice =
+    "list full store paths, one a line, or a registration (nix-store --dump-db)";
 
 // Takes the entries of a directory off `names`.
 absl::Status EraseListed(int directory_fd, absl::string_view path,
@@ -50,10 +54,12 @@ absl::StatusOr<std::unique_ptr<HostTree>> HostTree::Open(Options options) {
   const std::string name = absl::StrCat(options.name, ".path: ", options.path);
   base::UniqueFd root(open(options.path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root.valid()) {
-    const bool refused = errno == EACCES || errno == EPERM;
-    return base::Advise(base::ErrnoStatus(errno, absl::StrCat(name, ": cannot open the directory")),
-                        refused ? "give this user access to it and to those above it"
-                                : "name a directory that exists");
+    const int error = errno;
+    return base::Advise(base::ErrnoStatus(error, absl::StrCat(name, ": cannot open the directory")),
+                        error == EACCES || error == EPERM
+                            ? "give this user access to it and to those above it"
+                        : error == ENOTDIR ? "name a directory, not a file"
+                                           : "name a directory that exists");
   }
   struct statx status;
   if (statx(root.get(), "", AT_EMPTY_PATH, kStatusMask, &status) != 0) {
@@ -89,7 +95,14 @@ absl::Status HostTree::RereadClosure() { return has_closure() ? LoadClosure() : 
 absl::Status HostTree::LoadClosure() {
   ASSIGN_OR_RETURN(const std::string text, closure_file_->Read());
   const auto names = ParseClosure(text);
-  if (!names.ok()) return base::Annotate(names.status(), closure_file_->Name());
+  if (!names.ok()) {
+    return base::Advise(base::Annotate(names.status(), closure_file_->Name()), kClosureAdvice);
+  }
+  // A build that has failed or not ended yet, rather than a guest without a store.
+  if (names->empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(closure_file_->Name(), ": lists no store path; ", kClosureAdvice));
+  }
   RETURN_IF_ERROR(CheckListed(*names));
   visible_.Add(*names);
   struct timespec now;
@@ -107,9 +120,9 @@ absl::Status HostTree::CheckListed(const std::vector<absl::string_view>& names) 
   RETURN_IF_ERROR(EraseExisting(missing));
   for (const absl::string_view name : names) {
     if (!missing.contains(name)) continue;
-    return absl::NotFoundError(absl::StrCat(closure_file_->Name(), ": lists ", name,
-                                            ", which is not in ", options_.path,
-                                            "; build or copy it there first"));
+    return absl::NotFoundError(absl::StrCat(closure_file_->Name(), ": lists ",
+                                            absl::CHexEscape(name), ", which is not in ",
+                                            options_.path, "; build or copy it there first"));
   }
   return absl::OkStatus();
 }
@@ -125,8 +138,8 @@ absl::Status HostTree::EraseExisting(absl::flat_hash_set<absl::string_view>& nam
               &status) == 0) {
       names.erase(name);
     } else if (errno != ENOENT) {
-      return base::ErrnoStatus(
-          errno, absl::StrCat(closure_file_->Name(), ": ", *name, " in ", options_.path));
+      return base::ErrnoStatus(errno, absl::StrCat(closure_file_->Name(), ": ",
+                                                   absl::CHexEscape(*name), " in ", options_.path));
     }
   }
   return absl::OkStatus();

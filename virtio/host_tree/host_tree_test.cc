@@ -582,10 +582,21 @@ TEST_F(HostTreeTest, SaysWhatIsMissing) {
   EXPECT_THAT(HostTree::Open(options).status().message(),
               testing::AllOf(HasSubstr("fs[3].closure: "), HasSubstr("lists b-y")));
   host_.Write("paths", "a-x\n");
-  EXPECT_THAT(HostTree::Open(options).status().message(), HasSubstr("paths: line 1: "));
-  options.path = host_.Path("root/a-x");
   EXPECT_THAT(HostTree::Open(options).status().message(),
-              testing::AllOf(HasSubstr("fs[3].path: "), HasSubstr("(ENOTDIR)")));
+              HasSubstr("paths: line 1: no absolute path; list full store paths, one a line"));
+  host_.Write("paths", "/nix/store/a-x\r\n");
+  EXPECT_THAT(HostTree::Open(options).status().message(), HasSubstr("lists a-x\\r, which is not"));
+  for (const absl::string_view nothing : {"", "\n\n"}) {
+    host_.Write("paths", nothing);
+    EXPECT_THAT(HostTree::Open(options).status().message(), HasSubstr("lists no store path; list"));
+  }
+  options.path = host_.Path("root/a-x");
+  EXPECT_THAT(
+      HostTree::Open(options).status().message(),
+      testing::AllOf(HasSubstr("fs[3].path: "), HasSubstr("(ENOTDIR); name a directory, ")));
+  options.path = host_.Path("none");
+  EXPECT_THAT(HostTree::Open(options).status().message(),
+              testing::AllOf(HasSubstr("none: cannot open"), HasSubstr("(ENOENT); name a dir")));
 }
 
 }  // namespace

@@ -157,10 +157,20 @@ absl::Status CheckDisks(const VmConfig& c) {
   return absl::OkStatus();
 }
 
+// Several ids of the guest can be one of the host; an id of the guest that is two of the host would
+// be given to files as one and not as the other.
 absl::Status CheckIdMap(absl::string_view path, const std::vector<IdRangeConfig>& map) {
   for (size_t i = 0; i < map.size(); ++i) {
     if (map[i].count - 1 > UINT32_MAX - std::max(map[i].guest, map[i].host)) {
       return Invalid(JoinIndex(path, i), "reaches beyond the last id, 4294967295; lower its count");
+    }
+    for (size_t j = 0; j < i; ++j) {
+      const uint32_t first = std::max(map[i].guest, map[j].guest);
+      if (first - map[i].guest < map[i].count && first - map[j].guest < map[j].count) {
+        return Invalid(JoinIndex(path, i),
+                       absl::StrCat("the guest's id ", first, " is already in ", JoinIndex(path, j),
+                                    "; map each id of the guest once"));
+      }
     }
   }
   return absl::OkStatus();
@@ -182,8 +192,8 @@ absl::Status CheckDaxWindow(const std::string& path, const FsConfig& fs) {
                                          (fs.cache == ShareCache::kAuto && fs.closure.has_value()));
   if (!immutable) {
     return Invalid(key,
-                   "is for directories in which nothing changes; set readonly to true, and name a "
-                   "closure or set cache to \"always\"");
+                   "is for directories in which nothing changes; set readonly to true and cache to "
+                   "\"always\" (\"auto\" will do with a closure)");
   }
   return absl::OkStatus();
 }
