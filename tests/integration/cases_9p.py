@@ -1,5 +1,6 @@
 """Shares by 9p: the same store, closure and answers as by virtio-fs, in the words of 9P2000.L."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -18,7 +19,19 @@ from cases_fs import (
     make_store,
     share_config,
 )
-from harness import READY, Api, Vm, case, check, check_equal, guest_files
+from harness import (
+    READY,
+    Api,
+    Vm,
+    case,
+    check,
+    check_equal,
+    guest_files,
+    have,
+    new_image,
+    run,
+    wait_until,
+)
 
 OPTIONS = "trans=virtio,version=9p2000.L,cache=loose,msize=512000"
 BIG_DIRECTORY = 1500
@@ -46,7 +59,7 @@ def share_by_9p(folder):
     with Vm(folder, config, "--api-socket", api.path) as vm:
         vm.expect(READY)
         vm.shell(f"mkdir -p /mnt /beside; mount -t 9p -o ro,{OPTIONS} store /mnt")
-        check_hidden(vm)
+        check_hidden(vm, folder)
         check_content(vm, folder)
         check_warm(vm, api)
         check_beside(vm)
@@ -130,10 +143,13 @@ def writable_by_9p(folder):
     work = make_work(folder)
     share = {"tag": "work", "path": work, "readonly": False, "proto": "9p", "cache": "never"}
     beside = {**share, "tag": "beside", "proto": "virtiofs"}
+    frozen = {**beside, "tag": "frozen", "path": f"{folder}/frozen"}
     api = Api(f"{folder}/api.sock")
-    config = share_config("full", [share, beside])
+    config = share_config("full", [share, beside, frozen])
     config["payload"]["kernel"] = guest_files("full")["vmlinux"]
-    with Vm(folder, config, "--api-socket", api.path) as vm:
+    with own_file_system(folder, frozen["path"]), Vm(
+        folder, config, "--api-socket", api.path
+    ) as vm:
         vm.expect(READY)
         vm.shell(f"mkdir -p /mnt /beside /etc; mount -t 9p -o {WRITABLE},cache=none work /mnt")
         vm.shell("echo user:x:1234:4321::/:/bin/sh >/etc/passwd; echo them:x:4321: >/etc/group")
@@ -144,7 +160,8 @@ def writable_by_9p(folder):
         check_doomed(vm, work)
         check_both_protocols(vm, work)
         check_cached(vm, api, work)
-        vm.shell("umount /beside /mnt")
+        check_frozen(vm, work, frozen["path"])
+        vm.shell("umount /beside /mnt /frozen")
         for counter, wanted in (("fids", 0), ("nodes", 1), ("open_files", 0)):
             check_equal(counters(api)[counter], wanted, f"{counter} after the share was unmounted")
         vm.send("poweroff -f\n")
@@ -252,3 +269,31 @@ def check_cached(vm, api, work):
     check(counters(api)["write"] > 300, f"too few writes: {counters(api)['write']}")
     vm.shell("rm -r /mnt/many", seconds=300)
     check(not os.path.exists(f"{work}/many"), "the directory is there still")
+
+
+@contextlib.contextmanager
+def own_file_system(folder, path):
+    """Mounts a new file system there."""
+    have("mke2fs", "fsfreeze")
+    run("mke2fs", "-q", "-t", "ext4", new_image(f"{folder}/frozen.raw", 32 << 20))
+    os.mkdir(path)
+    run("mount", "-o", "loop", f"{folder}/frozen.raw", path)
+    try:
+        yield
+    finally:
+        run("umount", path)
+
+
+def check_frozen(vm, work, frozen):
+    """A file system of the host that hangs holds up its share, and neither others nor the console."""
+    vm.shell("mkdir /frozen; mount -t virtiofs frozen /frozen; echo early >/frozen/early")
+    run("fsfreeze", "-f", frozen)
+    try:
+        vm.shell("(echo late >/frozen/late) &")
+        wait_until(lambda: "share2 D" in vm.threads(), "the share's thread waits for the host", 60)
+        vm.shell("echo meanwhile >/mnt/meanwhile; cp /mnt/meanwhile /beside/copy")
+        check_equal(content(work, "copy"), b"meanwhile\n", "file by the other shares")
+        check(not os.path.exists(f"{frozen}/late"), "the file system is not frozen")
+    finally:
+        run("fsfreeze", "-u", frozen)
+    check_equal(vm.shell("wait; cat /frozen/late"), "late", "file once the host goes on")

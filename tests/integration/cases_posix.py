@@ -142,7 +142,7 @@ def posix_case(folder, kernel, proto, every=1):
         run_suite(vm, proto, every)
         run_stress(vm, workers=3, rounds=1000 // every)
         check_same_sums(vm, folder, "stress")
-        check_every_kind(vm, folder, files=900 // every)
+        check_every_kind(vm, folder, files=1000 // every)
         tar_round_trip(vm, folder, files=600 // every)
         end(vm)
 
@@ -205,7 +205,24 @@ def stress_case(folder, kernel, proto):
         run_stress(vm, workers=6, rounds=3000, seconds=1200)
         check_same_sums(vm, folder)
         tar_round_trip(vm, folder, files=1500)
+        check_reset_under_load(vm, folder, proto)
         end(vm)
+
+
+def check_reset_under_load(vm, folder, proto):
+    """A guest that resets itself while it reads and writes finds the rest as it left it."""
+    vm.shell(
+        "mkdir /mnt/load; for i in 1 2 3 4; do (while :; do"
+        " dd if=/dev/zero of=/mnt/load/$i bs=64k count=64; cat /mnt/unpacked/*/*/* >/dev/null;"
+        " echo 3 >/proc/sys/vm/drop_caches; done >/dev/null 2>&1) & done;"
+        " for i in 1 2 3 4; do until [ -s /mnt/load/$i ]; do usleep 10000; done; done",
+        seconds=300,
+    )
+    vm.send("reboot -f\n")
+    mount(vm, proto)
+    check_equal(vm.shell("ls /mnt/load").split(), ["1", "2", "3", "4"], "files written to")
+    vm.shell("rm -r /mnt/load")
+    check_same_sums(vm, folder)
 
 
 @case("writable-share-under-load", full=True)

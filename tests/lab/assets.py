@@ -326,10 +326,11 @@ def _program(name):
     return os.path.join(item(f"{name}-{digest_of([], source)}", prepare), name)
 
 
-def guest_initrd(kernel_name, more_modules=()):
+def guest_initrd(kernel_name, more_modules=(), more_files=()):
     files = [
         (_program("memory_pattern"), "bin/memory-pattern"),
         (_program("crash_load"), "bin/crash-load"),
+        *more_files,
     ]
     modules = [*GUEST_MODULES, *more_modules]
     return _initrd("guest", kernel_name, os.path.join(HERE, "guest_init"), modules, files)
@@ -349,12 +350,13 @@ def guest(name):
     """Returns the paths of everything a guest of that kernel boots from."""
     folder = kernel(name)
     share_modules = SHARE_MODULES + (P9_MODULES if name == "full" else [])
+    share_files = [(_program("try_handles"), "bin/try-handles")]
     return {
         "version": kernel_version(name),
         "bzImage": os.path.join(folder, "bzImage"),
         "vmlinux": os.path.join(folder, "vmlinux"),
         "initrd": guest_initrd(name),
-        "share-initrd": guest_initrd(name, share_modules),
+        "share-initrd": guest_initrd(name, share_modules, share_files),
         "stage1-initrd": stage1_initrd(name),
     }
 
