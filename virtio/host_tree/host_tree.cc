@@ -118,6 +118,7 @@ absl::Status HostTree::CheckListed(const std::vector<absl::string_view>& names) 
     if (!visible_.Contains(name)) missing.insert(name);
   }
   RETURN_IF_ERROR(EraseExisting(missing));
+  if (missing.empty()) return absl::OkStatus();
   for (const absl::string_view name : names) {
     if (!missing.contains(name)) continue;
     return absl::NotFoundError(absl::StrCat(closure_file_->Name(), ": lists ",
