@@ -289,7 +289,7 @@ def check_frozen(vm, work, frozen):
     vm.shell("mkdir /frozen; mount -t virtiofs frozen /frozen; echo early >/frozen/early")
     run("fsfreeze", "-f", frozen)
     try:
-        vm.shell("(echo late >/frozen/late) &")
+        vm.shell("(echo late >/frozen/late) & true")
         wait_until(lambda: "share2 D" in vm.threads(), "the share's thread waits for the host", 60)
         vm.shell("echo meanwhile >/mnt/meanwhile; cp /mnt/meanwhile /beside/copy")
         check_equal(content(work, "copy"), b"meanwhile\n", "file by the other shares")
