@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <climits>
@@ -51,6 +52,14 @@ class GuestUmask {
   int error_ = 0;
   mode_t before_ = 0;
 };
+
+// True if this may be a pipe, socket or link that was made since then.
+bool IsNew(const struct statx& status, time_t since) {
+  if (status.stx_nlink != 1) return false;
+  // Who owns a link may do nothing with it. Where files have a time of birth it is this machine's.
+  return S_ISLNK(status.stx_mode) || (status.stx_mask & STATX_BTIME) == 0 ||
+         status.stx_btime.tv_sec >= since;
+}
 
 // True if nothing is in the directory, as in one that was just made.
 bool IsEmptyDirectory(base::UniqueFd fd) {
@@ -98,6 +107,7 @@ int HostTree::BeginMaking(NodeId directory, absl::string_view name, const Caller
     return EPERM;
   }
   owner = {*uid, *gid};
+  making_since_ = time(nullptr);
   return 0;
 }
 
@@ -119,7 +129,7 @@ int HostTree::FinishMaking(Node& parent, int parent_fd, absl::string_view name,
     // The host may have put something else there meanwhile, which is not to be given away.
     const bool made_here =
         status.stx_uid == own_uid_ && TypeOf(status) == (mode & S_IFMT) &&
-        (listing.valid() ? IsEmptyDirectory(std::move(listing)) : status.stx_nlink == 1);
+        (listing.valid() ? IsEmptyDirectory(std::move(listing)) : IsNew(status, making_since_));
     if (!made_here) return ESTALE;
     error = GiveOwner(parent_fd, fd.get(), owner, mode, status);
     if (error != 0) {

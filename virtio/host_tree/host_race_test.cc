@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <system_error>
+#include <thread>
 
 #include "virtio/host_tree/host_race_fixtures.h"
 #include "virtio/host_tree/host_tree.h"
@@ -200,6 +201,39 @@ TEST(HostTreeRace, WhatTheHostSwapsInIsNotGivenAway) {
       // Again if it was swapped meanwhile.
       while (std::filesystem::exists(path)) std::filesystem::remove_all(path, ignored);
     }
+  }
+}
+
+TEST(HostTreeRace, PipesOfTheHostThatAreSwappedInAreNotGivenAway) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs other owners";
+  TemporaryTree host(testing::TempDir());
+  host.Directory("root");
+  HostTree::Options options;
+  options.name = "fs[0]";
+  options.path = host.Path("root");
+  options.writable = true;
+  const auto tree = *HostTree::Open(options);
+  const std::string path = host.Path("root/hosts");
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  const base::UniqueFd pipe(open(path.c_str(), O_PATH | O_CLOEXEC));
+  struct statx born;
+  ASSERT_EQ(statx(pipe.get(), "", AT_EMPTY_PATH, STATX_BTIME, &born), 0);
+  if ((born.stx_mask & STATX_BTIME) == 0) GTEST_SKIP() << "needs times of birth";
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+
+  const NameSwapper swapper(host, {{"hosts", "new"}});
+  for (int turn = 0; turn < 400; ++turn) {
+    FoundNode found;
+    tree->MakeNode(kRootNode, "new", {.uid = 1000, .gid = 100}, S_IFIFO | 0600, 0, 0, found);
+    struct stat status;
+    ASSERT_EQ(fstat(pipe.get(), &status), 0);
+    ASSERT_EQ(status.st_uid, 0U) << "in turn " << turn;
+    tree->ForgetAll();
+    // Only the host's is left, by its one name, wherever it is now.
+    const std::string kept = host.Path("kept");
+    ASSERT_EQ(linkat(pipe.get(), "", AT_FDCWD, kept.c_str(), AT_EMPTY_PATH), 0);
+    for (const char* name : {"root/hosts", "root/new"}) unlink(host.Path(name).c_str());
+    ASSERT_EQ(rename(kept.c_str(), path.c_str()), 0);
   }
 }
 

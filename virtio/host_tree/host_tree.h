@@ -294,6 +294,7 @@ class HostTree {
   // If the tree is writable:
   base::UniqueFd descriptors_;  // /proc/self/fd
   uint32_t own_uid_ = 0;
+  time_t making_since_ = 0;  // when the last BeginMaking was
   // The maps leave owners out whose files vmm could change all the same: its rights are not the
   // guest's.
   bool keeps_owners_ = false;
