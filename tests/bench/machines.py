@@ -1,5 +1,6 @@
 """What is measured: VM processes, ours and QEMU's, started with the same guest."""
 
+import contextlib
 import fcntl
 import http.client
 import json
@@ -47,7 +48,11 @@ class Vm:
                 if not data:
                     break
                 self.text += data.decode(errors="replace")
-        raise RuntimeError(f"no {pattern!r} from {self.process.args[0]}:\n{self.text[-2000:]}")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(1)  # whether it has ended
+        ended = self.process.returncode
+        state = "is still there" if ended is None else f"has ended with {ended}"
+        raise RuntimeError(f"no {pattern!r} from {self.process.args[0]}, which {state}:\n{self.text[-2000:]}")
 
     def cpu_seconds(self, thread=None):
         where = f"{self.process.pid}/task/{thread}" if thread else str(self.process.pid)

@@ -153,23 +153,36 @@ absl::StatusOr<std::string> ClosureFile::Read() const {
 }
 
 void NameSet::Add(const std::vector<absl::string_view>& names) {
-  std::vector<absl::string_view> added;
   size_t bytes = 0;
-  for (const absl::string_view name : names) {
-    if (Contains(name)) continue;
-    added.push_back(name);
-    bytes += name.size();
-  }
-  storage_.push_back(std::make_unique<char[]>(bytes));
+  for (const absl::string_view name : names) bytes += name.size();
+  storage_.push_back(std::make_unique_for_overwrite<char[]>(bytes));
   char* next = storage_.back().get();
-  names_.reserve(names_.size() + added.size());
-  index_.reserve(names_.size() + added.size());
-  for (const absl::string_view name : added) {
-    std::copy(name.begin(), name.end(), next);
-    const absl::string_view copy(next, name.size());
-    next += name.size();
-    if (index_.insert(copy).second) names_.push_back(copy);  // not listed twice
+  names_.reserve(names_.size() + names.size());
+  numbers_.reserve(names_.size() + names.size());
+  for (const absl::string_view name : names) {
+    next = std::copy(name.begin(), name.end(), next);
+    AddKept(absl::string_view(next - name.size(), name.size()));
   }
+}
+
+void NameSet::Add(NameSet other) {
+  if (names_.empty()) {
+    *this = std::move(other);
+    return;
+  }
+  for (auto& names : other.storage_) storage_.push_back(std::move(names));
+  for (const absl::string_view name : other.names_) AddKept(name);
+}
+
+void NameSet::AddKept(absl::string_view name) {
+  if (numbers_.emplace(name, names_.size()).second) names_.push_back(name);
+}
+
+std::optional<size_t> NameSet::Find(absl::string_view name) const {
+  if (numbers_.empty()) return std::nullopt;  // no hash for nothing: starts are timed
+  const auto found = numbers_.find(name);
+  if (found == numbers_.end()) return std::nullopt;
+  return found->second;
 }
 
 }  // namespace virtio

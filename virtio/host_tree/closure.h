@@ -4,10 +4,11 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_set.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/unique_fd.h"
@@ -45,18 +46,21 @@ class ClosureFile {
 // A set of names that only grows; each keeps its number, counted from 0.
 class NameSet {
  public:
-  // Adds those of `names` that are new, in their order; they are copied.
+  // Adds those that are new, in their order. Names are copied, those of another set taken over.
   void Add(const std::vector<absl::string_view>& names);
-  bool Contains(absl::string_view name) const {
-    return !index_.empty() && index_.contains(name);  // no hash for nothing: starts are timed
-  }
+  void Add(NameSet other);
+  // Returns the number of a name.
+  std::optional<size_t> Find(absl::string_view name) const;
+  bool Contains(absl::string_view name) const { return Find(name).has_value(); }
   size_t size() const { return names_.size(); }
   absl::string_view operator[](size_t i) const { return names_[i]; }
 
  private:
+  void AddKept(absl::string_view name);
+
   std::vector<std::unique_ptr<char[]>> storage_;
   std::vector<absl::string_view> names_;
-  absl::flat_hash_set<absl::string_view> index_;
+  absl::flat_hash_map<absl::string_view, size_t> numbers_;
 };
 
 }  // namespace virtio

@@ -21,7 +21,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -217,9 +216,9 @@ class HostTree {
 
   HostTree(Options options, base::UniqueFd root, const struct statx& root_status);
   absl::Status LoadClosure();
-  absl::Status CheckListed(const std::vector<absl::string_view>& names) const;
-  // Takes what the root has off `names`.
-  absl::Status EraseExisting(absl::flat_hash_set<absl::string_view>& names) const;
+  // Looks for each name at the root.
+  absl::Status CheckEach(const NameSet& names) const;
+  absl::Status MissingError(absl::string_view name) const;
 
   // Makes `name` in an open directory, or what was seen there, a node that the guest holds.
   int Enter(Node& parent, int parent_fd, absl::string_view name, FoundNode& found);

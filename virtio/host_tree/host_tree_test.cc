@@ -553,23 +553,28 @@ TEST_F(HostTreeTest, ClosureGrowsWhenReadAgain) {
 }
 
 TEST_F(HostTreeTest, LargeClosuresAreCheckedToo) {
+  const std::string name(50, 'p');
   std::string text;
   for (int i = 0; i < 5000; ++i) {
-    host_.Write(absl::StrCat("root/path-", i), "");
-    absl::StrAppend(&text, "/nix/store/path-", i, "\n");
+    host_.Write(absl::StrCat("root/", name, i), "");
+    absl::StrAppend(&text, "/nix/store/", name, i, "\n");
   }
+  ASSERT_GT(text.size(), size_t{256} << 10);  // the store is listed
   OpenWithClosure(text);
   EXPECT_EQ(List(kRootNode).size(), 5002U);
   host_.Write("paths", absl::StrCat(text, text, "/nix/store/missing\n"));
-  EXPECT_TRUE(tree_->RereadClosure().message().find("lists missing") != std::string::npos);
+  EXPECT_THAT(tree_->RereadClosure().message(), HasSubstr("lists missing"));
   host_.Write("root/missing", "");
   EXPECT_TRUE(tree_->RereadClosure().ok());
   EXPECT_EQ(List(kRootNode).size(), 5003U);
-  ASSERT_EQ(unlink(host_.Path("root/path-77").c_str()), 0);
+  ASSERT_EQ(unlink(host_.Path(absl::StrCat("root/", name, 77)).c_str()), 0);
   HostTree::Options options;
   options.path = host_.Path("root");
   options.closure = host_.Path("paths");
-  EXPECT_TRUE(absl::IsNotFound(HostTree::Open(options).status()));
+  EXPECT_THAT(HostTree::Open(options).status().message(),
+              HasSubstr(absl::StrCat("lists ", name, "77, which is not in")));
+  host_.Write("paths", absl::StrCat(text, "garbled\n"));
+  EXPECT_THAT(HostTree::Open(options).status().message(), HasSubstr("line 5001: "));
 }
 
 TEST_F(HostTreeTest, SaysWhatIsMissing) {
