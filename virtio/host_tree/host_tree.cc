@@ -1,128 +1,24 @@
 #include "virtio/host_tree/host_tree.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
-#include <optional>
-#include <thread>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
-#include "base/mutex.h"
 #include "base/status.h"
-#include "base/thread.h"
 #include "virtio/host_tree/host_calls.h"
 
 namespace virtio {
 namespace {
 
 FileTime ToTime(const struct statx_timestamp& time) { return {time.tv_sec, time.tv_nsec}; }
-
-// Larger closures are checked by listing the store: some 4000 paths.
-constexpr size_t kManyBytes = 256 << 10;
-// How much a listing gives at a time.
-constexpr size_t kListedBytes = 64 << 10;
-
-constexpr absl::string_view kClosureAdvice =
-    "list full store paths, one a line, or a registration (nix-store --dump-db)";
-
-// Lists a directory on a thread of its own: that takes as long as to read a large closure and to
-// look for what it lists.
-class Lister {
- public:
-  Lister(int directory_fd, absl::string_view path) : directory_fd_(directory_fd), path_(path) {}
-  ~Lister() {
-    if (thread_.joinable()) thread_.join();
-  }
-
-  absl::Status Start() {
-    ASSIGN_OR_RETURN(thread_, base::StartThread("closure", [this] { End(List()); }));
-    return absl::OkStatus();
-  }
-
-  // Returns names that were not returned before, a NUL behind each; waits for some. Nothing: that
-  // was all.
-  absl::StatusOr<std::string> Take() {
-    base::MutexLock lock(mutex_);
-    while (names_.empty() && !ended_) changed_.Wait(mutex_);
-    if (!error_.ok()) return error_;
-    return std::exchange(names_, {});
-  }
-
- private:
-  absl::Status List() {
-    const int fd = openat(directory_fd_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR* directory = fd >= 0 ? fdopendir(fd) : nullptr;
-    if (directory == nullptr) {
-      absl::Status status = base::ErrnoStatus(errno, absl::StrCat(path_, ": cannot list"));
-      if (fd >= 0) close(fd);
-      return status;
-    }
-    std::string names;
-    errno = 0;
-    while (const dirent* entry = readdir(directory)) {
-      names.append(entry->d_name, std::strlen(entry->d_name) + 1);
-      if (names.size() < kListedBytes) continue;
-      Give(names);
-      names.clear();
-      errno = 0;
-    }
-    const int error = errno;
-    closedir(directory);
-    Give(names);
-    if (error == 0) return absl::OkStatus();
-    return base::ErrnoStatus(error, absl::StrCat(path_, ": cannot list"));
-  }
-
-  void Give(absl::string_view names) {
-    base::MutexLock lock(mutex_);
-    names_.append(names.data(), names.size());
-    changed_.NotifyOne();
-  }
-
-  void End(absl::Status status) {
-    base::MutexLock lock(mutex_);
-    error_ = std::move(status);
-    ended_ = true;
-    changed_.NotifyOne();
-  }
-
-  const int directory_fd_;
-  const absl::string_view path_;
-  base::Mutex mutex_;
-  base::CondVar changed_;
-  std::string names_ ABSL_GUARDED_BY(mutex_);
-  absl::Status error_ ABSL_GUARDED_BY(mutex_);
-  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
-  std::thread thread_;
-};
-
-// Looks for each name among those that are listed; returns the number of the first that is not.
-absl::StatusOr<std::optional<size_t>> FindMissing(const NameSet& names, Lister& lister) {
-  std::vector<bool> is_there(names.size());
-  while (true) {
-    ASSIGN_OR_RETURN(const std::string listed, lister.Take());
-    if (listed.empty()) break;
-    for (size_t at = 0; at < listed.size();) {
-      const absl::string_view name(listed.data() + at);
-      if (const auto number = names.Find(name)) is_there[*number] = true;
-      at += name.size() + 1;
-    }
-  }
-  const auto missing = std::ranges::find(is_there, false);
-  if (missing == is_there.end()) return std::nullopt;
-  return static_cast<size_t>(missing - is_there.begin());
-}
 
 }  // namespace
 
@@ -163,61 +59,6 @@ HostTree::HostTree(Options options, base::UniqueFd root, const struct statx& roo
 
 HostTree::~HostTree() {
   while (oldest_directory_ != nullptr) CloseDirectory(*oldest_directory_);
-}
-
-// --- Closure -------------------------------------------------------------------------------------
-
-absl::Status HostTree::RereadClosure() { return has_closure() ? LoadClosure() : absl::OkStatus(); }
-
-absl::Status HostTree::LoadClosure() {
-  ASSIGN_OR_RETURN(const std::string text, closure_file_->Read());
-  // A store has far more paths than most closures, but reading all of it is cheaper than looking
-  // for many.
-  const bool lists = visible_.size() == 0 && text.size() > kManyBytes;
-  Lister lister(root_.get(), options_.path);
-  if (lists) RETURN_IF_ERROR(lister.Start());
-  auto names = ParseClosure(text);
-  if (!names.ok()) {
-    return base::Advise(base::Annotate(names.status(), closure_file_->Name()), kClosureAdvice);
-  }
-  // A build that has failed or not ended yet, rather than a guest without a store.
-  if (names->empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(closure_file_->Name(), ": lists no store path; ", kClosureAdvice));
-  }
-  std::erase_if(*names, [this](absl::string_view name) { return visible_.Contains(name); });
-  NameSet added;
-  added.Add(*names);
-  if (lists) {
-    ASSIGN_OR_RETURN(const auto missing, FindMissing(added, lister));
-    if (missing.has_value()) return MissingError(added[*missing]);
-  } else {
-    RETURN_IF_ERROR(CheckEach(added));
-  }
-  visible_.Add(std::move(added));
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  closure_read_ = {now.tv_sec, static_cast<uint32_t>(now.tv_nsec)};
-  return absl::OkStatus();
-}
-
-absl::Status HostTree::CheckEach(const NameSet& names) const {
-  for (size_t i = 0; i < names.size(); ++i) {
-    struct statx status;
-    const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
-    if (statx(root_.get(), NameBuffer(names[i]).bytes, flags, 0, &status) == 0) continue;
-    if (errno == ENOENT) return MissingError(names[i]);
-    return base::ErrnoStatus(
-        errno, absl::StrCat(closure_file_->Name(), ": ", absl::CHexEscape(names[i]), " in ",
-                            options_.path));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status HostTree::MissingError(absl::string_view name) const {
-  return absl::NotFoundError(absl::StrCat(closure_file_->Name(), ": lists ", absl::CHexEscape(name),
-                                          ", which is not in ", options_.path,
-                                          "; build or copy it there first"));
 }
 
 // --- Names ---------------------------------------------------------------------------------------

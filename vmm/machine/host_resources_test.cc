@@ -92,8 +92,9 @@ TEST_F(HostResourcesTest, SaysExactlyWhatIsMissing) {
        "fs[0].path: none: cannot open the directory: No such file or directory (ENOENT); name a "
        "directory that exists"},
       {R"("fs": [{"tag": "s", "path": "kernel", "readonly": true}])",
-       "fs[0].path: kernel: cannot open the directory: Not a directory (ENOTDIR); name a directory "
-       "that exists"},
+       "fs[0].path: kernel: cannot open the directory: Not a directory (ENOTDIR); name a "
+       "directory, "
+       "not a file"},
       {R"("fs": [{"tag": "s", "path": "secret/folder", "readonly": true}])",
        "fs[0].path: secret/folder: cannot open the directory: Permission denied (EACCES); give "
        "this user access to it and to those above it"},
