@@ -27,7 +27,7 @@ class HostResourcesTest : public testing::Test {
     ASSERT_NE(mkdtemp(pattern.data()), nullptr);
     folder_ = pattern;
     for (const char* name : {"kernel", "private", "paths"}) std::ofstream(Path(name)) << "text";
-    std::ofstream(Path("empty"));
+    std::ofstream(Path("empty")) << "";
     ASSERT_EQ(chmod(Path("private").c_str(), 0), 0);
     ASSERT_EQ(mkfifo(Path("fifo").c_str(), 0644), 0);
     std::filesystem::create_directory(Path("folder"));
