@@ -14,7 +14,6 @@
 namespace virtio {
 namespace {
 
-using testing::ElementsAre;
 using testing::UnorderedElementsAre;
 
 std::string RandomText(size_t bytes) {
@@ -427,8 +426,8 @@ TEST(FsQueue, ManyReadsAreInFlightAndMoreFilesThanMayBeOpen) {
   options.max_open_files = 2;
   FsHarness fs(options, FillStore);
   const uint64_t many = fs.Find(fs.Find(1, "1-app"), "many");
-  std::vector<uint64_t> files;
-  for (int i = 0; i < 20; ++i) files.push_back(fs.Find(many, absl::StrCat("file-", i)));
+  std::vector<uint64_t> files(20);
+  for (size_t i = 0; i < 20; ++i) files[i] = fs.Find(many, absl::StrCat("file-", i));
   fs.driver().EnableInterrupts();
   for (const uint64_t file : files) {
     fs.driver()
@@ -452,8 +451,8 @@ TEST(FsQueue, ReadsInFlightHoldNoMoreFilesThanMayBeOpen) {
   options.max_open_files = 8;
   FsHarness fs(options, FillStore);
   const uint64_t many = fs.Find(fs.Find(1, "1-app"), "many");
-  std::vector<uint64_t> files;
-  for (int i = 0; i < 20; ++i) files.push_back(fs.Find(many, absl::StrCat("file-", i)));
+  std::vector<uint64_t> files(20);
+  for (size_t i = 0; i < 20; ++i) files[i] = fs.Find(many, absl::StrCat("file-", i));
   for (const uint16_t queue : {FsHarness::kHighPriority, FsHarness::kRequests}) {
     fs.driver(queue).EnableInterrupts();
     for (const uint64_t file : files) {
