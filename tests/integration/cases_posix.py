@@ -246,7 +246,7 @@ class HostChanges(threading.Thread):
         os.mkdir(self.outside)
         self.stopped = threading.Event()
         self.rounds = 0
-        for name in ("host", "away", "both"):
+        for name in ("host", "away", "both", "swapped/inner"):
             os.makedirs(f"{root}/{name}", exist_ok=True)
 
     def run(self):
@@ -264,14 +264,15 @@ class HostChanges(threading.Thread):
             os.rename(path, f"{self.root}/away/{name}")
         if self.rounds % 5 == 0:
             shutil.rmtree(f"{self.root}/swapped", ignore_errors=True)
-            os.makedirs(f"{self.root}/swapped/inner")
+            # What the guest has just made there may have kept it.
+            os.makedirs(f"{self.root}/swapped/inner", exist_ok=True)
         if self.rounds % 5 == 2:
             # A folder is swapped for a link out of the share.
             os.rename(f"{self.root}/swapped", f"{self.root}/away/swapped-{self.rounds}")
             os.symlink(self.outside, f"{self.root}/swapped")
         if self.rounds % 5 == 4:
             os.unlink(f"{self.root}/swapped")
-            shutil.rmtree(f"{self.root}/away/swapped-{self.rounds - 2}")
+            shutil.rmtree(f"{self.root}/away/swapped-{self.rounds - 2}", ignore_errors=True)
 
     def stop(self):
         self.stopped.set()
@@ -287,7 +288,7 @@ def host_changes_case(folder, kernel, proto):
             "(while :; do ls -lR /mnt; cat /mnt/host/* /mnt/away/* /mnt/swapped/*; done"
             " >/dev/null 2>&1) & (while :; do for i in 1 2 3 4 5; do echo guest >/mnt/both/$i;"
             " mv /mnt/both/$i /mnt/host/guest-$i; touch /mnt/swapped/new; done; done"
-            " >/dev/null 2>&1) &"
+            " >/dev/null 2>&1) & true"
         )
         changes.start()
         try:
