@@ -190,7 +190,8 @@ class Virtiofsd:
         with contextlib.suppress(subprocess.TimeoutExpired):
             status = self.process.wait(1)
             self.log.seek(0)
-            print(f"virtiofsd has ended with {status}: {self.log.read()[-500:].strip()}", flush=True)
+            if status:
+                print(f"virtiofsd has ended with {status}: {self.log.read()[-500:].strip()}", flush=True)
         self.process.kill()
         self.process.wait()
         self.log.close()
