@@ -202,8 +202,7 @@ def stress_case(folder, kernel, proto):
         mount(vm, proto)
         vm.shell("mkdir /mnt/fio")
         run_fio(vm)
-        # By 9p each step is several requests: as many would take longer than a lab session may.
-        run_stress(vm, workers=6, rounds=3000 if proto == "virtiofs" else 1200, seconds=1200)
+        run_stress(vm, workers=6, rounds=3000, seconds=1200)
         check_same_sums(vm, folder)
         tar_round_trip(vm, folder, files=1500)
         check_reset_under_load(vm, folder, proto)

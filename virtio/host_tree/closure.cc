@@ -153,6 +153,7 @@ absl::StatusOr<std::string> ClosureFile::Read() const {
 }
 
 void NameSet::Add(const std::vector<absl::string_view>& names) {
+  if (names.empty()) return;  // as when a closure is read again: nothing to keep
   size_t bytes = 0;
   for (const absl::string_view name : names) bytes += name.size();
   storage_.push_back(std::make_unique_for_overwrite<char[]>(bytes));

@@ -93,8 +93,7 @@ TEST_F(HostResourcesTest, SaysExactlyWhatIsMissing) {
        "directory that exists"},
       {R"("fs": [{"tag": "s", "path": "kernel", "readonly": true}])",
        "fs[0].path: kernel: cannot open the directory: Not a directory (ENOTDIR); name a "
-       "directory, "
-       "not a file"},
+       "directory, not a file"},
       {R"("fs": [{"tag": "s", "path": "secret/folder", "readonly": true}])",
        "fs[0].path: secret/folder: cannot open the directory: Permission denied (EACCES); give "
        "this user access to it and to those above it"},
