@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "virtio/host_tree/temporary_tree_fixtures.h"
+#include "virtio/host_tree/host_tree_harness.h"
 
 namespace virtio {
 namespace {
@@ -21,72 +21,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::UnorderedElementsAre;
-
-class HostTreeTest : public testing::Test {
- protected:
-  void Open(uint32_t max_directories = 16, size_t max_nodes = 1000) {
-    HostTree::Options options;
-    options.name = "fs[0]";
-    options.path = host_.Path("root");
-    options.max_directories = max_directories;
-    options.max_nodes = max_nodes;
-    options.one_file_system = true;
-    OpenWith(std::move(options));
-  }
-  void OpenWithClosure(absl::string_view text) {
-    host_.Write("paths", text);
-    HostTree::Options options;
-    options.name = "fs[0]";
-    options.path = host_.Path("root");
-    options.closure = host_.Path("paths");
-    OpenWith(std::move(options));
-  }
-  void OpenWith(HostTree::Options options) {
-    auto tree = HostTree::Open(std::move(options));
-    ASSERT_TRUE(tree.ok()) << tree.status();
-    tree_ = std::move(tree).value();
-  }
-  // Looks up a path name by name; returns the error of the first that fails.
-  int Walk(const std::vector<std::string>& names, NodeId& id) {
-    id = kRootNode;
-    for (const std::string& name : names) {
-      FoundNode found;
-      if (const int error = tree_->Lookup(id, name, found); error != 0) return error;
-      id = found.id;
-    }
-    return 0;
-  }
-  NodeId Get(const std::vector<std::string>& names) {
-    NodeId id;
-    EXPECT_EQ(Walk(names, id), 0);
-    return id;
-  }
-  int LookupError(NodeId directory, absl::string_view name) {
-    FoundNode found;
-    return tree_->Lookup(directory, name, found);
-  }
-  // Reads a file; "error N" if it cannot be opened.
-  std::string Content(NodeId id) {
-    base::UniqueFd fd;
-    if (const int error = tree_->OpenFile(id, fd); error != 0) return absl::StrCat("error ", error);
-    char bytes[256];
-    const ssize_t size = read(fd.get(), bytes, sizeof(bytes));
-    return std::string(bytes, static_cast<size_t>(std::max<ssize_t>(size, 0)));
-  }
-  std::vector<std::string> List(NodeId id, uint64_t offset = 0) {
-    std::vector<std::string> names;
-    EXPECT_EQ(tree_->ReadDirectory(id, offset,
-                                   [&names](const DirectoryEntry& entry) {
-                                     names.emplace_back(entry.name);
-                                     return true;
-                                   }),
-              0);
-    return names;
-  }
-
-  TemporaryTree host_{testing::TempDir()};
-  std::unique_ptr<HostTree> tree_;
-};
 
 TEST_F(HostTreeTest, ShowsFilesAsTheyAre) {
   host_.Write("root/dir/file", "content");
@@ -497,112 +431,6 @@ TEST_F(HostTreeTest, MapsOwners) {
 }
 
 // --- Closures ------------------------------------------------------------------------------------
-
-TEST_F(HostTreeTest, ClosureHidesHowFullTheHostIs) {
-  host_.Write("root/a-x", "a");
-  struct statfs file_system;
-  Open();
-  ASSERT_EQ(tree_->GetFileSystem(file_system), 0);
-  EXPECT_GT(file_system.f_bfree + file_system.f_bavail, 0U);
-  OpenWithClosure("/nix/store/a-x\n");
-  ASSERT_EQ(tree_->GetFileSystem(file_system), 0);
-  EXPECT_EQ(file_system.f_bfree + file_system.f_bavail, 0U);
-  EXPECT_EQ(file_system.f_files + file_system.f_ffree, 0U);
-  EXPECT_GT(file_system.f_bsize, 0);
-}
-
-TEST_F(HostTreeTest, OnlyTheClosureExists) {
-  host_.Write("root/a-x/key", "public");
-  host_.Write("root/b-y/key", "secret");
-  host_.Write("root/c-z", "file");
-  OpenWithClosure("/nix/store/a-x\n/nix/store/c-z\n");
-  EXPECT_THAT(List(kRootNode), ElementsAre(".", "..", "a-x", "c-z"));
-  EXPECT_THAT(List(kRootNode, 3), ElementsAre("c-z"));
-  EXPECT_THAT(List(kRootNode, 4), ElementsAre());
-  EXPECT_EQ(Content(Get({"a-x", "key"})), "public");
-  EXPECT_EQ(Content(Get({"c-z"})), "file");
-  EXPECT_EQ(LookupError(kRootNode, "b-y"), ENOENT);
-  EXPECT_EQ(LookupError(kRootNode, "a-x/../b-y"), EINVAL);
-  EXPECT_EQ(LookupError(Get({"a-x"}), "b-y"), ENOENT);
-  FileAttributes attributes;
-  ASSERT_EQ(tree_->GetAttributes(kRootNode, attributes), 0);
-  EXPECT_EQ(attributes.links, 1U);
-  EXPECT_EQ(attributes.size_bytes, 0U);
-}
-
-TEST_F(HostTreeTest, ClosureGrowsWhenReadAgain) {
-  host_.Write("root/a-x", "a");
-  host_.Write("root/b-y", "b");
-  OpenWithClosure("/nix/store/b-y\n");
-  FileAttributes before;
-  FileAttributes after;
-  ASSERT_EQ(tree_->GetAttributes(kRootNode, before), 0);
-  EXPECT_EQ(LookupError(kRootNode, "a-x"), ENOENT);
-  const NodeId b = Get({"b-y"});
-  host_.Write("paths", "/nix/store/a-x\n");
-  ASSERT_TRUE(tree_->RereadClosure().ok());
-  EXPECT_EQ(Content(Get({"a-x"})), "a");
-  EXPECT_EQ(Content(b), "b");  // in use: stays
-  EXPECT_THAT(List(kRootNode), ElementsAre(".", "..", "b-y", "a-x"));
-  ASSERT_EQ(tree_->GetAttributes(kRootNode, after), 0);
-  EXPECT_TRUE(after.modified.seconds != before.modified.seconds ||
-              after.modified.nanoseconds != before.modified.nanoseconds);
-  host_.Write("paths", "/nix/store/a-x\n/nix/store/no-such\n");
-  EXPECT_THAT(tree_->RereadClosure().message(), HasSubstr("no-such"));
-  EXPECT_EQ(List(kRootNode).size(), 4U);
-}
-
-TEST_F(HostTreeTest, LargeClosuresAreCheckedToo) {
-  const std::string name(50, 'p');
-  std::string text;
-  for (int i = 0; i < 5000; ++i) {
-    host_.Write(absl::StrCat("root/", name, i), "");
-    absl::StrAppend(&text, "/nix/store/", name, i, "\n");
-  }
-  ASSERT_GT(text.size(), size_t{256} << 10);  // the store is listed
-  OpenWithClosure(text);
-  EXPECT_EQ(List(kRootNode).size(), 5002U);
-  host_.Write("paths", absl::StrCat(text, text, "/nix/store/missing\n"));
-  EXPECT_THAT(tree_->RereadClosure().message(), HasSubstr("lists missing"));
-  host_.Write("root/missing", "");
-  EXPECT_TRUE(tree_->RereadClosure().ok());
-  EXPECT_EQ(List(kRootNode).size(), 5003U);
-  ASSERT_EQ(unlink(host_.Path(absl::StrCat("root/", name, 77)).c_str()), 0);
-  HostTree::Options options;
-  options.path = host_.Path("root");
-  options.closure = host_.Path("paths");
-  EXPECT_THAT(HostTree::Open(options).status().message(),
-              HasSubstr(absl::StrCat("lists ", name, "77, which is not in")));
-  host_.Write("paths", absl::StrCat(text, "garbled\n"));
-  EXPECT_THAT(HostTree::Open(options).status().message(), HasSubstr("line 5001: "));
-}
-
-TEST_F(HostTreeTest, SaysWhatIsMissing) {
-  host_.Write("root/a-x", "a");
-  host_.Write("paths", "/nix/store/a-x\n/nix/store/b-y\n");
-  HostTree::Options options;
-  options.name = "fs[3]";
-  options.path = host_.Path("root");
-  options.closure = host_.Path("paths");
-  EXPECT_THAT(HostTree::Open(options).status().message(),
-              testing::AllOf(HasSubstr("fs[3].closure: "), HasSubstr("lists b-y")));
-  host_.Write("paths", "a-x\n");
-  EXPECT_THAT(HostTree::Open(options).status().message(),
-              HasSubstr("paths: line 1: no absolute path; list full store paths, one a line"));
-  host_.Write("paths", "/nix/store/a-x\r\n");
-  EXPECT_THAT(HostTree::Open(options).status().message(), HasSubstr("lists a-x\\r, which is not"));
-  for (const absl::string_view nothing : {"", "\n\n"}) {
-    host_.Write("paths", nothing);
-    EXPECT_THAT(HostTree::Open(options).status().message(), HasSubstr("lists no store path; list"));
-  }
-  options.path = host_.Path("root/a-x");
-  EXPECT_THAT(
-      HostTree::Open(options).status().message(),
-      testing::AllOf(HasSubstr("fs[3].path: "), HasSubstr("(ENOTDIR); name a directory, ")));
-  options.path = host_.Path("none");
-  EXPECT_THAT(HostTree::Open(options).status().message(),
-              testing::AllOf(HasSubstr("none: cannot open"), HasSubstr("(ENOENT); name a dir")));
-}
 
 }  // namespace
 }  // namespace virtio
