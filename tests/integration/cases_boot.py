@@ -75,7 +75,7 @@ def boot(folder, kernel, vcpus, memory, image, root, console):
 def register(row):
     name = "boot/" + "-".join(str(value) for value in row)
 
-    @case(name, group="one-cpu" if row[1] > 2 else "lab")
+    @case(name)
     def run(folder):
         boot(folder, *row)
 
@@ -89,8 +89,7 @@ def register_product():
     for row in itertools.product(*DIMENSIONS.values()):
         if row not in MATRIX:
             name = "product/" + "-".join(str(value) for value in row)
-            group = "one-cpu" if row[1] > 2 else "lab"
-            case(name, group=group, full=True)(lambda folder, row=row: boot(folder, *row))
+            case(name, full=True)(lambda folder, row=row: boot(folder, *row))
 
 
 register_product()
