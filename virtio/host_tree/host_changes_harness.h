@@ -15,14 +15,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "virtio/host_tree/host_tree.h"
-#include "virtio/host_tree/temporary_tree_fixtures.h"
+#include "virtio/host_tree/host_tree_harness.h"
 
 namespace virtio {
 
 inline constexpr Caller kRoot = {};
 inline constexpr Caller kUser = {.uid = 1000, .gid = 100, .umask = 027};
 
-class HostChangesTest : public testing::Test {
+class HostChangesTest : public HostTreeTest {
  protected:
   void SetUp() override { host_.Directory("root"); }
   void Open(bool writable = true, uint32_t max_directories = 8, size_t max_nodes = 1000) {
@@ -36,19 +36,10 @@ class HostChangesTest : public testing::Test {
     options.gids = MapToOwn(getegid(), {0, 100});
     OpenWith(std::move(options));
   }
-  void OpenWith(HostTree::Options options) {
-    auto tree = HostTree::Open(std::move(options));
-    ASSERT_TRUE(tree.ok()) << tree.status();
-    tree_ = std::move(tree).value();
-  }
   NodeId Find(NodeId directory, absl::string_view name) {
     FoundNode found;
     EXPECT_EQ(tree_->Lookup(directory, name, found), 0) << name;
     return found.id;
-  }
-  int LookupError(NodeId directory, absl::string_view name) {
-    FoundNode found;
-    return tree_->Lookup(directory, name, found);
   }
   FoundNode MakeFile(NodeId directory, absl::string_view name, const Caller& caller = kRoot,
                      uint32_t mode = 0644) {
@@ -87,9 +78,6 @@ class HostChangesTest : public testing::Test {
     return size < 0 ? absl::StrCat("error ", errno) : std::string(bytes, static_cast<size_t>(size));
   }
   static bool IsRoot() { return geteuid() == 0; }
-
-  TemporaryTree host_{testing::TempDir()};
-  std::unique_ptr<HostTree> tree_;
 };
 
 }  // namespace virtio

@@ -18,8 +18,6 @@
 namespace virtio {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
 using testing::UnorderedElementsAre;
 
 TEST_F(HostTreeTest, ShowsFilesAsTheyAre) {
