@@ -66,7 +66,15 @@ function(vmm_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;ENV" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} vmm_flags vmm_absl GTest::gmock GTest::gtest_main)
-  target_compile_definitions(${name} PRIVATE VMM_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  # Only where the text names it: a path on every command line would make a compiler cache useless
+  # in a second checkout.
+  foreach(source ${ARG_SOURCES})
+    file(STRINGS ${source} uses REGEX "VMM_SOURCE_DIR|golden_test_util\\.h" LIMIT_COUNT 1)
+    if(uses)
+      set_property(SOURCE ${source} APPEND PROPERTY COMPILE_DEFINITIONS
+                   VMM_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    endif()
+  endforeach()
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
   set_tests_properties(${name} PROPERTIES TIMEOUT 120)
   if(ARG_ENV)
