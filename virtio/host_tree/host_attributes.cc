@@ -140,8 +140,10 @@ int HostTree::SetAttributes(NodeId id, const AttributeChanges& changes, const Ho
       changes.gid.has_value() || changes.size_bytes.has_value()) {
     if (const int error = CheckOwner(fd, EPERM); error != 0) return error;
   }
-  if (changes.mode.has_value()) {
-    if (const int error = ChangeMode(fd, *changes.mode); error != 0) return error;
+  // Cutting a file, and another owner, make the host take set-id bits off: the mode comes last.
+  if (changes.size_bytes.has_value()) {
+    const int error = ChangeSize(*node, fd, *changes.size_bytes, changes.clear_privileges);
+    if (error != 0) return error;
   }
   if (changes.uid.has_value() || changes.gid.has_value()) {
     // -1 changes nothing.
@@ -150,9 +152,8 @@ int HostTree::SetAttributes(NodeId id, const AttributeChanges& changes, const Ho
     if (!uid.has_value() || !gid.has_value()) return EPERM;
     if (fchownat(fd, "", *uid, *gid, AT_EMPTY_PATH) != 0) return errno;
   }
-  if (changes.size_bytes.has_value()) {
-    const int error = ChangeSize(*node, fd, *changes.size_bytes, changes.clear_privileges);
-    if (error != 0) return error;
+  if (changes.mode.has_value()) {
+    if (const int error = ChangeMode(fd, *changes.mode); error != 0) return error;
   }
   if (sets_times) {
     const timespec times[2] = {changes.accessed, changes.modified};

@@ -67,6 +67,19 @@ TEST_F(HostChangesTest, ChangesByUsersTakeSetIdBits) {
   EXPECT_EQ(Attributes(found.id).mode & 07777, 02767U);  // no group may execute it
 }
 
+TEST_F(HostChangesTest, OneRequestSetsOwnerSizeAndSetIdBits) {
+  Open();
+  const NodeId file = MakeFile(kRootNode, "file").id;
+  EXPECT_EQ(Set(file, {.mode = 06755, .uid = 0, .gid = 0}), 0);
+  EXPECT_EQ(HostStatus("file").st_mode & 07777, 06755U);
+  EXPECT_EQ(Set(file, {.mode = 06755, .size_bytes = 9, .clear_privileges = true}), 0);
+  EXPECT_EQ(HostStatus("file").st_mode & 07777, 06755U);
+  EXPECT_EQ(HostStatus("file").st_size, 9);
+  // The owner alone: as on the host.
+  EXPECT_EQ(Set(file, {.uid = 0}), 0);
+  EXPECT_EQ(HostStatus("file").st_mode & 07777, 0755U);
+}
+
 TEST_F(HostChangesTest, OpensAsAsked) {
   host_.Write("root/file", "content");
   ASSERT_EQ(mkfifo(host_.Path("root/pipe").c_str(), 0600), 0);

@@ -76,7 +76,8 @@ struct Caller {
   bool clears_privileges = false;
 };
 
-// What is to change about a file, in this order.
+// What is to change about a file: first its size, then the owner, then the mode, last the times.
+// The host takes set-id bits off a file that is cut or gets another owner.
 struct AttributeChanges {
   std::optional<uint32_t> mode = {};  // permissions, set-id and sticky bits
   std::optional<uint32_t> uid = {};   // the guest's
