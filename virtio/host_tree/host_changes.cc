@@ -131,20 +131,21 @@ int HostTree::FinishMaking(Node& parent, int parent_fd, absl::string_view name,
         status.stx_uid == own_uid_ && TypeOf(status) == (mode & S_IFMT) &&
         (listing.valid() ? IsEmptyDirectory(std::move(listing)) : IsNew(status, making_since_));
     if (!made_here) return ESTALE;
+    const FileIdentity made = IdentityOf(status);
     error = GiveOwner(parent_fd, fd.get(), owner, mode, status);
     if (error != 0) {
-      RemoveMade(parent_fd, name, status);
+      RemoveMade(parent_fd, name, made);
       return error;
     }
   }
   return Enter(parent, name, status, found);
 }
 
-void HostTree::RemoveMade(int parent_fd, absl::string_view name, const struct statx& made) const {
+void HostTree::RemoveMade(int parent_fd, absl::string_view name, const FileIdentity& made) const {
   const NameBuffer name_buffer(name);
   struct statx status;
   if (Status(parent_fd, name_buffer.bytes, status) != 0) return;
-  if (!(IdentityOf(status) == IdentityOf(made))) return;
+  if (!(IdentityOf(status) == made)) return;
   unlinkat(parent_fd, name_buffer.bytes, S_ISDIR(status.stx_mode) ? AT_REMOVEDIR : 0);
 }
 
@@ -187,10 +188,13 @@ int HostTree::Create(NodeId directory, absl::string_view name, const Caller& cal
     if (error == 0) {
       struct statx status;
       error = Status(fd.get(), "", status);
-      if (error == 0) error = GiveOwner(parent_fd, fd.get(), owner, mode, status);
+      // Then nobody knows whether what has the name is what was made: it stays.
+      if (error != 0) return error;
+      const FileIdentity made = IdentityOf(status);
+      error = GiveOwner(parent_fd, fd.get(), owner, mode, status);
       if (error == 0) error = Enter(*parent, name, status, found);
       if (error != 0) {
-        RemoveMade(parent_fd, name, status);
+        RemoveMade(parent_fd, name, made);
         return error;
       }
       file.reset(new HostFile(*this, *nodes_.Find(found.id), std::move(fd)));

@@ -137,9 +137,10 @@ void HostTree::RemoveUnused(Node* node) {
 
 int HostTree::Status(int directory_fd, const char* name, struct statx& status) const {
   const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name == '\0' ? AT_EMPTY_PATH : 0);
-  if (statx(directory_fd, name, flags, kStatusMask, &status) != 0) return errno;
-  if (options_.one_file_system && status.stx_mnt_id != root_mount_) return EXDEV;
-  return 0;
+  int error = statx(directory_fd, name, flags, kStatusMask, &status) == 0 ? 0 : errno;
+  if (error == 0 && options_.one_file_system && status.stx_mnt_id != root_mount_) error = EXDEV;
+  if (error != 0) status = {};
+  return error;
 }
 
 int HostTree::StatusOf(Node& node, struct statx& status) {

@@ -224,7 +224,7 @@ class HostTree {
   // Makes `name` in an open directory, or what was seen there, a node that the guest holds.
   int Enter(Node& parent, int parent_fd, absl::string_view name, FoundNode& found);
   int Enter(Node& parent, absl::string_view name, const struct statx& status, FoundNode& found);
-  // Looks at `name` in an open directory.
+  // Looks at `name` in an open directory. `status` is all zeroes on an error: it is no file's.
   int Status(int directory_fd, const char* name, struct statx& status) const;
   // Looks at a node where it was last found; ESTALE if something else is there.
   int StatusOf(Node& node, struct statx& status);
@@ -259,7 +259,7 @@ class HostTree {
   // true again afterwards. The set-id bits of `mode` are set last.
   int GiveOwner(int parent_fd, int fd, const HostOwner& owner, uint32_t mode, struct statx& status);
   // Removes what was just made if it still has its name.
-  void RemoveMade(int parent_fd, absl::string_view name, const struct statx& made) const;
+  void RemoveMade(int parent_fd, absl::string_view name, const FileIdentity& made) const;
   int Remove(NodeId directory, absl::string_view name, int flags);
   // Opens what the guest knows as `name`, so that it is not lost with the name. Returns its node,
   // or nullptr if the guest knows no such file, or by another name.
