@@ -1,0 +1,92 @@
+// The kernel's own FUSE client, connected to a virtio file system device without a guest: what the
+// client asks is put into the device's queues as a driver in a guest does it, and the answers go
+// back to the client. Programs of this machine then use the share at native speed.
+#ifndef TESTS_FUSE_FUSE_BRIDGE_H_
+#define TESTS_FUSE_FUSE_BRIDGE_H_
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/guest_memory.h"
+#include "base/unique_fd.h"
+#include "tests/fakes/fake_driver.h"
+#include "virtio/device.h"
+#include "virtio/fs/fs_device.h"
+
+namespace virtio {
+
+// All functions: one thread, which is not the loop's. The loop must run.
+class FuseBridge final : public DriverNotifier {
+ public:
+  // Of guest RAM, for queues and requests.
+  static constexpr uint64_t kRamBytes = 160 << 20;
+
+  // Starts the device. `device` and `memory` must outlive the bridge. Errors: Internal if a queue
+  // cannot be made.
+  static absl::StatusOr<std::unique_ptr<FuseBridge>> Start(FsDevice& device,
+                                                           base::GuestMemory& memory);
+  // Stops the device.
+  ~FuseBridge() override;
+  FuseBridge(const FuseBridge&) = delete;
+  FuseBridge& operator=(const FuseBridge&) = delete;
+
+  // Serves `fuse`, a /dev/fuse that is mounted and does not block, until it is unmounted. For every
+  // byte that comes from `control`, a socket, Serve sends the line of Counters() there. Errors:
+  // Internal with the errno, or what the device asked to be reset for.
+  absl::Status Serve(int fuse, int control);
+
+  // Returns the device's counters and `cpu_ns`, the CPU time of the loop's thread so far, as one
+  // line of JSON.
+  std::string Counters();
+
+ private:
+  // The two queues that Linux uses. [VIRTIO 1.2 §5.11.2]
+  static constexpr uint16_t kHighPriority = 0;
+  static constexpr uint16_t kRequests = 1;
+  static constexpr uint16_t kQueues = 2;
+
+  // One queue, with its driver's side.
+  struct Queue {
+    std::unique_ptr<FakeDriver> driver;
+    base::UniqueFd doorbell;
+    std::unordered_map<uint16_t, uint32_t> slots;  // by the head of the chain that uses it
+  };
+
+  FuseBridge(FsDevice& device, base::GuestMemory& memory);
+  absl::Status StartQueues();
+  // Runs `function` on the loop's thread and waits until it has returned.
+  void RunOnLoop(absl::FunctionRef<void()> function);
+
+  // DriverNotifier: the loop's thread.
+  void NotifyQueue(uint16_t index) override;
+  void NotifyConfig() override {}
+  void NeedsReset(absl::string_view why) override;
+
+  // Takes requests from the client until none is waiting or all slots are in use. Returns false at
+  // the end of the mount.
+  absl::StatusOr<bool> TakeRequests(int fuse);
+  void Offer(size_t request_bytes);
+  absl::Status SendAnswers(int fuse);
+  absl::Status SendAnswer(int fuse, uint32_t slot, uint32_t bytes);
+  absl::Status AnswerControl(int control);
+
+  FsDevice& device_;
+  base::GuestMemory& memory_;
+  const base::UniqueFd interrupt_;  // eventfd: an answer is there, or the device needs a reset
+  std::array<Queue, kQueues> queues_;
+  std::vector<uint32_t> free_slots_;  // the last used one is used next: its pages are there
+  std::vector<uint8_t> buffer_;       // of one request, or answer
+  std::atomic<bool> needs_reset_{false};
+};
+
+}  // namespace virtio
+
+#endif  // TESTS_FUSE_FUSE_BRIDGE_H_
