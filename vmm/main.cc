@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "base/unix_listener.h"
 #include "base/uring_event_loop.h"
 #include "devices/character/terminal.h"
 #include "vmm/api/api_server.h"
@@ -35,6 +36,7 @@ namespace {
 // For the disks at the end. A slow disk may have much to write; one that hangs must not keep the
 // process for ever.
 constexpr std::chrono::seconds kFinalSyncPatience{60};
+constexpr int kApiBacklog = 64;  // clients of the control socket that wait to be accepted
 
 int Fail(const absl::Status& status, ExitStatus exit_status) {
   const std::string line = absl::StrCat("vmm: ", status.message(), "\n");
@@ -81,7 +83,8 @@ void RaiseFileLimit() {
 }
 
 absl::StatusOr<ExitStatus> RunVm(const CommandLine& arguments, const VmConfig& config,
-                                 std::optional<ApiSocket> api_socket, EarlyKvm& early_kvm) {
+                                 std::optional<base::UnixListener> api_socket,
+                                 EarlyKvm& early_kvm) {
   BlockSignals();
   RaiseFileLimit();
   base::UringEventLoop::Options control_options;
@@ -110,8 +113,10 @@ absl::StatusOr<ExitStatus> RunVm(const CommandLine& arguments, const VmConfig& c
   ApiAdapter api(controller, *host, *loop);
   std::unique_ptr<ApiServer> server;
   if (arguments.api_socket_path) {
-    ASSIGN_OR_RETURN(ApiSocket socket, ApiSocket::Listen(*arguments.api_socket_path));
-    api_socket.emplace(std::move(socket));
+    auto listener =
+        base::UnixListener::Listen(*arguments.api_socket_path, {.backlog = kApiBacklog});
+    if (!listener.ok()) return base::Annotate(listener.status(), "--api-socket");
+    api_socket.emplace(*std::move(listener));
   }
   if (api_socket) {
     ASSIGN_OR_RETURN(server, ApiServer::Create(*loop, api, *std::move(api_socket)));
@@ -145,10 +150,12 @@ int Main(int argc, char** argv) {
   if (arguments->action == CommandLine::Action::kPrintText) return Print(arguments->text);
   const bool run = arguments->action == CommandLine::Action::kRun;
   // Before anything else is opened: a number that nobody passed would then be one of our own.
-  std::optional<ApiSocket> api_socket;
+  std::optional<base::UnixListener> api_socket;
   if (run && arguments->api_socket_fd) {
-    auto adopted = ApiSocket::Adopt(*arguments->api_socket_fd);
-    if (!adopted.ok()) return Fail(adopted.status(), ExitStatus::kBadConfigOrHost);
+    auto adopted = base::UnixListener::Adopt(*arguments->api_socket_fd);
+    if (!adopted.ok()) {
+      return Fail(base::Annotate(adopted.status(), "--api-socket"), ExitStatus::kBadConfigOrHost);
+    }
     api_socket.emplace(*std::move(adopted));
   }
   std::optional<EarlyKvm> early_kvm;

@@ -3,6 +3,9 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "base/unique_fd.h"
 #include "boot/kernel_fixtures.h"
 #include "gtest/gtest.h"
 
@@ -64,6 +68,25 @@ class MainTest : public testing::Test {
     for (int i = 0; i < 60'000 && Read(file).find(text) == std::string::npos; ++i) usleep(1000);
   }
   void WaitUntilReady() { WaitFor("/out", "R"); }
+  // Waits until the guest has said that it is ready on the socket `name`. False if the program
+  // ends.
+  bool ReadyOnSocket(const char* name) {
+    sockaddr_un address = {};
+    address.sun_family = AF_UNIX;
+    strncpy(address.sun_path, (folder_ + name).c_str(), sizeof(address.sun_path) - 1);
+    siginfo_t ended = {};
+    while (waitid(P_PID, static_cast<id_t>(child_), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           ended.si_pid == 0) {
+      const base::UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      char byte = 0;
+      if (connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0 &&
+          read(fd.get(), &byte, 1) == 1 && byte == 'R') {
+        return true;
+      }
+      usleep(1000);
+    }
+    return false;
+  }
   void SendMessagesToFile() const {
     const int fd = open((folder_ + "/err").c_str(), O_CREAT | O_WRONLY | O_APPEND, 0600);
     dup2(fd, STDERR_FILENO);
@@ -137,6 +160,25 @@ TEST_F(MainTest, ApiSocketIsNeverADescriptorOfItsOwn) {
             "--api-socket", socket.c_str(), nullptr);
     });
     EXPECT_EQ(Wait(), 1) << socket;
+  }
+}
+
+// The kernel closes the sockets of a killed process only when it takes its rings apart, some
+// milliseconds after the process is gone.
+TEST_F(MainTest, StartsWithTheSocketsOfOneThatWasKilledAMomentAgo) {
+  const std::string config = folder_ + "/vm.json", api = folder_ + "/api";
+  const auto socket = [this](const std::string& key) {
+    return key + R"(={"mode":"Socket","socket":")" + folder_ + "/" + key + R"("})";
+  };
+  const std::string console = socket("console"), serial = socket("serial");
+  for (int i = 0; i < 6; ++i) {
+    Start(kReadyThenHalt, "kernel", [&] {
+      execl(VMM_PROGRAM, VMM_PROGRAM, "--config", config.c_str(), "--set", console.c_str(), "--set",
+            serial.c_str(), "--api-socket", api.c_str(), nullptr);
+    });
+    ASSERT_TRUE(ReadyOnSocket("/serial")) << "start " << i;
+    kill(child_, SIGKILL);
+    EXPECT_EQ(Wait(), -SIGKILL);
   }
 }
 

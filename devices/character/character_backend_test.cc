@@ -241,7 +241,7 @@ TEST_F(CharacterBackendTest, ErrorsNameKeyAndPath) {
       "console.file: /nonexistent/x: cannot open for writing (make its folder first): No such "
       "file or directory (ENOENT)");
   EXPECT_THAT(Error({.mode = CharacterMode::kSocket, .path = "/nonexistent/x"}),
-              HasSubstr("console.socket: /nonexistent/x: cannot create socket"));
+              HasSubstr("console.socket: /nonexistent/x.lock: cannot open"));
   EXPECT_THAT(Error({.mode = CharacterMode::kTty, .output_fd = 999}),
               HasSubstr("console: standard output is not open"));
   const std::string fifo = directory_ + "/fifo";

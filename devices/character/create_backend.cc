@@ -15,10 +15,10 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/unique_fd.h"
+#include "base/unix_listener.h"
 #include "devices/character/socket_backend.h"
 #include "devices/character/stream_backend.h"
 #include "devices/character/terminal.h"
-#include "devices/character/unix_listener.h"
 
 namespace devices {
 namespace {
@@ -164,7 +164,7 @@ BackendOr CreateFile(CharacterBackendOptions options, base::EventLoop& loop) {
 }
 
 BackendOr CreateSocket(CharacterBackendOptions options, base::EventLoop& loop) {
-  ASSIGN_OR_RETURN(UnixListener listener, UnixListener::Create(options.path));
+  ASSIGN_OR_RETURN(base::UnixListener listener, base::UnixListener::Listen(options.path));
   return SocketBackend::Create(loop, std::move(options.name), std::move(listener));
 }
 

@@ -15,9 +15,8 @@ constexpr std::chrono::seconds kAcceptRetryDelay{1};
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<CharacterBackend>> SocketBackend::Create(base::EventLoop& loop,
-                                                                        std::string name,
-                                                                        UnixListener listener) {
+absl::StatusOr<std::unique_ptr<CharacterBackend>> SocketBackend::Create(
+    base::EventLoop& loop, std::string name, base::UnixListener listener) {
   std::unique_ptr<SocketBackend> backend(
       new SocketBackend(loop, std::move(name), std::move(listener)));
   ASSIGN_OR_RETURN(backend->listener_file_, loop.AddFile(backend->listener_.fd()));
@@ -25,7 +24,7 @@ absl::StatusOr<std::unique_ptr<CharacterBackend>> SocketBackend::Create(base::Ev
   return backend;
 }
 
-SocketBackend::SocketBackend(base::EventLoop& loop, std::string name, UnixListener listener)
+SocketBackend::SocketBackend(base::EventLoop& loop, std::string name, base::UnixListener listener)
     : loop_(loop), name_(name), listener_(std::move(listener)), output_(loop, name), input_(loop) {
   output_.Detach();  // until somebody connects
   output_.set_on_gone([this] { Disconnect(); });

@@ -9,10 +9,10 @@
 #include "absl/status/statusor.h"
 #include "base/event_loop.h"
 #include "base/unique_fd.h"
+#include "base/unix_listener.h"
 #include "devices/character/character_backend.h"
 #include "devices/character/input_pump.h"
 #include "devices/character/output_pump.h"
-#include "devices/character/unix_listener.h"
 
 namespace devices {
 
@@ -20,7 +20,7 @@ class SocketBackend final : public CharacterBackend {
  public:
   static absl::StatusOr<std::unique_ptr<CharacterBackend>> Create(base::EventLoop& loop,
                                                                   std::string name,
-                                                                  UnixListener listener);
+                                                                  base::UnixListener listener);
 
   void SetClient(CharacterClient* client) override { input_.SetClient(client); }
   void Write(std::span<const uint8_t> bytes) override { output_.Write(bytes); }
@@ -42,7 +42,7 @@ class SocketBackend final : public CharacterBackend {
     SocketBackend& backend;
   };
 
-  SocketBackend(base::EventLoop& loop, std::string name, UnixListener listener);
+  SocketBackend(base::EventLoop& loop, std::string name, base::UnixListener listener);
   void Accept();
   void OnAccepted(int32_t result);
   void Adopt(base::UniqueFd peer);
@@ -52,7 +52,7 @@ class SocketBackend final : public CharacterBackend {
 
   base::EventLoop& loop_;
   const std::string name_;
-  UnixListener listener_;
+  base::UnixListener listener_;
   base::LoopFile listener_file_;
   base::UniqueFd peer_;
   base::LoopFile peer_file_;

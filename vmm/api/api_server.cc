@@ -19,7 +19,8 @@ constexpr std::chrono::seconds kAcceptRetryDelay{1};
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Create(base::EventLoop& loop,
-                                                             ApiHandler& handler, ApiSocket socket,
+                                                             ApiHandler& handler,
+                                                             base::UnixListener socket,
                                                              const Options& options) {
   auto server =
       std::unique_ptr<ApiServer>(new ApiServer(loop, handler, std::move(socket), options));

@@ -13,9 +13,9 @@
 
 #include "absl/status/statusor.h"
 #include "base/event_loop.h"
+#include "base/unix_listener.h"
 #include "vmm/api/api_connection.h"
 #include "vmm/api/api_handler.h"
-#include "vmm/api/api_socket.h"
 
 namespace vmm {
 
@@ -29,10 +29,12 @@ class ApiServer final : private ApiConnection::Owner {
   // Starts to accept clients. `loop` and `handler` outlive the server; the loop must allow files to
   // come and go (UringEventLoop::Options::fixed_files). Errors: the loop's file table is full.
   static absl::StatusOr<std::unique_ptr<ApiServer>> Create(base::EventLoop& loop,
-                                                           ApiHandler& handler, ApiSocket socket,
+                                                           ApiHandler& handler,
+                                                           base::UnixListener socket,
                                                            const Options& options);
   static absl::StatusOr<std::unique_ptr<ApiServer>> Create(base::EventLoop& loop,
-                                                           ApiHandler& handler, ApiSocket socket) {
+                                                           ApiHandler& handler,
+                                                           base::UnixListener socket) {
     return Create(loop, handler, std::move(socket), Options());
   }
   // Only when the loop does not run any more. Removes the socket's name.
@@ -60,7 +62,8 @@ class ApiServer final : private ApiConnection::Owner {
     ApiServer& server_;
   };
 
-  ApiServer(base::EventLoop& loop, ApiHandler& handler, ApiSocket socket, const Options& options)
+  ApiServer(base::EventLoop& loop, ApiHandler& handler, base::UnixListener socket,
+            const Options& options)
       : loop_(loop), handler_(handler), socket_(std::move(socket)), options_(options) {}
   void Accept() { loop_.Accept(accept_, file_); }
   void OnAccepted(int32_t result);
@@ -72,7 +75,7 @@ class ApiServer final : private ApiConnection::Owner {
 
   base::EventLoop& loop_;
   ApiHandler& handler_;
-  ApiSocket socket_;
+  base::UnixListener socket_;
   const Options options_;
   base::LoopFile file_;
   uint64_t next_id_ = 1;

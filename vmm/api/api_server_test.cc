@@ -79,7 +79,7 @@ class ApiServerTest : public testing::TestWithParam<uint64_t> {
     char name[] = "/tmp/api_server_test.XXXXXX";
     directory_ = mkdtemp(name);
     path_ = directory_ + "/api.sock";
-    server_ = ApiServer::Create(loop_, handler_, ApiSocket::Listen(path_).value()).value();
+    server_ = ApiServer::Create(loop_, handler_, base::UnixListener::Listen(path_).value()).value();
   }
   ~ApiServerTest() override { std::filesystem::remove_all(directory_); }
 

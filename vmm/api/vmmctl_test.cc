@@ -46,7 +46,8 @@ class VmmctlTest : public testing::Test {
     path_ = directory_ + "/api.sock";
     thread_ = base::LoopThread::Create("control", {.fixed_files = false}).value();
     server_ =
-        ApiServer::Create(thread_->loop(), handler_, ApiSocket::Listen(path_).value()).value();
+        ApiServer::Create(thread_->loop(), handler_, base::UnixListener::Listen(path_).value())
+            .value();
   }
   ~VmmctlTest() override {
     if (thread_ != nullptr) thread_->Stop();
