@@ -21,6 +21,7 @@
 #include "devices/character/terminal.h"
 #include "vmm/api/api_server.h"
 #include "vmm/config/command_line.h"
+#include "vmm/config/config_warnings.h"
 #include "vmm/config/load_config.h"
 #include "vmm/config/print_config.h"
 #include "vmm/kvm/early_kvm.h"
@@ -162,6 +163,11 @@ int Main(int argc, char** argv) {
   if (run) early_kvm.emplace();
   const auto config = LoadVmConfig(arguments->config_path, arguments->overrides);
   if (!config.ok()) return Fail(config.status(), ExitStatus::kBadConfigOrHost);
+  if (arguments->action != CommandLine::Action::kPrintConfig) {
+    for (const std::string& warning : ConfigWarnings(*config)) {
+      LOG(Warning) << arguments->config_path << ": " << warning;
+    }
+  }
   switch (arguments->action) {
     case CommandLine::Action::kCheck:
       if (const absl::Status status = CheckPayload(*config); !status.ok()) {

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 
+from cases_fs import share_config
 from harness import Skip, case, check, vmm_path
 
 TABLE = os.path.join(
@@ -37,3 +38,25 @@ def bad_configs(folder):
                 f"wanted {row['message']!r}, got {done.stderr!r}"
             )
     check(not wrong, "\n".join(wrong))
+
+
+@case("id-map-warning", group="host", boots=0)
+def id_map_warning(folder):
+    """An entry of an owner map whose user would own no file is told of; the file is good."""
+    share = {"tag": "s", "path": folder}
+    for first, warned in ((0, True), (1000, False)):
+        share["uid_map"] = [{"guest": first, "host": 990}, {"guest": 1000 - first, "host": 990}]
+        with open(f"{folder}/vm.json", "w", encoding="utf-8") as f:
+            json.dump(share_config("cloud", [share]), f)
+        done = subprocess.run(
+            [vmm_path(), "--check", "--config", "vm.json"],
+            text=True,
+            capture_output=True,
+            check=False,
+            cwd=folder,
+            timeout=20,
+        )
+        check(done.returncode == 0, f"exit status {done.returncode}: {done.stderr!r}")
+        lines = done.stderr.strip().splitlines()
+        found = len(lines) == 1 and "fs[0].uid_map[1]: files of the host's id 990" in lines[0]
+        check(found if warned else not lines, f"with guest id {first} first: {lines}")
