@@ -127,7 +127,7 @@ absl::StatusOr<ExitStatus> RunVm(const CommandLine& arguments, const VmConfig& c
   loop->Run();
   const ExitStatus status = controller.exit_status();
   // What went wrong has been logged.
-  return host->Finish(kFinalSyncPatience) ? status : WithoutSync(status);
+  return host->Finish(kFinalSyncPatience) ? status : WithLostWrites(status);
 }
 
 // Makes sure that standard input, output and error are open: whatever is opened first would take

@@ -1,5 +1,6 @@
 """Disks: what the guest writes is in the image, read-only is, one image belongs to one VM."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -103,6 +104,50 @@ echo "GROWN $(cat /sys/block/vda/size)"
         check(read_at(fixed, 0, 1 << 20) == before, "the read-only image changed")
     finally:
         run("losetup", "-d", device)
+
+
+@contextlib.contextmanager
+def device_that_fails(folder):
+    """Gives a device-mapper device and a function that makes it fail all I/O (True), or none."""
+    have("losetup", "dmsetup")
+    run("modprobe", "-a", "dm-mod", "loop")
+    loop = loop_device(new_image(f"{folder}/below", 16 << 20))
+    size = (16 << 20) // 512
+
+    def fail(failing):
+        table = f"0 {size} error" if failing else f"0 {size} linear {loop} 0"
+        run("dmsetup", "load", "fails", "--table", table)
+        run("dmsetup", "suspend", "--noflush", "--nolockfs", "fails")
+        run("dmsetup", "resume", "--noudevsync", "fails")
+
+    try:
+        table = f"0 {size} linear {loop} 0"
+        run("dmsetup", "create", "fails", "--noudevsync", "--noudevrules", "--table", table)
+        run("dmsetup", "mknodes", "fails")
+        try:
+            yield "/dev/mapper/fails", fail
+        finally:
+            run("dmsetup", "remove", "--noudevsync", "--retry", "fails")
+    finally:
+        run("losetup", "-d", loop)
+
+
+@case("lost-writes-are-no-success")
+def lost_writes(folder):
+    """The host loses writes and recovers; the guest powers off, and vmm still says so."""
+    write = "dd if=/dev/urandom of=/dev/vda bs=4096 count=4 conv=fsync 2>/dev/null; echo $?"
+    with device_that_fails(folder) as (device, fail):
+        with Vm(folder, vm_config(disks=[{"path": device}])) as vm:
+            vm.expect(READY)
+            check_equal(vm.shell(f"while [ ! -b /dev/vda ]; do :; done; {write}"), "0", "dd")
+            fail(True)
+            check_equal(vm.shell(write), "1", "dd while the host's disk fails")
+            fail(False)
+            check_equal(vm.shell(write), "1", "dd after it has recovered")
+            vm.send("poweroff -f\n")
+            vm.wait(1)
+            last = vm.stderr().strip().splitlines()[-1]
+            check(f"{device}: not written through, an earlier fdatasync failed" in last, last)
 
 
 def check_second_vm(folder, image):

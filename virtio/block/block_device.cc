@@ -55,6 +55,7 @@ BlockDevice::BlockDevice(const Options& options, BlockImage image, base::EventLo
       capacity_sectors_(image_.size_bytes() / kSectorBytes) {
   const uint32_t block_sectors = image_.block_bytes() / kSectorBytes;
   shared_.id = options.id;
+  shared_.path = image_.path();
   shared_.serial = (options.serial.empty() ? options.id : options.serial).substr(0, 20);
   shared_.direct = image_.direct();
   shared_.block_bytes = image_.block_bytes();

@@ -55,6 +55,10 @@ class BlockDevice final : public Device {
   // that shrank keeps its capacity: what is gone reads as an I/O error. Loop thread.
   absl::Status Resize();
 
+  // The errno of the first fdatasync that failed since the image was opened, or 0: writes that the
+  // guest was told had completed are lost. Any thread; lives as long as the device.
+  const std::atomic<int>& lost_writes_error() const { return shared_.lost_writes_error; }
+
  private:
   BlockDevice(const Options& options, BlockImage image, base::EventLoop& loop);
   uint64_t OfferedFeatures(const Options& options) const;

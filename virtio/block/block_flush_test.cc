@@ -278,6 +278,58 @@ TEST(BlockFlushTest, ASyncThatNeverGotRoundToItFailsItsFlushAlone) {
   }
 }
 
+// Nothing was ever written, so all of it is on stable storage; erofs would answer EINVAL.
+TEST(BlockFlushTest, AFlushOfAReadonlyDiskNeedsNoSync) {
+  BlockHarness::Options options = InMemory();
+  options.readonly = true;
+  BlockHarness disk(options);
+  disk.loop().FailNext(Kind::kFdatasync, EINVAL, 2);
+  EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_OK);
+  EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_OK);
+  EXPECT_EQ(Started(disk, Kind::kFdatasync), 0u);
+  EXPECT_EQ(disk.counter("flush_ops"), 2u);
+  EXPECT_EQ(disk.device().lost_writes_error(), 0);
+}
+
+// EROFS: what ext4 answers once its journal has been aborted. EINVAL: a file that cannot be synced.
+TEST(BlockFlushTest, WhatADiskHasLostStaysLost) {
+  for (const int error : {EIO, ENOSPC, EDQUOT, EROFS, EINVAL}) {
+    BlockHarness disk(InMemory());
+    EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_OK);
+    EXPECT_EQ(disk.device().lost_writes_error(), 0);
+    disk.loop().FailNext(Kind::kFdatasync, error);
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_IOERR);
+    EXPECT_EQ(disk.device().lost_writes_error(), error);
+    EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_IOERR) << "the kernel would say that all is well";
+    const std::string log = testing::internal::GetCapturedStderr();
+    EXPECT_NE(log.find(disk.image().path() + ": fdatasync failed"), std::string::npos) << log;
+    ASSERT_TRUE(disk.Stop());
+    disk.Start();
+    EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_IOERR);
+    EXPECT_EQ(disk.device().lost_writes_error(), error);
+  }
+}
+
+TEST(BlockFlushTest, ASyncThatTheKernelGaveUpHasLostNothing) {
+  for (const int error : {EAGAIN, EINTR, ECANCELED}) {
+    BlockHarness disk(InMemory());
+    disk.loop().FailNext(Kind::kFdatasync, error, 17);
+    EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_IOERR);
+    EXPECT_EQ(disk.device().lost_writes_error(), 0);
+  }
+}
+
+// A file system may have fallen back to its page cache.
+TEST(BlockFlushTest, DirectIoLosesWritesToo) {
+  if (!HasDirectIo(".")) GTEST_SKIP() << "no O_DIRECT here";
+  BlockHarness disk({.direct = true, .directory = "."});
+  disk.loop().FailNext(Kind::kFdatasync, EIO);
+  EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_IOERR);
+  EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_IOERR);
+  EXPECT_EQ(disk.device().lost_writes_error(), EIO);
+}
+
 // The same while its queue is being stopped: flushes of another queue that shared it share the
 // next.
 TEST(BlockFlushTest, StopAtAnEagainKeepsTheFlushesOfAnotherQueue) {

@@ -64,6 +64,19 @@ bool IsAlignedFor(int fd, uint8_t* to, size_t bytes) {
 
 }  // namespace
 
+SyncOutcome OutcomeOfSync(int error) {
+  switch (error) {
+    case 0:
+      return SyncOutcome::kWrittenThrough;
+    case ECANCELED:
+    case EINTR:
+    case EAGAIN:
+      return SyncOutcome::kUnknown;
+    default:
+      return SyncOutcome::kLost;
+  }
+}
+
 BlockImage::BlockImage(Options options, bool is_device)
     : name_(std::move(options.name)),
       path_(std::move(options.path)),

@@ -10,6 +10,19 @@
 
 namespace virtio {
 
+// How an fdatasync of an image ended.
+enum class SyncOutcome : uint8_t {
+  kWrittenThrough,  // every write that had completed before is on stable storage
+  kUnknown,         // the kernel gave up before it had an answer; the next fdatasync has one
+  kLost,            // completed writes are lost, which the kernel tells only once
+};
+
+// Returns what `error` of an fdatasync (an errno, or 0) says. The one place that says what counts
+// as written through. EROFS and EINVAL do not: a file system whose journal has been aborted answers
+// EROFS after writes were lost. A readonly image needs no fdatasync at all: it is written through,
+// also where there is no fdatasync (erofs answers EINVAL).
+SyncOutcome OutcomeOfSync(int error);
+
 // A disk image, whose size is a multiple of its block size and not 0. Locked for as long as the
 // descriptor (or a duplicate) is open: shared if readonly, else exclusive, over the whole file.
 // The lock is an OFD lock, so it keeps out other VMs, and QEMU, on this host; not those who do not

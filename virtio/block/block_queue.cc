@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
+#include "virtio/block/block_image.h"
 #include "virtio/block/block_wire.h"
 
 namespace virtio {
@@ -180,8 +181,9 @@ void BlockQueue::BeginZeroes(BlockRequest& request) {
 
 void BlockQueue::BeginSync(BlockRequest& request) {
   request.step = BlockRequest::Step::kSync;
+  if (shared_.limits.readonly) return Succeed(request);  // nothing was written
   if (shared_.syncing) return shared_.waiting_to_sync.Append(request);
-  if (shared_.flush_failed) return Fail(request, EIO);
+  if (shared_.lost_writes_error != 0) return Fail(request, EIO);
   shared_.syncing = true;
   ++shared_.counters.syncs;
   Submit(request);
@@ -318,11 +320,12 @@ void BlockQueue::OnRangeDone(BlockRequest& request, int32_t result) {
 }
 
 void BlockQueue::OnSynced(BlockRequest& request, int32_t result) {
-  // Of these the kernel has not said whether writes reached the disk: the next one will.
-  const bool undone = result == -ECANCELED || result == -EINTR || result == -EAGAIN;
+  const SyncOutcome outcome = OutcomeOfSync(result < 0 ? -result : 0);
   shared_.syncing = false;
-  // Also if the queue is being stopped: the kernel tells of a failed write only once.
-  if (result < 0 && !undone && !shared_.direct) shared_.flush_failed = true;
+  // Also if the queue is being stopped: the kernel tells of a failed write only once. Also of an
+  // image opened for direct I/O: a file system may have fallen back to its page cache.
+  if (outcome == SyncOutcome::kLost) NoteLostWrites(-result);
+  const bool undone = outcome == SyncOutcome::kUnknown;
   BlockRequestList along = std::exchange(shared_.synced_along, {});
   EndSync(request, result);
   while (BlockRequest* other = along.TakeFirst()) {
@@ -333,6 +336,15 @@ void BlockQueue::OnSynced(BlockRequest& request, int32_t result) {
     }
   }
   BeginWaiting();
+}
+
+void BlockQueue::NoteLostWrites(int error) {
+  if (shared_.lost_writes_error != 0) return;
+  shared_.lost_writes_error = error;
+  // Once in the life of an image.
+  LOG(Error) << "disk " << shared_.id << ": " << shared_.path
+             << ": fdatasync failed: " << strerrordesc_np(error) << " (" << strerrorname_np(error)
+             << "); writes of the guest are lost, and all its later flushes fail";
 }
 
 void BlockQueue::EndSync(BlockRequest& request, int32_t result) {

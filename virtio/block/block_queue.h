@@ -5,6 +5,7 @@
 
 #include <linux/virtio_blk.h>
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -85,6 +86,7 @@ struct BlockShared {
   };
 
   std::string id;      // in log lines
+  std::string path;    // of the image, in log lines
   std::string serial;  // up to 20 bytes
   base::LoopFile file;
   BlockLimits limits;
@@ -94,9 +96,11 @@ struct BlockShared {
   // Each write is made durable before it is reported: the driver did not accept
   // VIRTIO_BLK_F_FLUSH. [VIRTIO 1.2 §5.2.6.2]
   bool write_through = false;
-  // A failed fdatasync leaves pages marked clean that never reached the disk, and the next one
-  // would succeed: so all later flushes fail until the image is opened anew.
-  bool flush_failed = false;
+  // The errno of the first fdatasync that failed, or 0. A failed fdatasync leaves pages marked
+  // clean that never reached the disk, and the next one would succeed: so this stays until the
+  // image is opened anew, all later flushes fail, and the program does not end with success. Set by
+  // the loop, read by any thread.
+  std::atomic<int> lost_writes_error{0};
   // One fdatasync at a time: it covers all that had come before it was started, and what comes
   // meanwhile shares the next. Of two at once the kernel would report a failed write to one only.
   bool syncing = false;
@@ -149,6 +153,7 @@ class BlockQueue final : public DeviceQueue {
   void OnRangeDone(BlockRequest& request, int32_t result);
   void OnSynced(BlockRequest& request, int32_t result);
   void EndSync(BlockRequest& request, int32_t result);
+  void NoteLostWrites(int error);
   void Consume(BlockRequest& request, size_t bytes);
 
   void Fail(BlockRequest& request, int error);

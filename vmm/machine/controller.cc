@@ -280,7 +280,7 @@ void Controller::End(ExitStatus status) {
                << " s; leaving without it";
     const bool synced = host_.SyncDisks(kLastSyncPatience);
     devices::RestoreTerminal();
-    _exit(static_cast<int>(synced ? *end_status_ : WithoutSync(*end_status_)));
+    _exit(static_cast<int>(synced ? *end_status_ : WithLostWrites(*end_status_)));
   });
   if (transition_ == Transition::kNone) StopForGood();  // else its end comes there
 }

@@ -37,10 +37,10 @@ enum class ExitStatus : int {
   kGuestFailed = 134,
 };
 
-// Returns what `status` becomes when a disk could not be written through: that is no success.
-constexpr ExitStatus WithoutSync(ExitStatus status) {
-  const bool guest_ended_well = status == ExitStatus::kPowerOff || status == ExitStatus::kReboot;
-  return guest_ended_well ? ExitStatus::kBadConfigOrHost : status;
+// Returns what `status` becomes when a disk was not written through, at the end or ever before. The
+// host failed, whatever made the VM end; only a guest that failed by itself (134) is told before.
+constexpr ExitStatus WithLostWrites(ExitStatus status) {
+  return status == ExitStatus::kGuestFailed ? status : ExitStatus::kBadConfigOrHost;
 }
 
 class Controller final : public MachineEvents {

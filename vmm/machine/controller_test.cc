@@ -217,6 +217,13 @@ TEST_F(ControllerTest, LeavingADiskUnsyncedIsNoSuccess) {
               testing::ExitedWithCode(1), "disk: not written through");
 }
 
+TEST(ExitStatusTest, LostWritesAreNoSuccessHoweverTheVmEnds) {
+  EXPECT_EQ(WithLostWrites(ExitStatus::kPowerOff), ExitStatus::kBadConfigOrHost);
+  EXPECT_EQ(WithLostWrites(ExitStatus::kReboot), ExitStatus::kBadConfigOrHost);
+  EXPECT_EQ(WithLostWrites(ExitStatus::kForced), ExitStatus::kBadConfigOrHost);
+  EXPECT_EQ(WithLostWrites(ExitStatus::kGuestFailed), ExitStatus::kGuestFailed);
+}
+
 TEST_F(ControllerTest, ADiskThatCannotBeSyncedAtTheEndIsNamed) {
   bool closed = false;
   testing::internal::CaptureStderr();

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 
 #include <condition_variable>
 #include <memory>
@@ -10,8 +11,10 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/thread.h"
 #include "base/unique_fd.h"
+#include "virtio/block/block_image.h"
 
 namespace vmm {
 namespace {
@@ -31,12 +34,6 @@ struct Progress {
   }
 };
 
-// Returns the errno, or 0. A file on a read-only file system, or one of a kind that has nothing to
-// sync, is as good as synced.
-int Sync(int fd, int (*sync)(int fd)) {
-  return sync(fd) == 0 || errno == EROFS || errno == EINVAL ? 0 : errno;
-}
-
 }  // namespace
 
 std::vector<UnsyncedDisk> SyncWithin(std::span<const DiskToSync> disks,
@@ -52,7 +49,7 @@ std::vector<UnsyncedDisk> SyncWithin(std::span<const DiskToSync> disks,
       continue;
     }
     auto thread = base::StartThread("sync", [progress, fd = std::move(fd), i, sync]() mutable {
-      const int error = Sync(fd.get(), sync);
+      const int error = sync(fd.get()) == 0 ? 0 : errno;
       // Before the answer: who waits for it may want the file, and its lock, to be free.
       fd.reset();
       progress->End(i, error);
@@ -67,10 +64,29 @@ std::vector<UnsyncedDisk> SyncWithin(std::span<const DiskToSync> disks,
   progress->changed.wait_for(lock, patience, [&] { return progress->running == 0; });
   std::vector<UnsyncedDisk> unsynced;
   for (size_t i = 0; i < disks.size(); ++i) {
-    const int error = progress->errors[i].value_or(0);
-    if (!progress->errors[i] || error != 0) unsynced.push_back({disks[i].path, error});
+    const std::optional<int> error = progress->errors[i];
+    // Looked at last: a flush of the guest may fail meanwhile, and only one of the two is told.
+    const int earlier =
+        disks[i].lost_writes_error == nullptr ? 0 : disks[i].lost_writes_error->load();
+    if (earlier != 0) {
+      unsynced.push_back({disks[i].path, earlier, true});
+    } else if (!error || virtio::OutcomeOfSync(*error) != virtio::SyncOutcome::kWrittenThrough) {
+      unsynced.push_back({disks[i].path, error.value_or(0), false});
+    }
   }
   return unsynced;
+}
+
+std::string Describe(const UnsyncedDisk& disk, std::chrono::milliseconds patience) {
+  const std::string end = disk.earlier ? "the guest's writes of that time are lost"
+                                       : "the guest's last writes may be lost";
+  if (disk.error == 0) {
+    return absl::StrCat(disk.path, ": not written through, fdatasync has not ended after ",
+                        patience.count() / 1000, " s; ", end);
+  }
+  return absl::StrCat(
+      disk.path, ": not written through, ", disk.earlier ? "an earlier fdatasync" : "fdatasync",
+      " failed: ", strerrordesc_np(disk.error), " (", strerrorname_np(disk.error), "); ", end);
 }
 
 }  // namespace vmm

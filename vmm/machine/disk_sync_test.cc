@@ -51,10 +51,13 @@ int FailWithEio(int /*fd*/) {
   return -1;
 }
 
+// What ext4 answers once its journal has been aborted.
 int FailAsReadOnly(int /*fd*/) {
   errno = EROFS;
   return -1;
 }
+
+int Succeed(int /*fd*/) { return 0; }
 
 TEST(DiskSync, HealthyDisksAreSyncedAndBrokenOnesNamed) {
   const base::UniqueFd good = Open();
@@ -67,7 +70,32 @@ TEST(DiskSync, ErrorsAreReported) {
   const DiskToSync disks[] = {{"a", fd.get()}, {"b", fd.get()}};
   EXPECT_THAT(SyncWithin(disks, kLong, FailWithEio),
               ElementsAre(UnsyncedDisk{"a", EIO}, UnsyncedDisk{"b", EIO}));
-  EXPECT_THAT(SyncWithin(disks, kLong, FailAsReadOnly), IsEmpty());
+  EXPECT_THAT(SyncWithin(disks, kLong, FailAsReadOnly),
+              ElementsAre(UnsyncedDisk{"a", EROFS}, UnsyncedDisk{"b", EROFS}));
+}
+
+// The kernel tells of lost writes once: whoever asks again hears that all is well.
+TEST(DiskSync, ADiskThatLostWritesEarlierIsNamedAlthoughItsLastSyncSucceeds) {
+  const base::UniqueFd fd = Open();
+  const std::atomic<int> lost = EIO, nothing_lost = 0;
+  const DiskToSync disks[] = {{"lost", fd.get(), &lost}, {"good", fd.get(), &nothing_lost}};
+  EXPECT_THAT(SyncWithin(disks, kLong, Succeed), ElementsAre(UnsyncedDisk{"lost", EIO, true}));
+  EXPECT_THAT(SyncWithin(disks, kLong, FailWithEio),
+              ElementsAre(UnsyncedDisk{"lost", EIO, true}, UnsyncedDisk{"good", EIO, false}));
+}
+
+TEST(DiskSync, TheLineNamesTheDiskAndTheReason) {
+  constexpr std::chrono::seconds kMinute{60};
+  EXPECT_EQ(Describe({"a.raw", ENOSPC, false}, kMinute),
+            "a.raw: not written through, fdatasync failed: No space left on device (ENOSPC); the "
+            "guest's last writes may be lost");
+  EXPECT_EQ(
+      Describe({"a.raw", EIO, true}, kMinute),
+      "a.raw: not written through, an earlier fdatasync failed: Input/output error (EIO); the "
+      "guest's writes of that time are lost");
+  EXPECT_EQ(Describe({"a.raw", 0, false}, kMinute),
+            "a.raw: not written through, fdatasync has not ended after 60 s; the guest's last "
+            "writes may be lost");
 }
 
 TEST(DiskSync, NoDisksNoWait) { EXPECT_THAT(SyncWithin({}, std::chrono::hours(1)), IsEmpty()); }

@@ -183,7 +183,7 @@ absl::Status HostResources::OpenDisk(const DiskConfig& config, size_t index) {
   options.features_mask = config.features_mask.value_or(~uint64_t{0});
   ASSIGN_OR_RETURN(auto device,
                    virtio::BlockDevice::Create(options, std::move(image), NextLoop(), *memory_));
-  disks_.push_back({device.get(), config.path, fd});
+  disks_.push_back({device.get(), config.path, fd, config.readonly});
   devices_.push_back(
       {std::move(device), *config.pci_device_id, config.features_mask.value_or(~uint64_t{0})});
   return absl::OkStatus();
@@ -322,16 +322,12 @@ void HostResources::Reread() {
 
 bool HostResources::SyncDisks(std::chrono::milliseconds patience) {
   std::vector<DiskToSync> disks;
-  for (const Disk& disk : disks_) disks.push_back({disk.path, disk.fd});
-  const std::vector<UnsyncedDisk> unsynced = SyncWithin(disks, patience);
-  for (const UnsyncedDisk& disk : unsynced) {
-    LOG(Error) << disk.path << ": not written through, fdatasync "
-               << (disk.error == 0
-                       ? absl::StrCat("has not ended after ", patience.count() / 1000, " s")
-                       : absl::StrCat("failed: ", strerrordesc_np(disk.error), " (",
-                                      strerrorname_np(disk.error), ")"))
-               << "; the guest's last writes may be lost";
+  for (const Disk& disk : disks_) {
+    if (disk.readonly) continue;  // nothing was written
+    disks.push_back({disk.path, disk.fd, &disk.device->lost_writes_error()});
   }
+  const std::vector<UnsyncedDisk> unsynced = SyncWithin(disks, patience);
+  for (const UnsyncedDisk& disk : unsynced) LOG(Error) << Describe(disk, patience);
   return unsynced.empty();
 }
 

@@ -69,8 +69,8 @@ class HostResources {
   using ClosureReport = std::function<void(const std::string&, absl::StatusOr<size_t>)>;
   size_t ReloadClosures(const ClosureReport& report);
   // Writes all disks through, each on a thread of its own, and returns after `patience` at the
-  // latest: for leaving although a device still has I/O in flight. Returns whether all were; logs
-  // which were not.
+  // latest: for leaving although a device still has I/O in flight. Returns whether all were, now
+  // and at each flush before; logs which were not.
   bool SyncDisks(std::chrono::milliseconds patience);
   // After the guest has ended: stops the I/O threads, then does as SyncDisks, so that even a forced
   // end loses nothing that the guest was told is written. The process ends next.
@@ -81,6 +81,7 @@ class HostResources {
     virtio::BlockDevice* device;
     std::string path;
     int fd;  // the device's
+    bool readonly;
   };
   struct Share {
     std::string id;
