@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "virtio/block/image_lock.h"
 
 namespace virtio {
 namespace {
@@ -120,7 +121,7 @@ absl::StatusOr<BlockImage> BlockImage::Open(Options options) {
   }
   BlockImage image(std::move(options), is_device);
   // The lock before the size: whoever held it may have been changing it.
-  RETURN_IF_ERROR(image.Lock());
+  RETURN_IF_ERROR(LockImage(image.fd(), image.readonly(), name));
   RETURN_IF_ERROR(image.MeasureBlocks());
   ASSIGN_OR_RETURN(const uint64_t size, image.MeasureSize());
   image.size_bytes_ = size / image.block_bytes_ * image.block_bytes_;
@@ -134,35 +135,6 @@ absl::StatusOr<BlockImage> BlockImage::Open(Options options) {
   }
   if (image.sparse_ && !is_device) image.sparse_ = image.CanPunchHoles();
   return image;
-}
-
-constexpr int kLockAttempts = 50;
-constexpr useconds_t kLockPauseUs = 20'000;  // 1 s in all
-
-absl::Status BlockImage::Lock() const {
-  struct flock lock = {};
-  lock.l_type = readonly_ ? F_RDLCK : F_WRLCK;
-  lock.l_whence = SEEK_SET;  // length 0: to the end, wherever that will be
-  // A VM that was killed keeps its lock until the kernel has taken its io_uring apart, a moment
-  // after the process is gone: a restart must not fail for that.
-  int error = EAGAIN;
-  for (int attempt = 0; attempt < kLockAttempts && (error == EAGAIN || error == EACCES);
-       ++attempt) {
-    if (attempt > 0) usleep(kLockPauseUs);
-    if (fcntl(fd_.get(), F_OFD_SETLK, &lock) == 0) return absl::OkStatus();
-    error = errno;
-  }
-  if (error != EAGAIN && error != EACCES) {
-    return base::ErrnoStatus(error, absl::StrCat(Name(), ": cannot lock"));
-  }
-  // A classic POSIX lock says whose it is, an OFD lock does not.
-  const bool known = fcntl(fd_.get(), F_OFD_GETLK, &lock) == 0 && lock.l_pid > 0;
-  return absl::FailedPreconditionError(absl::StrCat(
-      Name(), ": in use by ", known ? absl::StrCat("process ", lock.l_pid) : "another process",
-      ", which holds a lock on it (",
-      readonly_ ? "it writes to it" : "two writers would destroy it",
-      "); stop the other VM or give each its own image",
-      readonly_ ? "" : ", or set readonly in both"));
 }
 
 absl::Status BlockImage::MeasureBlocks() {

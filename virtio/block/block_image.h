@@ -24,10 +24,10 @@ enum class SyncOutcome : uint8_t {
 SyncOutcome OutcomeOfSync(int error);
 
 // A disk image, whose size is a multiple of its block size and not 0. Locked for as long as the
-// descriptor (or a duplicate) is open: shared if readonly, else exclusive, over the whole file.
-// The lock is an OFD lock, so it keeps out other VMs, and QEMU, on this host; not those who do not
-// lock, nor other hosts of a network file system without lock support. A writable block device is
-// also held exclusively (O_EXCL), which keeps mounts out.
+// descriptor (or a duplicate) is open (LockImage): shared if readonly, else exclusive. The locks
+// keep out other VMs, QEMU and cloud-hypervisor on this host; not those who do not lock, nor other
+// hosts of a network file system without lock support. A writable block device is also held
+// exclusively (O_EXCL), which keeps mounts out.
 class BlockImage {
  public:
   struct Options {
@@ -63,7 +63,6 @@ class BlockImage {
 
  private:
   BlockImage(Options options, bool is_device);
-  absl::Status Lock() const;
   absl::Status MeasureBlocks();
   absl::Status MeasureDirectAlignment();
   absl::StatusOr<uint64_t> MeasureSize() const;

@@ -14,6 +14,7 @@
 #include "base/status.h"
 #include "devices/character/create_backend.h"
 #include "virtio/block/block_image.h"
+#include "virtio/block/image_lock.h"
 #include "virtio/console/console_device.h"
 #include "virtio/entropy/entropy_device.h"
 #include "virtio/fs/fs_device.h"
@@ -339,9 +340,7 @@ bool HostResources::Finish(std::chrono::milliseconds patience) {
   for (const Disk& disk : disks_) {
     // The ring's reference to the file, and with it the lock, would outlive the process for a
     // moment.
-    struct flock unlock = {};
-    unlock.l_type = F_UNLCK;
-    fcntl(disk.fd, F_OFD_SETLK, &unlock);
+    virtio::UnlockImage(disk.fd);
   }
   return true;
 }
