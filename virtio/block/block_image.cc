@@ -78,6 +78,13 @@ SyncOutcome OutcomeOfSync(int error) {
   }
 }
 
+bool IsSameImage(const std::string& path, int fd) {
+  struct stat a, b;
+  if (stat(path.c_str(), &a) != 0 || fstat(fd, &b) != 0) return false;
+  if (S_ISBLK(a.st_mode) && S_ISBLK(b.st_mode)) return a.st_rdev == b.st_rdev;
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 BlockImage::BlockImage(Options options, bool is_device)
     : name_(std::move(options.name)),
       path_(std::move(options.path)),

@@ -23,6 +23,10 @@ enum class SyncOutcome : uint8_t {
 // also where there is no fdatasync (erofs answers EINVAL).
 SyncOutcome OutcomeOfSync(int error);
 
+// Returns whether `path` leads to the file, or the block device, that `fd` refers to, by whatever
+// name.
+bool IsSameImage(const std::string& path, int fd);
+
 // A disk image, whose size is a multiple of its block size and not 0. Locked for as long as the
 // descriptor (or a duplicate) is open (LockImage): shared if readonly, else exclusive. The locks
 // keep out other VMs, QEMU and cloud-hypervisor on this host; not those who do not lock, nor other

@@ -174,6 +174,16 @@ absl::Status HostResources::OpenDisk(const DiskConfig& config, size_t index) {
   image_options.readonly = config.readonly;
   image_options.direct = config.direct;
   image_options.sparse = config.sparse;
+  // Its own lock would keep the second one out, and look like another VM's.
+  for (size_t i = 0; i < disks_.size(); ++i) {
+    if ((config.readonly && disks_[i].readonly) ||
+        !virtio::IsSameImage(config.path, disks_[i].fd)) {
+      continue;
+    }
+    return absl::InvalidArgumentError(absl::StrCat(
+        image_options.name, ": ", config.path, ": is the same image as disks[", i, "].path, ",
+        disks_[i].path, "; give each disk its own, or set readonly in both"));
+  }
   ASSIGN_OR_RETURN(virtio::BlockImage image, virtio::BlockImage::Open(std::move(image_options)));
   const int fd = image.fd();
   virtio::BlockDevice::Options options;

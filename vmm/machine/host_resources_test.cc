@@ -115,5 +115,28 @@ TEST_F(HostResourcesTest, SaysExactlyWhatIsMissing) {
   for (const auto& row : table) EXPECT_EQ(Error(row.keys), row.message) << row.keys;
 }
 
+// Not "in use by another process": there is none.
+TEST_F(HostResourcesTest, OneImageTwiceIsSaidToBeOne) {
+  for (const char* name : {"a.raw", "b.raw"}) {
+    std::ofstream(Path(name)) << std::string(4096, 'x');
+    ASSERT_EQ(chmod(Path(name).c_str(), 0666), 0);
+  }
+  std::filesystem::create_symlink("a.raw", Path("link.raw"));
+  std::filesystem::create_hard_link(Path("a.raw"), Path("hard.raw"));
+  for (const std::string name : {"link.raw", "hard.raw", "folder/../a.raw"}) {
+    EXPECT_EQ(Error(absl::StrCat(R"("disks": [{"path": "a.raw"}, {"path": ")", name, R"("}])")),
+              absl::StrCat("disks[1].path: ", name,
+                           ": is the same image as disks[0].path, a.raw; "
+                           "give each disk its own, or set readonly in both"));
+  }
+  EXPECT_EQ(Error(R"("disks": [{"path": "b.raw"}, {"path": "a.raw", "readonly": true},
+                     {"path": "link.raw"}])"),
+            "disks[2].path: link.raw: is the same image as disks[1].path, a.raw; give each disk "
+            "its own, or set readonly in both");
+  EXPECT_EQ(Error(R"("disks": [{"path": "a.raw", "readonly": true},
+                     {"path": "link.raw", "readonly": true}, {"path": "b.raw"}])"),
+            "");
+}
+
 }  // namespace
 }  // namespace vmm
