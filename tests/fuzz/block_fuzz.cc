@@ -107,7 +107,7 @@ void Run(FuzzInput input) {
       std::vector<uint8_t> bytes(input.Byte());
       device->ReadConfig(static_cast<uint32_t>(input.Number(input.Byte() % 5)), bytes);
     } else {
-      CHECK(device->Resize().ok());
+      device->Resize(input.Number(4));
     }
   }
   program.Finish(*device);

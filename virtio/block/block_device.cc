@@ -167,20 +167,19 @@ void BlockDevice::Resume() {
   for (const auto& queue : queues_) queue->Resume();
 }
 
-absl::Status BlockDevice::Resize() {
+void BlockDevice::Resize(uint64_t size_bytes) {
   const uint64_t before = shared_.limits.capacity_sectors;
-  ASSIGN_OR_RETURN(const uint64_t size, image_.MeasureAgain());
+  const uint64_t size = image_.SetSize(size_bytes);
   const uint64_t after = size / kSectorBytes;
   if (after < before) {
     LOG(Warning) << "disk " << shared_.id << ": " << image_.path() << " shrank to " << size
                  << " bytes; the guest keeps its size and gets I/O errors behind the end";
   }
-  if (after <= before) return absl::OkStatus();
+  if (after <= before) return;
   LOG(Info) << "disk " << shared_.id << ": grown to " << size << " bytes";
   shared_.limits.capacity_sectors = after;
   capacity_sectors_.store(after, std::memory_order_relaxed);
   if (notifier_ != nullptr) notifier_->NotifyConfig();
-  return absl::OkStatus();
 }
 
 Counters BlockDevice::counters() const {

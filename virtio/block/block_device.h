@@ -51,9 +51,10 @@ class BlockDevice final : public Device {
   void Resume() override;
   Counters counters() const override;
 
-  // Measures the image again; if it has grown, the driver sees the new capacity and is told. One
-  // that shrank keeps its capacity: what is gone reads as an I/O error. Loop thread.
-  absl::Status Resize();
+  // The image has been measured again (MeasureImage): if it has grown, the driver sees the new
+  // capacity and is told. One that shrank keeps its capacity: what is gone reads as an I/O error.
+  // Loop thread.
+  void Resize(uint64_t size_bytes);
 
   // The errno of the first fdatasync that failed since the image was opened, or 0: writes that the
   // guest was told had completed are lost. Any thread; lives as long as the device.

@@ -85,6 +85,15 @@ bool IsSameImage(const std::string& path, int fd) {
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
+absl::StatusOr<uint64_t> MeasureImage(int fd) {
+  struct stat file;
+  if (fstat(fd, &file) != 0) return base::ErrnoStatus(errno, "cannot get the size");
+  if (!S_ISBLK(file.st_mode)) return static_cast<uint64_t>(file.st_size);
+  uint64_t size = 0;
+  if (ioctl(fd, BLKGETSIZE64, &size) != 0) return base::ErrnoStatus(errno, "cannot get the size");
+  return size;
+}
+
 BlockImage::BlockImage(Options options, bool is_device)
     : name_(std::move(options.name)),
       path_(std::move(options.path)),
@@ -130,9 +139,10 @@ absl::StatusOr<BlockImage> BlockImage::Open(Options options) {
   // The lock before the size: whoever held it may have been changing it.
   RETURN_IF_ERROR(LockImage(image.fd(), image.readonly(), name));
   RETURN_IF_ERROR(image.MeasureBlocks());
-  ASSIGN_OR_RETURN(const uint64_t size, image.MeasureSize());
-  image.size_bytes_ = size / image.block_bytes_ * image.block_bytes_;
-  if (image.size_bytes_ == 0) {
+  const absl::StatusOr<uint64_t> measured = MeasureImage(image.fd());
+  if (!measured.ok()) return base::Annotate(measured.status(), name);
+  const uint64_t size = *measured;
+  if (image.SetSize(size) == 0) {
     return absl::InvalidArgumentError(absl::StrCat(
         name, ": is empty (", size, " bytes); give it a size with: truncate -s 10G FILE"));
   }
@@ -194,30 +204,14 @@ absl::Status BlockImage::MeasureDirectAlignment() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<uint64_t> BlockImage::MeasureSize() const {
-  uint64_t size = 0;
-  if (is_device_) {
-    if (ioctl(fd_.get(), BLKGETSIZE64, &size) != 0) {
-      return base::ErrnoStatus(errno, absl::StrCat(Name(), ": cannot get the size"));
-    }
-    return size;
-  }
-  struct stat file;
-  if (fstat(fd_.get(), &file) != 0) {
-    return base::ErrnoStatus(errno, absl::StrCat(Name(), ": cannot get the size"));
-  }
-  return static_cast<uint64_t>(file.st_size);
-}
-
 bool BlockImage::CanPunchHoles() const {
   // Behind the end, where there is nothing to lose.
   return fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                    static_cast<off_t>((size_bytes_ + 0xffff) & ~uint64_t{0xffff}), 65536) == 0;
 }
 
-absl::StatusOr<uint64_t> BlockImage::MeasureAgain() {
-  ASSIGN_OR_RETURN(const uint64_t size, MeasureSize());
-  size_bytes_ = size / block_bytes_ * block_bytes_;
+uint64_t BlockImage::SetSize(uint64_t bytes) {
+  size_bytes_ = bytes / block_bytes_ * block_bytes_;
   return size_bytes_;
 }
 

@@ -27,6 +27,10 @@ SyncOutcome OutcomeOfSync(int error);
 // name.
 bool IsSameImage(const std::string& path, int fd);
 
+// Returns the size in bytes of the file or the block device that `fd` refers to. Any thread; blocks
+// while a network file system does not answer.
+absl::StatusOr<uint64_t> MeasureImage(int fd);
+
 // A disk image, whose size is a multiple of its block size and not 0. Locked for as long as the
 // descriptor (or a duplicate) is open (LockImage): shared if readonly, else exclusive. The locks
 // keep out other VMs, QEMU and cloud-hypervisor on this host; not those who do not lock, nor other
@@ -56,8 +60,9 @@ class BlockImage {
   bool sparse() const { return sparse_; }
 
   uint64_t size_bytes() const { return size_bytes_; }
-  // Measures again; returns the size, a multiple of the block size.
-  absl::StatusOr<uint64_t> MeasureAgain();
+  // Takes over what MeasureImage has found since, rounded down to a multiple of the block size.
+  // Returns it.
+  uint64_t SetSize(uint64_t bytes);
 
   uint32_t block_bytes() const { return block_bytes_; }                    // smallest unit of I/O
   uint32_t physical_block_bytes() const { return physical_block_bytes_; }  // best unit of I/O
@@ -69,7 +74,6 @@ class BlockImage {
   BlockImage(Options options, bool is_device);
   absl::Status MeasureBlocks();
   absl::Status MeasureDirectAlignment();
-  absl::StatusOr<uint64_t> MeasureSize() const;
   bool CanPunchHoles() const;
   std::string Name() const;
 

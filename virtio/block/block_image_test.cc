@@ -152,7 +152,10 @@ TEST_F(BlockImageTest, MeasuresAgain) {
   auto image = Open(path);
   ASSERT_TRUE(image.ok());
   std::filesystem::resize_file(path, 8192 + 100);
-  EXPECT_EQ(image->MeasureAgain().value(), 8192u);
+  EXPECT_EQ(MeasureImage(image->fd()).value(), 8292u);
+  EXPECT_EQ(image->SetSize(8292), 8192u);
+  EXPECT_EQ(image->size_bytes(), 8192u);
+  EXPECT_FALSE(MeasureImage(-1).ok());
 }
 
 TEST_F(BlockImageTest, DirectHasAlignments) {

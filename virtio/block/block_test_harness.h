@@ -54,6 +54,10 @@ class TemporaryImage {
   ~TemporaryImage() { unlink(path_.c_str()); }
   const std::string& path() const { return path_; }
   void Resize(uint64_t bytes) { CHECK(truncate(path_.c_str(), static_cast<off_t>(bytes)) == 0); }
+  uint64_t size() const {
+    const base::UniqueFd fd(open(path_.c_str(), O_RDONLY));
+    return MeasureImage(fd.get()).value();
+  }
   Bytes Read(uint64_t offset, size_t bytes) const {
     const base::UniqueFd fd(open(path_.c_str(), O_RDONLY));
     Bytes result(bytes);

@@ -194,7 +194,15 @@ absl::Status HostResources::OpenDisk(const DiskConfig& config, size_t index) {
   options.features_mask = config.features_mask.value_or(~uint64_t{0});
   ASSIGN_OR_RETURN(auto device,
                    virtio::BlockDevice::Create(options, std::move(image), NextLoop(), *memory_));
-  disks_.push_back({device.get(), config.path, fd, config.readonly});
+  virtio::BlockDevice* const disk = device.get();
+  auto measurer = std::make_unique<DiskMeasurer>([disk](const absl::StatusOr<uint64_t>& size) {
+    if (!size.ok()) {
+      LOG(Warning) << disk->id() << ": " << size.status().message();
+    } else {
+      disk->loop().Post([disk, size = *size] { disk->Resize(size); });
+    }
+  });
+  disks_.push_back({disk, config.path, fd, config.readonly, std::move(measurer)});
   devices_.push_back(
       {std::move(device), *config.pci_device_id, config.features_mask.value_or(~uint64_t{0})});
   return absl::OkStatus();
@@ -323,11 +331,9 @@ void HostResources::Reread() {
     }
   });
   for (const Disk& disk : disks_) {
-    disk.device->loop().Post([&disk] {
-      if (const absl::Status status = disk.device->Resize(); !status.ok()) {
-        LOG(Warning) << disk.device->id() << ": " << status.message();
-      }
-    });
+    if (const absl::Status status = disk.measurer->Measure(disk.fd); !status.ok()) {
+      LOG(Warning) << disk.device->id() << ": " << status.message();
+    }
   }
 }
 

@@ -20,6 +20,7 @@
 #include "virtio/device.h"
 #include "virtio/host_tree/host_tree.h"
 #include "vmm/config/vm_config.h"
+#include "vmm/machine/disk_measurer.h"
 #include "vmm/machine/x86_64/guest_loader.h"
 
 namespace vmm {
@@ -61,7 +62,8 @@ class HostResources {
   bool consoles_drained() const;
   // Gives all guest RAM back as zeroes. The machine is gone.
   void PrepareForReset() { memory_->DiscardAll(); }
-  // The terminal's size has changed / disks and closures may have grown. Control thread.
+  // The terminal's size has changed / disks and closures may have grown. Control thread; a disk is
+  // measured on a thread of its own, since its host may not answer.
   void NotifyResize();
   void Reread();
   // Reads the closures again. Calls `report` once for each share that has one, on the share's loop,
@@ -82,6 +84,7 @@ class HostResources {
     std::string path;
     int fd;  // the device's
     bool readonly;
+    std::unique_ptr<DiskMeasurer> measurer;
   };
   struct Share {
     std::string id;
