@@ -10,7 +10,9 @@
 //
 // A turn of the loop: submit everything that was queued and wait (one system call), drain all
 // completions, run their OnComplete, run posted functions, run turn hooks. OnComplete is never
-// called from inside the call that started the operation.
+// called from inside the call that started the operation. Once the turn's budget is spent, the
+// OnCompletes and hooks that are left wait for the next turn, which then does not sleep; posted
+// functions, which guests cannot multiply, do not wait.
 #ifndef BASE_EVENT_LOOP_H_
 #define BASE_EVENT_LOOP_H_
 
@@ -23,6 +25,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
+#include "base/turn_budget.h"
 #include "base/unique_fd.h"
 
 namespace base {
@@ -124,8 +127,9 @@ class EventLoop {
   // No effect if it is not pending.
   virtual void Cancel(Operation& op) = 0;
 
-  // Runs `hook` once at the end of this turn (or of the next if none is running). Idempotent until
-  // it has run. Loop thread.
+  // Runs `hook` once at the end of this turn (or of the next if none is running, or if the budget
+  // is spent). Hooks take turns: one that schedules itself again comes after all that wait already.
+  // Idempotent until it has run. Loop thread.
   virtual void AtTurnEnd(TurnHook& hook) = 0;
 
   // Runs `function` on the loop's thread, in the order posted. Any thread; wakes the loop.
@@ -136,6 +140,9 @@ class EventLoop {
 
   // CLOCK_MONOTONIC, or the fake's clock.
   virtual std::chrono::nanoseconds Now() const = 0;
+
+  // What is left of this turn. Loop thread.
+  TurnBudget& turn_budget() { return turn_budget_; }
 
  protected:
   // Bookkeeping that implementations share; Operation's and TurnHook's private fields are reached
@@ -149,6 +156,9 @@ class EventLoop {
   static bool& Ended(Operation& op) { return op.ended_; }
   static TurnHook*& Next(TurnHook& hook) { return hook.next_hook_; }
   static bool& Scheduled(TurnHook& hook) { return hook.scheduled_; }
+
+ private:
+  TurnBudget turn_budget_{*this};
 };
 
 }  // namespace base

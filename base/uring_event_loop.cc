@@ -22,6 +22,8 @@ namespace {
 // Operations are aligned, so the lowest bit of their address says whether they are multishot.
 constexpr uint64_t kMultishotBit = 1;
 static_assert(alignof(Operation) > kMultishotBit);
+// What an OnComplete is reckoned as: about what a short request is.
+constexpr uint32_t kStepsPerCompletion = 8;
 // Completions of cancel requests, which nobody waits for.
 constexpr uint64_t kNobody = 0;
 
@@ -383,11 +385,12 @@ void UringEventLoop::Turn() {
   delayed.erase(delayed.begin(), delayed.begin() + static_cast<ptrdiff_t>(moved));
 
   State expected = State::kAwake;
-  const bool wait = hooks_head_ == nullptr && delayed.empty() &&
+  const bool wait = hooks_head_ == nullptr && completed_head_ == nullptr && delayed.empty() &&
                     state_.compare_exchange_strong(expected, State::kAsleep);
   Enter(wait);
   State asleep = State::kAsleep;
   state_.compare_exchange_strong(asleep, State::kAwake);  // else it is, or becomes, kPosted
+  turn_budget().Renew();
   Drain();
   Dispatch();
   if (state_.load(std::memory_order_relaxed) == State::kPosted) {
@@ -467,7 +470,8 @@ void UringEventLoop::DrainOne(const io_uring_cqe& cqe) {
 
 void UringEventLoop::Dispatch() {
   // No operation joins the list meanwhile: only Drain appends.
-  while (completed_head_ != nullptr) {
+  while (completed_head_ != nullptr && !turn_budget().Spent()) {
+    turn_budget().Spend(kStepsPerCompletion);
     Operation& op = *completed_head_;
     completed_head_ = Next(op);
     if (completed_head_ == nullptr) completed_tail_ = nullptr;
@@ -491,14 +495,18 @@ void UringEventLoop::RunPosted() {
 }
 
 void UringEventLoop::RunHooks() {
-  // Hooks scheduled by these run at the end of the next turn, which then does not sleep.
-  TurnHook* hook = std::exchange(hooks_head_, nullptr);
-  hooks_tail_ = nullptr;
-  while (hook != nullptr) {
-    TurnHook& current = *hook;
-    hook = Next(current);
+  // Hooks scheduled by these run at the end of the next turn, which then does not sleep, and behind
+  // those that the budget leaves over. One runs whatever completions have cost.
+  TurnHook* const last = hooks_tail_;
+  bool more = last != nullptr;
+  while (more) {
+    TurnHook& current = *hooks_head_;
+    more = &current != last;
+    hooks_head_ = Next(current);
+    if (hooks_head_ == nullptr) hooks_tail_ = nullptr;
     Scheduled(current) = false;
     current.OnTurnEnd();
+    more = more && !turn_budget().Spent();
   }
 }
 

@@ -222,6 +222,7 @@ bool FakeEventLoop::OnLoopThread() const { return std::this_thread::get_id() == 
 
 bool FakeEventLoop::RunTurn() {
   CHECK(OnLoopThread());
+  turn_budget().Renew();
   std::vector<Completion> completions;
   std::vector<uint64_t> chosen;
   for (const size_t index : Candidates()) chosen.push_back(pending_[index].number);
@@ -294,12 +295,14 @@ bool FakeEventLoop::RunPosted() {
 }
 
 bool FakeEventLoop::RunHooks() {
-  std::deque<TurnHook*> hooks = std::exchange(hooks_, {});
-  for (TurnHook* hook : hooks) {
-    Scheduled(*hook) = false;
-    hook->OnTurnEnd();
+  const size_t count = hooks_.size();
+  for (size_t i = 0; i < count && (i == 0 || !turn_budget().Spent()); ++i) {
+    TurnHook& hook = *hooks_.front();
+    hooks_.pop_front();
+    Scheduled(hook) = false;
+    hook.OnTurnEnd();
   }
-  return !hooks.empty();
+  return count > 0;
 }
 
 // --- Executing -----------------------------------------------------------------------------------

@@ -73,6 +73,8 @@ class FakeEventLoop final : public EventLoop {
   bool RunTurn();
   // Runs turns until nothing can go on without time, the outside or Release().
   void RunUntilIdle();
+  // Moves the clock alone: what the code under test does took so long.
+  void Elapse(std::chrono::nanoseconds by) { now_ += by; }
   // Moves the clock, stopping at each timeout on the way, and runs until idle.
   void AdvanceTime(std::chrono::nanoseconds by);
 

@@ -65,6 +65,7 @@ void EntropyQueue::OnSourceRead(int32_t result) {
 }
 
 void EntropyQueue::FillFromKernel() {
+  loop().turn_budget().SpendHostCall();
   size_t written = 0;
   for (const iovec& segment : target_) {
     // Never blocks: EntropyDevice::Create waited for the kernel's generator to be seeded.

@@ -40,6 +40,7 @@ void FsRequest::OnComplete(int32_t result) { queue.OnComplete(*this, result); }
 // --- Parse and submit ----------------------------------------------------------------------------
 
 void FsQueue::Start(Chain& chain) {
+  loop().turn_budget().SpendHostCall();
   FsRequest& request = static_cast<FsRequest&>(chain);
   ParseFsRequest(chain, command_);
   const FsCommand& command = command_;

@@ -50,6 +50,7 @@ void P9Queue::AddCounters(Counters& counters) const {
 // --- Parse and submit ----------------------------------------------------------------------------
 
 void P9Queue::Start(Chain& chain) {
+  loop().turn_budget().SpendHostCall();
   P9Request& request = static_cast<P9Request&>(chain);
   // Until a size is agreed on only VERSION is answered with more than an error.
   const uint32_t agreed_bytes = std::max(server_.max_message_bytes(), kP9MinMessageBytes);

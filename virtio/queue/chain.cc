@@ -19,6 +19,7 @@ void Chain::Reset(uint16_t head) {
   readable_bytes_ = ram_bytes_ = writable_bytes_ = original_writable_bytes_ = 0;
   only_ram_ = true;
   status_byte_ = nullptr;
+  descriptors_ = 0;
   head_ = head;
   has_writable_ = false;
 }

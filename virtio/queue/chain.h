@@ -25,6 +25,8 @@ class Chain {
   void SetStorage(std::span<iovec> storage) { storage_ = storage; }
 
   uint16_t head() const { return head_; }
+  // As the driver gave them, empty ones too.
+  uint32_t descriptors() const { return descriptors_; }
   uint32_t readable_bytes() const { return readable_bytes_; }
   uint32_t writable_bytes() const { return writable_bytes_; }
 
@@ -82,6 +84,7 @@ class Chain {
   uint32_t ram_bytes_ = 0;  // of the readable ones, up to the first in a window
   uint32_t writable_bytes_ = 0;
   uint32_t original_writable_bytes_ = 0;
+  uint32_t descriptors_ = 0;
   uint8_t* status_byte_ = nullptr;
   uint16_t head_ = 0;
   bool only_ram_ = true;       // no readable byte is in a window so far

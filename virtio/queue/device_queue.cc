@@ -83,14 +83,17 @@ void DeviceQueue::Serve() {
 }
 
 DeviceQueue::Outcome DeviceQueue::ServeSome() {
-  // A driver that makes chains available as fast as they are served must not hold up the loop.
-  for (uint32_t budget = ring_->size(); budget > 0; --budget) {
+  // Neither long chains nor a driver that makes them available as fast as they are served may hold
+  // up the loop. The first chain is served whatever others have spent, so that each queue goes on.
+  base::TurnBudget& budget = loop_.turn_budget();
+  do {
     if (!MayServe() || !WantsChains()) return Outcome::kIdle;
     Chain* chain = AcquireChain();
     if (chain == nullptr) return Outcome::kIdle;  // the next Complete leads here again
     switch (ring_->Pop(*chain)) {
       case SplitQueue::PopResult::kChain:
         ++counters_.chains;
+        budget.Spend(chain->descriptors());
         Start(*chain);
         break;
       case SplitQueue::PopResult::kEmpty:
@@ -103,7 +106,7 @@ DeviceQueue::Outcome DeviceQueue::ServeSome() {
         notifier_->NeedsReset(absl::StrCat("queue ", index_, ": ", ToString(ring_->error())));
         return Outcome::kIdle;
     }
-  }
+  } while (!budget.Spent());
   return Outcome::kOutOfBudget;
 }
 

@@ -62,7 +62,8 @@ class DeviceQueue : private base::TurnHook {
   virtual Chain* AcquireChain() = 0;
   // Gives back what AcquireChain returned when there was nothing to pop.
   virtual void ReleaseChain(Chain& chain) = 0;
-  // Begins the request in `chain`. May Complete it at once.
+  // Begins the request in `chain`. May Complete it at once. Its descriptors are spent from the
+  // turn's budget already; what else takes time is to be spent by the device.
   virtual void Start(Chain& chain) = 0;
   // Cancels whatever can be cancelled; each request still ends with Complete. Default: nothing.
   virtual void CancelRequests() {}

@@ -175,6 +175,7 @@ QueueError SplitQueue::Walk(uint16_t head, Chain& chain) const {
   for (uint32_t seen = 0; seen < size_;) {
     // GUEST: fetched once, by value.
     const Descriptor descriptor = table.Load(index);
+    ++chain.descriptors_;
     const uint16_t flags = descriptor.flags.value();
     if ((flags & VRING_DESC_F_INDIRECT) != 0) {
       if (!features_.indirect) return QueueError::kIndirectNotNegotiated;

@@ -1,0 +1,140 @@
+#include "base/turn_budget.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/uring_event_loop_harness.h"
+#include "gtest/gtest.h"
+#include "tests/fakes/fake_event_loop.h"
+#include "tests/fakes/operation_recorder.h"
+
+namespace base {
+namespace {
+
+using namespace std::chrono_literals;  // NOLINT: the test's own times
+
+class Hook final : public TurnHook {
+ public:
+  explicit Hook(std::function<void()> f) : f_(std::move(f)) {}
+  void OnTurnEnd() override { f_(); }
+
+ private:
+  std::function<void()> f_;
+};
+
+TEST(TurnBudget, IsSpentByStepsOnAClockThatStandsStill) {
+  FakeEventLoop loop;
+  TurnBudget& budget = loop.turn_budget();
+  budget.Renew();
+  budget.Spend(TurnBudget::kSteps - 1);
+  EXPECT_FALSE(budget.Spent());
+  budget.Spend(1);
+  EXPECT_TRUE(budget.Spent());
+  budget.Spend(UINT32_MAX);
+  EXPECT_TRUE(budget.Spent()) << "and does not wrap";
+  budget.Renew();
+  EXPECT_FALSE(budget.Spent());
+}
+
+TEST(TurnBudget, IsSpentByTimeThatFewStepsTake) {
+  FakeEventLoop loop;
+  TurnBudget& budget = loop.turn_budget();
+  budget.Renew();
+  EXPECT_FALSE(budget.Spent());
+  loop.Elapse(TurnBudget::kTime);
+  EXPECT_FALSE(budget.Spent()) << "the clock is not read for each step";
+  budget.Spend(TurnBudget::kStepsPerLook);
+  EXPECT_TRUE(budget.Spent());
+  budget.Renew();
+  EXPECT_FALSE(budget.Spent());
+}
+
+TEST(TurnBudget, AHostCallCountsFromItsBeginning) {
+  FakeEventLoop loop;
+  TurnBudget& budget = loop.turn_budget();
+  budget.Renew();
+  budget.SpendHostCall();
+  loop.Elapse(TurnBudget::kTime - 1ns);
+  EXPECT_FALSE(budget.Spent());
+  budget.SpendHostCall();
+  loop.Elapse(1ns);
+  EXPECT_TRUE(budget.Spent());
+}
+
+// Whoever spends all goes to the end of the line: nobody waits for more than one turn of each.
+TEST(TurnBudget, HooksThatSpendAllTakeTurns) {
+  FakeEventLoop loop;
+  std::string order;
+  std::deque<Hook> hooks;
+  for (const char name : {'a', 'b', 'c'}) {
+    hooks.emplace_back([&, name, self = hooks.size()] {
+      order += name;
+      loop.turn_budget().Spend(TurnBudget::kSteps);
+      if (order.size() < 9) loop.AtTurnEnd(hooks[self]);
+    });
+  }
+  for (Hook& hook : hooks) loop.AtTurnEnd(hook);
+  for (size_t turn = 1; turn <= 9; ++turn) {
+    loop.Post([&] { order += '.'; });
+    loop.RunTurn();
+  }
+  loop.RunUntilIdle();
+  EXPECT_EQ(order.substr(0, 12), ".a.b.c.a.b.c");
+}
+
+class TurnBudgetOfARing : public UringEventLoopFixture {};
+INSTANTIATE_TEST_SUITE_P(Files, TurnBudgetOfARing, testing::Bool(), FixtureName);
+
+TEST_P(TurnBudgetOfARing, HooksThatSpendAllTakeTurnsWithPostedFunctions) {
+  std::string order;
+  std::deque<Hook> hooks;
+  std::function<void()> post = [&] {
+    order += '.';
+    if (order.size() < 12) return loop_->Post(post);
+    loop_->Stop();
+  };
+  for (const char name : {'a', 'b', 'c'}) {
+    hooks.emplace_back([&, name, self = hooks.size()] {
+      order += name;
+      loop_->turn_budget().Spend(TurnBudget::kSteps);
+      loop_->AtTurnEnd(hooks[self]);
+    });
+  }
+  for (Hook& hook : hooks) loop_->AtTurnEnd(hook);
+  loop_->Post(post);
+  Run();
+  EXPECT_EQ(order.substr(0, 12), ".a.b.c.a.b.c");
+}
+
+// The completions that a turn leaves over come in the next, which does not sleep, and a posted
+// function gets in between.
+TEST_P(TurnBudgetOfARing, CompletionsThatSpendAllTakeTurnsWithPostedFunctions) {
+  const UniqueFd fd = TemporaryFile("abc");
+  const LoopFile file = Add(fd);
+  std::deque<OperationRecorder> reads(5);
+  std::string order;
+  char byte;
+  iovec to = {&byte, 1};
+  for (OperationRecorder& op : reads) {
+    op.then = [&] {
+      order += 'r';
+      loop_->turn_budget().Spend(TurnBudget::kSteps);
+      loop_->Post([&] {
+        order += '.';
+        if (order.size() == 2 * reads.size()) loop_->Stop();
+      });
+    };
+    loop_->ReadV(op, file, std::span(&to, 1), 0);
+  }
+  Run();
+  EXPECT_EQ(order, "r.r.r.r.r.");
+}
+
+}  // namespace
+}  // namespace base
