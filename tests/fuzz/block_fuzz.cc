@@ -89,7 +89,8 @@ void Run(FuzzInput input) {
                                  .path = "image",
                                  .fd = std::move(fd),
                                  .readonly = readonly,
-                                 .sparse = (flags & 0x20) != 0});
+                                 .sparse = (flags & 0x20) != 0,
+                                 .least_direct_alignment = (flags & 0x80) != 0 ? 4096u : 512u});
   CHECK(image.ok());
   auto device = *BlockDevice::Create(
       {.id = "d", .num_queues = kQueues, .queue_size = DeviceProgram::kQueueSize},

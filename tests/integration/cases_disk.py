@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import struct
 import subprocess
 
 from harness import (
@@ -23,11 +24,11 @@ from harness import (
 PATTERN = "pattern-of-the-guest-"
 
 
-def loop_device(image):
+def loop_device(image, sector_bytes=512):
     """Returns a loop block device over an image; the caller detaches it."""
     have("losetup")
     done = subprocess.run(
-        ["losetup", "--show", "-f", image],
+        ["losetup", "--show", "-f", "-b", str(sector_bytes), image],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -104,6 +105,69 @@ echo "GROWN $(cat /sys/block/vda/size)"
         check(read_at(fixed, 0, 1 << 20) == before, "the read-only image changed")
     finally:
         run("losetup", "-d", device)
+
+
+def partitioned_image(path, sector_bytes, first):
+    """Makes an image with one partition that begins at sector `first` and has 1 MiB."""
+    new_image(path, 8 << 20)
+    entry = struct.pack(
+        "<B3sB3sII", 0, b"\xfe\xff\xff", 0x83, b"\xfe\xff\xff", first, (1 << 20) // sector_bytes
+    )
+    with open(path, "r+b") as f:
+        f.seek(446)
+        f.write(entry)
+        f.seek(510)
+        f.write(b"\x55\xaa")
+        f.seek(first * sector_bytes)
+        f.write(b"OF-THE-HOST")
+    return path
+
+
+@case("partitions-whatever-sectors-the-host-has")
+def partitions(folder):
+    """Images partitioned for 512 and for 4096 bytes, on host devices of both, by direct I/O."""
+    first = {512: 2049, 4096: 257}  # the former not at a block of 4096 bytes
+    kinds = [(host, guest) for host in (512, 4096) for guest in (512, 4096)]
+    images = [
+        partitioned_image(f"{folder}/{host}-{guest}.raw", guest, first[guest])
+        for host, guest in kinds
+    ]
+    script = """
+wait_for /dev/vdd1
+for disk in vda vdb vdc vdd; do
+  sys=/sys/block/$disk
+  echo "$disk $(cat $sys/queue/logical_block_size $sys/queue/physical_block_size \\
+                    $sys/${disk}1/start $sys/${disk}1/size | tr '\\n' ' ')" \\
+       "$(dd if=/dev/${disk}1 bs=11 count=1 2>/dev/null)"
+  seq 1 15000 | dd of=/dev/${disk}1 bs=4096 seek=3 conv=fsync 2>/dev/null
+done
+"""
+    devices = []
+    try:
+        for image, (host, _) in zip(images, kinds):
+            devices.append(loop_device(image, host))
+        disks = [
+            {"path": device, "direct": True, "logical_block_size": guest}
+            for device, (_, guest) in zip(devices, kinds)
+        ]
+        with Vm(folder, vm_config(test=script, disks=disks)) as vm:
+            for name, (host, guest) in zip("abcd", kinds):
+                start = first[guest] * guest // 512
+                check_equal(
+                    vm.expect(rf"vd{name} (\d+ .*?)\s*\n").group(1),
+                    f"{guest} {max(host, guest)} {start} 2048 OF-THE-HOST",
+                    f"a disk for {guest} on a host of {host}",
+                )
+            vm.wait(0)
+        for device, image, (host, guest) in zip(devices, images, kinds):
+            size = 8 << 20
+            wanted = bytearray(read_at(image, 0, size)[: first[guest] * guest])
+            written = "".join(f"{n}\n" for n in range(1, 15001)).encode()
+            wanted += b"OF-THE-HOST".ljust(3 * 4096, b"\0") + written
+            check(read_at(device, 0, size) == bytes(wanted).ljust(size, b"\0"), f"{guest} on {host}: the image differs")
+    finally:
+        for device in devices:
+            run("losetup", "-d", device)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "base/log.h"
@@ -22,6 +24,8 @@ BouncePool::BouncePool(BouncePool&& other) noexcept : base_(std::exchange(other.
 BouncePool::~BouncePool() {
   if (base_ != nullptr) munmap(base_, kBuffers * kBufferBytes);
 }
+
+bool BouncePool::has_free() const { return !std::ranges::all_of(taken_, std::identity()); }
 
 std::span<uint8_t> BouncePool::Acquire() {
   for (uint32_t i = 0; i < kBuffers; ++i) {

@@ -1,4 +1,4 @@
-// Aligned buffers for direct I/O whose guest buffers are not aligned.
+// Aligned buffers for direct I/O that is not aligned: in guest memory or in the image.
 #ifndef VIRTIO_BLOCK_BLOCK_BOUNCE_H_
 #define VIRTIO_BLOCK_BLOCK_BOUNCE_H_
 
@@ -21,6 +21,7 @@ class BouncePool {
   BouncePool& operator=(BouncePool&&) = delete;
   ~BouncePool();
 
+  bool has_free() const;
   // Returns a buffer of kBufferBytes, or an empty span if all are taken.
   std::span<uint8_t> Acquire();
   void Release(std::span<uint8_t> buffer);

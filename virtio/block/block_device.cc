@@ -53,17 +53,15 @@ BlockDevice::BlockDevice(const Options& options, BlockImage image, base::EventLo
       features_(OfferedFeatures(options)),
       config_(MakeConfig(options)),
       capacity_sectors_(image_.size_bytes() / kSectorBytes) {
-  const uint32_t block_sectors = image_.block_bytes() / kSectorBytes;
   shared_.id = options.id;
   shared_.path = image_.path();
   shared_.serial = (options.serial.empty() ? options.id : options.serial).substr(0, 20);
   shared_.direct = image_.direct();
-  shared_.block_bytes = image_.block_bytes();
+  shared_.io_alignment = image_.io_alignment();
+  shared_.range_alignment = image_.range_alignment();
   shared_.memory_alignment = image_.memory_alignment();
   shared_.limits = {
       .capacity_sectors = capacity_sectors_,
-      .align_sectors = image_.direct() ? block_sectors : 1,
-      .range_align_sectors = image_.direct() || image_.is_device() ? block_sectors : 1,
       .readonly = image_.readonly(),
       .discard = (features_ & Bit(VIRTIO_BLK_F_DISCARD)) != 0,
       .write_zeroes = (features_ & Bit(VIRTIO_BLK_F_WRITE_ZEROES)) != 0,
@@ -92,7 +90,7 @@ uint64_t BlockDevice::OfferedFeatures(const Options& options) const {
 }
 
 BlockConfig BlockDevice::MakeConfig(const Options& options) const {
-  const uint32_t block = image_.block_bytes();
+  const uint32_t block = image_.logical_block_bytes();
   const uint32_t blocks_per_physical = image_.physical_block_bytes() / block;
   const uint32_t align_sectors = image_.physical_block_bytes() / kSectorBytes;
   BlockConfig config;
@@ -199,6 +197,7 @@ Counters BlockDevice::counters() const {
       {"retries", c.retries},
       {"short_transfers", c.short_transfers},
       {"bounced_requests", c.bounced},
+      {"unaligned_writes", c.unaligned_writes},
       {"syncs", c.syncs},
   };
   for (const auto& queue : queues_) {

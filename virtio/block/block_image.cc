@@ -101,7 +101,8 @@ BlockImage::BlockImage(Options options, bool is_device)
       readonly_(options.readonly),
       direct_(options.direct),
       sparse_(options.sparse && !options.readonly),
-      is_device_(is_device) {}
+      is_device_(is_device),
+      logical_block_bytes_(options.logical_block_bytes) {}
 
 std::string BlockImage::Name() const { return absl::StrCat(name_, ": ", path_); }
 
@@ -135,26 +136,39 @@ absl::StatusOr<BlockImage> BlockImage::Open(Options options) {
     }
     options.direct = (flags & O_DIRECT) != 0;
   }
+  const uint32_t least_direct_alignment = options.least_direct_alignment;
   BlockImage image(std::move(options), is_device);
   // The lock before the size: whoever held it may have been changing it.
   RETURN_IF_ERROR(LockImage(image.fd(), image.readonly(), name));
-  RETURN_IF_ERROR(image.MeasureBlocks());
+  RETURN_IF_ERROR(image.MeasureBlocks(least_direct_alignment));
   const absl::StatusOr<uint64_t> measured = MeasureImage(image.fd());
   if (!measured.ok()) return base::Annotate(measured.status(), name);
   const uint64_t size = *measured;
+  // Never silently: the end of a disk may hold a copy of its partition table.
+  if (size / image.logical_block_bytes_ * image.logical_block_bytes_ % image.io_alignment_ != 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        name, ": its size, ", size, " bytes, is no multiple of the ", image.io_alignment_,
+        " bytes that direct I/O takes here; set direct to false"));
+  }
   if (image.SetSize(size) == 0) {
     return absl::InvalidArgumentError(absl::StrCat(
         name, ": is empty (", size, " bytes); give it a size with: truncate -s 10G FILE"));
   }
   if (image.size_bytes_ != size) {
     LOG(Warning) << name << ": its last " << size - image.size_bytes_
-                 << " bytes are left out: the size is no multiple of " << image.block_bytes_;
+                 << " bytes are left out: the size is no multiple of "
+                 << image.logical_block_bytes_;
+  }
+  if (image.io_alignment_ > image.logical_block_bytes_) {
+    LOG(Info) << name << ": direct I/O takes blocks of " << image.io_alignment_
+              << " bytes here, the guest's have " << image.logical_block_bytes_
+              << ": writes of parts of them are slow";
   }
   if (image.sparse_ && !is_device) image.sparse_ = image.CanPunchHoles();
   return image;
 }
 
-absl::Status BlockImage::MeasureBlocks() {
+absl::Status BlockImage::MeasureBlocks(uint32_t least_direct_alignment) {
   if (is_device_) {
     int logical = 0;
     unsigned physical = 0;
@@ -162,24 +176,30 @@ absl::Status BlockImage::MeasureBlocks() {
     if (ioctl(fd_.get(), BLKSSZGET, &logical) != 0) {
       return base::ErrnoStatus(errno, absl::StrCat(Name(), ": cannot get the block size"));
     }
-    block_bytes_ = static_cast<uint32_t>(logical);
-    physical_block_bytes_ = block_bytes_;
+    range_alignment_ = physical_block_bytes_ = static_cast<uint32_t>(logical);
     if (ioctl(fd_.get(), BLKPBSZGET, &physical) == 0) physical_block_bytes_ = physical;
     if (ioctl(fd_.get(), BLKIOOPT, &optimal) == 0) optimal_io_bytes_ = optimal;
   }
-  if (direct_) RETURN_IF_ERROR(MeasureDirectAlignment());
-  if (!std::has_single_bit(block_bytes_) || block_bytes_ < 512 || block_bytes_ > kMaxBlockBytes ||
-      memory_alignment_ > kMaxMemoryAlignment) {
-    return absl::InvalidArgumentError(absl::StrCat(Name(), ": blocks of ", block_bytes_,
-                                                   " bytes (memory aligned to ", memory_alignment_,
-                                                   ") are not supported"));
+  if (direct_) {
+    RETURN_IF_ERROR(MeasureDirectAlignment(std::max(range_alignment_, least_direct_alignment)));
+    range_alignment_ = std::max(range_alignment_, io_alignment_);
   }
-  if (!std::has_single_bit(physical_block_bytes_)) physical_block_bytes_ = block_bytes_;
-  physical_block_bytes_ = std::max(physical_block_bytes_, block_bytes_);
+  const auto supported = [](uint32_t bytes, uint32_t most) {
+    return std::has_single_bit(bytes) && bytes <= most;
+  };
+  if (!supported(range_alignment_, kMaxBlockBytes) || !supported(io_alignment_, kMaxBlockBytes) ||
+      memory_alignment_ > kMaxMemoryAlignment) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(Name(), ": blocks of ", std::max(range_alignment_, io_alignment_),
+                     " bytes (memory aligned to ", memory_alignment_, ") are not supported"));
+  }
+  if (!std::has_single_bit(physical_block_bytes_)) physical_block_bytes_ = range_alignment_;
+  physical_block_bytes_ = std::max({physical_block_bytes_, range_alignment_, logical_block_bytes_});
   return absl::OkStatus();
 }
 
-absl::Status BlockImage::MeasureDirectAlignment() {
+absl::Status BlockImage::MeasureDirectAlignment(uint32_t least) {
+  io_alignment_ = least;
   struct statx info = {};
   if (statx(fd_.get(), "", AT_EMPTY_PATH, STATX_DIOALIGN, &info) == 0 &&
       (info.stx_mask & STATX_DIOALIGN) != 0) {
@@ -189,7 +209,7 @@ absl::Status BlockImage::MeasureDirectAlignment() {
           ": this file does not support O_DIRECT (is it encrypted or compressed?); set "
           "direct to false"));
     }
-    block_bytes_ = std::max(block_bytes_, info.stx_dio_offset_align);
+    io_alignment_ = std::max(io_alignment_, info.stx_dio_offset_align);
     memory_alignment_ = info.stx_dio_mem_align;
     return absl::OkStatus();
   }
@@ -199,8 +219,8 @@ absl::Status BlockImage::MeasureDirectAlignment() {
     return absl::ResourceExhaustedError(absl::StrCat(Name(), ": out of memory"));
   }
   const std::unique_ptr<uint8_t, decltype(&free)> buffer(static_cast<uint8_t*>(memory), &free);
-  if (!IsAlignedFor(fd_.get(), buffer.get(), block_bytes_)) block_bytes_ = 4096;
-  memory_alignment_ = IsAlignedFor(fd_.get(), buffer.get() + 512, block_bytes_) ? 512 : 4096;
+  if (!IsAlignedFor(fd_.get(), buffer.get(), io_alignment_)) io_alignment_ = 4096;
+  memory_alignment_ = IsAlignedFor(fd_.get(), buffer.get() + 512, io_alignment_) ? 512 : 4096;
   return absl::OkStatus();
 }
 
@@ -211,7 +231,8 @@ bool BlockImage::CanPunchHoles() const {
 }
 
 uint64_t BlockImage::SetSize(uint64_t bytes) {
-  size_bytes_ = bytes / block_bytes_ * block_bytes_;
+  const uint64_t block = std::max(logical_block_bytes_, io_alignment_);
+  size_bytes_ = bytes / block * block;
   return size_bytes_;
 }
 

@@ -31,7 +31,8 @@ bool IsSameImage(const std::string& path, int fd);
 // while a network file system does not answer.
 absl::StatusOr<uint64_t> MeasureImage(int fd);
 
-// A disk image, whose size is a multiple of its block size and not 0. Locked for as long as the
+// A disk image, whose size is a multiple of logical_block_bytes() and io_alignment() and not 0.
+// Locked for as long as the
 // descriptor (or a duplicate) is open (LockImage): shared if readonly, else exclusive. The locks
 // keep out other VMs, QEMU and cloud-hypervisor on this host; not those who do not lock, nor other
 // hosts of a network file system without lock support. A writable block device is also held
@@ -43,8 +44,11 @@ class BlockImage {
     std::string path;  // in messages only, if `fd` is given
     base::UniqueFd fd = {};
     bool readonly = false;
-    bool direct = false;  // O_DIRECT
-    bool sparse = true;   // discards free space
+    bool direct = false;                 // O_DIRECT
+    bool sparse = true;                  // discards free space
+    uint32_t logical_block_bytes = 512;  // the guest's; a power of two, 512 to 4096
+    uint32_t least_direct_alignment =
+        512;  // of direct I/O in the file, whatever it takes; for tests
   };
 
   // Opens options.path, or takes options.fd. Control thread; may block. Errors are one line: what,
@@ -60,11 +64,15 @@ class BlockImage {
   bool sparse() const { return sparse_; }
 
   uint64_t size_bytes() const { return size_bytes_; }
-  // Takes over what MeasureImage has found since, rounded down to a multiple of the block size.
-  // Returns it.
+  // Takes over what MeasureImage has found since, rounded down to whole blocks. Returns it.
   uint64_t SetSize(uint64_t bytes);
 
-  uint32_t block_bytes() const { return block_bytes_; }                    // smallest unit of I/O
+  // The guest's sector, which the config gives: the host's has no say in a guest's disk layout.
+  uint32_t logical_block_bytes() const { return logical_block_bytes_; }
+  // What offsets and lengths of the host's reads and writes must be multiples of; 1 if not direct.
+  uint32_t io_alignment() const { return io_alignment_; }
+  // The same for fallocate. If direct, at least io_alignment().
+  uint32_t range_alignment() const { return range_alignment_; }
   uint32_t physical_block_bytes() const { return physical_block_bytes_; }  // best unit of I/O
   uint32_t optimal_io_bytes() const { return optimal_io_bytes_; }          // 0: not known
   // With direct, guest buffers must have addresses that are multiples of this.
@@ -72,8 +80,8 @@ class BlockImage {
 
  private:
   BlockImage(Options options, bool is_device);
-  absl::Status MeasureBlocks();
-  absl::Status MeasureDirectAlignment();
+  absl::Status MeasureBlocks(uint32_t least_direct_alignment);
+  absl::Status MeasureDirectAlignment(uint32_t least);
   bool CanPunchHoles() const;
   std::string Name() const;
 
@@ -85,7 +93,9 @@ class BlockImage {
   bool sparse_;
   bool is_device_;
   uint64_t size_bytes_ = 0;
-  uint32_t block_bytes_ = 512;
+  uint32_t logical_block_bytes_;
+  uint32_t io_alignment_ = 1;
+  uint32_t range_alignment_ = 1;
   uint32_t physical_block_bytes_ = 4096;
   uint32_t optimal_io_bytes_ = 0;
   uint32_t memory_alignment_ = 1;

@@ -52,7 +52,8 @@ TEST_F(BlockImageTest, OpensAFile) {
   auto image = Open(MakeFile("a.raw", 1 << 20));
   ASSERT_TRUE(image.ok()) << image.status();
   EXPECT_EQ(image->size_bytes(), 1u << 20);
-  EXPECT_EQ(image->block_bytes(), 512u);
+  EXPECT_EQ(image->logical_block_bytes(), 512u);
+  EXPECT_EQ(image->io_alignment(), 1u);
   EXPECT_EQ(fcntl(image->fd(), F_GETFD), FD_CLOEXEC);
 }
 
@@ -165,8 +166,30 @@ TEST_F(BlockImageTest, DirectHasAlignments) {
     return;
   }
   EXPECT_GE(image->memory_alignment(), 1u);
-  EXPECT_GE(image->block_bytes(), 512u);
-  EXPECT_EQ(image->size_bytes() % image->block_bytes(), 0u);
+  EXPECT_GE(image->io_alignment(), 512u);
+  EXPECT_EQ(image->size_bytes() % image->io_alignment(), 0u);
+}
+
+// A guest that lost the end of its disk, and with it a copy of its partition table, would not know.
+TEST_F(BlockImageTest, DirectDoesNotCutSectorsOffTheEnd) {
+  const auto open = [](const std::string& path, bool direct) {
+    return BlockImage::Open(
+        {.name = "disks[0].path", .path = path, .direct = direct, .least_direct_alignment = 4096});
+  };
+  const std::string path = MakeFile("a.raw", 4096 + 512);
+  EXPECT_EQ(open(path, false)->size_bytes(), 4608u);
+  const auto image = open(path, true);
+  ASSERT_FALSE(image.ok());
+  EXPECT_THAT(ErrorOf(image), HasSubstr("set direct to false"));
+}
+
+TEST_F(BlockImageTest, TheSizeIsAMultipleOfTheGuestsSector) {
+  const std::string path = MakeFile("a.raw", 10000);
+  auto image = BlockImage::Open({.name = "disk", .path = path, .logical_block_bytes = 4096});
+  ASSERT_TRUE(image.ok());
+  EXPECT_EQ(image->size_bytes(), 8192u);
+  EXPECT_EQ(image->physical_block_bytes(), 4096u);
+  EXPECT_EQ(image->SetSize(13000), 12288u);
 }
 
 }  // namespace

@@ -23,6 +23,12 @@ constexpr uint8_t kMaxRetries = 16;
 constexpr size_t kZeroesBytes = 256 << 10;
 alignas(4096) uint8_t g_zeroes[kZeroesBytes];
 
+// `unit` is a power of two.
+constexpr uint64_t RoundDown(uint64_t value, uint64_t unit) { return value & ~(unit - 1); }
+constexpr uint64_t RoundUp(uint64_t value, uint64_t unit) {
+  return RoundDown(value + unit - 1, unit);
+}
+
 absl::string_view Verb(BlockKind kind) {
   switch (kind) {
     case BlockKind::kRead:
@@ -108,19 +114,54 @@ void BlockQueue::Start(Chain& chain) {
   }
 }
 
-bool BlockQueue::NeedsBounce(std::span<const iovec> buffers) const {
+bool BlockQueue::NeedsBounce(const BlockRequest& request) const {
   if (!shared_.direct) return false;
-  // O_DIRECT wants each address aligned to the one and each length to the other.
-  return std::ranges::any_of(buffers, [this](const iovec& buffer) {
-    return reinterpret_cast<uintptr_t>(buffer.iov_base) % shared_.memory_alignment != 0 ||
-           buffer.iov_len % shared_.block_bytes != 0;
-  });
+  // O_DIRECT wants offset and lengths aligned to the one and each address to the other.
+  return request.offset % shared_.io_alignment != 0 ||
+         std::ranges::any_of(request.left, [this](const iovec& buffer) {
+           return reinterpret_cast<uintptr_t>(buffer.iov_base) % shared_.memory_alignment != 0 ||
+                  buffer.iov_len % shared_.io_alignment != 0;
+         });
+}
+
+bool BlockQueue::BeginWrite(BlockRequest& request, uint64_t start, uint64_t end) {
+  const uint64_t unit = shared_.io_alignment;
+  if (unit <= kSectorBytes) return true;
+  const uint64_t first = RoundDown(start, unit), last = RoundUp(end, unit);
+  const bool partial = first != start || last != end;
+  if (partial) ++shared_.counters.unaligned_writes;
+  return shared_.order.Enter(request, first, last, partial);
+}
+
+void BlockQueue::EndWrite(BlockRequest& request) {
+  if (!request.entered()) return;
+  shared_.order.Leave(request);
+  BeginOrdered();
+}
+
+void BlockQueue::BeginOrdered() {
+  // What begins here can end at once and come here again: a loop, since the guest decides how many.
+  if (std::exchange(shared_.beginning_ordered, true)) return;
+  while (OrderedWrite* const write = shared_.order.TakeReady()) {
+    BlockRequest& request = static_cast<BlockRequest&>(*write);
+    if (request.command.kind == BlockKind::kWrite) {
+      request.queue.ContinueTransfer(request);
+    } else {
+      request.queue.ContinueRange(request);
+    }
+  }
+  shared_.beginning_ordered = false;
 }
 
 void BlockQueue::BeginTransfer(BlockRequest& request) {
   request.left = IsRead(request) ? request.writable() : request.readable();
   if (request.left.empty()) return Succeed(request);
-  if (NeedsBounce(request.left)) {
+  const uint64_t end = request.offset + request.command.data_bytes;
+  if (IsRead(request) || BeginWrite(request, request.offset, end)) ContinueTransfer(request);
+}
+
+void BlockQueue::ContinueTransfer(BlockRequest& request) {
+  if (NeedsBounce(request)) {
     ++shared_.counters.bounced;
     return BeginBounce(request);
   }
@@ -128,20 +169,37 @@ void BlockQueue::BeginTransfer(BlockRequest& request) {
   Submit(request);
 }
 
+// Whole blocks go through the buffer, with the next piece of the guest's data among them.
 void BlockQueue::BeginBounce(BlockRequest& request) {
-  request.step = BlockRequest::Step::kBounce;
   if (request.buffer.empty()) request.buffer = bounce_->Acquire();
   // Else served in order, when another is done with its buffer.
   if (request.buffer.empty()) return waiting_for_buffer_.Append(request);
-  const size_t bytes = std::min<size_t>(
-      IsRead(request) ? request.writable_bytes() : request.readable_bytes(), request.buffer.size());
-  request.piece_bytes = static_cast<uint32_t>(bytes);
-  // Data in a window cannot be copied here.
-  if (!IsRead(request) && !request.PopReadable(request.buffer.first(bytes))) {
-    return Finish(request, VIRTIO_BLK_S_IOERR, 0);
+  request.skip = static_cast<uint32_t>(request.offset % shared_.io_alignment);
+  if (request.command.kind != BlockKind::kWriteZeroes) {
+    const uint32_t data = IsRead(request) ? request.writable_bytes() : request.readable_bytes();
+    request.piece_bytes =
+        static_cast<uint32_t>(std::min<size_t>(data, request.buffer.size() - request.skip));
   }
+  const size_t bytes = RoundUp(request.skip + request.piece_bytes, shared_.io_alignment);
+  request.offset -= request.skip;
   request.single = {request.buffer.data(), bytes};
   request.left = {&request.single, 1};
+  request.step = BlockRequest::Step::kBounce;
+  if (!IsRead(request)) {
+    if (bytes == request.piece_bytes) return WriteBuffer(request);
+    request.step = BlockRequest::Step::kReadBlocks;
+  }
+  Submit(request);
+}
+
+void BlockQueue::WriteBuffer(BlockRequest& request) {
+  const std::span<uint8_t> data = request.buffer.subspan(request.skip, request.piece_bytes);
+  if (request.command.kind == BlockKind::kWriteZeroes) {
+    std::ranges::fill(data, uint8_t{0});
+  } else if (!request.PopReadable(data)) {  // data in a window cannot be copied here
+    return Finish(request, VIRTIO_BLK_S_IOERR, 0);
+  }
+  request.step = BlockRequest::Step::kBounce;
   Submit(request);
 }
 
@@ -153,22 +211,42 @@ void BlockQueue::BeginRange(BlockRequest& request) {
   }
   const BlockCommand::Range& range = request.command.ranges[request.range];
   request.offset = range.offset_bytes;
-  request.piece_bytes = range.length_bytes;
+  request.range_end = range.offset_bytes + range.length_bytes;
+  if (request.command.kind == BlockKind::kDiscard) {
+    // Advice: parts of blocks may stay as they are. [VIRTIO 1.2 §5.2.6.2]
+    request.offset = RoundUp(request.offset, shared_.range_alignment);
+    request.range_end = RoundDown(request.range_end, shared_.range_alignment);
+  } else if (!BeginWrite(request, request.offset, request.range_end)) {
+    return;
+  }
+  ContinueRange(request);
+}
+
+void BlockQueue::ContinueRange(BlockRequest& request) {
+  if (request.offset >= request.range_end) {
+    EndWrite(request);
+    ++request.range;
+    return BeginRange(request);
+  }
+  // Advice too: a host that cannot has done enough.
+  const bool discard = request.command.kind == BlockKind::kDiscard;
+  if (discard && !shared_.can_discard) return Succeed(request);
+  const uint64_t unit = shared_.range_alignment;
+  const uint64_t whole_end = RoundDown(request.range_end, unit);
+  if (request.offset % unit != 0 || request.offset == whole_end) {  // a part of one block
+    request.piece_bytes = static_cast<uint32_t>(
+        std::min(RoundDown(request.offset, unit) + unit, request.range_end) - request.offset);
+    return shared_.direct ? BeginBounce(request) : BeginZeroes(request);
+  }
+  request.piece_bytes = static_cast<uint32_t>(whole_end - request.offset);
+  const bool unmap = request.command.ranges[request.range].unmap && shared_.can_zero_by_unmap;
+  if (!discard && !unmap && !shared_.can_zero_range) return BeginZeroes(request);
   request.step = BlockRequest::Step::kRange;
-  // Discarding is advice: a host that cannot has done enough. [VIRTIO 1.2 §5.2.6.2]
-  if (request.command.kind == BlockKind::kDiscard && !shared_.can_discard) {
-    return Succeed(request);
-  }
-  if (request.command.kind == BlockKind::kWriteZeroes && !shared_.can_zero_range &&
-      !(range.unmap && shared_.can_zero_by_unmap)) {
-    return BeginZeroes(request);
-  }
   if (shared_.ranges_in_flight == BlockShared::kMaxRangesInFlight) {
     return shared_.waiting_for_range.Append(request);
   }
   ++shared_.ranges_in_flight;
-  request.punch =
-      request.command.kind == BlockKind::kDiscard || (range.unmap && shared_.can_zero_by_unmap);
+  request.punch = discard || unmap;
   Submit(request);
 }
 
@@ -200,7 +278,7 @@ void BlockQueue::BeginWaiting() {
   while (shared_.ranges_in_flight < BlockShared::kMaxRangesInFlight) {
     BlockRequest* const next = shared_.waiting_for_range.TakeFirst();
     if (next == nullptr) break;
-    next->queue.BeginRange(*next);
+    next->queue.ContinueRange(*next);
   }
 }
 
@@ -212,6 +290,8 @@ void BlockQueue::Submit(BlockRequest& request) {
         return loop().ReadV(request, shared_.file, request.left, request.offset);
       }
       return loop().WriteV(request, shared_.file, request.left, request.offset);
+    case BlockRequest::Step::kReadBlocks:
+      return loop().ReadV(request, shared_.file, request.left, request.offset);
     case BlockRequest::Step::kZeroes:
       return loop().WriteV(request, shared_.file, request.left, request.offset);
     case BlockRequest::Step::kRange:
@@ -236,6 +316,7 @@ void BlockQueue::OnComplete(BlockRequest& request, int32_t result) {
   switch (request.step) {
     case BlockRequest::Step::kTransfer:
     case BlockRequest::Step::kBounce:
+    case BlockRequest::Step::kReadBlocks:
     case BlockRequest::Step::kZeroes:
       return OnTransferred(request, result);
     case BlockRequest::Step::kRange:
@@ -249,11 +330,14 @@ void BlockQueue::OnTransferred(BlockRequest& request, int32_t result) {
   // Nothing read: the file was cut short behind our back. Nothing written: the host is out of luck.
   if (result == 0) return Fail(request, EIO);
   if (result < 0) return stopping() ? Drop(request) : Fail(request, -result);
-  request.retries = 0;
-  Consume(request, static_cast<size_t>(result));
+  // Direct I/O can go on between blocks only.
+  const uint64_t bytes = RoundDown(static_cast<uint64_t>(result), shared_.io_alignment);
+  if (bytes > 0) request.retries = 0;
+  Consume(request, bytes);
   if (request.left.empty()) return OnPieceDone(request);
   ++shared_.counters.short_transfers;
   if (stopping()) return Drop(request);
+  if (bytes == 0 && ++request.retries > kMaxRetries) return Fail(request, EIO);
   Submit(request);
 }
 
@@ -273,31 +357,39 @@ void BlockQueue::Consume(BlockRequest& request, size_t bytes) {
 
 void BlockQueue::OnPieceDone(BlockRequest& request) {
   switch (request.step) {
-    case BlockRequest::Step::kBounce:
+    case BlockRequest::Step::kReadBlocks: {
+      if (stopping()) return Drop(request);
+      const size_t bytes = RoundUp(request.skip + request.piece_bytes, shared_.io_alignment);
+      request.offset -= bytes;
+      request.single = {request.buffer.data(), bytes};
+      request.left = {&request.single, 1};
+      return WriteBuffer(request);
+    }
+    case BlockRequest::Step::kBounce: {
+      // To where the guest's data end, not the blocks.
+      const uint64_t end = request.skip + request.piece_bytes;
+      request.offset -= RoundUp(end, shared_.io_alignment) - end;
+      if (request.command.kind == BlockKind::kWriteZeroes) {
+        ReleaseBuffer(request);  // before the next range may have to wait for its turn
+        return stopping() ? Drop(request) : ContinueRange(request);
+      }
       if (IsRead(request)) {
-        request.PushWritable(memory(), request.buffer.first(request.piece_bytes));
+        request.PushWritable(memory(), request.buffer.subspan(request.skip, request.piece_bytes));
       }
       if ((IsRead(request) ? request.writable_bytes() : request.readable_bytes()) > 0) {
-        if (stopping()) return Drop(request);
-        return BeginBounce(request);
+        return stopping() ? Drop(request) : BeginBounce(request);
       }
       break;
-    case BlockRequest::Step::kZeroes: {
-      const BlockCommand::Range& range = request.command.ranges[request.range];
-      request.piece_bytes =
-          static_cast<uint32_t>(range.offset_bytes + range.length_bytes - request.offset);
-      if (stopping()) return Drop(request);
-      if (request.piece_bytes > 0) return BeginZeroes(request);
-      ++request.range;
-      return BeginRange(request);
     }
+    case BlockRequest::Step::kZeroes:
+      return stopping() ? Drop(request) : ContinueRange(request);
     default:
       break;
   }
-  if (!IsRead(request) && shared_.write_through) {
-    return stopping() ? Drop(request) : BeginSync(request);
-  }
-  Succeed(request);
+  if (IsRead(request)) return Succeed(request);
+  EndWrite(request);
+  if (!shared_.write_through) return Succeed(request);
+  return stopping() ? Drop(request) : BeginSync(request);
 }
 
 void BlockQueue::OnRangeDone(BlockRequest& request, int32_t result) {
@@ -305,18 +397,18 @@ void BlockQueue::OnRangeDone(BlockRequest& request, int32_t result) {
   BeginWaiting();  // first: they were here before this request's next range
   if (stopping()) return Drop(request);
   if (result == -EOPNOTSUPP || result == -ENOSYS) {
-    // Found out once, remembered; BeginRange takes the next best way.
+    // Found out once, remembered; ContinueRange takes the next best way.
     if (request.command.kind == BlockKind::kDiscard) {
       shared_.can_discard = false;
     } else {
       (request.punch ? shared_.can_zero_by_unmap : shared_.can_zero_range) = false;
     }
-    return BeginRange(request);
+    return ContinueRange(request);
   }
   if (result < 0) return Fail(request, -result);
   request.retries = 0;
-  ++request.range;
-  BeginRange(request);
+  request.offset += request.piece_bytes;
+  ContinueRange(request);
 }
 
 void BlockQueue::OnSynced(BlockRequest& request, int32_t result) {
@@ -396,6 +488,7 @@ void BlockQueue::Succeed(BlockRequest& request) {
 
 void BlockQueue::Finish(BlockRequest& request, uint8_t status, uint32_t data_bytes) {
   ReleaseBuffer(request);
+  EndWrite(request);
   request.StoreStatus(memory(), status);
   // The used length promises a prefix: it reaches the status byte, the last one, only if every byte
   // before was written. [VIRTIO 1.2 §2.7.8.2]
@@ -407,17 +500,32 @@ void BlockQueue::Finish(BlockRequest& request, uint8_t status, uint32_t data_byt
 void BlockQueue::ReleaseBuffer(BlockRequest& request) {
   if (request.buffer.empty()) return;
   bounce_->Release(std::exchange(request.buffer, {}));
-  if (stopping()) return;
-  if (BlockRequest* next = waiting_for_buffer_.TakeFirst()) BeginBounce(*next);
+  // What begins here can end at once and come here again: a loop, since the guest decides how many.
+  if (stopping() || std::exchange(giving_buffers_, true)) return;
+  while (bounce_->has_free()) {
+    BlockRequest* const next = waiting_for_buffer_.TakeFirst();
+    if (next == nullptr) break;
+    BeginBounce(*next);
+  }
+  giving_buffers_ = false;
 }
 
 void BlockQueue::CancelRequests() {
+  // All of them first: one that leaves lets the next begin, which must not be one of these.
+  BlockRequestList waiting_for_turn;
+  slab_.ForEachInUse([&](BlockRequest& request) {
+    if (!request.waits()) return;
+    shared_.order.Leave(request);
+    waiting_for_turn.Append(request);
+  });
   // Those that are synced along need not wait for the fdatasync, which may be another queue's.
   for (BlockRequestList waiting :
-       {std::exchange(waiting_for_buffer_, {}), shared_.waiting_to_sync.TakeAllOf(*this),
-        shared_.synced_along.TakeAllOf(*this), shared_.waiting_for_range.TakeAllOf(*this)}) {
+       {waiting_for_turn, std::exchange(waiting_for_buffer_, {}),
+        shared_.waiting_to_sync.TakeAllOf(*this), shared_.synced_along.TakeAllOf(*this),
+        shared_.waiting_for_range.TakeAllOf(*this)}) {
     while (BlockRequest* request = waiting.TakeFirst()) Drop(*request);
   }
+  BeginOrdered();
   slab_.ForEachInUse([this](BlockRequest& request) { loop().Cancel(request); });
 }
 

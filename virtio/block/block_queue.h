@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "virtio/block/block_bounce.h"
 #include "virtio/block/block_request.h"
+#include "virtio/block/block_write_order.h"
 #include "virtio/queue/device_queue.h"
 #include "virtio/queue/request_slab.h"
 
@@ -25,13 +26,14 @@ class BlockQueue;
 
 // A request in flight. The kernel holds pointers into the chain's iovecs and into `single`, both of
 // which stay in place while the operation is pending.
-struct BlockRequest : base::Operation, Chain {
+struct BlockRequest : base::Operation, Chain, OrderedWrite {
   enum class Step : uint8_t {
-    kTransfer,  // between the image and guest memory
-    kBounce,    // the same through a buffer
-    kRange,     // fallocate of ranges[range]
-    kZeroes,    // writing zeroes over ranges[range]
-    kSync,      // fdatasync
+    kTransfer,    // between the image and guest memory
+    kBounce,      // the same through a buffer
+    kReadBlocks,  // into the buffer, of blocks of which a part is to be written
+    kRange,       // fallocate of a part of ranges[range]
+    kZeroes,      // writing zeroes over a part of ranges[range]
+    kSync,        // fdatasync
   };
 
   explicit BlockRequest(BlockQueue& owner) : queue(owner) {}
@@ -45,8 +47,10 @@ struct BlockRequest : base::Operation, Chain {
   uint64_t offset = 0;                   // of `left` in the image
   std::span<iovec> left;                 // of the transfer under way
   iovec single = {};                     // storage of `left` for kBounce and kZeroes
-  uint32_t piece_bytes = 0;              // of the range or buffer under way
-  std::span<uint8_t> buffer;             // kBounce
+  uint32_t piece_bytes = 0;              // of the guest's data, in the range or buffer under way
+  uint32_t skip = 0;                     // bytes in the buffer before these
+  uint64_t range_end = 0;                // of ranges[range], as far as the host can be asked
+  std::span<uint8_t> buffer;             // kBounce, kReadBlocks
   bool punch = false;                    // kRange: what was asked for is a hole
   BlockRequest* next_waiting = nullptr;  // in a BlockRequestList
 };
@@ -81,8 +85,9 @@ struct BlockShared {
     uint64_t without_status = 0;  // requests with no room for a status
     uint64_t retries = 0;         // host calls repeated: EINTR, EAGAIN
     uint64_t short_transfers = 0;
-    uint64_t bounced = 0;  // requests copied for alignment's sake
-    uint64_t syncs = 0;    // fdatasyncs started
+    uint64_t bounced = 0;           // requests copied for alignment's sake
+    uint64_t unaligned_writes = 0;  // of parts of blocks: read, changed, written back
+    uint64_t syncs = 0;             // fdatasyncs started
   };
 
   std::string id;      // in log lines
@@ -91,8 +96,13 @@ struct BlockShared {
   base::LoopFile file;
   BlockLimits limits;
   bool direct = false;
-  uint32_t block_bytes = 512;     // unit of direct I/O
+  uint32_t io_alignment = 1;      // of offsets and lengths of reads and writes
+  uint32_t range_alignment = 1;   // of fallocate
   uint32_t memory_alignment = 1;  // of guest buffers in direct I/O
+  // Of writes, where the host takes no single sectors. The image's lock keeps other writers away,
+  // and one loop serves all queues.
+  BlockWriteOrder order;
+  bool beginning_ordered = false;  // in BeginOrdered
   // Each write is made durable before it is reported: the driver did not accept
   // VIRTIO_BLK_F_FLUSH. [VIRTIO 1.2 §5.2.6.2]
   bool write_through = false;
@@ -135,12 +145,20 @@ class BlockQueue final : public DeviceQueue {
   bool IsRead(const BlockRequest& request) const {
     return request.command.kind == BlockKind::kRead;
   }
-  bool NeedsBounce(std::span<const iovec> buffers) const;
+  bool NeedsBounce(const BlockRequest& request) const;
+  // Returns whether a write of these bytes of the image may begin; else BeginOrdered continues the
+  // request later. EndWrite lets others begin.
+  bool BeginWrite(BlockRequest& request, uint64_t start, uint64_t end);
+  void EndWrite(BlockRequest& request);
+  void BeginOrdered();
 
   // Each of these ends in Submit or Finish.
   void BeginTransfer(BlockRequest& request);
+  void ContinueTransfer(BlockRequest& request);
   void BeginBounce(BlockRequest& request);
+  void WriteBuffer(BlockRequest& request);
   void BeginRange(BlockRequest& request);
+  void ContinueRange(BlockRequest& request);
   void BeginZeroes(BlockRequest& request);
   void BeginSync(BlockRequest& request);
   void Submit(BlockRequest& request);
@@ -168,6 +186,7 @@ class BlockQueue final : public DeviceQueue {
   RequestSlab<BlockRequest> slab_;
   std::optional<BouncePool> bounce_;
   BlockRequestList waiting_for_buffer_;
+  bool giving_buffers_ = false;  // in ReleaseBuffer
 };
 
 }  // namespace virtio

@@ -10,18 +10,15 @@ bool Pop(Chain& chain, T& value) {
   return chain.PopReadable(std::span(reinterpret_cast<uint8_t*>(&value), sizeof(T)));
 }
 
-// True if `count` sectors from `sector` exist and both are multiples of `align`.
-bool InBounds(uint64_t sector, uint64_t count, uint32_t align, const BlockLimits& limits) {
-  return sector <= limits.capacity_sectors && count <= limits.capacity_sectors - sector &&
-         sector % align == 0 && count % align == 0;
+// True if `count` sectors from `sector` exist.
+bool InBounds(uint64_t sector, uint64_t count, const BlockLimits& limits) {
+  return sector <= limits.capacity_sectors && count <= limits.capacity_sectors - sector;
 }
 
 BlockKind ParseTransfer(BlockKind kind, uint64_t sector, uint32_t data_bytes,
                         const BlockLimits& limits, BlockCommand& command) {
   if (data_bytes % kSectorBytes != 0) return BlockKind::kInvalid;
-  if (!InBounds(sector, data_bytes / kSectorBytes, limits.align_sectors, limits)) {
-    return BlockKind::kInvalid;
-  }
+  if (!InBounds(sector, data_bytes / kSectorBytes, limits)) return BlockKind::kInvalid;
   command.offset_bytes = sector * kSectorBytes;
   command.data_bytes = data_bytes;
   return kind;
@@ -45,8 +42,7 @@ BlockKind ParseRanges(BlockKind kind, Chain& chain, const BlockLimits& limits,
     }
     const uint64_t sector = range.sector.value();
     const uint32_t count = range.num_sectors.value();
-    if (count > kMaxBlockRangeSectors ||
-        !InBounds(sector, count, limits.range_align_sectors, limits)) {
+    if (count > kMaxBlockRangeSectors || !InBounds(sector, count, limits)) {
       result = BlockKind::kInvalid;  // a later unknown flag still decides
     }
     if (result == BlockKind::kInvalid || count == 0) continue;

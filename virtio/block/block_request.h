@@ -29,8 +29,6 @@ enum class BlockKind : uint8_t {
 // What the device can do.
 struct BlockLimits {
   uint64_t capacity_sectors = 0;
-  uint32_t align_sectors = 1;        // reads and writes must be multiples of it
-  uint32_t range_align_sectors = 1;  // discards and write-zeroes too
   bool readonly = false;
   bool discard = false;
   bool write_zeroes = false;

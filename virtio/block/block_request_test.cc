@@ -97,13 +97,6 @@ TEST_F(BlockRequestTest, PartialSectorsAreInvalid) {
   }
 }
 
-TEST_F(BlockRequestTest, DirectTransfersMustBeWholeBlocks) {
-  limits_.align_sectors = 8;
-  EXPECT_EQ(ParseRead(8, 4096), BlockKind::kRead);
-  EXPECT_EQ(ParseRead(9, 4096), BlockKind::kInvalid);
-  EXPECT_EQ(ParseRead(8, 512), BlockKind::kInvalid);
-}
-
 TEST_F(BlockRequestTest, HeaderMustBeWhole) {
   for (size_t bytes = 0; bytes < 16; ++bytes) {
     EXPECT_EQ(Parse(std::vector<uint8_t>(bytes), 513).kind, BlockKind::kInvalid) << bytes;

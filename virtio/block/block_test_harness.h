@@ -93,9 +93,12 @@ class BlockHarness {
     bool readonly = false;
     bool direct = false;
     bool sparse = true;
+    uint32_t logical_block_bytes = 512;
+    uint32_t least_direct_alignment = 512;
     uint64_t disk_bytes = kDiskBytes;
     uint64_t features_off = 0;  // that the driver does not accept
     std::string directory = testing::TempDir();
+    std::string path = {};  // of the image, instead of a new file in `directory`
   };
   struct Result {
     uint8_t status;
@@ -108,10 +111,12 @@ class BlockHarness {
         image_(options_.directory, options_.disk_bytes),
         harness_(options_.harness) {
     auto image = BlockImage::Open({.name = "disk",
-                                   .path = image_.path(),
+                                   .path = options_.path.empty() ? image_.path() : options_.path,
                                    .readonly = options_.readonly,
                                    .direct = options_.direct,
-                                   .sparse = options_.sparse});
+                                   .sparse = options_.sparse,
+                                   .logical_block_bytes = options_.logical_block_bytes,
+                                   .least_direct_alignment = options_.least_direct_alignment});
     CHECK(image.ok());
     device_ = *BlockDevice::Create(options_.device, *std::move(image), harness_.loop(),
                                    harness_.memory());

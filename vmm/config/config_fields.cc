@@ -107,6 +107,10 @@ void Describe(FieldVisitor& v, DiskConfig& c) {
          c.readonly);
   v.Bool({"direct", "Bypass the host's page cache (O_DIRECT)."}, c.direct);
   v.Bool({"sparse", "Give discarded and zeroed ranges back to the host's file system."}, c.sparse);
+  v.Integer(
+      {"logical_block_size",
+       "Bytes of the guest's sector, whatever the host's are; an image is partitioned for one."},
+      {.min = 512, .max = 4096, .power_of_two = true}, c.logical_block_size);
   v.Integer({"num_queues", "Number of request queues, at most boot_vcpus."}, {.min = 1, .max = 254},
             c.num_queues);
   v.Integer({"queue_size", "Descriptors per queue."},

@@ -50,6 +50,7 @@ TEST(ParseVmConfig, ReadsEveryKindOfValue) {
     "payload": {"kernel": "/k", "initramfs": "/i", "cmdline": "console=hvc0 é"},
     "disks": [{"path": "/a", "readonly": true, "direct": true, "serial": "root", "num_queues": 4,
                "queue_size": 256, "id": "root", "image_type": "Raw", "sparse": false,
+               "logical_block_size": 4096,
                "features_mask": 18446744073709551615}],
     "console": {"mode": "Socket", "socket": "/s"}, "serial": {"mode": "File", "file": "/f"},
     "platform": {"system_uuid": "8d4e8f6a-3c1b-4e0e-9d0a-0f1e2d3c4b5a", "oem_strings": ["a", "b"],
@@ -71,6 +72,7 @@ TEST(ParseVmConfig, ReadsEveryKindOfValue) {
   EXPECT_TRUE(config->disks[0].readonly);
   EXPECT_TRUE(config->disks[0].direct);
   EXPECT_FALSE(config->disks[0].sparse);
+  EXPECT_EQ(config->disks[0].logical_block_size, 4096U);
   EXPECT_EQ(config->disks[0].serial, "root");
   EXPECT_EQ(config->disks[0].num_queues, 4U);
   EXPECT_EQ(config->disks[0].queue_size, 256U);

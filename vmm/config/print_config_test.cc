@@ -57,8 +57,9 @@ TEST(PrintVmConfig, LeavesOutWhatHasNoValue) {
             R"({"cpus":{"boot_vcpus":1,"max_vcpus":1,"max_phys_bits":46,"nested":false},)"
             R"("memory":{"size":536870912,"thp":true,"hugepages":false,"prefault":false},)"
             R"("payload":{"kernel":"/k"},)"
-            R"("disks":[{"path":"/a","readonly":false,"direct":false,"sparse":true,"num_queues":1,)"
-            R"("queue_size":128,"image_type":"Unknown","id":"_disk0","pci_device_id":3}],)"
+            R"("disks":[{"path":"/a","readonly":false,"direct":false,"sparse":true,)"
+            R"("logical_block_size":512,"num_queues":1,"queue_size":128,)"
+            R"("image_type":"Unknown","id":"_disk0","pci_device_id":3}],)"
             R"("rng":{"src":"/dev/urandom","id":"_rng","pci_device_id":2},)"
             R"("console":{"mode":"Tty","id":"_console","pci_device_id":1},)"
             R"("serial":{"mode":"Null"},"pvpanic":true,"io_threads":1})");

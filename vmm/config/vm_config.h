@@ -53,6 +53,7 @@ struct DiskConfig {
   bool readonly = false;
   bool direct = false;
   bool sparse = true;
+  uint32_t logical_block_size = 512;
   uint32_t num_queues = 1;
   uint32_t queue_size = 128;
   std::optional<std::string> serial;

@@ -174,6 +174,7 @@ absl::Status HostResources::OpenDisk(const DiskConfig& config, size_t index) {
   image_options.readonly = config.readonly;
   image_options.direct = config.direct;
   image_options.sparse = config.sparse;
+  image_options.logical_block_bytes = config.logical_block_size;
   // Its own lock would keep the second one out, and look like another VM's.
   for (size_t i = 0; i < disks_.size(); ++i) {
     if ((config.readonly && disks_[i].readonly) ||
