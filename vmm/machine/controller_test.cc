@@ -4,6 +4,7 @@
 
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -215,6 +216,58 @@ TEST_F(ControllerTest, LeavingADiskUnsyncedIsNoSuccess) {
                     controller.OnGuestEnd(GuestEnd::kPowerOff, "");
                   }),
               testing::ExitedWithCode(1), "disk: not written through");
+}
+
+// A block device that takes writes into the host's page cache and has no room for them below.
+class FullDevice {
+ public:
+  explicit FullDevice(const std::string& folder) {
+    const std::string below = folder + "/full";
+    std::filesystem::create_directory(below);
+    if (mount("none", below.c_str(), "tmpfs", 0, "size=1M") != 0) return;
+    std::ofstream(below + "/image") << "x";
+    std::filesystem::resize_file(below + "/image", 8 << 20);
+    FILE* const pipe = popen(absl::StrCat("losetup --show -f ", below, "/image").c_str(), "r");
+    char line[64] = "";
+    if (pipe != nullptr && fgets(line, sizeof(line), pipe) != nullptr) path_ = line;
+    if (pipe != nullptr) pclose(pipe);
+    if (!path_.empty()) path_.pop_back();
+    umount2(below.c_str(), MNT_DETACH);  // the loop device keeps what is below
+  }
+  ~FullDevice() {
+    if (path_.empty()) return;
+    [[maybe_unused]] const int ignored = system(absl::StrCat("losetup -d ", path_).c_str());
+  }
+  const std::string& path() const { return path_; }  // empty: not to be had
+
+ private:
+  std::string path_;
+};
+
+// The kernel tells of lost writes once, here to the guest's flush; the last fdatasync succeeds.
+TEST_F(ControllerTest, WritesThatAFlushHasLostAreNoSuccessAtPowerOff) {
+  const FullDevice device(folder_);
+  if (device.path().empty()) GTEST_SKIP() << "no loop device on a file system of our own";
+  disks_ = absl::StrCat(R"([{"path": ")", device.path(), R"("}])");
+  const Code wait_for_five = Code{0x66, 0x81, 0x3D} + Bytes(0x20'2002)  // cmpw $5, used.idx
+                             + Code{5, 0, 0x75, 0xF5};                  // jne back to it
+  int flush_status = -1;
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(
+      Run(StartDiskRequests(DiskSlot()) + wait_for_five + Print('A') + kWaitForButton + kPowerOff,
+          {},
+          [&](Controller& controller) {
+            if (flush_status >= 0 || Output() != "A") return;
+            flush_status = *host_->memory().Load<uint8_t>(0x20'4004);
+            controller.RequestStop("test");
+          }),
+      ExitStatus::kPowerOff);
+  EXPECT_EQ(flush_status, 1) << "the guest was told";
+  EXPECT_FALSE(finished_);
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_NE(log.find(device.path() + ": not written through, an earlier fdatasync failed"),
+            std::string::npos)
+      << log;
 }
 
 TEST(ExitStatusTest, LostWritesAreNoSuccessHoweverTheVmEnds) {
