@@ -36,6 +36,8 @@ class CharacterBackend {
   virtual uint64_t written_bytes() const { return 0; }
   // Bytes dropped since the start. Any thread.
   virtual uint64_t dropped_bytes() const = 0;
+  // Bytes that were stored in a file and removed again to keep within its limit. Any thread.
+  virtual uint64_t removed_bytes() const { return 0; }
   // The terminal has a new size (SIGWINCH): tells the client. Any thread.
   virtual void NotifyResize() {}
   // Where the host finds the other end: the path of the pty, file or socket; empty if there is

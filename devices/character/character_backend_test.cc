@@ -144,6 +144,10 @@ class CharacterBackendTest : public ::testing::Test {
     }
     return text;
   }
+  static std::string ReadFile(const std::string& path) {
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
   base::UniqueFd Connect(const std::string& path) {
     sockaddr_un address = {};
     address.sun_family = AF_UNIX;
@@ -226,6 +230,104 @@ TEST_F(CharacterBackendTest, FileErrorsLoseOutputUntilTheyPass) {
   std::ifstream file(path);
   EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}),
             "12345\r\n[vmm: 3 bytes dropped]\r\nagain");
+}
+
+constexpr uint64_t kLimitBytes = 64 * 1024;
+
+TEST_F(CharacterBackendTest, FileOfAGuestThatPrintsForEverStaysWithinItsLimit) {
+  const std::string path = directory_ + "/out";
+  Start({.mode = CharacterMode::kFile, .path = path, .max_file_bytes = kLimitBytes});
+  std::string expected;
+  for (int i = 0; i < 10'000; ++i) {  // of 100 bytes: 15 files full
+    std::string line = "line " + std::to_string(i) + " ";
+    line.resize(99, '.');
+    line += '\n';
+    expected += line;
+    Print(line);
+    // No faster than the file takes it, so that nothing is dropped.
+    if (i % 100 == 0) {
+      ASSERT_TRUE(Eventually([this] { return backend_->drained(); }));
+    }
+    EXPECT_LE(std::filesystem::file_size(path), kLimitBytes);
+    EXPECT_LE(std::filesystem::file_size(path + ".old"), kLimitBytes);
+  }
+  ASSERT_TRUE(Eventually([this] { return backend_->drained(); }));
+  const std::string kept = ReadFile(path + ".old") + ReadFile(path);
+  EXPECT_GT(kept.size(), kLimitBytes);
+  EXPECT_EQ(kept, expected.substr(expected.size() - kept.size()));
+  EXPECT_EQ(backend_->dropped_bytes(), 0u);
+  EXPECT_EQ(backend_->removed_bytes(), expected.size() - kept.size());
+}
+
+TEST_F(CharacterBackendTest, FileWithoutAPredecessorStartsOverAndMarksTheLoss) {
+  const std::string path = directory_ + "/out";
+  std::filesystem::create_directory(path + ".old");
+  Start({.mode = CharacterMode::kFile, .path = path, .max_file_bytes = kLimitBytes});
+  const std::string full(kLimitBytes, 'a');
+  Print(full);
+  ASSERT_TRUE(Eventually([this] { return backend_->drained(); }));
+  EXPECT_EQ(std::filesystem::file_size(path), kLimitBytes);
+  Print("THE END");
+  ASSERT_TRUE(Eventually([this] { return backend_->drained(); }));
+  EXPECT_EQ(ReadFile(path), "\r\n[vmm: 65536 bytes dropped]\r\nTHE END");
+  EXPECT_EQ(backend_->dropped_bytes(), kLimitBytes);
+}
+
+TEST_F(CharacterBackendTest, FileThatWasMovedAwayKeepsWhatIsInItAndGetsNoMore) {
+  const std::string path = directory_ + "/out", saved = directory_ + "/saved";
+  Start({.mode = CharacterMode::kFile, .path = path, .max_file_bytes = kLimitBytes});
+  Print(std::string(kLimitBytes, 'a'));
+  ASSERT_TRUE(Eventually([this] { return backend_->drained(); }));
+  std::filesystem::rename(path, saved);
+  Print("more");
+  EXPECT_TRUE(Eventually([this] { return backend_->dropped_bytes() == 4; }));
+  EXPECT_EQ(ReadFile(saved), std::string(kLimitBytes, 'a'));
+  EXPECT_FALSE(std::filesystem::exists(path));
+  EXPECT_TRUE(backend_->drained());
+}
+
+TEST_F(CharacterBackendTest, RegularFileAsStandardOutputStaysWithinTheLimit) {
+  const std::string path = directory_ + "/log";
+  const base::UniqueFd log(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  const base::UniqueFd null(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  Start({.mode = CharacterMode::kTty,
+         .max_file_bytes = kLimitBytes,
+         .input_fd = null.get(),
+         .output_fd = log.get()});
+  Flood();
+  EXPECT_TRUE(Eventually([this] { return backend_->drained(); }));
+  Print("more");
+  EXPECT_TRUE(backend_->drained());
+  const uint64_t stored = std::filesystem::file_size(path);
+  EXPECT_LE(stored, kLimitBytes);
+  EXPECT_GT(stored, kLimitBytes / 2);
+  EXPECT_FALSE(std::filesystem::exists(path + ".old"));
+}
+
+// As logrotate's copytruncate does.
+TEST_F(CharacterBackendTest, FileThatAnotherProgramEmptiesGoesOnAtItsBeginning) {
+  const std::string path = directory_ + "/out";
+  Start({.mode = CharacterMode::kFile, .path = path});
+  Print("before");
+  ASSERT_TRUE(Eventually([this] { return backend_->drained(); }));
+  std::filesystem::resize_file(path, 0);
+  Print("after");
+  ASSERT_TRUE(Eventually([this] { return backend_->drained(); }));
+  EXPECT_EQ(ReadFile(path), "after");
+}
+
+// Nothing is stored in a pipe: its reader may take as much as there is.
+TEST_F(CharacterBackendTest, FifoHasNoLimit) {
+  const std::string fifo = directory_ + "/fifo";
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  const base::UniqueFd reader(open(fifo.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  Start({.mode = CharacterMode::kFile, .path = fifo, .max_file_bytes = kLimitBytes});
+  const std::string piece(kLimitBytes / 2, 'p');
+  for (int i = 0; i < 10; ++i) {
+    Print(piece + std::to_string(i));
+    EXPECT_EQ(ReadUntil(reader.get(), std::to_string(i)), piece + std::to_string(i));
+  }
+  EXPECT_FALSE(std::filesystem::exists(fifo + ".old"));
 }
 
 TEST_F(CharacterBackendTest, FullDeviceLosesOutputButNeverStops) {

@@ -58,13 +58,13 @@ struct OpenedOutput {
   OutputSink sink;
 };
 
-absl::StatusOr<OpenedOutput> OpenOutput(int fd) {
+absl::StatusOr<OpenedOutput> OpenOutput(int fd, uint64_t max_file_bytes) {
   struct stat status;
   if (fstat(fd, &status) != 0) return base::ErrnoStatus(errno, "standard output is not open");
   OpenedOutput opened;
   if (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)) {
     opened.sink.kind = OutputSink::Kind::kRegular;
-    opened.sink.offset = OutputSink::kCurrentPosition;  // others may be writing to it too
+    opened.sink.limit_bytes = max_file_bytes;
   } else if (S_ISSOCK(status.st_mode)) {
     opened.sink.kind = OutputSink::Kind::kSocket;
   } else {
@@ -94,7 +94,7 @@ base::UniqueFd OpenInput(int fd) {
 
 BackendOr CreateTty(CharacterBackendOptions options, base::EventLoop& loop) {
   StreamBackend::Files files;
-  ASSIGN_OR_RETURN(OpenedOutput output, OpenOutput(options.output_fd));
+  ASSIGN_OR_RETURN(OpenedOutput output, OpenOutput(options.output_fd, options.max_file_bytes));
   files.output = std::move(output.fd);
   files.sink = output.sink;
   files.input = OpenInput(options.input_fd);
@@ -144,20 +144,22 @@ BackendOr CreateFile(CharacterBackendOptions options, base::EventLoop& loop) {
   StreamBackend::Files files;
   const char* const path = options.path.c_str();
   // O_NONBLOCK: the path may be a FIFO that nobody reads, or a serial line.
-  files.output.reset(
+  base::UniqueFd file(
       open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600));
-  if (!files.output.valid()) {
+  if (!file.valid()) {
     const char* const hint = errno == ENXIO    ? " (a FIFO needs its reader first)"
                              : errno == ENOENT ? " (make its folder first)"
                                                : "";
     return base::ErrnoStatus(errno, absl::StrCat(path, ": cannot open for writing", hint));
   }
   struct stat status;
-  if (fstat(files.output.get(), &status) != 0) return base::ErrnoStatus(errno, path);
+  if (fstat(file.get(), &status) != 0) return base::ErrnoStatus(errno, path);
   if (S_ISREG(status.st_mode)) {
     files.sink.kind = OutputSink::Kind::kRegular;
-    // LINUX: io_uring takes it as "never retry" on file systems that cannot write without waiting.
-    fcntl(files.output.get(), F_SETFL, 0);
+    files.sink.limit_bytes = options.max_file_bytes;
+    files.rotating.emplace(std::move(file), options.path);
+  } else {
+    files.output = std::move(file);
   }
   files.path = options.path;
   return StreamBackend::Create(loop, std::move(options.name), std::move(files), {});

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "devices/character/keep_forever.h"
 
@@ -18,6 +19,8 @@ namespace {
 // and a wake-up and a system call for each would cost more than the guest's exits. The first byte
 // after a silence goes out at once.
 constexpr std::chrono::milliseconds kGatherTime{1};
+
+constexpr uint64_t kCurrentPosition = ~uint64_t{0};
 
 }  // namespace
 
@@ -31,6 +34,7 @@ OutputPump::~OutputPump() {
 
 void OutputPump::Attach(const OutputSink& sink) {
   sink_ = sink;
+  sink_bytes_ = 0;
   {
     base::MutexLock lock(mutex_);
     attached_ = true;
@@ -78,7 +82,7 @@ uint64_t OutputPump::dropped_bytes() const {
 }
 
 void OutputPump::Pump() {
-  if (!sink_.has_value() || !idle() || !Stage()) return;
+  if (!sink_.has_value() || full_ || !idle() || !Stage()) return;
   if (sink_->blocking_limit_bytes != 0) {
     PollWritable();
   } else {
@@ -86,14 +90,21 @@ void OutputPump::Pump() {
   }
 }
 
-// Makes sure that something is staged. Returns false if there is nothing to write.
+// Makes sure that something is staged. Returns false if there is nothing to write, or no room.
 bool OutputPump::Stage() {
   if (staged_begin_ < staged_end_) return true;
-  base::MutexLock lock(mutex_);
-  staged_begin_ = 0;
-  staged_end_ = ring_.empty() ? 0 : ring_.Take(*staged_);
-  pumping_ = staged_end_ != 0;
-  return pumping_;
+  bool full = false;
+  {
+    base::MutexLock lock(mutex_);
+    staged_begin_ = 0;
+    staged_end_ = 0;
+    pumping_ = !ring_.empty();
+    // Before anything is taken from the ring: the mark of what is lost now has to come first.
+    full = pumping_ && sink_->limit_bytes != 0 && sink_->limit_bytes - sink_bytes_ < kStagedBytes;
+    if (pumping_ && !full) staged_end_ = ring_.Take(*staged_);
+  }
+  if (full) SinkFull();
+  return staged_end_ != 0;
 }
 
 void OutputPump::PollWritable() { loop_.Poll(poll_, sink_->file, POLLOUT); }
@@ -108,7 +119,8 @@ void OutputPump::StartWrite() {
     message_.msg_iovlen = 1;
     loop_.SendMsg(write_, sink_->file, message_);
   } else {
-    loop_.WriteV(write_, sink_->file, std::span(&iov_, 1), sink_->offset);
+    const bool regular = sink_->kind == OutputSink::Kind::kRegular;
+    loop_.WriteV(write_, sink_->file, std::span(&iov_, 1), regular ? kCurrentPosition : 0);
   }
 }
 
@@ -135,8 +147,8 @@ void OutputPump::OnWritten(int32_t result) {
       LOG_EVERY_N_SEC(Error, 60) << name_ << ": cannot write output, dropped: "
                                  << std::strerror(result == 0 ? EIO : -result);
       DropStaged();
-    } else if (sink_->offset != OutputSink::kCurrentPosition) {
-      sink_->offset += static_cast<uint64_t>(result);
+    } else {
+      sink_bytes_ += static_cast<uint64_t>(result);
     }
   } else if (result <= 0) {
     return SinkGone(result == 0 ? EPIPE : -result);
@@ -164,8 +176,30 @@ void OutputPump::DropStaged() {
 
 void OutputPump::SinkGone(int error) {
   if (on_gone_) return on_gone_();
-  LOG(Warning) << name_ << ": nobody takes output any more, it is dropped from now on: "
-               << std::strerror(error);
+  GiveUp(absl::StrCat("nobody takes output any more: ", std::strerror(error)));
+}
+
+void OutputPump::SinkFull() {
+  if (!on_full_) {
+    return GiveUp(absl::StrCat("standard output is a file and has its max_size of ",
+                               sink_->limit_bytes, " bytes"));
+  }
+  full_ = true;
+  on_full_();
+}
+
+void OutputPump::Replace(const OutputSink& sink, uint64_t dropped_bytes) {
+  full_ = false;
+  {
+    base::MutexLock lock(mutex_);
+    ring_.CountDropped(dropped_bytes);
+  }
+  Attach(sink);
+}
+
+void OutputPump::GiveUp(const std::string& why) {
+  LOG(Warning) << name_ << ": all output is dropped from now on: " << why;
+  full_ = false;
   sink_.reset();
   DropStaged();
   base::MutexLock lock(mutex_);

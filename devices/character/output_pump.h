@@ -22,19 +22,18 @@ namespace devices {
 // Where output goes.
 struct OutputSink {
   enum class Kind {
-    kRegular,  // a disk file: writes may take long but end; errors may pass
+    kRegular,  // a disk file, written at its position or end: may take long; errors may pass
     kStream,   // a terminal, pipe or pty: an error means that the other end is gone
     kSocket,   // likewise, written by sendmsg
   };
   base::LoopFile file;
   Kind kind = Kind::kStream;
-  // kRegular: where to write, or kCurrentPosition.
-  uint64_t offset = 0;
+  // kRegular: how many bytes may be written to it, at least 4096; 0: any number. What flows on to a
+  // reader is stored nowhere and needs no limit.
+  uint64_t limit_bytes = 0;
   // Bytes that are known not to block after the file polled writable; 0 if it is O_NONBLOCK or a
   // socket and needs no such care.
   size_t blocking_limit_bytes = 0;
-
-  static constexpr uint64_t kCurrentPosition = ~uint64_t{0};
 };
 
 // Made and destroyed while the loop does not run. A write that is still in flight then keeps its
@@ -57,6 +56,16 @@ class OutputPump {
   // it means that nobody will come again and all output is dropped from then on.
   void set_on_gone(absl::AnyInvocable<void()> on_gone) { on_gone_ = std::move(on_gone); }
   void set_on_idle(absl::AnyInvocable<void()> on_idle) { on_idle_ = std::move(on_idle); }
+  // Called on the loop when a sink has reached its limit; not setting it means that all output is
+  // dropped from then on. No operation on the sink's file is pending, and none is started before
+  // Replace or GiveUp.
+  void set_on_full(absl::AnyInvocable<void()> on_full) { on_full_ = std::move(on_full); }
+  // Goes on with another sink, or the same one made empty; `dropped_bytes` that had been written
+  // are lost. / Drops all output from now on and logs `why`. Loop thread, after on_full.
+  void Replace(const OutputSink& sink, uint64_t dropped_bytes);
+  void GiveUp(const std::string& why);
+  // Bytes written to the sink since it was attached. Loop thread.
+  uint64_t sink_bytes() const { return sink_bytes_; }
 
   // CharacterBackend's functions of the same names. With no sink attached nothing is awaited:
   // drained() is true.
@@ -95,14 +104,18 @@ class OutputPump {
   void OnGathered();
   void DropStaged();
   void SinkGone(int error);
+  void SinkFull();
 
   base::EventLoop& loop_;
   const std::string name_;
   absl::AnyInvocable<void()> on_gone_;
   absl::AnyInvocable<void()> on_idle_;
+  absl::AnyInvocable<void()> on_full_;
 
   // Loop thread.
   std::optional<OutputSink> sink_;
+  uint64_t sink_bytes_ = 0;  // written to it
+  bool full_ = false;        // on_full was called: Replace or GiveUp is to come
   WriteOperation write_{*this};
   PollOperation poll_{*this};
   GatherOperation gather_{*this};

@@ -1,8 +1,12 @@
 #include "devices/character/stream_backend.h"
 
+#include <thread>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
 #include "base/status.h"
+#include "base/thread.h"
 #include "devices/character/terminal.h"
 
 namespace devices {
@@ -13,19 +17,84 @@ absl::StatusOr<std::unique_ptr<CharacterBackend>> StreamBackend::Create(base::Ev
                                                                         InputPump::Filter filter) {
   std::unique_ptr<StreamBackend> backend(
       new StreamBackend(loop, std::move(name), std::move(files)));
-  OutputSink sink = backend->files_.sink;
-  ASSIGN_OR_RETURN(sink.file, loop.AddFile(backend->files_.output.get()));
   if (filter) backend->input_.set_filter(std::move(filter));
   if (backend->files_.input.valid()) {
     ASSIGN_OR_RETURN(const base::LoopFile input, loop.AddFile(backend->files_.input.get()));
     backend->input_.Attach(input);
   }
-  backend->output_.Attach(sink);
+  if (backend->files_.rotating.has_value()) {
+    RETURN_IF_ERROR(backend->AttachRotating());
+  } else {
+    OutputSink sink = backend->files_.sink;
+    ASSIGN_OR_RETURN(sink.file, loop.AddFile(backend->files_.output.get()));
+    backend->output_.Attach(sink);
+  }
   return backend;
 }
 
 StreamBackend::~StreamBackend() {
+  if (rotator_ != nullptr) {
+    base::MutexLock lock(rotator_->mutex);
+    rotator_->backend = nullptr;
+  }
   if (files_.terminal_is_raw) RestoreTerminal();
+}
+
+absl::Status StreamBackend::AttachRotating() {
+  rotator_ = std::make_shared<Rotator>(*std::move(files_.rotating));
+  {
+    base::MutexLock lock(rotator_->mutex);
+    rotator_->backend = this;
+  }
+  const RotatingFile& files = rotator_->files;
+  if (!files.predecessor_error().empty()) {
+    LOG(Warning) << name_ << ": " << files.predecessor_error() << "; " << files_.path
+                 << " starts over each time it has its max_size of " << files_.sink.limit_bytes
+                 << " bytes";
+  }
+  ASSIGN_OR_RETURN(current_, loop_.AddFile(files.file()));
+  if (files.predecessor() >= 0) {
+    ASSIGN_OR_RETURN(predecessor_, loop_.AddFile(files.predecessor()));
+  }
+  output_.set_on_full([this] { Rotate(); });
+  files_.sink.file = current_;
+  output_.Attach(files_.sink);
+  return absl::OkStatus();
+}
+
+void StreamBackend::Rotate() {
+  const auto rotate = [rotator = rotator_] {
+    const RotatingFile::Rotation rotation = rotator->files.Rotate();
+    base::MutexLock lock(rotator->mutex);
+    StreamBackend* const backend = rotator->backend;
+    if (backend == nullptr) return;
+    backend->loop_.Post([backend, rotation] { backend->OnRotated(rotation); });
+  };
+  absl::StatusOr<std::thread> thread = base::StartThread("rotate", rotate);
+  if (thread.ok()) return thread->detach();
+  LOG_EVERY_N_SEC(Warning, 60) << name_ << ": " << thread.status().message();
+  rotate();
+}
+
+void StreamBackend::OnRotated(const RotatingFile::Rotation& rotation) {
+  const uint64_t file_bytes = output_.sink_bytes();
+  if (rotation.predecessor_emptied) {
+    removed_bytes_ += std::exchange(predecessor_bytes_, 0);
+  }
+  switch (rotation.outcome) {
+    case RotatingFile::Outcome::kExchanged:
+      predecessor_bytes_ = file_bytes;
+      std::swap(current_, predecessor_);
+      files_.sink.file = current_;
+      return output_.Replace(files_.sink, /*dropped_bytes=*/0);
+    case RotatingFile::Outcome::kStartedOver:
+      LOG_EVERY_N_SEC(Warning, 60) << name_ << ": " << files_.path << " starts over, and "
+                                   << file_bytes << " bytes are lost: " << rotation.error;
+      return output_.Replace(files_.sink, file_bytes);
+    case RotatingFile::Outcome::kLost:
+      return output_.GiveUp(absl::StrCat(files_.path, " has its max_size of ",
+                                         files_.sink.limit_bytes, " bytes, and ", rotation.error));
+  }
 }
 
 void StreamBackend::SetClient(CharacterClient* client) {

@@ -99,7 +99,8 @@ Counters ConsoleDevice::counters() const {
       {"rx_bytes", receive_.delivered_bytes()},
       {"rx_pending_bytes", receive_.pending_bytes()},
       {"tx_bytes", transmit_.written_bytes() + emergency_bytes_.load(std::memory_order_relaxed)},
-      {"dropped_bytes", backend_.dropped_bytes()}};
+      {"dropped_bytes", backend_.dropped_bytes()},
+      {"removed_bytes", backend_.removed_bytes()}};
 }
 
 size_t ConsoleDevice::OnInput(std::span<const uint8_t> bytes) { return receive_.Input(bytes); }

@@ -49,7 +49,8 @@ class ConsoleDevice final : public Device, private devices::CharacterClient {
   void Resume() override;
 
   // rx_bytes: to the guest; tx_bytes: from the guest; dropped_bytes: of those, never delivered
-  // because the sink stalled; rx_pending_bytes: waiting for the guest.
+  // because the sink stalled or failed; removed_bytes: of those, stored in a file and removed
+  // again; rx_pending_bytes: waiting for the guest.
   Counters counters() const override;
 
  private:

@@ -37,6 +37,11 @@ template <typename T>
 void DescribeSink(FieldVisitor& v, const char* mode_doc, T& c) {
   v.Enum({"mode", mode_doc}, {.names = kConsoleModes}, c.mode);
   v.Text({"file", "File that output is written to; needed for mode File."}, kPathRules, c.file);
+  v.Integer(
+      {"max_size",
+       "Most bytes in the file, 64M by default; then it becomes FILE.old and a new one begins. "
+       "In mode Tty: after so many bytes a file on standard output gets no more."},
+      {.min = kMiB / 16, .max = 1024 * kGiB, .is_size = true}, c.max_size);
   v.Text({"socket", "Unix socket that is listened on; needed for mode Socket."}, kSocketRules,
          c.socket);
 }

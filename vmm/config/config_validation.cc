@@ -265,9 +265,24 @@ absl::Status CheckSink(absl::string_view path, ConsoleMode mode,
   return absl::OkStatus();
 }
 
-absl::Status CheckConsoles(const ConsoleConfig& console, const SerialConfig& serial) {
+// Gives the limit its default where there can be a file; elsewhere there must be none.
+absl::Status CompleteMaxSize(absl::string_view path, ConsoleMode mode,
+                             std::optional<uint64_t>& max_size) {
+  if (mode == ConsoleMode::kFile || mode == ConsoleMode::kTty) {
+    max_size = max_size.value_or(kDefaultConsoleFile);
+  } else if (max_size.has_value()) {
+    return Invalid(JoinKey(path, "max_size"),
+                   absl::StrCat("given, and ", path,
+                                ".mode is neither File nor Tty; change the mode or remove it"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckConsoles(ConsoleConfig& console, SerialConfig& serial) {
   RETURN_IF_ERROR(CheckSink("console", console.mode, console.file, console.socket));
   RETURN_IF_ERROR(CheckSink("serial", serial.mode, serial.file, serial.socket));
+  RETURN_IF_ERROR(CompleteMaxSize("console", console.mode, console.max_size));
+  RETURN_IF_ERROR(CompleteMaxSize("serial", serial.mode, serial.max_size));
   if (console.mode != serial.mode) return absl::OkStatus();
   if (console.mode == ConsoleMode::kTty) {
     return Invalid(
@@ -277,6 +292,10 @@ absl::Status CheckConsoles(const ConsoleConfig& console, const SerialConfig& ser
   }
   if (console.mode == ConsoleMode::kFile && console.file == serial.file) {
     return Invalid("serial.file", "is also console.file; give each its own");
+  }
+  if (console.mode == ConsoleMode::kFile && (absl::StrCat(*console.file, ".old") == *serial.file ||
+                                             absl::StrCat(*serial.file, ".old") == *console.file)) {
+    return Invalid("serial.file", "and console.file: one is the other's FILE.old; rename one");
   }
   if (console.mode == ConsoleMode::kSocket && console.socket == serial.socket) {
     return Invalid("serial.socket", "is also console.socket; give each its own");

@@ -37,6 +37,7 @@ TEST(ParseVmConfig, FillsInTheDefaults) {
   expected.cpus.max_vcpus = 1;
   expected.console.id = "_console";
   expected.console.pci_device_id = 1;
+  expected.console.max_size = 64 * kMiB;
   expected.rng.id = "_rng";
   expected.rng.pci_device_id = 2;
   expected.pvpanic_pci_slot = 31;

@@ -61,7 +61,7 @@ TEST(PrintVmConfig, LeavesOutWhatHasNoValue) {
             R"("logical_block_size":512,"num_queues":1,"queue_size":128,)"
             R"("image_type":"Unknown","id":"_disk0","pci_device_id":3}],)"
             R"("rng":{"src":"/dev/urandom","id":"_rng","pci_device_id":2},)"
-            R"("console":{"mode":"Tty","id":"_console","pci_device_id":1},)"
+            R"("console":{"mode":"Tty","max_size":67108864,"id":"_console","pci_device_id":1},)"
             R"("serial":{"mode":"Null"},"pvpanic":true,"io_threads":1})");
 }
 

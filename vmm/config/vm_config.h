@@ -108,6 +108,8 @@ struct RngConfig {
   bool operator==(const RngConfig&) const = default;
 };
 
+inline constexpr uint64_t kDefaultConsoleFile = 64 * kMiB;
+
 // Where a console's bytes go. Off: no device. Null: a device whose output is discarded.
 enum class ConsoleMode : uint8_t { kOff, kNull, kTty, kPty, kFile, kSocket };
 
@@ -116,6 +118,7 @@ struct ConsoleConfig {
   std::string id;  // `_console` if not given
   ConsoleMode mode = ConsoleMode::kTty;
   std::optional<std::string> file;
+  std::optional<uint64_t> max_size;  // bytes; set in every validated config of mode File or Tty
   std::optional<std::string> socket;
   std::optional<uint32_t> pci_device_id;  // set in every validated config unless the mode is Off
   std::optional<uint64_t> features_mask;
@@ -126,6 +129,7 @@ struct ConsoleConfig {
 struct SerialConfig {
   ConsoleMode mode = ConsoleMode::kNull;
   std::optional<std::string> file;
+  std::optional<uint64_t> max_size;  // as ConsoleConfig's
   std::optional<std::string> socket;
   bool operator==(const SerialConfig&) const = default;
 };

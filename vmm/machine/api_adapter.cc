@@ -89,6 +89,12 @@ void ApiAdapter::Counters(absl::AnyInvocable<void(std::vector<DeviceCounters>)> 
     gathering->result.push_back({"_vcpus", machine->ExitCounts()});
     gathering->result.push_back({"_debug_port", BootTimes(machine->debug_port())});
   }
+  if (devices::CharacterBackend* serial = host_.serial_backend(); serial != nullptr) {
+    gathering->result.push_back({"_serial",
+                                 {{"tx_bytes", serial->written_bytes()},
+                                  {"dropped_bytes", serial->dropped_bytes()},
+                                  {"removed_bytes", serial->removed_bytes()}}});
+  }
   gathering->missing = host_.devices().size();
   for (const PlacedDevice& placed : host_.devices()) {
     virtio::Device& device = *placed.device;

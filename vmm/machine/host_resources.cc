@@ -87,11 +87,12 @@ absl::StatusOr<std::unique_ptr<virtio::Device>> CreateP9Device(
 // Mode Off makes no back end.
 absl::StatusOr<std::unique_ptr<devices::CharacterBackend>> CreateBackend(
     absl::string_view key, ConsoleMode mode, const std::optional<std::string>& file,
-    const std::optional<std::string>& socket, absl::AnyInvocable<void()> on_escape,
-    base::EventLoop& loop) {
+    std::optional<uint64_t> max_size, const std::optional<std::string>& socket,
+    absl::AnyInvocable<void()> on_escape, base::EventLoop& loop) {
   devices::CharacterBackendOptions options;
   options.name = std::string(key);
   options.on_escape = std::move(on_escape);
+  if (max_size.has_value()) options.max_file_bytes = *max_size;
   switch (mode) {
     case ConsoleMode::kOff:
       return nullptr;
@@ -114,6 +115,20 @@ absl::StatusOr<std::unique_ptr<devices::CharacterBackend>> CreateBackend(
       break;
   }
   return devices::CreateCharacterBackend(std::move(options), loop);
+}
+
+// A line on what is not to be found in the sink of a console, if anything.
+void LogLosses(absl::string_view key, const devices::CharacterBackend* backend) {
+  if (backend == nullptr) return;
+  const uint64_t dropped = backend->dropped_bytes(), removed = backend->removed_bytes();
+  if (dropped != 0) {
+    LOG(Warning) << key << ": " << dropped << " of " << backend->written_bytes()
+                 << " bytes of output were dropped";
+  }
+  if (removed != 0) {
+    LOG(Info) << key << ": the oldest " << removed << " of " << backend->written_bytes()
+              << " bytes of output were removed from its files to keep within max_size";
+  }
 }
 
 }  // namespace
@@ -261,14 +276,14 @@ absl::Status HostResources::OpenConsoles(const VmConfig& config,
   // Only one of them can be Tty (the config says so): the other never calls on_escape.
   const bool serial_is_tty = config.serial.mode == ConsoleMode::kTty;
   absl::AnyInvocable<void()> none = [] {};
-  ASSIGN_OR_RETURN(
-      serial_backend_,
-      CreateBackend("serial", config.serial.mode, config.serial.file, config.serial.socket,
-                    std::move(serial_is_tty ? on_escape : none), console_loop()));
-  ASSIGN_OR_RETURN(
-      console_backend_,
-      CreateBackend("console", config.console.mode, config.console.file, config.console.socket,
-                    std::move(serial_is_tty ? none : on_escape), console_loop()));
+  ASSIGN_OR_RETURN(serial_backend_,
+                   CreateBackend("serial", config.serial.mode, config.serial.file,
+                                 config.serial.max_size, config.serial.socket,
+                                 std::move(serial_is_tty ? on_escape : none), console_loop()));
+  ASSIGN_OR_RETURN(console_backend_,
+                   CreateBackend("console", config.console.mode, config.console.file,
+                                 config.console.max_size, config.console.socket,
+                                 std::move(serial_is_tty ? none : on_escape), console_loop()));
   return absl::OkStatus();
 }
 
@@ -352,6 +367,8 @@ bool HostResources::SyncDisks(std::chrono::milliseconds patience) {
 bool HostResources::Finish(std::chrono::milliseconds patience) {
   for (const auto& thread : share_threads_) thread->Stop();
   for (const auto& thread : io_threads_) thread->Stop();
+  LogLosses("serial", serial_backend_.get());
+  LogLosses("console", console_backend_.get());
   // A disk that hangs may hang when it is unlocked too.
   if (!SyncDisks(patience)) return false;
   for (const Disk& disk : disks_) {
