@@ -1,12 +1,14 @@
 // The program as systemd and a shell see it: descriptors, signals, exit statuses. Needs /dev/kvm.
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -32,6 +34,9 @@ const Code kReadyThenWait = {0xB0, 'R',  0x66, 0xBA, 0xF8, 0x03, 0xEE, 0x66,
                              0xB0, 0x34, 0x66, 0xBA, 0x00, 0x06, 0xEE, 0xF4};
 // Prints 'R' and halts for ever.
 const Code kReadyThenHalt = {0xB0, 'R', 0x66, 0xBA, 0xF8, 0x03, 0xEE, 0xF4, 0xEB, 0xFD};
+// Prints 'R' 2000 times and powers off.
+const Code kPrintThenPowerOff = {0xB9, 0xD0, 0x07, 0x00, 0x00, 0xB0, 'R',  0x66, 0xBA, 0xF8, 0x03,
+                                 0xEE, 0xE2, 0xFD, 0xB0, 0x34, 0x66, 0xBA, 0x00, 0x06, 0xEE, 0xF4};
 
 class MainTest : public testing::Test {
  protected:
@@ -43,10 +48,8 @@ class MainTest : public testing::Test {
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
-  // Starts the program; `prepare` runs in the new process.
-  void Start(
-      const Code& code, const std::string& payload_key = "kernel",
-      const std::function<void()>& prepare = [] {}) {
+  // Returns the path of a config with a kernel of this `code`.
+  std::string WriteConfig(const Code& code, const std::string& payload_key = "kernel") const {
     boot::Bytes elf = boot::MakeElf();
     std::copy(code.begin(), code.end(), elf.begin() + boot::kElfCodeOffset + 0x10);
     std::ofstream(folder_ + "/kernel", std::ios::binary)
@@ -55,6 +58,13 @@ class MainTest : public testing::Test {
     std::ofstream(config) << R"({"memory": {"size": "64M"}, "payload": {")" << payload_key
                           << R"(": "kernel"}, "disks": [{"path": "disk"}],
         "console": {"mode": "Null"}, "serial": {"mode": "File", "file": "out"}})";
+    return config;
+  }
+  // Starts the program; `prepare` runs in the new process.
+  void Start(
+      const Code& code, const std::string& payload_key = "kernel",
+      const std::function<void()>& prepare = [] {}) {
+    const std::string config = WriteConfig(code, payload_key);
     child_ = fork();
     ASSERT_GE(child_, 0);
     if (child_ == 0) {
@@ -180,6 +190,30 @@ TEST_F(MainTest, StartsWithTheSocketsOfOneThatWasKilledAMomentAgo) {
     kill(child_, SIGKILL);
     EXPECT_EQ(Wait(), -SIGKILL);
   }
+}
+
+// Both go to one terminal, as in an interactive session, or to one journal.
+TEST_F(MainTest, PowerOffIsToldAfterTheGuestsLastOutput) {
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  const base::UniqueFd read_end(ends[0]);
+  base::UniqueFd write_end(ends[1]);
+  const std::string config = folder_ + "/vm.json";
+  Start(kPrintThenPowerOff, "kernel", [&] {
+    dup2(write_end.get(), STDOUT_FILENO);
+    dup2(write_end.get(), STDERR_FILENO);
+    execl(VMM_PROGRAM, VMM_PROGRAM, "--config", config.c_str(), "--set", R"(serial={"mode":"Tty"})",
+          nullptr);
+  });
+  write_end.reset();
+  std::string text;
+  char buffer[4096];
+  for (ssize_t count; (count = read(read_end.get(), buffer, sizeof(buffer))) > 0;) {
+    text.append(buffer, static_cast<size_t>(count));
+  }
+  EXPECT_EQ(Wait(), 0);
+  EXPECT_EQ(text.substr(0, 2000), std::string(2000, 'R'));
+  EXPECT_NE(text.find("guest powered off\n"), std::string::npos) << text;
 }
 
 TEST_F(MainTest, WrongUsageIsStatus2) {

@@ -30,6 +30,9 @@ class CharacterBackend {
   virtual void Write(std::span<const uint8_t> bytes) = 0;
   // The client has room again. Any thread.
   virtual void ResumeInput() = 0;
+  // The guest prints no more. A pipe or socket that nobody reads gets a larger buffer for what is
+  // kept here, so that who reads it after the end finds the guest's last lines too. Any thread.
+  virtual void FinishOutput() {}
   // True when everything written has reached the sink (or was dropped). Any thread.
   virtual bool drained() const = 0;
   // Bytes given to Write since the start. Any thread. Default: nobody counts.

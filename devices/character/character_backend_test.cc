@@ -148,6 +148,24 @@ class CharacterBackendTest : public ::testing::Test {
     std::ifstream file(path);
     return {std::istreambuf_iterator<char>(file), {}};
   }
+  // Ends the backend as the end of the VM does, while nobody reads.
+  void FinishUnread() {
+    Flood();
+    Print("THE END");
+    EXPECT_FALSE(backend_->drained());
+    backend_->FinishOutput();
+    EXPECT_TRUE(Eventually([this] { return backend_->drained(); }));
+    StopLoop();
+    backend_.reset();
+  }
+  // After FinishUnread: whoever reads now finds the oldest output, the mark, and the guest's last.
+  static void ExpectMarkAndLastOutput(int fd) {
+    const std::string text = ReadUntil(fd, "no such text");
+    const size_t mark = text.find("bytes dropped]\r\n");
+    ASSERT_NE(mark, std::string::npos) << text.size();
+    EXPECT_GE(text.size() - mark, OutputRing::kCapacityBytes);
+    EXPECT_EQ(text.substr(text.size() - 7), "THE END");
+  }
   base::UniqueFd Connect(const std::string& path) {
     sockaddr_un address = {};
     address.sun_family = AF_UNIX;
@@ -386,6 +404,40 @@ TEST_F(CharacterBackendTest, PipeNobodyReads) {
   Flood();
   EXPECT_EQ(fcntl(out.write_end.get(), F_GETFL) & O_NONBLOCK, 0) << "it is shared with others";
   ExpectDropsThenMark(out.read_end.get());
+}
+
+TEST_F(CharacterBackendTest, ReaderOfAStalledPipeWhoComesBackAtTheEndFindsMarkAndLastLines) {
+  Pipe out, in;
+  Start({.mode = CharacterMode::kTty,
+         .input_fd = in.read_end.get(),
+         .output_fd = out.write_end.get()});
+  FinishUnread();
+  out.write_end.reset();
+  loop_.reset();
+  ExpectMarkAndLastOutput(out.read_end.get());
+}
+
+TEST_F(CharacterBackendTest, ReaderOfAStalledFifoWhoComesBackAtTheEndFindsMarkAndLastLines) {
+  const std::string fifo = directory_ + "/fifo";
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  const base::UniqueFd reader(open(fifo.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  Start({.mode = CharacterMode::kFile, .path = fifo});
+  FinishUnread();
+  loop_.reset();
+  ExpectMarkAndLastOutput(reader.get());
+}
+
+TEST_F(CharacterBackendTest, ReaderOfAStalledSocketWhoComesBackAtTheEndFindsMarkAndLastLines) {
+  int fds[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+  base::UniqueFd ours(fds[0]);
+  const base::UniqueFd theirs(fds[1]);
+  Pipe in;
+  Start({.mode = CharacterMode::kTty, .input_fd = in.read_end.get(), .output_fd = ours.get()});
+  FinishUnread();
+  ours.reset();
+  loop_.reset();
+  ExpectMarkAndLastOutput(theirs.get());
 }
 
 TEST_F(CharacterBackendTest, PipeWhoseReaderLeftLosesOutputWithoutHarm) {
@@ -676,6 +728,16 @@ TEST_F(SocketTest, ClientThatOnlyListensKeepsListeningUntilAnotherComes) {
   EXPECT_EQ(ReadUntil(first.get(), "end of file"), "");
   Print("two");
   EXPECT_EQ(ReadUntil(second.get(), "two"), "two");
+}
+
+TEST_F(SocketTest, ClientWhoComesBackAtTheEndFindsMarkAndLastLines) {
+  StartSocket();
+  const base::UniqueFd user = Connect(path_);
+  Print("hello");
+  EXPECT_EQ(ReadUntil(user.get(), "hello"), "hello");
+  FinishUnread();
+  loop_.reset();
+  ExpectMarkAndLastOutput(user.get());
 }
 
 TEST_F(SocketTest, PathIsRemovedAtTheEnd) {

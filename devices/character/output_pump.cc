@@ -1,6 +1,7 @@
 #include "devices/character/output_pump.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 
 #include <algorithm>
@@ -19,6 +20,10 @@ namespace {
 // and a wake-up and a system call for each would cost more than the guest's exits. The first byte
 // after a silence goes out at once.
 constexpr std::chrono::milliseconds kGatherTime{1};
+
+// What a pipe grows by at the end: room for the ring and what is staged, even if each write takes a
+// page of its own.
+constexpr int kLastPipeBytes = 2 * OutputRing::kCapacityBytes;
 
 constexpr uint64_t kCurrentPosition = ~uint64_t{0};
 
@@ -53,6 +58,23 @@ void OutputPump::Detach() {
   if (write_.pending()) loop_.Cancel(write_);
   if (poll_.pending()) loop_.Cancel(poll_);
   if (gather_.pending()) loop_.Cancel(gather_);
+}
+
+void OutputPump::FinishOutput(int fd) {
+  if (!sink_.has_value() || idle()) return;
+  // Both calls fail on what is no pipe and no socket, and where the host's limits say so: then the
+  // reader finds what fitted before.
+  const int pipe_bytes = fcntl(fd, F_GETPIPE_SZ);
+  if (pipe_bytes > 0) fcntl(fd, F_SETPIPE_SZ, pipe_bytes + kLastPipeBytes);
+  if (sink_->kind != OutputSink::Kind::kSocket) return;
+  int bytes = 0;
+  socklen_t size = sizeof(bytes);
+  getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, &size);
+  setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, size);  // LINUX: doubles what it is given
+  // LINUX: a Unix socket does not count as writable before three quarters of its buffer are free,
+  // and what waits for that would wait on. A write that starts now finds the new room.
+  if (write_.pending()) loop_.Cancel(write_);
+  if (poll_.pending()) loop_.Cancel(poll_);
 }
 
 void OutputPump::Write(std::span<const uint8_t> bytes) {
@@ -127,7 +149,7 @@ void OutputPump::StartWrite() {
 void OutputPump::OnWritable(int32_t result) {
   if (!sink_.has_value()) {
     if (idle() && on_idle_) on_idle_();
-  } else if (result < 0) {
+  } else if (result < 0 && result != -ECANCELED) {
     SinkGone(-result);
   } else {
     StartWrite();  // an error condition is found out by writing
@@ -141,7 +163,7 @@ void OutputPump::OnWritten(int32_t result) {
     return;
   }
   if (result == -EAGAIN) return PollWritable();
-  if (result == -EINTR) return StartWrite();
+  if (result == -EINTR || result == -ECANCELED) return StartWrite();
   if (sink_->kind == OutputSink::Kind::kRegular) {
     if (result <= 0) {
       LOG_EVERY_N_SEC(Error, 60) << name_ << ": cannot write output, dropped: "

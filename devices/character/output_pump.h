@@ -64,6 +64,8 @@ class OutputPump {
   // are lost. / Drops all output from now on and logs `why`. Loop thread, after on_full.
   void Replace(const OutputSink& sink, uint64_t dropped_bytes);
   void GiveUp(const std::string& why);
+  // CharacterBackend's function of the same name; `fd` is the sink's file. Loop thread.
+  void FinishOutput(int fd);
   // Bytes written to the sink since it was attached. Loop thread.
   uint64_t sink_bytes() const { return sink_bytes_; }
 

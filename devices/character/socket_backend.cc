@@ -33,6 +33,12 @@ SocketBackend::SocketBackend(base::EventLoop& loop, std::string name, base::Unix
   input_.set_on_idle([this] { FinishDisconnect(); });
 }
 
+void SocketBackend::FinishOutput() {
+  loop_.Post([this] {
+    if (peer_.valid()) output_.FinishOutput(peer_.get());
+  });
+}
+
 void SocketBackend::Accept() { loop_.Accept(accept_, listener_file_); }
 
 void SocketBackend::OnAccepted(int32_t result) {

@@ -25,6 +25,7 @@ class SocketBackend final : public CharacterBackend {
   void SetClient(CharacterClient* client) override { input_.SetClient(client); }
   void Write(std::span<const uint8_t> bytes) override { output_.Write(bytes); }
   void ResumeInput() override { input_.ResumeInput(); }
+  void FinishOutput() override;
   bool drained() const override { return output_.drained(); }
   uint64_t written_bytes() const override { return output_.written_bytes(); }
   uint64_t dropped_bytes() const override { return output_.dropped_bytes(); }

@@ -103,6 +103,12 @@ void StreamBackend::SetClient(CharacterClient* client) {
   NotifyResize();
 }
 
+void StreamBackend::FinishOutput() {
+  if (files_.output.valid()) {
+    loop_.Post([this] { output_.FinishOutput(files_.output.get()); });
+  }
+}
+
 void StreamBackend::NotifyResize() {
   if (files_.terminal_fd >= 0) {
     loop_.Post([this] { TellSize(); });

@@ -15,8 +15,14 @@ FLOOD_SERIAL = "dd if=/dev/zero bs=1k count=96 2>/dev/null | tr '\\0' x >/dev/tt
 
 @case("stalled-pipe-does-not-stall-the-guest")
 def stalled_pipe(folder):
-    with Vm(folder, vm_config(test=FLOOD_HVC), read_output=False) as vm:
+    test = FLOOD_HVC + "echo LAST-LINE >/dev/hvc0; "
+    with Vm(folder, vm_config(test=test), read_output=False) as vm:
         vm.wait(0, seconds=120)
+        # Who comes back only now finds what was dropped, and the end.
+        text = vm.process.stdout.read()
+        mark = text.rfind(b"bytes dropped]")
+        check(mark >= 0, f"no mark in {len(text)} bytes of output")
+        check(b"LAST-LINE" in text[mark:], f"the last line is lost: {text[-200:]!r}")
 
 
 @case("stalled-pty-and-socket-do-not-stall-the-guest")

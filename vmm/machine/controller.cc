@@ -12,6 +12,7 @@
 namespace vmm {
 namespace {
 
+using base::LogLevel;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
@@ -98,15 +99,15 @@ void Controller::HandleGuestEnd(GuestEnd end, const std::string& detail) {
   }
   switch (end) {
     case GuestEnd::kPowerOff:
-      LOG(Info) << "guest powered off";
+      LogAtEnd(LogLevel::kInfo, "guest powered off");
       return End(ExitStatus::kPowerOff);
     case GuestEnd::kFatal:
-      LOG(Error) << "the guest cannot go on:";
+      LogAtEnd(LogLevel::kError, "the guest cannot go on:");
       // One log line per line of the report: each gets its priority in the journal.
       for (size_t start = 0; start < detail.size();) {
         const size_t newline = detail.find('\n', start);
         const size_t stop = newline == std::string::npos ? detail.size() : newline;
-        LOG(Error) << detail.substr(start, stop - start);
+        LogAtEnd(LogLevel::kError, detail.substr(start, stop - start));
         start = stop + 1;
       }
       return End(ExitStatus::kGuestFailed);
@@ -114,8 +115,9 @@ void Controller::HandleGuestEnd(GuestEnd end, const std::string& detail) {
       LOG_EVERY_N_SEC(Warning, 1) << "guest reset by a triple fault";
       if (triple_fault_count_ >= 2 &&
           loop_.Now() - triple_faults_[(triple_fault_count_ - 2) % 3] < kBootLoopWindow) {
-        LOG(Error) << "three triple faults within " << kBootLoopWindow.count()
-                   << " s: the guest cannot boot; look at its console and kernel";
+        LogAtEnd(LogLevel::kError,
+                 absl::StrCat("three triple faults within ", kBootLoopWindow.count(),
+                              " s: the guest cannot boot; look at its console and kernel"));
         return End(ExitStatus::kGuestFailed);
       }
       triple_faults_[triple_fault_count_++ % 3] = loop_.Now();
@@ -141,7 +143,7 @@ void Controller::HandlePanic(uint8_t event) {
       LOG(Warning) << "guest panicked and runs its crash kernel";
     return;
   }
-  LOG(Error) << "guest kernel panic";
+  LogAtEnd(LogLevel::kError, "guest kernel panic");
   panicked_ = true;
   // It may still print; what it has written is worth waiting for.
   panic_output_since_ = loop_.Now();
@@ -268,6 +270,17 @@ void Controller::ResetInPlace(Reply reply) {
   });
 }
 
+void Controller::LogAtEnd(base::LogLevel level, std::string line) {
+  closing_lines_.emplace_back(level, std::move(line));
+}
+
+void Controller::WriteClosingLines() {
+  for (const auto& [level, line] : closing_lines_) {
+    if (base::LogEnabled(level)) base::WriteLog(level, line);
+  }
+  closing_lines_.clear();
+}
+
 void Controller::End(ExitStatus status) {
   if (ending()) return;
   end_status_ = status;
@@ -278,6 +291,7 @@ void Controller::End(ExitStatus status) {
   stop_timer_.Set(options_.io_timeout, [this] {
     LOG(Error) << "a device still has I/O in flight after " << options_.io_timeout.count()
                << " s; leaving without it";
+    WriteClosingLines();
     const bool synced = host_.SyncDisks(kLastSyncPatience);
     devices::RestoreTerminal();
     _exit(static_cast<int>(synced ? *end_status_ : WithLostWrites(*end_status_)));
@@ -294,11 +308,13 @@ void Controller::FinishEnd() {
   stop_timer_.Clear();
   machine_.reset();
   state_ = State::kShutdown;
+  host_.FinishConsoles();
   WaitForConsole(loop_.Now() + kDrainPatience);
 }
 
 void Controller::WaitForConsole(std::chrono::nanoseconds deadline) {
   if (host_.consoles_drained() || loop_.Now() >= deadline) {
+    WriteClosingLines();
     loop_.Stop();
     return;
   }

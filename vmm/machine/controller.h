@@ -13,10 +13,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "base/event_loop.h"
+#include "base/log.h"
 #include "base/uring_event_loop.h"
 #include "vmm/config/vm_config.h"
 #include "vmm/kvm/kvm_system.h"
@@ -114,6 +117,10 @@ class Controller final : public MachineEvents {
   void ResetInPlace(Reply reply);
   void FinishPause(Reply reply, absl::Status status);
   bool ending() const { return end_status_.has_value(); }
+  // Keeps a line on how the guest ended until its last output has been written: where the log and a
+  // console go to one terminal or pipe, the line is not to stand amid that output.
+  void LogAtEnd(base::LogLevel level, std::string line);
+  void WriteClosingLines();
   void End(ExitStatus status);
   void StopForGood();
   void FinishEnd();
@@ -134,6 +141,7 @@ class Controller final : public MachineEvents {
   std::chrono::nanoseconds panic_output_since_{0};
   bool reset_at_resume_ = false;          // the guest asked for it while it was being paused
   std::optional<ExitStatus> end_status_;  // set once the end has begun; the first reason counts
+  std::vector<std::pair<base::LogLevel, std::string>> closing_lines_;
   // When the last triple faults were, newest last: three within 10 s are a boot loop.
   std::array<std::chrono::nanoseconds, 3> triple_faults_{};
   uint32_t triple_fault_count_ = 0;

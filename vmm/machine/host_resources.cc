@@ -320,6 +320,11 @@ bool HostResources::consoles_drained() const {
          (console_backend_ == nullptr || console_backend_->drained());
 }
 
+void HostResources::FinishConsoles() {
+  if (serial_backend_ != nullptr) serial_backend_->FinishOutput();
+  if (console_backend_ != nullptr) console_backend_->FinishOutput();
+}
+
 void HostResources::NotifyResize() {
   if (serial_backend_ != nullptr) serial_backend_->NotifyResize();
   if (console_backend_ != nullptr) console_backend_->NotifyResize();

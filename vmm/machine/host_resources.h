@@ -60,6 +60,8 @@ class HostResources {
   uint64_t console_bytes() const;
   // True when all console output has reached its sink, or was dropped.
   bool consoles_drained() const;
+  // The guest has ended: makes room for its last output in sinks that nobody reads. Control thread.
+  void FinishConsoles();
   // Gives all guest RAM back as zeroes. The machine is gone.
   void PrepareForReset() { memory_->DiscardAll(); }
   // The terminal's size has changed / disks and closures may have grown. Control thread; a disk is
