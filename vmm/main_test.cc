@@ -216,6 +216,34 @@ TEST_F(MainTest, PowerOffIsToldAfterTheGuestsLastOutput) {
   EXPECT_NE(text.find("guest powered off\n"), std::string::npos) << text;
 }
 
+TEST_F(MainTest, InfoNamesThePtys) {
+  const std::string config = folder_ + "/vm.json", api = folder_ + "/api";
+  Start(kReadyThenWait, "kernel", [&] {
+    SendMessagesToFile();
+    execl(VMM_PROGRAM, VMM_PROGRAM, "--config", config.c_str(), "--api-socket", api.c_str(),
+          "--set", R"(serial={"mode":"Pty"})", "--set", R"(console={"mode":"Pty"})", nullptr);
+  });
+  WaitFor("/err", "console: pty ");
+  const std::string command =
+      VMM_SOURCE_DIR "/tools/vmmctl --api-socket " + api + " info >" + folder_ + "/info 2>&1";
+  for (int i = 0; i < 100 && system(command.c_str()) != 0; ++i) usleep(10'000);
+  const std::string info = Read("/info"), messages = Read("/err");
+  for (const std::string key : {"console", "serial"}) {
+    const std::string line = key + ": pty ";
+    const size_t begin = messages.find(line) + line.size();
+    const std::string name = messages.substr(begin, messages.find('\n', begin) - begin);
+    ASSERT_EQ(name.substr(0, 9), "/dev/pts/") << messages;
+    const size_t object = info.find("\"" + key + "\": {");
+    ASSERT_NE(object, std::string::npos) << info;
+    EXPECT_NE(
+        info.substr(object, info.find('}', object) - object).find("\"file\": \"" + name + "\""),
+        std::string::npos)
+        << info;
+  }
+  kill(child_, SIGTERM);
+  EXPECT_EQ(Wait(), 0);
+}
+
 TEST_F(MainTest, WrongUsageIsStatus2) {
   const std::string config = folder_ + "/vm.json";
   for (const char* wrong : {"--set=memory.size", "--on-reboot=halt", "--no-such-option"}) {

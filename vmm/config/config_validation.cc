@@ -313,6 +313,9 @@ absl::Status CompleteAndValidate(VmConfig& config) {
   RETURN_IF_ERROR(CheckMemory(config.memory, config.cpus));
   RETURN_IF_ERROR(CheckDisks(config));
   RETURN_IF_ERROR(CheckShares(config));
+  // A config from vm.info names the pty that there was; the new one has a name of its own.
+  if (config.console.mode == ConsoleMode::kPty) config.console.file.reset();
+  if (config.serial.mode == ConsoleMode::kPty) config.serial.file.reset();
   RETURN_IF_ERROR(CheckConsoles(config.console, config.serial));
   RETURN_IF_ERROR(CompleteIds(config));
   return AssignPciSlots(config);

@@ -156,6 +156,14 @@ TEST(ParseVmConfig, GivesOutSlotsInAFixedOrder) {
   EXPECT_EQ(config->pvpanic_pci_slot, 30U);
 }
 
+TEST(ParseVmConfig, NameOfAPtyIsAcceptedAndForgotten) {
+  const auto config = Parse(R"({"payload": {"kernel": "/k"},
+    "console": {"mode": "Pty", "file": "/dev/pts/3"}, "serial": {"mode": "Pty", "file": "/dev/pts/4"}})");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_FALSE(config->console.file.has_value());
+  EXPECT_FALSE(config->serial.file.has_value());
+}
+
 TEST(ParseVmConfig, AConsoleThatIsOffTakesNoSlot) {
   const auto config = Parse(R"({"payload": {"kernel": "/k"}, "console": {"mode": "Off"},
                                 "pvpanic": false})");

@@ -77,7 +77,15 @@ struct Reload {
 }  // namespace
 
 VmInfo ApiAdapter::Info() {
-  return {.config_json = PrintVmConfig(controller_.config(), PrintStyle::kCompact),
+  // cloud-hypervisor's clients find the name of a pty where that of a file would be.
+  VmConfig config = controller_.config();
+  if (config.console.mode == ConsoleMode::kPty) {
+    config.console.file = host_.console_backend()->host_path();
+  }
+  if (config.serial.mode == ConsoleMode::kPty) {
+    config.serial.file = host_.serial_backend()->host_path();
+  }
+  return {.config_json = PrintVmConfig(config, PrintStyle::kCompact),
           .state = ToString(controller_.state()),
           .memory_actual_size_bytes = host_.memory().total_bytes()};
 }
