@@ -57,8 +57,14 @@ void OnSignal(int signal, Controller& controller, HostResources& host) {
       return controller.RequestStop("SIGTERM");
     case SIGINT:
       return controller.RequestStop("SIGINT");
+    case SIGTSTP:
+      // The terminal is the shell's while this process is stopped.
+      devices::RestoreTerminal();
+      StopAsJob();
+      return host.NotifyTerminal();
+    case SIGCONT:
     case SIGWINCH:
-      return host.NotifyResize();
+      return host.NotifyTerminal();
     case SIGHUP:
       return host.Reread();
     default:

@@ -244,6 +244,93 @@ TEST_F(MainTest, InfoNamesThePtys) {
   EXPECT_EQ(Wait(), 0);
 }
 
+// A shell with job control on a terminal of its own.
+class ShellTest : public MainTest {
+ protected:
+  void SetUp() override {
+    MainTest::SetUp();
+    terminal_.reset(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+    ASSERT_EQ(unlockpt(terminal_.get()), 0);
+    char name[64];
+    ASSERT_EQ(ptsname_r(terminal_.get(), name, sizeof(name)), 0);
+    child_ = fork();
+    ASSERT_GE(child_, 0);
+    if (child_ == 0) {
+      setsid();
+      const int fd = open(name, O_RDWR);  // the first: it becomes the controlling terminal
+      for (const int standard : {0, 1, 2}) dup2(fd, standard);
+      setenv("TERM", "dumb", 1);
+      execlp("bash", "bash", "--norc", "--noprofile", "-i", nullptr);
+      _exit(99);
+    }
+  }
+  void TearDown() override {
+    terminal_.reset();  // hangs up
+    Wait();
+    MainTest::TearDown();
+  }
+  void Type(const std::string& keys) const {
+    EXPECT_EQ(write(terminal_.get(), keys.data(), keys.size()), static_cast<ssize_t>(keys.size()));
+  }
+  // Waits until the terminal shows `text`, and forgets what it has shown up to there.
+  bool Shows(const std::string& text) {
+    while (shown_.find(text) == std::string::npos) {
+      pollfd poll_fd = {.fd = terminal_.get(), .events = POLLIN, .revents = 0};
+      char buffer[1024];
+      if (poll(&poll_fd, 1, 60'000) != 1) return false;
+      const ssize_t count = read(terminal_.get(), buffer, sizeof(buffer));
+      if (count <= 0) return false;
+      shown_.append(buffer, static_cast<size_t>(count));
+    }
+    shown_.erase(0, shown_.find(text) + text.size());
+    return true;
+  }
+  // As vmm makes it; a shell that edits a line leaves signals and output processing on.
+  bool IsRaw() const {
+    termios mode = {};
+    return tcgetattr(terminal_.get(), &mode) == 0 && (mode.c_lflag & (ISIG | ICANON)) == 0 &&
+           (mode.c_oflag & OPOST) == 0;
+  }
+  bool Becomes(bool raw) const {
+    for (int i = 0; i < 60'000 && IsRaw() != raw; ++i) usleep(1000);
+    return IsRaw() == raw;
+  }
+
+  base::UniqueFd terminal_;
+  std::string shown_;
+};
+
+TEST_F(ShellTest, TerminalIsConnectedWhenItComesToTheForegroundAndLeftWhenItIsStopped) {
+  Type(std::string(VMM_PROGRAM) + " --config " + WriteConfig(kReadyThenHalt) +
+       R"( --set 'console={"mode":"Tty"}' &)" + "\n");
+  ASSERT_TRUE(Shows("console: started in the background")) << shown_;
+  EXPECT_FALSE(IsRaw());
+  // Typed to the shell, which vmm must not read.
+  Type("echo $((6 * 7))\n");
+  ASSERT_TRUE(Shows("42")) << shown_;
+  Type("fg\n");
+  ASSERT_TRUE(Becomes(/*raw=*/true)) << shown_;
+
+  for (const int stop : {SIGTSTP, SIGSTOP}) {
+    kill(-tcgetpgrp(terminal_.get()), stop);
+    ASSERT_TRUE(Shows("Stopped")) << shown_;
+    EXPECT_FALSE(IsRaw());
+    Type("bg\n");
+    Type("echo $((3 * 5))\n");
+    ASSERT_TRUE(Shows("15")) << shown_;
+    EXPECT_FALSE(IsRaw());
+    Type("fg\n");
+    ASSERT_TRUE(Becomes(/*raw=*/true)) << shown_;
+  }
+
+  Type("\x01x");
+  ASSERT_TRUE(Shows("forced end: Ctrl-a x")) << shown_;
+  ASSERT_TRUE(Becomes(/*raw=*/false));
+  Type("echo status=$?\n");
+  EXPECT_TRUE(Shows("status=3")) << shown_;
+  Type("exit\n");
+}
+
 TEST_F(MainTest, WrongUsageIsStatus2) {
   const std::string config = folder_ + "/vm.json";
   for (const char* wrong : {"--set=memory.size", "--on-reboot=halt", "--no-such-option"}) {

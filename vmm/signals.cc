@@ -19,7 +19,9 @@ const base::GuestMemory* g_memory = nullptr;
 sigset_t WatchedSignals() {
   sigset_t set;
   sigemptyset(&set);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGWINCH}) sigaddset(&set, signal);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGTSTP, SIGCONT, SIGWINCH}) {
+    sigaddset(&set, signal);
+  }
   return set;
 }
 
@@ -55,10 +57,20 @@ void OnFatalSignal(int signal) {
 }  // namespace
 
 void BlockSignals() {
-  const sigset_t set = WatchedSignals();
+  sigset_t set = WatchedSignals();
+  sigaddset(&set, SIGTTIN);  // a read in the background fails with EIO and does not stop the guest
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN);  // a file at its RLIMIT_FSIZE: EFBIG for the guest, not death
+}
+
+void StopAsJob() {
+  sigset_t stop, before;
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGTSTP);
+  raise(SIGTSTP);
+  pthread_sigmask(SIG_UNBLOCK, &stop, &before);  // stops here
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 void InstallFaultHandlers(const base::GuestMemory& memory) {

@@ -12,8 +12,8 @@
 
 namespace vmm {
 
-// Reads SIGTERM, SIGINT, SIGHUP and SIGWINCH from a signalfd. They must be blocked in every thread:
-// call BlockSignals first in main.
+// Reads SIGTERM, SIGINT, SIGHUP, SIGTSTP, SIGCONT and SIGWINCH from a signalfd. They must be
+// blocked in every thread: call BlockSignals first in main.
 class SignalWatcher final : private base::Operation {
  public:
   // `on_signal` gets the signal's number, on the loop.
@@ -32,9 +32,13 @@ class SignalWatcher final : private base::Operation {
   absl::AnyInvocable<void(int)> on_signal_;
 };
 
-// Blocks what SignalWatcher reads and ignores what write(2) reports as an error too. Before any
-// thread is made.
+// Blocks what SignalWatcher reads and what a read of a terminal reports as an error too (SIGTTIN);
+// ignores what write(2) reports as an error too. Before any thread is made.
 void BlockSignals();
+
+// Stops the process as an unhandled SIGTSTP does and returns when it goes on; at once where no
+// shell could make it go on (an orphaned process group). The control thread.
+void StopAsJob();
 
 // Makes a fault on a page of guest RAM that the host cannot provide (SIGBUS: no huge page left,
 // memory error) end the process with 134 and the guest address, and fatal signals of our own

@@ -41,8 +41,9 @@ class CharacterBackend {
   virtual uint64_t dropped_bytes() const = 0;
   // Bytes that were stored in a file and removed again to keep within its limit. Any thread.
   virtual uint64_t removed_bytes() const { return 0; }
-  // The terminal has a new size (SIGWINCH): tells the client. Any thread.
-  virtual void NotifyResize() {}
+  // The terminal has a new size (SIGWINCH), or this process has come to its foreground or left it
+  // (SIGCONT): tells the client, connects or disconnects the terminal. Any thread.
+  virtual void NotifyTerminal() {}
   // Where the host finds the other end: the path of the pty, file or socket; empty if there is
   // none. Any thread.
   virtual std::string host_path() const { return {}; }

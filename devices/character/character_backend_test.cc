@@ -610,6 +610,19 @@ TEST_F(TtyTest, CarriesBothWaysAndFindsTheEscape) {
   EXPECT_EQ(client_.input(), "root\r");
 }
 
+// As `stty` does from another shell.
+TEST_F(TtyTest, InputGoesOnWhenSomebodyElseChangesTheMode) {
+  Start(Options());
+  termios mode = {};
+  ASSERT_EQ(tcgetattr(terminal_.get(), &mode), 0);
+  for (int i = 0; i < 3; ++i) {
+    mode.c_lflag ^= ECHOE;
+    ASSERT_EQ(tcsetattr(terminal_.get(), TCSANOW, &mode), 0);
+    Send(user_.get(), "x");
+    ASSERT_TRUE(Eventually([&] { return client_.input().size() == static_cast<size_t>(i) + 1; }));
+  }
+}
+
 TEST_F(TtyTest, EscapeWorksWhenTheGuestTakesNoInput) {
   client_.SetRoom(0);
   Start(Options());
@@ -622,7 +635,7 @@ TEST_F(TtyTest, SizeIsToldAtStartAndAtChanges) {
   Start(Options());
   EXPECT_TRUE(Eventually([this] { return client_.size() == (80 << 16 | 25); }));
   SetSize(132, 50);
-  backend_->NotifyResize();
+  backend_->NotifyTerminal();
   EXPECT_TRUE(Eventually([this] { return client_.size() == (132 << 16 | 50); }));
 }
 

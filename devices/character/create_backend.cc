@@ -83,8 +83,6 @@ absl::StatusOr<OpenedOutput> OpenOutput(int fd, uint64_t max_file_bytes) {
 base::UniqueFd OpenInput(int fd) {
   struct stat status;
   if (fstat(fd, &status) != 0) return {};
-  // A terminal that belongs to the foreground job must not be read from the background.
-  if (isatty(fd) != 0 && !IsUsableTerminal(fd)) return {};
   base::UniqueFd input;
   if (S_ISCHR(status.st_mode) || S_ISFIFO(status.st_mode)) {
     input = ReopenNonBlocking(fd, status, O_RDONLY);
@@ -100,8 +98,7 @@ BackendOr CreateTty(CharacterBackendOptions options, base::EventLoop& loop) {
   files.input = OpenInput(options.input_fd);
   InputPump::Filter filter;
   if (files.input.valid() && isatty(options.input_fd) != 0) {
-    RETURN_IF_ERROR(MakeTerminalRaw(options.input_fd));
-    files.terminal_is_raw = true;
+    files.input_is_terminal = true;
     files.terminal_fd = options.input_fd;
     filter = [escape = EscapeFilter(std::move(options.on_escape))](std::span<uint8_t> bytes,
                                                                    size_t count) mutable {

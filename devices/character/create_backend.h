@@ -30,7 +30,9 @@ struct CharacterBackendOptions {
 
 // Opens what the backend needs and starts it on `loop`.
 //
-// kTty: standard input and output. A terminal becomes raw until the backend is destroyed, and
+// kTty: standard input and output. A terminal is read, and raw, while this process is in its
+// foreground and until the backend is destroyed; in the background a line says that it waits, and
+// the terminal is looked at four times a second, since not every shell's `fg` sends a signal.
 // Ctrl-a is its escape key; a pipe, file or socket is passed through. What is written to a file is
 // bounded: after `max_file_bytes` all output is dropped. kPty: a new pseudo-terminal,
 // raw; see host_path(). kFile: created with mode 0600 or truncated; nothing is read. A regular file

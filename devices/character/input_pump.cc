@@ -49,12 +49,13 @@ void InputPump::WaitForInput() {
   loop_.Poll(poll_, *file_, POLLIN);
 }
 
-void InputPump::OnReadable(int32_t result) {
+void InputPump::OnReadable(int32_t /*result*/) {
   if (!file_.has_value()) {
     if (idle() && on_idle_) on_idle_();
     return;
   }
-  if (result < 0) return End();
+  // LINUX: a poll of a terminal fails with EINVAL when somebody changes the terminal's mode. What
+  // is really wrong with a file is found out by reading.
   iov_ = {.iov_base = buffer_->data(), .iov_len = kReadBytes};
   constexpr uint64_t kCurrentPosition = ~uint64_t{0};  // for a regular file as standard input
   loop_.ReadV(read_, *file_, std::span(&iov_, 1), kCurrentPosition);

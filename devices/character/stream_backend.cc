@@ -1,5 +1,6 @@
 #include "devices/character/stream_backend.h"
 
+#include <chrono>
 #include <thread>
 #include <utility>
 
@@ -10,6 +11,13 @@
 #include "devices/character/terminal.h"
 
 namespace devices {
+namespace {
+
+// How often a process in the background looks whether it is in the foreground: bash sends no signal
+// when it brings a running job there.
+constexpr std::chrono::milliseconds kWatchPeriod{250};
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<CharacterBackend>> StreamBackend::Create(base::EventLoop& loop,
                                                                         std::string name,
@@ -19,8 +27,8 @@ absl::StatusOr<std::unique_ptr<CharacterBackend>> StreamBackend::Create(base::Ev
       new StreamBackend(loop, std::move(name), std::move(files)));
   if (filter) backend->input_.set_filter(std::move(filter));
   if (backend->files_.input.valid()) {
-    ASSIGN_OR_RETURN(const base::LoopFile input, loop.AddFile(backend->files_.input.get()));
-    backend->input_.Attach(input);
+    ASSIGN_OR_RETURN(backend->input_file_, loop.AddFile(backend->files_.input.get()));
+    RETURN_IF_ERROR(backend->AttachInput());
   }
   if (backend->files_.rotating.has_value()) {
     RETURN_IF_ERROR(backend->AttachRotating());
@@ -37,7 +45,62 @@ StreamBackend::~StreamBackend() {
     base::MutexLock lock(rotator_->mutex);
     rotator_->backend = nullptr;
   }
-  if (files_.terminal_is_raw) RestoreTerminal();
+  if (made_raw_) RestoreTerminal();
+}
+
+absl::Status StreamBackend::AttachInput() {
+  if (!files_.input_is_terminal) {
+    input_.Attach(input_file_);
+    return absl::OkStatus();
+  }
+  input_.set_on_end([this] { OnInputEnd(); });
+  input_.set_on_idle([this] { FollowTerminalOrLog(); });
+  if (GetTerminalUse(files_.terminal_fd) == TerminalUse::kForeground) {
+    RETURN_IF_ERROR(MakeTerminalRaw(files_.terminal_fd));
+    made_raw_ = true;
+  } else {
+    LOG(Info) << name_
+              << ": started in the background; the terminal is connected when vmm comes "
+                 "to the foreground";
+  }
+  return FollowTerminal();
+}
+
+absl::Status StreamBackend::FollowTerminal() {
+  switch (GetTerminalUse(files_.terminal_fd)) {
+    case TerminalUse::kNone:
+      return absl::OkStatus();
+    case TerminalUse::kForeground:
+      if (!RenewRawTerminal(files_.terminal_fd)) {
+        RETURN_IF_ERROR(MakeTerminalRaw(files_.terminal_fd));
+        made_raw_ = true;
+      }
+      // What a disconnect has left in flight has to end first; then this function is called again.
+      if (!input_attached_ && input_.idle()) {
+        input_attached_ = true;
+        input_.Attach(input_file_);
+      }
+      return absl::OkStatus();
+    case TerminalUse::kBackground:
+      ForgetTerminal();
+      if (std::exchange(input_attached_, false)) input_.Detach();
+      if (!watch_.pending()) loop_.Timeout(watch_, kWatchPeriod);
+      return absl::OkStatus();
+  }
+  return absl::OkStatus();
+}
+
+void StreamBackend::FollowTerminalOrLog() {
+  const absl::Status status = FollowTerminal();
+  if (!status.ok()) LOG_EVERY_N_SEC(Warning, 60) << name_ << ": " << status.message();
+}
+
+// The terminal was hung up; or this process was sent to the background during a read, which fails
+// then since SIGTTIN is blocked.
+void StreamBackend::OnInputEnd() {
+  if (GetTerminalUse(files_.terminal_fd) != TerminalUse::kBackground) return;
+  input_attached_ = false;
+  FollowTerminalOrLog();
 }
 
 absl::Status StreamBackend::AttachRotating() {
@@ -100,7 +163,7 @@ void StreamBackend::OnRotated(const RotatingFile::Rotation& rotation) {
 void StreamBackend::SetClient(CharacterClient* client) {
   client_ = client;
   input_.SetClient(client);
-  NotifyResize();
+  NotifyTerminal();
 }
 
 void StreamBackend::FinishOutput() {
@@ -109,10 +172,12 @@ void StreamBackend::FinishOutput() {
   }
 }
 
-void StreamBackend::NotifyResize() {
-  if (files_.terminal_fd >= 0) {
-    loop_.Post([this] { TellSize(); });
-  }
+void StreamBackend::NotifyTerminal() {
+  if (files_.terminal_fd < 0) return;
+  loop_.Post([this] {
+    if (files_.input_is_terminal) FollowTerminalOrLog();
+    TellSize();
+  });
 }
 
 void StreamBackend::TellSize() {

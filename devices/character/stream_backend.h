@@ -25,10 +25,10 @@ class StreamBackend final : public CharacterBackend {
     base::UniqueFd input;   // none: nothing is read
     base::UniqueFd output;  // none: `rotating` is the output
     std::optional<RotatingFile> rotating;
-    OutputSink sink;               // `file` is set by Create
-    base::UniqueFd kept_open;      // only held: a pty whose last user left would report errors
-    int terminal_fd = -1;          // not owned: whose size the client is told, -1 for none
-    bool terminal_is_raw = false;  // to be restored at the end
+    OutputSink sink;                 // `file` is set by Create
+    base::UniqueFd kept_open;        // only held: a pty whose last user left would report errors
+    int terminal_fd = -1;            // not owned: whose size the client is told, -1 for none
+    bool input_is_terminal = false;  // `terminal_fd`: read and raw while in its foreground
     std::string path;
   };
 
@@ -45,7 +45,7 @@ class StreamBackend final : public CharacterBackend {
   uint64_t written_bytes() const override { return output_.written_bytes(); }
   uint64_t dropped_bytes() const override { return output_.dropped_bytes(); }
   uint64_t removed_bytes() const override { return removed_bytes_.load(); }
-  void NotifyResize() override;
+  void NotifyTerminal() override;
   std::string host_path() const override { return files_.path; }
 
  private:
@@ -64,10 +64,22 @@ class StreamBackend final : public CharacterBackend {
         files_(std::move(files)),
         output_(loop, std::move(name)),
         input_(loop) {}
+  absl::Status AttachInput();
   absl::Status AttachRotating();
   void Rotate();
   void OnRotated(const RotatingFile::Rotation& rotation);
+  // Looks whose terminal it is; connects or disconnects it. Loop thread or before it runs. Errors:
+  // it cannot be made raw.
+  absl::Status FollowTerminal();
+  void FollowTerminalOrLog();
+  void OnInputEnd();
   void TellSize();
+
+  struct WatchOperation final : base::Operation {
+    explicit WatchOperation(StreamBackend& owner) : backend(owner) {}
+    void OnComplete(int32_t /*result*/) override { backend.FollowTerminalOrLog(); }
+    StreamBackend& backend;
+  };
 
   base::EventLoop& loop_;
   const std::string name_;
@@ -78,6 +90,10 @@ class StreamBackend final : public CharacterBackend {
   std::atomic<uint64_t> removed_bytes_ = 0;
   OutputPump output_;
   InputPump input_;
+  base::LoopFile input_file_;
+  bool input_attached_ = false;
+  bool made_raw_ = false;        // the terminal, at some time
+  WatchOperation watch_{*this};  // while another job has the terminal
   CharacterClient* client_ = nullptr;
 };
 

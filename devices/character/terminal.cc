@@ -54,6 +54,18 @@ absl::Status MakeTerminalRaw(int fd) {
   return absl::OkStatus();
 }
 
+bool RenewRawTerminal(int fd) {
+  if (g_raw_fd.load() != fd) return false;
+  termios raw = g_saved, now;
+  cfmakeraw(&raw);
+  // Set only if it has to be: each time wakes up who waits for input.
+  const bool differs = tcgetattr(fd, &now) != 0 || now.c_iflag != raw.c_iflag ||
+                       now.c_oflag != raw.c_oflag || now.c_lflag != raw.c_lflag;
+  return !differs || SetMode(fd, raw) == 0;
+}
+
+void ForgetTerminal() { g_raw_fd.store(-1); }
+
 void RestoreTerminal() {
   const int saved_errno = errno;
   const int fd = g_raw_fd.exchange(-1);
@@ -61,11 +73,12 @@ void RestoreTerminal() {
   errno = saved_errno;
 }
 
-bool IsUsableTerminal(int fd) {
-  if (isatty(fd) == 0) return false;
+TerminalUse GetTerminalUse(int fd) {
+  if (isatty(fd) == 0) return TerminalUse::kNone;
   const pid_t foreground = tcgetpgrp(fd);
   // -1: not our controlling terminal, so there is no job control on it.
-  return foreground == -1 || foreground == getpgrp();
+  return foreground == -1 || foreground == getpgrp() ? TerminalUse::kForeground
+                                                     : TerminalUse::kBackground;
 }
 
 std::optional<TerminalSize> GetTerminalSize(int fd) {

@@ -15,17 +15,27 @@ namespace devices {
 
 // Puts the terminal `fd` into raw mode and has RestoreTerminal called at exit. Output is raw too: a
 // full-screen program in the guest relies on a bare newline moving straight down. `fd` stays open
-// until then. One terminal at a time. Before other threads exist. Errors: AlreadyExists, or the
+// until then. One terminal at a time. One thread at a time. Errors: AlreadyExists, or the
 // terminal's errno.
 absl::Status MakeTerminalRaw(int fd);
+// Makes `fd` raw again: a shell has changed its mode while this process was stopped. Returns false
+// if it is not one that MakeTerminalRaw made raw, or was restored since. The thread of
+// MakeTerminalRaw.
+bool RenewRawTerminal(int fd);
+// Leaves the terminal as it is: another job has it now, and RestoreTerminal does nothing. Any
+// thread.
+void ForgetTerminal();
 
 // Undoes MakeTerminalRaw; does nothing when there is nothing to undo. Any thread;
 // async-signal-safe: handlers of fatal signals call it before the process dies.
 void RestoreTerminal();
 
-// True if `fd` is a terminal that this process may read and change: not one whose foreground is
-// another job, where either would stop the process.
-bool IsUsableTerminal(int fd);
+enum class TerminalUse {
+  kNone,        // no terminal, or it was hung up
+  kForeground,  // this process may read it and change its mode
+  kBackground,  // its foreground is another job: either would stop this process
+};
+TerminalUse GetTerminalUse(int fd);
 
 struct TerminalSize {
   uint16_t columns;

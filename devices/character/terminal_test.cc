@@ -100,6 +100,26 @@ TEST_F(TerminalTest, OnlyOneAtATime) {
   EXPECT_TRUE(MakeTerminalRaw(terminal_.get()).ok());
 }
 
+// As a shell does with a job that it has stopped.
+TEST_F(TerminalTest, IsMadeRawAgainAfterAnotherProgramChangedIt) {
+  const termios before = Mode();
+  EXPECT_FALSE(RenewRawTerminal(terminal_.get()));
+  ASSERT_TRUE(MakeTerminalRaw(terminal_.get()).ok());
+  ASSERT_EQ(tcsetattr(terminal_.get(), TCSANOW, &before), 0);
+  EXPECT_TRUE(RenewRawTerminal(terminal_.get()));
+  EXPECT_EQ(Mode().c_lflag & (ICANON | ECHO | ISIG), 0u);
+  RestoreTerminal();
+  EXPECT_EQ(Mode().c_lflag, before.c_lflag);
+}
+
+TEST_F(TerminalTest, ThatIsAnotherJobsIsLeftAlone) {
+  ASSERT_TRUE(MakeTerminalRaw(terminal_.get()).ok());
+  const termios others = Mode();
+  ForgetTerminal();
+  RestoreTerminal();
+  EXPECT_EQ(Mode().c_lflag, others.c_lflag);
+}
+
 TEST_F(TerminalTest, RestoredOnExit) {
   const termios before = Mode();
   EXPECT_EXIT(
@@ -113,8 +133,10 @@ TEST_F(TerminalTest, RestoredOnExit) {
 TEST_F(TerminalTest, NotATerminalIsAnError) {
   const base::UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
   EXPECT_FALSE(MakeTerminalRaw(null.get()).ok());
-  EXPECT_FALSE(IsUsableTerminal(null.get()));
-  EXPECT_TRUE(IsUsableTerminal(terminal_.get()));
+  EXPECT_EQ(GetTerminalUse(null.get()), TerminalUse::kNone);
+  EXPECT_EQ(GetTerminalUse(terminal_.get()), TerminalUse::kForeground);
+  master_.reset();
+  EXPECT_EQ(GetTerminalUse(terminal_.get()), TerminalUse::kNone) << "hung up";
 }
 
 TEST_F(TerminalTest, Size) {

@@ -325,9 +325,9 @@ void HostResources::FinishConsoles() {
   if (console_backend_ != nullptr) console_backend_->FinishOutput();
 }
 
-void HostResources::NotifyResize() {
-  if (serial_backend_ != nullptr) serial_backend_->NotifyResize();
-  if (console_backend_ != nullptr) console_backend_->NotifyResize();
+void HostResources::NotifyTerminal() {
+  if (serial_backend_ != nullptr) serial_backend_->NotifyTerminal();
+  if (console_backend_ != nullptr) console_backend_->NotifyTerminal();
 }
 
 size_t HostResources::ReloadClosures(const ClosureReport& report) {

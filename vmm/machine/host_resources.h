@@ -64,9 +64,9 @@ class HostResources {
   void FinishConsoles();
   // Gives all guest RAM back as zeroes. The machine is gone.
   void PrepareForReset() { memory_->DiscardAll(); }
-  // The terminal's size has changed / disks and closures may have grown. Control thread; a disk is
-  // measured on a thread of its own, since its host may not answer.
-  void NotifyResize();
+  // The terminal has changed its size or its foreground job / disks and closures may have grown.
+  // Control thread; a disk is measured on a thread of its own, since its host may not answer.
+  void NotifyTerminal();
   void Reread();
   // Reads the closures again. Calls `report` once for each share that has one, on the share's loop,
   // with its id and how many paths it has gained; returns how many shares that are. Control thread.
