@@ -232,7 +232,7 @@ class FsWithoutDax : public FsDax {
 
 TEST_F(FsWithoutDax, ThereIsNoWindow) {
   EXPECT_TRUE(fs.device().shared_memory().empty());
-  EXPECT_EQ(fs.Init().As<fuse_init_out>().flags & (FUSE_MAP_ALIGNMENT | FUSE_INIT_EXT), 0U);
+  EXPECT_EQ(fs.Init().As<fuse_init_out>().flags & FUSE_MAP_ALIGNMENT, 0U);
   EXPECT_EQ(Map(Node("big"), Mapping(0, 0, kRange)), ENOSYS);
   EXPECT_EQ(Remove(Removal({{.moffset = 0, .len = kRange}})), ENOSYS);
   EXPECT_EQ(fs.Lookup(fs.Find(FUSE_ROOT_ID, "1-a"), "big").As<fuse_entry_out>().attr.flags, 0U);

@@ -62,11 +62,41 @@ TEST(FsDevice, NegotiatesWhatAnImmutableStoreAllows) {
   EXPECT_EQ(init.max_pages, 256U);
   EXPECT_EQ(init.flags, FUSE_ASYNC_READ | FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS |
                             FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_MAX_PAGES |
-                            FUSE_BIG_WRITES | FUSE_CACHE_SYMLINKS | FUSE_EXPLICIT_INVAL_DATA);
+                            FUSE_BIG_WRITES | FUSE_CACHE_SYMLINKS | FUSE_EXPLICIT_INVAL_DATA |
+                            FUSE_INIT_EXT);
   EXPECT_EQ(fs.Init(7, 31, 0).As<fuse_init_out>().flags, 0U);  // only what the guest has
   EXPECT_EQ(fs.Init(8, 1).As<fuse_init_out>().major, 7U);      // it asks again
   EXPECT_EQ(fs.Init(7, 30).error, EPROTO);
   EXPECT_EQ(fs.Init(6, 99).error, EPROTO);
+}
+
+TEST(FsDevice, SharedMappingsOfUncachedFilesAreOfferedToGuestsThatKnowThem) {
+  const Bytes arguments = Join(BytesOf(FuseInitStart{7, 38, 0, ~0U}), BytesOf(~0U));
+  for (const bool writable : {false, true}) {
+    FsHarness fs({.cache = FsCache::kNever, .writable = writable}, FillStore);
+    const auto init = fs.Do(FUSE_INIT, 0, arguments).As<fuse_init_out>();
+    EXPECT_NE(init.flags & FUSE_INIT_EXT, 0U);
+    EXPECT_EQ(init.minor, 36U);
+    EXPECT_EQ(init.flags2, 1U << 4);
+    // Linux before 6.6 does not know the flag, or has no second word of flags.
+    EXPECT_EQ(fs.Init().As<fuse_init_out>().flags2, 0U);
+    EXPECT_EQ(fs.Init(7, 35, ~uint32_t{FUSE_INIT_EXT}).As<fuse_init_out>().flags2, 0U);
+  }
+  for (const FsCache cache : {FsCache::kAuto, FsCache::kAlways}) {
+    FsHarness fs({.cache = cache}, FillStore);
+    EXPECT_EQ(fs.Do(FUSE_INIT, 0, arguments).As<fuse_init_out>().flags2, 0U);
+  }
+}
+
+// Linux answers mount(2) before the reply, and takes the least of the reply and of what
+// read_ahead_kb is by then: a reply that repeats what the guest said would undo what a script has
+// written.
+TEST(FsDevice, ReadAheadThatIsRaisedBeforeTheReplyIsKept) {
+  FsHarness fs(StoreOptions(), FillStore);
+  for (const uint32_t guests : {0U, 4096U, 128U << 10, 1U << 20, UINT32_MAX}) {
+    const Bytes arguments = BytesOf(FuseInitStart{7, 38, guests, 0xffffffff});
+    EXPECT_EQ(fs.Do(FUSE_INIT, 0, arguments).As<fuse_init_out>().max_readahead, 1U << 20) << guests;
+  }
 }
 
 TEST(FsDevice, NothingBeforeInitOrAfterDestroy) {

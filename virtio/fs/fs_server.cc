@@ -165,7 +165,7 @@ FsServer::Reply FsServer::Init(const FsCommand& command) {
   EndSession();  // of a guest that did not say good-bye
   initialized_ = true;
   uint32_t flags = FUSE_ASYNC_READ | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS |
-                   FUSE_READDIRPLUS_AUTO | FUSE_MAX_PAGES | FUSE_BIG_WRITES;
+                   FUSE_READDIRPLUS_AUTO | FUSE_MAX_PAGES | FUSE_BIG_WRITES | FUSE_INIT_EXT;
   if (cache_ == FsCache::kAlways) {
     // New attributes are no reason to drop cached data.
     flags |= FUSE_CACHE_SYMLINKS | FUSE_EXPLICIT_INVAL_DATA;
@@ -177,16 +177,22 @@ FsServer::Reply FsServer::Init(const FsCommand& command) {
     // writes would be lost.
     flags |= FUSE_ATOMIC_O_TRUNC | FUSE_DONT_MASK | FUSE_HANDLE_KILLPRIV_V2;
   }
+  uint32_t flags2 = 0;
   if (dax_ != nullptr) {
-    flags |= FUSE_MAP_ALIGNMENT | FUSE_INIT_EXT;
+    flags |= FUSE_MAP_ALIGNMENT;
+    flags2 |= kHasInodeDax2;
     out.map_alignment = DaxWindow::kRangeShift;
   }
+  // Files that are opened for direct I/O can be mapped to share what is written all the same.
+  if (cache_ == FsCache::kNever) flags2 |= kDirectIoAllowMmap2;
   out.flags = flags & command.init.flags;
   if ((out.flags & FUSE_INIT_EXT) != 0) {
     out.minor = kFuseMinorWithFlags2;
-    out.flags2 = kHasInodeDax2 & command.init_flags2;
+    out.flags2 = flags2 & command.init_flags2;
   }
-  out.max_readahead = std::min(command.init.max_readahead, kFsMaxTransferBytes);
+  // Not the least of both: Linux answers mount(2) before this reply is there, and cuts what was
+  // written to read_ahead_kb meanwhile down to it.
+  out.max_readahead = kFsMaxTransferBytes;
   out.max_background = 256;  // requests in flight; Linux's own 12 is little
   out.congestion_threshold = 192;
   out.max_write = kFsMaxTransferBytes;

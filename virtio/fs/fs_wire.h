@@ -33,7 +33,10 @@ struct FuseInitStart {
 };
 static_assert(offsetof(fuse_init_in, flags) + 4 == sizeof(FuseInitStart));
 static_assert(offsetof(fuse_init_in, flags2) == sizeof(FuseInitStart));
-inline constexpr uint32_t kHasInodeDax2 = FUSE_HAS_INODE_DAX >> 32;  // in flags2
+// Flags of flags2.
+inline constexpr uint32_t kHasInodeDax2 = FUSE_HAS_INODE_DAX >> 32;
+// [Linux 6.6: FUSE_DIRECT_IO_ALLOW_MMAP, 1 << 36; older headers do not have it.]
+inline constexpr uint32_t kDirectIoAllowMmap2 = 1 << (36 - 32);
 
 static_assert(base::WireType<fuse_in_header> && sizeof(fuse_in_header) == 40);
 static_assert(base::WireType<fuse_out_header> && sizeof(fuse_out_header) == 16);
