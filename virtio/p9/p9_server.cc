@@ -84,6 +84,7 @@ P9Server::P9Server(HostTree& tree, base::EventLoop& loop, P9Versions versions, L
       shared_files_(tree, loop, limits.open_files),
       files_(tree, loop, MaxOwnFiles(limits.open_files)),
       locks_(tree, MaxLockedFiles(limits.open_files)),
+      places_(tree, limits.fids * kNameBytesPerFid),
       reply_(kReplyBytes) {}
 
 void P9Server::Count(const P9Command& command) {
@@ -205,6 +206,7 @@ void P9Server::EndSession() {
   fids_ = {};
   xattrs_ = {};
   xattr_bytes_ = 0;
+  places_.Clear();
   locks_.DropAll();
   files_.CloseAll();
   shared_files_.DropAll();
@@ -236,11 +238,27 @@ bool P9Server::Keep(uint32_t number, const Fid& fid) {
     return true;
   }
   if (fids_.size() >= max_fids_) {
-    Forget(fid.node);
+    LetGo(fid);
     return false;
   }
   fids_.emplace(number, fid);
   return true;
+}
+
+void P9Server::Hold(const Fid& fid) {
+  tree_.Hold(fid.node);
+  if (fid.place != nullptr) P9Places::Hold(*fid.place);
+}
+
+void P9Server::LetGo(const Fid& fid) {
+  if (fid.place != nullptr) places_.Release(*fid.place);
+  Forget(fid.node);
+}
+
+bool P9Server::KeepPlace(Fid& fid, NodeId directory, absl::string_view name) {
+  if (!tree_.writable() || (fid.qid.type & kP9QidDirectory) != 0) return true;
+  fid.place = places_.Acquire(directory, name);
+  return fid.place != nullptr;
 }
 
 void P9Server::Forget(NodeId node) {
@@ -253,7 +271,7 @@ void P9Server::Release(uint32_t number, const Fid& fid) {
     locks_.Drop(fid.node, number);
     files_.Close(*fid.file);
   }
-  Forget(fid.node);
+  LetGo(fid);
 }
 
 P9Server::Reply P9Server::Clunk(uint32_t number) {
@@ -290,18 +308,20 @@ P9Server::Reply P9Server::Walk(const P9Command& command, uint32_t room) {
   Fid at = *from;
   at.open = at.append = false;
   at.file = nullptr;
-  tree_.Hold(at.node);
+  Hold(at);
   uint16_t walked = 0;
   int error = 0;
   for (; walked < command.name_count; ++walked) {
-    const NodeId directory = at.node;
-    error = Step(directory, command.name(walked), at);
+    const Fid directory = at;
+    error = Step(directory.node, command.name(walked), at);
     if (error != 0) break;
-    Forget(directory);
+    if (!KeepPlace(at, directory.node, command.name(walked))) error = ENFILE;
+    LetGo(directory);
+    if (error != 0) break;
     qids[walked] = at.qid;
   }
   if (walked < command.name_count) {
-    Forget(at.node);
+    LetGo(at);
     if (walked == 0) return {.error = error};  // else the answer says how far it went
   } else if (!Keep(command.new_fid, at)) {
     return {.error = ENFILE};

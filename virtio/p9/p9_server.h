@@ -19,6 +19,7 @@
 #include "virtio/host_tree/open_files.h"
 #include "virtio/p9/p9_files.h"
 #include "virtio/p9/p9_locks.h"
+#include "virtio/p9/p9_places.h"
 #include "virtio/p9/p9_request.h"
 #include "virtio/p9/p9_wire.h"
 
@@ -88,12 +89,15 @@ class P9Server {
 
  private:
   static constexpr size_t kReplyBytes = 64 << 10;
+  // Of the names that fids were walked by, for each that there may be: more than most are long.
+  static constexpr size_t kNameBytesPerFid = 64;
 
   // A node by the guest's number for it, which holds the node once.
   struct Fid {
     NodeId node{0};
-    P9Files::File* file = nullptr;  // if it is open on a file of a share that can be written to
-    uint32_t uid = 0;               // who acts by it, the guest's
+    P9Places::Place* place = nullptr;  // of what is no directory in a share that can be written to
+    P9Files::File* file = nullptr;     // if it is open on a file of a share that can be written to
+    uint32_t uid = 0;                  // who acts by it, the guest's
     P9Qid qid;
     uint8_t device = 0;  // index in devices_
     uint8_t access = 0;  // O_ACCMODE, if it is open
@@ -129,6 +133,9 @@ class P9Server {
 
   // Changes. The share is writable.
   Reply Create(const P9Command& command, Fid& fid);
+  // Makes and opens a file by `directory`, whose fid becomes the file's, at `place`: 0, or an
+  // errno.
+  int CreateAt(const P9Command& command, P9Places::Place& place, Fid& directory);
   Reply MakeNode(const P9Command& command, const Fid& directory);
   Reply Link(const P9Command& command, const Fid& directory);
   Reply Rename(const P9Command& command, const Fid& fid);
@@ -138,6 +145,8 @@ class P9Server {
   Reply SetAttributes(const P9Command& command, const Fid& fid);
   int RenameIn(NodeId from, absl::string_view from_name, NodeId to, absl::string_view to_name);
   int UnlinkIn(NodeId directory, absl::string_view name, bool is_directory);
+  // Finds where what a fid was walked to is now; ESTALE if something else is there.
+  int FindPlace(const Fid& fid, NodeId& directory, std::string& name);
   // What is open of a file that is about to lose this name is not to be lost.
   void DoubtVictim(NodeId directory, absl::string_view name);
   Reply Lock(const P9Command& command, const Fid& fid);
@@ -155,10 +164,16 @@ class P9Server {
   static size_t MemoryOf(const Xattr& xattr);
 
   Fid* Find(uint32_t number);
-  // Gives `fid` a number, in place of what had it; false if there are too many.
+  // Gives `fid` a number, in place of what had it; false, and `fid` is let go of, if there are too
+  // many.
   bool Keep(uint32_t number, const Fid& fid);
-  // One step of a walk: on success `fid` is what `name` leads to and holds its node.
+  // One step of a walk: on success `fid` is what `name` leads to and holds its node, but no place.
   int Step(NodeId directory, absl::string_view name, Fid& fid);
+  // Has a fid that was walked to by `name` remember that; false if names take too much memory.
+  bool KeepPlace(Fid& fid, NodeId directory, absl::string_view name);
+  // What a fid that has no number, or another besides, holds.
+  void Hold(const Fid& fid);
+  void LetGo(const Fid& fid);
   void Forget(NodeId node);
   // Gives up all that a fid stands for.
   void Release(uint32_t number, const Fid& fid);
@@ -187,6 +202,7 @@ class P9Server {
   OpenFiles shared_files_;  // if the share is read only
   P9Files files_;           // if it is not
   P9Locks locks_;
+  P9Places places_;
   uint32_t max_message_bytes_ = 0;
   absl::flat_hash_map<uint32_t, Fid> fids_;
   absl::flat_hash_map<uint32_t, Xattr> xattrs_;  // by fid

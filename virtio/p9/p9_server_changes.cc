@@ -37,6 +37,16 @@ P9Server::Reply P9Server::Create(const P9Command& command, Fid& fid) {
   if (fid.open) return {.error = EBADF};
   // Before the file is made, which would stay.
   if (!files_.MakeRoom()) return {.error = ENFILE};
+  P9Places::Place* place = places_.Acquire(fid.node, command.name(0));
+  if (place == nullptr) return {.error = ENFILE};
+  if (const int error = CreateAt(command, *place, fid); error != 0) {
+    places_.Release(*place);
+    return {.error = error};
+  }
+  return Answer(P9OpenReply{.qid = fid.qid, .io_bytes = 0});
+}
+
+int P9Server::CreateAt(const P9Command& command, P9Places::Place& place, Fid& directory) {
   // What is shared with others is not opened for these; each write does what its fid is for.
   const auto flags = static_cast<int>(command.flags & ~uint32_t{O_APPEND | O_SYNC});
   // Linux opens what it writes to once more for what it caches, to read around it: the mode of the
@@ -44,33 +54,34 @@ P9Server::Reply P9Server::Create(const P9Command& command, Fid& fid) {
   const int wider = (flags & O_ACCMODE) == O_WRONLY ? (flags & ~O_ACCMODE) | O_RDWR : flags;
   FoundNode found;
   std::unique_ptr<HostFile> made;
-  const Caller caller = {
-      .uid = fid.uid, .gid = command.gid, .umask = 0, .clears_privileges = fid.uid != 0};
+  const uint32_t uid = directory.uid;
+  const Caller caller = {.uid = uid, .gid = command.gid, .umask = 0, .clears_privileges = uid != 0};
+  const auto create = [&](int as) {
+    return tree_.Create(directory.node, command.name(0), caller, command.mode, as, found, made);
+  };
   int host_flags = wider;
-  int error =
-      tree_.Create(fid.node, command.name(0), caller, command.mode, host_flags, found, made);
+  int error = create(host_flags);
   if (error == EACCES && wider != flags) {
     host_flags = flags;
-    error = tree_.Create(fid.node, command.name(0), caller, command.mode, host_flags, found, made);
+    error = create(host_flags);
   }
-  if (error != 0) return {.error = error};
+  if (error != 0) return error;
   P9Files::File* file = nullptr;
   error = files_.Add(std::move(made), host_flags & O_ACCMODE, command.mode, file);
   if (error != 0) {
     Forget(found.id);
-    return {.error = error};
+    return error;
   }
-  // The fid, which was the directory's, is the file's from here on.
-  Forget(fid.node);
-  const uint32_t uid = fid.uid;
-  fid = MakeFid(found);
-  fid.uid = uid;
-  fid.file = file;
-  fid.open = true;
-  fid.access = static_cast<uint8_t>(flags & O_ACCMODE);
-  fid.append = (command.flags & O_APPEND) != 0;
-  fid.sync = ToSync(command.flags);
-  return Answer(P9OpenReply{.qid = fid.qid, .io_bytes = 0});
+  LetGo(directory);
+  directory = MakeFid(found);
+  directory.place = &place;
+  directory.uid = uid;
+  directory.file = file;
+  directory.open = true;
+  directory.access = static_cast<uint8_t>(flags & O_ACCMODE);
+  directory.append = (command.flags & O_APPEND) != 0;
+  directory.sync = ToSync(command.flags);
+  return 0;
 }
 
 P9Server::Reply P9Server::MakeNode(const P9Command& command, const Fid& directory) {
@@ -106,7 +117,7 @@ P9Server::Reply P9Server::Rename(const P9Command& command, const Fid& fid) {
   const Fid* to = Find(command.new_fid);
   if (to == nullptr || to->xattr) return {.error = EBADF};
   NodeId from{0};
-  if (const int error = tree_.FindPlace(fid.node, from, text_); error != 0) return {.error = error};
+  if (const int error = FindPlace(fid, from, text_); error != 0) return {.error = error};
   return {.error = RenameIn(from, text_, to->node, command.name(0))};
 }
 
@@ -125,28 +136,41 @@ P9Server::Reply P9Server::Remove(const Fid& fid) {
   if (fid.xattr) return {.error = EBADF};
   if (!tree_.writable()) return {.error = EROFS};
   NodeId directory{0};
-  if (const int error = tree_.FindPlace(fid.node, directory, text_); error != 0) {
-    return {.error = error};
-  }
+  if (const int error = FindPlace(fid, directory, text_); error != 0) return {.error = error};
   return {.error = UnlinkIn(directory, text_, (fid.qid.type & kP9QidDirectory) != 0)};
 }
 
 int P9Server::RenameIn(NodeId from, absl::string_view from_name, NodeId to,
                        absl::string_view to_name) {
   DoubtVictim(to, to_name);
-  return tree_.Rename(from, from_name, to, to_name, 0);
+  const int error = tree_.Rename(from, from_name, to, to_name, 0);
+  if (error != 0) return error;
+  // Of two names of one file none is moved.
+  if (tree_.FindKnown(from, from_name) == NodeId{0}) places_.Move(from, from_name, to, to_name);
+  return 0;
 }
 
 int P9Server::UnlinkIn(NodeId directory, absl::string_view name, bool is_directory) {
   if (is_directory) return tree_.RemoveDirectory(directory, name);
   DoubtVictim(directory, name);
-  return tree_.Unlink(directory, name);
+  const int error = tree_.Unlink(directory, name);
+  if (error == 0) places_.Remove(directory, name);
+  return error;
 }
 
 void P9Server::DoubtVictim(NodeId directory, absl::string_view name) {
   if (files_.empty()) return;
   const NodeId victim = tree_.FindKnown(directory, name);
   if (victim != NodeId{0}) files_.Doubt(victim);
+}
+
+int P9Server::FindPlace(const Fid& fid, NodeId& directory, std::string& name) {
+  if (fid.place == nullptr) return tree_.FindPlace(fid.node, directory, name);
+  if (!fid.place->is_there()) return ESTALE;
+  directory = fid.place->directory();
+  name = std::string(fid.place->name());
+  // The host may have put another file there.
+  return tree_.FindKnown(directory, name) == fid.node ? 0 : ESTALE;
 }
 
 // --- Attributes ----------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ P9Server::Reply P9Server::XattrWalk(const P9Command& command, const Fid& from) {
   Fid fid = from;
   fid.file = nullptr;
   fid.open = fid.append = false;
-  tree_.Hold(fid.node);
+  Hold(fid);
   if (!Keep(number, fid)) return {.error = ENFILE};
   const P9XattrWalkReply reply = {.size_bytes = xattr.size_bytes};
   if (!KeepXattr(number, std::move(xattr))) {
