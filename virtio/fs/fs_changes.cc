@@ -71,7 +71,8 @@ FsServer::Reply FsServer::Change(const FsCommand& command, uint32_t room) {
     case FUSE_RENAME:
     case FUSE_RENAME2:
       return {.error = tree_.Rename(node, command.name(), NodeId{command.rename.newdir},
-                                    command.second(), command.rename.flags)};
+                                    command.second(), command.rename.flags,
+                                    CallerOf(command, /*umask=*/0))};
     case FUSE_SETATTR:
       return SetAttributes(command, room);
     case FUSE_SETXATTR:
@@ -88,11 +89,11 @@ FsServer::Reply FsServer::Change(const FsCommand& command, uint32_t room) {
       return tree_.writable() ? Seek(command) : Reply{.error = ENOSYS};
     case FUSE_GETXATTR:
     case FUSE_LISTXATTR:
-      return tree_.writable() ? GetXattr(command) : Reply{.error = ENOSYS};
+      // ENOSYS, which Linux remembers, keeps closures free of requests for what they do not have.
+      return tree_.has_closure() ? Reply{.error = ENOSYS} : GetXattr(command);
     default:
-      // Of ACCESS, FLUSH, POLL and SYNCFS Linux remembers the answer and does not ask again; where
-      // nothing can be written, of GETXATTR, LISTXATTR, LSEEK and FSYNC too. Locks are then the
-      // guest's own.
+      // Of ACCESS, FLUSH and POLL Linux remembers the answer and does not ask again; where nothing
+      // can be written, of SYNCFS, LSEEK and FSYNC too. Locks are then the guest's own.
       return {.error = ENOSYS};
   }
 }

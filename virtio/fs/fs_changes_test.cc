@@ -331,7 +331,10 @@ TEST_F(FsChanges, RenamesWithFlags) {
   EXPECT_EQ(rename("file", "dir", RENAME_EXCHANGE), 0);
   EXPECT_EQ(fs.Find(1, "dir"), file);
   EXPECT_EQ(OnHost("dir"), "content");
-  EXPECT_EQ(rename("dir", "x", RENAME_WHITEOUT), EINVAL);
+  EXPECT_EQ(rename("dir", "x", RENAME_WHITEOUT | RENAME_EXCHANGE), EINVAL);
+  EXPECT_EQ(rename("dir", "white", RENAME_WHITEOUT), 0);
+  EXPECT_EQ(fs.Lookup(1, "dir").As<fuse_entry_out>().attr.mode & S_IFMT, uint32_t{S_IFCHR});
+  EXPECT_EQ(rename("white", "dir", 0), 0);
   EXPECT_EQ(rename("..", "x", 0), EINVAL);
   EXPECT_EQ(rename("dir", "a/../../outside", 0), EINVAL);
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/xattr.h>
 
 #include <random>
 #include <set>
@@ -367,6 +368,35 @@ TEST(FsCaching, AutoAsksAgain) {
   EXPECT_EQ(fs.Do(FUSE_OPENDIR, app.nodeid, Bytes(8)).error, 0);
   EXPECT_EQ(fs.Do(FUSE_RELEASEDIR, app.nodeid, Bytes(24)).error, 0);
   EXPECT_EQ(fs.Do(FUSE_OPEN, fs.Find(app.nodeid, "link"), Bytes(8)).error, EACCES);
+}
+
+// As the lower layer of an overlay they say which directories are opaque.
+TEST(FsCaching, UserAttributesAreServedWhereThereIsNoClosure) {
+  const auto fill = [](const TemporaryTree& host) {
+    FillStore(host);
+    setxattr(host.Path("root/1-app/big").c_str(), "user.overlay.opaque", "y", 1, 0);
+    setxattr(host.Path("root/1-app").c_str(), "user.overlay.opaque", "y", 1, 0);
+  };
+  const Bytes opaque = Join(BytesOf(fuse_getxattr_in{10, 0}), NameBytes({"user.overlay.opaque"}));
+  const Bytes other = Join(BytesOf(fuse_getxattr_in{10, 0}), NameBytes({"security.capability"}));
+  for (const FsCache cache : {FsCache::kNever, FsCache::kAuto, FsCache::kAlways}) {
+    FsHarness fs({.cache = cache}, fill);
+    const uint64_t app = fs.Find(1, "1-app");
+    const uint64_t big = fs.Find(app, "big");
+    if (fs.Do(FUSE_GETXATTR, app, opaque).error == ENODATA) GTEST_SKIP() << "none here";
+    EXPECT_EQ(fs.Do(FUSE_GETXATTR, app, opaque).Text(), "y");
+    EXPECT_EQ(fs.Do(FUSE_GETXATTR, big, opaque).Text(), "y");
+    EXPECT_EQ(fs.Do(FUSE_GETXATTR, app, other).error, EOPNOTSUPP);
+    EXPECT_EQ(fs.Do(FUSE_LISTXATTR, big, BytesOf(fuse_getxattr_in{100, 0})).Text(),
+              std::string("user.overlay.opaque\0", 20));
+    EXPECT_EQ(fs.Do(FUSE_SETXATTR, big,
+                    Join(Join(Bytes{1, 0, 0, 0, 0, 0, 0, 0}, NameBytes({"user.a"})), {7}))
+                  .error,
+              EROFS);
+  }
+  // Of a closure Linux does not ask again.
+  FsHarness fs(StoreOptions(), fill);
+  EXPECT_EQ(fs.Do(FUSE_GETXATTR, fs.Find(1, "1-app"), opaque).error, ENOSYS);
 }
 
 TEST(FsCaching, WhatCannotBeWrittenIsNotOpenedForThat) {

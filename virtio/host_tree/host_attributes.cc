@@ -189,7 +189,9 @@ int HostTree::XattrFd(NodeId id, absl::string_view name, int& fd, base::UniqueFd
     if (error == EACCES) error = Reopen(node->path_fd, O_WRONLY, opened);
   } else {
     error = OpenNode(*node, O_RDONLY | O_NONBLOCK | O_NOCTTY, opened);
-    if (error == EACCES) error = OpenNode(*node, O_WRONLY | O_NONBLOCK | O_NOCTTY, opened);
+    if (error == EACCES && options_.writable) {
+      error = OpenNode(*node, O_WRONLY | O_NONBLOCK | O_NOCTTY, opened);
+    }
   }
   fd = opened.get();
   return error;

@@ -100,6 +100,10 @@ int HostTree::BeginMaking(NodeId directory, absl::string_view name, const Caller
                           Node*& parent, int& fd, HostOwner& owner) {
   if (const int error = BeginChange(directory, name, parent, fd); error != 0) return error;
   if (nodes_.full()) return ENFILE;
+  return FindOwner(caller, owner);
+}
+
+int HostTree::FindOwner(const Caller& caller, HostOwner& owner) {
   const auto uid = options_.uids.ToHost(caller.uid);
   const auto gid = options_.gids.ToHost(caller.gid);
   // The largest number is nobody's: to the host it means "as it is".
@@ -331,12 +335,19 @@ Node* HostTree::KeepVictim(Node& parent, int parent_fd, absl::string_view name) 
 }
 
 int HostTree::Rename(NodeId from, absl::string_view from_name, NodeId to, absl::string_view to_name,
-                     uint32_t flags) {
+                     uint32_t flags, const Caller& caller) {
   Node* from_parent;
   Node* to_parent;
   int fd;
   if (const int error = BeginChange(from, from_name, from_parent, fd); error != 0) return error;
-  if (flags != 0 && flags != RENAME_NOREPLACE && flags != RENAME_EXCHANGE) return EINVAL;
+  const bool leaves_whiteout = (flags & RENAME_WHITEOUT) != 0;
+  if (flags != RENAME_EXCHANGE && (flags & ~uint32_t{RENAME_NOREPLACE | RENAME_WHITEOUT}) != 0) {
+    return EINVAL;
+  }
+  HostOwner owner;
+  if (leaves_whiteout) {
+    if (const int error = FindOwner(caller, owner); error != 0) return error;
+  }
   // Getting at one directory may close the other.
   const base::UniqueFd from_fd(fcntl(fd, F_DUPFD_CLOEXEC, 0));
   if (!from_fd.valid()) return errno;
@@ -349,6 +360,7 @@ int HostTree::Rename(NodeId from, absl::string_view from_name, NodeId to, absl::
     return errno;
   }
   if (victim != nullptr) victim->orphan = true;
+  if (leaves_whiteout) OwnWhiteout(from_fd.get(), from_name, owner);
   // A directory that the guest has forgotten is kept by what is in it, which is leaving.
   ++from_parent->lookups;
   NotePlace(*to_parent, to_fd.get(), to_name);
@@ -356,6 +368,22 @@ int HostTree::Rename(NodeId from, absl::string_view from_name, NodeId to, absl::
   --from_parent->lookups;
   RemoveUnused(from_parent);
   return 0;
+}
+
+void HostTree::OwnWhiteout(int parent_fd, absl::string_view name, const HostOwner& owner) {
+  const NameBuffer name_buffer(name);
+  struct statx status;
+  if (Status(parent_fd, name_buffer.bytes, status) != 0) return;
+  if (status.stx_uid == owner.uid && status.stx_gid == owner.gid) return;
+  base::UniqueFd fd;
+  if (OpenIn(parent_fd, name_buffer.bytes, O_PATH, fd) != 0) return;
+  if (Status(fd.get(), "", status) != 0) return;
+  // As in FinishMaking: what the host has put there meanwhile is not given away.
+  const bool made_here = status.stx_uid == own_uid_ && S_ISCHR(status.stx_mode) &&
+                         status.stx_rdev_major == 0 && status.stx_rdev_minor == 0 &&
+                         IsNew(status, making_since_);
+  // The file has moved by now, whoever owns what marks its old name.
+  if (made_here) GiveOwner(parent_fd, fd.get(), owner, S_IFCHR, status);
 }
 
 void HostTree::NotePlace(Node& parent, int parent_fd, absl::string_view name) {

@@ -277,6 +277,51 @@ TEST_F(HostChangesTest, NodesMoveWithTheirFiles) {
   EXPECT_EQ(LookupError(from, "none"), ENOENT);
 }
 
+// What an overlay in the guest needs of its upper layer.
+TEST_F(HostChangesTest, RenameLeavesAWhiteout) {
+  Open();
+  const NodeId file = MakeFile(kRootNode, "file").id;
+  const NodeId directory = MakeDirectory(kRootNode, "dir").id;
+  ASSERT_EQ(tree_->Rename(kRootNode, "file", directory, "moved", RENAME_WHITEOUT), 0);
+  EXPECT_EQ(Find(directory, "moved"), file);
+  const struct stat whiteout = HostStatus("file");
+  EXPECT_EQ(whiteout.st_mode & S_IFMT, mode_t{S_IFCHR});
+  EXPECT_EQ(whiteout.st_rdev, 0U);
+  EXPECT_NE(Find(kRootNode, "file"), file);
+  // Over another file, and not over it.
+  MakeFile(kRootNode, "other");
+  EXPECT_EQ(
+      tree_->Rename(directory, "moved", kRootNode, "other", RENAME_WHITEOUT | RENAME_NOREPLACE),
+      EEXIST);
+  EXPECT_EQ(tree_->Rename(directory, "moved", kRootNode, "other", RENAME_WHITEOUT), 0);
+  EXPECT_EQ(Find(kRootNode, "other"), file);
+  EXPECT_EQ(HostStatus("dir/moved").st_mode & S_IFMT, mode_t{S_IFCHR});
+  // A directory, which takes what is below it along.
+  ASSERT_EQ(tree_->Rename(kRootNode, "dir", kRootNode, "other-dir", RENAME_WHITEOUT), 0);
+  EXPECT_EQ(Find(kRootNode, "other-dir"), directory);
+  EXPECT_EQ(HostStatus("dir").st_mode & S_IFMT, mode_t{S_IFCHR});
+}
+
+TEST_F(HostChangesTest, AWhiteoutBelongsToWhoRenames) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs to give files away";
+  HostTree::Options options;
+  options.name = "fs[0]";
+  options.path = host_.Path("root");
+  options.writable = true;
+  options.uids = OwnerMap({{.guest = 0, .host = 5000, .count = 2}});
+  options.gids = OwnerMap({{.guest = 0, .host = 6000, .count = 2}});
+  OpenWith(std::move(options));
+  MakeFile(kRootNode, "file");
+  EXPECT_EQ(
+      tree_->Rename(kRootNode, "file", kRootNode, "moved", RENAME_WHITEOUT, {.uid = 7, .gid = 0}),
+      EPERM);
+  EXPECT_EQ(
+      tree_->Rename(kRootNode, "file", kRootNode, "moved", RENAME_WHITEOUT, {.uid = 1, .gid = 1}),
+      0);
+  EXPECT_EQ(HostStatus("file").st_uid, 5001U);
+  EXPECT_EQ(HostStatus("file").st_gid, 6001U);
+}
+
 TEST_F(HostChangesTest, RenameReplacesExchangesOrRefuses) {
   Open();
   const NodeId a = MakeFile(kRootNode, "a").id;
@@ -290,7 +335,8 @@ TEST_F(HostChangesTest, RenameReplacesExchangesOrRefuses) {
   EXPECT_EQ(Attributes(b).links, 0U);
   EXPECT_EQ(tree_->Rename(kRootNode, "none", kRootNode, "a", 0), ENOENT);
   EXPECT_EQ(tree_->Rename(kRootNode, "a", kRootNode, "none", RENAME_EXCHANGE), ENOENT);
-  EXPECT_EQ(tree_->Rename(kRootNode, "a", kRootNode, "c", RENAME_WHITEOUT), EINVAL);
+  EXPECT_EQ(tree_->Rename(kRootNode, "a", kRootNode, "c", RENAME_WHITEOUT | RENAME_EXCHANGE),
+            EINVAL);
   EXPECT_EQ(tree_->Rename(kRootNode, "a", kRootNode, "c", RENAME_NOREPLACE | RENAME_EXCHANGE),
             EINVAL);
   EXPECT_EQ(tree_->Rename(kRootNode, "a", kRootNode, "c", ~0U), EINVAL);

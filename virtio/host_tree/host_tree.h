@@ -173,9 +173,11 @@ class HostTree {
   // descriptor.
   int Unlink(NodeId directory, absl::string_view name);
   int RemoveDirectory(NodeId directory, absl::string_view name);
-  // `flags` are RENAME_NOREPLACE or RENAME_EXCHANGE.
+  // `flags` are RENAME_EXCHANGE, or RENAME_NOREPLACE and RENAME_WHITEOUT as wanted. A whiteout is a
+  // character device 0:0 in place of the old name, of `caller`'s; EINVAL if the host's file system
+  // leaves none.
   int Rename(NodeId from, absl::string_view from_name, NodeId to, absl::string_view to_name,
-             uint32_t flags);
+             uint32_t flags, const Caller& caller = {});
   // Where a node was last found, for who knows it by number only: 0, EBUSY for the root, or ESTALE.
   int FindPlace(NodeId id, NodeId& directory, std::string& name);
   // Returns the node of what is called `name` now if the guest knows it, by whatever name; else 0.
@@ -251,6 +253,10 @@ class HostTree {
   // The same for what makes a file: there is room for a node, and the caller is someone here.
   int BeginMaking(NodeId directory, absl::string_view name, const Caller& caller, Node*& parent,
                   int& fd, HostOwner& owner);
+  // Who the caller is on the host, for what is made from here on; EPERM if no one.
+  int FindOwner(const Caller& caller, HostOwner& owner);
+  // Gives the whiteout that a rename has left to its owner, as far as possible.
+  void OwnWhiteout(int parent_fd, absl::string_view name, const HostOwner& owner);
   // Gives what was just made, of the type and with the set-id bits in `mode`, to its owner, and
   // takes it into the table; or removes it.
   int FinishMaking(Node& parent, int parent_fd, absl::string_view name, const HostOwner& owner,

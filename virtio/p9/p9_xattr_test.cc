@@ -120,5 +120,26 @@ TEST_F(P9XattrTest, ValuesAreBounded) {
   EXPECT_EQ(Set("user.small", "x"), 0);
 }
 
+// As the lower layer of an overlay it says which directories are opaque.
+TEST(P9XattrReadOnly, UserAttributesAreServedWhereThereIsNoClosure) {
+  const auto fill = [](const TemporaryTree& host) {
+    host.Write("root/dir/file", "content");
+    setxattr(host.Path("root/dir").c_str(), "user.overlay.opaque", "y", 1, 0);
+  };
+  P9Harness p9({}, fill);
+  const auto walk = [](P9Harness& harness, absl::string_view name) {
+    return harness.Do(kP9XattrWalk,
+                      P9Bytes().Number(harness.Find({"dir"})).Number(50U).String(name));
+  };
+  const auto opaque = walk(p9, "user.overlay.opaque");
+  if (opaque.error == ENODATA) GTEST_SKIP() << "the file system has no extended attributes";
+  EXPECT_EQ(opaque.As<base::Le64>().value(), 1U);
+  EXPECT_EQ(p9.ReadText(50, 0, 10), "y");
+  EXPECT_EQ(p9.Clunk(50).error, 0);
+  EXPECT_EQ(walk(p9, "security.capability").error, EOPNOTSUPP);
+  P9Harness closure({.closure = "/nix/store/dir\n"}, fill);
+  EXPECT_EQ(walk(closure, "user.overlay.opaque").error, EOPNOTSUPP);
+}
+
 }  // namespace
 }  // namespace virtio
