@@ -426,7 +426,13 @@ void Run(FuzzInput input) {
                                    .cache = with_dax ? FsCache::kAlways : cache,
                                    .queue_size = DeviceProgram::kQueueSize,
                                    .max_open_files = kMaxOpenFiles,
-                                   .dax_window_bytes = with_dax ? kDaxRanges * kRangeBytes : 0},
+                                   .dax_window_bytes = with_dax ? kDaxRanges * kRangeBytes : 0,
+                                   .sync = {.sync = [](int) { return 0; },
+                                            .run =
+                                                [](FileSystemSync::Job job) {
+                                                  job();
+                                                  return absl::OkStatus();
+                                                }}},
                                   std::move(opened), harness.loop(), harness.memory());
   if (with_dax) CutBig(kBigBytes);
   harness.Start(*device, device->features());

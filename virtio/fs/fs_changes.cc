@@ -226,6 +226,7 @@ bool FsServer::TakesTime(uint32_t opcode) const {
     case FUSE_FALLOCATE:
     case FUSE_FSYNC:
     case FUSE_FSYNCDIR:
+    case FUSE_SYNCFS:
       return tree_.writable();
     default:
       return false;
@@ -242,6 +243,8 @@ int FsServer::Begin(const FsCommand& command, File& file) {
       return BeginWrite(command, file);
     case FUSE_FALLOCATE:
       return BeginAllocation(command, file);
+    case FUSE_SYNCFS:
+      return 0;  // of no file
     default:
       return BeginFlush(command, file);
   }

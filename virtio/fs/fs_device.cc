@@ -54,6 +54,15 @@ FsDevice::FsDevice(Options options, std::unique_ptr<HostTree> tree, std::unique_
         {.id = kDaxSharedMemoryId, .length = dax_->size_bytes(), .host = dax_->host()}};
   }
   shared_.id = options_.id;
+  if (tree_->writable()) {
+    // Kept open, because an error of the file system is told to those who had it open by then.
+    base::UniqueFd file;
+    shared_.sync_error = tree_->OpenFileSystem(file);
+    if (shared_.sync_error == 0) {
+      sync_ = std::make_unique<FileSystemSync>(loop_, std::move(file), options_.sync);
+      shared_.sync = sync_.get();
+    }
+  }
   std::copy(options_.tag.begin(), options_.tag.end(), config_.tag);
   config_.num_request_queues = options_.num_queues;
 }
@@ -112,9 +121,13 @@ void FsDevice::Resume() {
 
 Counters FsDevice::counters() const {
   Counters all = {
-      {"read_bytes", shared_.read_bytes},   {"written_bytes", shared_.written_bytes},
-      {"host_errors", shared_.host_errors}, {"short_transfers", shared_.short_transfers},
-      {"retries", shared_.retries},         {"requests_without_room", shared_.without_room},
+      {"read_bytes", shared_.read_bytes},
+      {"written_bytes", shared_.written_bytes},
+      {"host_errors", shared_.host_errors},
+      {"short_transfers", shared_.short_transfers},
+      {"retries", shared_.retries},
+      {"requests_without_room", shared_.without_room},
+      {"host_syncs", sync_ == nullptr ? 0 : sync_->calls()},
   };
   server_.AddCounters(all);
   for (const auto& queue : queues_) {

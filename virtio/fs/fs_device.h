@@ -16,6 +16,7 @@
 #include "virtio/fs/fs_server.h"
 #include "virtio/fs/fs_wire.h"
 #include "virtio/host_tree/file_handles.h"
+#include "virtio/host_tree/file_system_sync.h"
 #include "virtio/host_tree/host_tree.h"
 #include "virtio/host_tree/open_files.h"
 
@@ -36,6 +37,7 @@ class FsDevice final : public Device {
     // a file that is truncated while it is mapped is a fault in the guest.
     uint64_t dax_window_bytes = 0;
     uint64_t features_mask = ~uint64_t{0};  // of what is offered; for tests
+    FileSystemSync::Options sync = {};      // for tests
   };
 
   // `loop` serves all queues and blocks on host calls: it should serve nothing but shares. Its
@@ -76,6 +78,7 @@ class FsDevice final : public Device {
   OpenFiles files_;
   FileHandles handles_;
   FsServer server_;
+  std::unique_ptr<FileSystemSync> sync_;  // or null
   FsShared shared_;
   std::vector<std::unique_ptr<FsQueue>> queues_;
   DriverNotifier* notifier_ = nullptr;

@@ -36,6 +36,7 @@ FsQueue::FsQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t inde
     : DeviceQueue(loop, memory, index), server_(server), shared_(shared), slab_(std::move(slab)) {}
 
 void FsRequest::OnComplete(int32_t result) { queue.OnComplete(*this, result); }
+void FsRequest::OnSynced(int error) { queue.OnSynced(*this, error); }
 
 // --- Parse and submit ----------------------------------------------------------------------------
 
@@ -114,6 +115,9 @@ void FsQueue::Begin(FsRequest& request) {
     case FUSE_FALLOCATE:
       request.allocation = command_.fallocate;
       break;
+    case FUSE_SYNCFS:
+      if (shared_.sync == nullptr) return FinishFile(request, shared_.sync_error);
+      return shared_.sync->Wait(request);
     default:
       request.data_only = (command_.fsync.fsync_flags & FUSE_FSYNC_FDATASYNC) != 0;
   }
@@ -157,6 +161,11 @@ void FsQueue::OnComplete(FsRequest& request, int32_t result) {
   request.retries = 0;
   ++shared_.short_transfers;
   Submit(request);
+}
+
+void FsQueue::OnSynced(FsRequest& request, int error) {
+  if (error != 0) NoteError(request, error);
+  FinishFile(request, error);
 }
 
 bool FsQueue::Advance(FsRequest& request, uint32_t bytes) {
@@ -207,7 +216,13 @@ void FsQueue::Finish(FsRequest& request, int error, std::span<const uint8_t> pay
 }
 
 void FsQueue::CancelRequests() {
-  slab_.ForEachInUse([this](FsRequest& request) { loop().Cancel(request); });
+  slab_.ForEachInUse([this](FsRequest& request) {
+    if (request.opcode != FUSE_SYNCFS) return loop().Cancel(request);
+    // The host's call cannot be cancelled, and nobody has to wait for it: it has no part of the
+    // request.
+    shared_.sync->Cancel(request);
+    FinishFile(request, EINTR);
+  });
 }
 
 }  // namespace virtio

@@ -11,6 +11,7 @@
 #include "base/guest_memory.h"
 #include "virtio/fs/fs_request.h"
 #include "virtio/fs/fs_server.h"
+#include "virtio/host_tree/file_system_sync.h"
 #include "virtio/host_tree/read_target.h"
 #include "virtio/host_tree/write_source.h"
 #include "virtio/queue/device_queue.h"
@@ -27,14 +28,18 @@ struct FsShared {
   uint64_t short_transfers = 0;  // reads and writes that went on
   uint64_t retries = 0;
   uint64_t without_room = 0;  // requests with no room for an answer
+  // Of a share that can be written to; or null, and the errno that SYNCFS is answered with.
+  FileSystemSync* sync = nullptr;
+  int sync_error = 0;
 };
 
 class FsQueue;
 
 // A request in flight. While data are under way the kernel holds pointers into the chain's iovecs.
-struct FsRequest : base::Operation, Chain {
+struct FsRequest : base::Operation, Chain, FileSystemSync::Waiter {
   explicit FsRequest(FsQueue& owner) : queue(owner) {}
   void OnComplete(int32_t result) override;
+  void OnSynced(int error) override;  // SYNCFS
 
   FsQueue& queue;
   uint64_t unique = 0;
@@ -68,6 +73,7 @@ class FsQueue final : public DeviceQueue {
   void Begin(FsRequest& request);
   void Submit(FsRequest& request);
   void OnComplete(FsRequest& request, int32_t result);
+  void OnSynced(FsRequest& request, int error);
   // Data went over; true if more are to follow.
   bool Advance(FsRequest& request, uint32_t bytes);
   void NoteError(const FsRequest& request, int error);

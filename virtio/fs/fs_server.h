@@ -53,7 +53,7 @@ class FsServer {
 
   // Counts a request. Every request is counted, once, before anything else.
   void Count(const FsCommand& command);
-  // Whether a request is a matter of the event loop: READ, and WRITE, FSYNC, FSYNCDIR and FALLOCATE
+  // Whether a request is not answered here: READ, and WRITE, FSYNC, FSYNCDIR, SYNCFS and FALLOCATE
   // where they are possible.
   bool TakesTime(uint32_t opcode) const;
   // Executes any other well-formed request that has an answer; `room` is how many bytes of payload

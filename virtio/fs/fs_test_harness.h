@@ -94,6 +94,16 @@ inline std::vector<FsChange> AllChanges(uint64_t directory, uint64_t file, uint6
   };
 }
 
+// Syncs nothing, and uses no thread.
+inline FileSystemSync::Options SyncsAtOnce() {
+  return {.sync = [](int) { return 0; },
+          .run =
+              [](FileSystemSync::Job job) {
+                job();
+                return absl::OkStatus();
+              }};
+}
+
 class FsHarness {
  public:
   static constexpr uint16_t kHighPriority = 0;
@@ -108,6 +118,7 @@ class FsHarness {
     uint16_t num_queues = 1;
     std::string tag = "store";
     bool initialize = true;
+    FileSystemSync::Options sync = SyncsAtOnce();
   };
   struct Result {
     int error = 0;  // positive
@@ -153,7 +164,8 @@ class FsHarness {
                                  .num_queues = options_.num_queues,
                                  .queue_size = options_.harness.queue_size,
                                  .max_open_files = options_.max_open_files,
-                                 .dax_window_bytes = options_.dax_window_bytes},
+                                 .dax_window_bytes = options_.dax_window_bytes,
+                                 .sync = options_.sync},
                                 std::move(opened), harness_.loop(), harness_.memory());
     Start();
   }

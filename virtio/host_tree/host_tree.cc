@@ -238,6 +238,10 @@ int HostTree::GetFileSystem(struct statfs& file_system) {
   return 0;
 }
 
+int HostTree::OpenFileSystem(base::UniqueFd& fd) {
+  return OpenIn(root_.get(), ".", O_RDONLY | O_DIRECTORY, fd);
+}
+
 // --- Descriptors ---------------------------------------------------------------------------------
 
 int HostTree::OpenIn(int directory_fd, const char* name, int flags, base::UniqueFd& fd,

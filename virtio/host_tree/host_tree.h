@@ -151,6 +151,8 @@ class HostTree {
   int OpenDirectory(NodeId id, std::unique_ptr<HostFile>& directory);
   // With a closure it is full, and files are not counted.
   int GetFileSystem(struct statfs& file_system);
+  // Opens the root such that its file system can be synced by the descriptor.
+  int OpenFileSystem(base::UniqueFd& fd);
 
   // Changes: EROFS unless the tree is writable. Names are any bytes. What is made belongs to the
   // caller, and to the group of its directory if that is set-group-id; EPERM if the owner maps have

@@ -1,0 +1,70 @@
+#include "virtio/host_tree/file_system_sync.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/thread.h"
+
+namespace virtio {
+
+int FileSystemSync::SyncFileSystem(int fd) { return syncfs(fd) == 0 ? 0 : errno; }
+
+absl::Status FileSystemSync::RunOnThread(Job job) {
+  auto thread = base::StartThread("syncfs", std::move(job));
+  if (!thread.ok()) return thread.status();
+  thread->detach();
+  return absl::OkStatus();
+}
+
+FileSystemSync::FileSystemSync(base::EventLoop& loop, base::UniqueFd file, Options options)
+    : options_(std::move(options)), link_(std::make_shared<Link>(std::move(file))) {
+  link_->owner = this;
+  const base::MutexLock lock(link_->mutex);
+  link_->loop = &loop;
+}
+
+FileSystemSync::~FileSystemSync() {
+  link_->owner = nullptr;
+  const base::MutexLock lock(link_->mutex);
+  link_->loop = nullptr;
+}
+
+void FileSystemSync::Wait(Waiter& waiter) {
+  waiting_.push_back(&waiter);
+  if (!running_) Begin();
+}
+
+void FileSystemSync::Cancel(Waiter& waiter) {
+  std::erase(waiting_, &waiter);
+  std::erase(served_, &waiter);
+}
+
+void FileSystemSync::Begin() {
+  served_ = std::exchange(waiting_, {});
+  running_ = true;
+  ++calls_;
+  const absl::Status started = options_.run([link = link_, sync = options_.sync] {
+    const int error = sync(link->file.get());
+    const base::MutexLock lock(link->mutex);
+    if (link->loop == nullptr) return;
+    link->loop->Post([link, error] {
+      if (link->owner != nullptr) link->owner->End(error);
+    });
+  });
+  if (!started.ok()) End(EAGAIN);
+}
+
+void FileSystemSync::End(int error) {
+  running_ = false;
+  if (untold_error_ == 0) untold_error_ = error;
+  std::vector<Waiter*> served = std::exchange(served_, {});
+  const int told = served.empty() ? 0 : std::exchange(untold_error_, 0);
+  // Who asks because of the answer is of the next call, which may begin at once.
+  if (!waiting_.empty()) Begin();
+  for (Waiter* waiter : served) waiter->OnSynced(told);
+}
+
+}  // namespace virtio
