@@ -34,9 +34,12 @@ const Code kReadyThenWait = {0xB0, 'R',  0x66, 0xBA, 0xF8, 0x03, 0xEE, 0x66,
                              0xB0, 0x34, 0x66, 0xBA, 0x00, 0x06, 0xEE, 0xF4};
 // Prints 'R' and halts for ever.
 const Code kReadyThenHalt = {0xB0, 'R', 0x66, 0xBA, 0xF8, 0x03, 0xEE, 0xF4, 0xEB, 0xFD};
-// Prints 'R' 2000 times and powers off.
-const Code kPrintThenPowerOff = {0xB9, 0xD0, 0x07, 0x00, 0x00, 0xB0, 'R',  0x66, 0xBA, 0xF8, 0x03,
-                                 0xEE, 0xE2, 0xFD, 0xB0, 0x34, 0x66, 0xBA, 0x00, 0x06, 0xEE, 0xF4};
+// Prints 'R' `count` times and powers off.
+Code PrintThenPowerOff(uint32_t count) {
+  const auto byte = [count](int shift) { return static_cast<uint8_t>(count >> shift); };
+  return {0xB9, byte(0), byte(8), byte(16), byte(24), 0xB0, 'R',  0x66, 0xBA, 0xF8, 0x03,
+          0xEE, 0xE2,    0xFD,    0xB0,     0x34,     0x66, 0xBA, 0x00, 0x06, 0xEE, 0xF4};
+}
 
 class MainTest : public testing::Test {
  protected:
@@ -199,7 +202,7 @@ TEST_F(MainTest, PowerOffIsToldAfterTheGuestsLastOutput) {
   const base::UniqueFd read_end(ends[0]);
   base::UniqueFd write_end(ends[1]);
   const std::string config = folder_ + "/vm.json";
-  Start(kPrintThenPowerOff, "kernel", [&] {
+  Start(PrintThenPowerOff(2000), "kernel", [&] {
     dup2(write_end.get(), STDOUT_FILENO);
     dup2(write_end.get(), STDERR_FILENO);
     execl(VMM_PROGRAM, VMM_PROGRAM, "--config", config.c_str(), "--set", R"(serial={"mode":"Tty"})",
@@ -216,6 +219,22 @@ TEST_F(MainTest, PowerOffIsToldAfterTheGuestsLastOutput) {
   EXPECT_NE(text.find("guest powered off\n"), std::string::npos) << text;
 }
 
+TEST_F(MainTest, GuestThatPrintsForEverFillsNoDiskAndALineTellsWhatIsGone) {
+  constexpr uint32_t kBytes = 140'000, kLimit = 65'536;
+  const std::string config = folder_ + "/vm.json";
+  Start(PrintThenPowerOff(kBytes), "kernel", [&] {
+    SendMessagesToFile();
+    execl(VMM_PROGRAM, VMM_PROGRAM, "--config", config.c_str(), "--set", "serial.max_size=64K",
+          nullptr);
+  });
+  EXPECT_EQ(Wait(), 0);
+  EXPECT_LE(Read("/out").size(), kLimit);
+  EXPECT_LE(Read("/out.old").size(), kLimit);
+  const std::string messages = Read("/err");
+  // More than both files hold: some of it was removed, or dropped if the file was slow.
+  EXPECT_NE(messages.find(" of 140000 bytes of output were "), std::string::npos) << messages;
+}
+
 TEST_F(MainTest, InfoNamesThePtys) {
   const std::string config = folder_ + "/vm.json", api = folder_ + "/api";
   Start(kReadyThenWait, "kernel", [&] {
@@ -227,6 +246,11 @@ TEST_F(MainTest, InfoNamesThePtys) {
   const std::string command =
       VMM_SOURCE_DIR "/tools/vmmctl --api-socket " + api + " info >" + folder_ + "/info 2>&1";
   for (int i = 0; i < 100 && system(command.c_str()) != 0; ++i) usleep(10'000);
+  EXPECT_EQ(system((VMM_SOURCE_DIR "/tools/vmmctl --api-socket " + api + " counters >" + folder_ +
+                    "/counters 2>&1")
+                       .c_str()),
+            0);
+  EXPECT_NE(Read("/counters").find("\"_serial\": {"), std::string::npos) << Read("/counters");
   const std::string info = Read("/info"), messages = Read("/err");
   for (const std::string key : {"console", "serial"}) {
     const std::string line = key + ": pty ";
@@ -265,6 +289,7 @@ class ShellTest : public MainTest {
     }
   }
   void TearDown() override {
+    if (job_ > 0) kill(-job_, SIGKILL);
     terminal_.reset();  // hangs up
     Wait();
     MainTest::TearDown();
@@ -298,6 +323,7 @@ class ShellTest : public MainTest {
 
   base::UniqueFd terminal_;
   std::string shown_;
+  pid_t job_ = -1;  // to be ended if the test fails
 };
 
 TEST_F(ShellTest, TerminalIsConnectedWhenItComesToTheForegroundAndLeftWhenItIsStopped) {
@@ -310,9 +336,10 @@ TEST_F(ShellTest, TerminalIsConnectedWhenItComesToTheForegroundAndLeftWhenItIsSt
   ASSERT_TRUE(Shows("42")) << shown_;
   Type("fg\n");
   ASSERT_TRUE(Becomes(/*raw=*/true)) << shown_;
+  job_ = tcgetpgrp(terminal_.get());
 
   for (const int stop : {SIGTSTP, SIGSTOP}) {
-    kill(-tcgetpgrp(terminal_.get()), stop);
+    kill(-job_, stop);
     ASSERT_TRUE(Shows("Stopped")) << shown_;
     EXPECT_FALSE(IsRaw());
     Type("bg\n");
@@ -328,6 +355,7 @@ TEST_F(ShellTest, TerminalIsConnectedWhenItComesToTheForegroundAndLeftWhenItIsSt
   ASSERT_TRUE(Becomes(/*raw=*/false));
   Type("echo status=$?\n");
   EXPECT_TRUE(Shows("status=3")) << shown_;
+  job_ = -1;
   Type("exit\n");
 }
 
