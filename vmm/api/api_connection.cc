@@ -26,14 +26,10 @@ ApiConnection::ApiConnection(base::EventLoop& loop, Owner& owner, uint64_t id, b
       waiting_since_(loop.Now()) {}
 
 void ApiConnection::Start() {
+  // Again and again, since a half that is closed is reported too, before the end or instead of it.
+  loop_.PollMultishot(hang_up_, file_, POLLHUP);
   SetDeadline(timeout_);
   Receive();
-}
-
-void ApiConnection::Refuse(const HttpResponse& response) {
-  state_ = State::kExecuting;
-  keep_alive_ = false;
-  Reply(response);
 }
 
 // --- Receiving -----------------------------------------------------------------------------------
@@ -79,11 +75,20 @@ void ApiConnection::Process() {
         keep_alive_ = request.keep_alive;
         state_ = State::kExecuting;
         owner_.OnRequest(*this, request);
+        if (hung_up_ && state_ == State::kExecuting) Close();
         break;
       }
     }
   }
   processing_ = false;
+}
+
+void ApiConnection::OnHangUp(int32_t result) {
+  if (state_ == State::kClosed) return ReportClosed();
+  if (result < 0 || (result & (POLLHUP | POLLERR)) == 0) return;
+  // What the client said before is still executed.
+  hung_up_ = true;
+  if (state_ == State::kExecuting) Close();
 }
 
 // --- Sending -------------------------------------------------------------------------------------
@@ -92,6 +97,11 @@ void ApiConnection::Reply(const HttpResponse& response) {
   if (state_ == State::kClosed) return;
   CHECK(state_ == State::kExecuting);
   Send(response, keep_alive_);
+}
+
+void ApiConnection::ReplyAndClose(const HttpResponse& response) {
+  keep_alive_ = false;
+  Reply(response);
 }
 
 void ApiConnection::Send(const HttpResponse& response, bool keep_alive) {
@@ -163,12 +173,15 @@ void ApiConnection::Close() {
   shutdown(fd_.get(), SHUT_RDWR);
   loop_.Cancel(receive_);
   loop_.Cancel(writable_);
+  loop_.Cancel(hang_up_);
   loop_.Cancel(timer_);
   ReportClosed();
 }
 
 void ApiConnection::ReportClosed() {
-  if (reported_ || receive_.pending() || writable_.pending() || timer_.pending()) return;
+  const bool pending =
+      receive_.pending() || writable_.pending() || hang_up_.pending() || timer_.pending();
+  if (reported_ || pending) return;
   reported_ = true;
   loop_.RemoveFile(file_);
   owner_.OnClosed(*this);

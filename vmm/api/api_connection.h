@@ -1,5 +1,6 @@
 // One client of the control socket: receives requests, hands them on one at a time, sends the
-// answers. Control loop only.
+// answers. A client that hangs up while its request is executed is closed at once. Control loop
+// only.
 #ifndef VMM_API_API_CONNECTION_H_
 #define VMM_API_API_CONNECTION_H_
 
@@ -30,7 +31,8 @@ class ApiConnection {
   };
 
   // `fd`: a stream socket, known to `loop` as `file`. A client gets `timeout` for each request and
-  // for taking each answer; no clock runs while its request is executed.
+  // for taking each answer; no clock runs while its request is executed. Who closes its sending
+  // half only still gets the answer.
   ApiConnection(base::EventLoop& loop, Owner& owner, uint64_t id, base::UniqueFd fd,
                 base::LoopFile file, std::chrono::nanoseconds timeout);
   // Only after OnClosed, or when the loop does not run any more.
@@ -40,15 +42,19 @@ class ApiConnection {
 
   void Start();
   void Reply(const HttpResponse& response);
-  // Answers `response` instead of receiving anything, and closes.
-  void Refuse(const HttpResponse& response);
+  // As Reply, and closes when the client has taken the answer.
+  void ReplyAndClose(const HttpResponse& response);
   void Close();
 
   uint64_t id() const { return id_; }
-  // True while the next request has not arrived in full.
-  bool waiting_for_request() const { return state_ == State::kReceiving; }
+  // True while a request waits for its answer.
+  bool executing() const { return state_ == State::kExecuting; }
+  // True if nothing more will be received or sent.
+  bool closed() const { return state_ == State::kClosed; }
   // True if it will not take another request.
-  bool closing() const { return state_ == State::kLingering || state_ == State::kClosed; }
+  bool closing() const { return state_ == State::kLingering || closed(); }
+  // True while the client is to take an answer.
+  bool sending() const { return state_ == State::kSending; }
   // When the last answer was sent, or the client came.
   std::chrono::nanoseconds waiting_since() const { return waiting_since_; }
 
@@ -73,6 +79,7 @@ class ApiConnection {
   void Receive();
   void OnReceived(int32_t result);
   void OnWritable(int32_t result);
+  void OnHangUp(int32_t result);
   void OnTimer(int32_t result);
   void Process();
   void Send(const HttpResponse& response, bool keep_alive);
@@ -90,6 +97,7 @@ class ApiConnection {
 
   State state_ = State::kReceiving;
   bool processing_ = false;  // Process() is on the stack: it goes on by itself after a Reply()
+  bool hung_up_ = false;     // the client will take no answer
   bool keep_alive_ = true;
   bool reported_ = false;
   HttpRequestParser parser_;
@@ -103,6 +111,7 @@ class ApiConnection {
   msghdr input_message_ = {};
   Step<&ApiConnection::OnReceived> receive_{*this};
   Step<&ApiConnection::OnWritable> writable_{*this};
+  Step<&ApiConnection::OnHangUp> hang_up_{*this};
   Step<&ApiConnection::OnTimer> timer_{*this};
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,7 +26,8 @@ struct Endpoint {
   absl::string_view name;
   absl::string_view method;
   bool has_body;
-  Action action;  // null: not supported yet
+  Action action;       // null: not supported yet
+  bool waits = false;  // for the VM or a device, before it answers
 };
 
 HttpResponse ErrorResponse(const absl::Status& status) {
@@ -98,12 +100,12 @@ constexpr auto kEndpoints = std::to_array<Endpoint>({
     {"vmm.ping", "GET", false, Ping},
     {"vmm.shutdown", "PUT", false, Command<&ApiHandler::ShutdownVmm>},
     {"vm.info", "GET", false, Info},
-    {"vm.counters", "GET", false, Counters},
-    {"vm.reload-closures", "PUT", false, ReloadClosures},
-    {"vm.pause", "PUT", false, Command<&ApiHandler::Pause>},
-    {"vm.resume", "PUT", false, Command<&ApiHandler::Resume>},
+    {"vm.counters", "GET", false, Counters, true},
+    {"vm.reload-closures", "PUT", false, ReloadClosures, true},
+    {"vm.pause", "PUT", false, Command<&ApiHandler::Pause>, true},
+    {"vm.resume", "PUT", false, Command<&ApiHandler::Resume>, true},
     {"vm.power-button", "PUT", false, Command<&ApiHandler::PressPowerButton>},
-    {"vm.reboot", "PUT", false, Command<&ApiHandler::Reboot>},
+    {"vm.reboot", "PUT", false, Command<&ApiHandler::Reboot>, true},
     // The rest of cloud-hypervisor's API.
     {"vm.create", "PUT", true, nullptr},
     {"vm.delete", "PUT", false, nullptr},
@@ -130,27 +132,59 @@ constexpr auto kEndpoints = std::to_array<Endpoint>({
     {"vm.coredump", "PUT", true, nullptr},
 });
 
-}  // namespace
+// Returns the path of `target`, without the query of any form and without the host of the absolute
+// form, which every server has to accept. [RFC 9112 §3.2.2]
+absl::string_view PathOf(absl::string_view target) {
+  target = target.substr(0, target.find('?'));
+  constexpr absl::string_view kScheme = "http://";
+  if (!absl::StartsWithIgnoreCase(target, kScheme)) return target;
+  const size_t slash = target.find('/', kScheme.size());
+  return slash == absl::string_view::npos ? "/" : target.substr(slash);
+}
 
-void RouteApiRequest(const HttpRequest& request, ApiHandler& handler, ApiReply reply) {
-  absl::string_view name = request.target;
-  const bool in_root = absl::ConsumePrefix(&name, kRoot);
-  const auto endpoint = std::find_if(kEndpoints.begin(), kEndpoints.end(),
-                                     [name](const Endpoint& e) { return e.name == name; });
-  if (!in_root || endpoint == kEndpoints.end()) {
-    return reply(HttpError(404, absl::StrCat(request.target, ": no such endpoint")));
+// Returns the end of the path, and what it names if it names something.
+struct Route {
+  absl::string_view name;
+  const Endpoint* endpoint = nullptr;
+};
+Route Find(const HttpRequest& request) {
+  absl::string_view name = PathOf(request.target);
+  if (!absl::ConsumePrefix(&name, kRoot)) return {};
+  const auto found = std::find_if(kEndpoints.begin(), kEndpoints.end(),
+                                  [name](const Endpoint& e) { return e.name == name; });
+  return {name, found == kEndpoints.end() ? nullptr : &*found};
+}
+
+// Returns why `request` is not executed, or nothing.
+std::optional<HttpResponse> Refusal(const HttpRequest& request, const Route& route) {
+  const auto& [name, endpoint] = route;
+  if (endpoint == nullptr) {
+    return HttpError(404, absl::StrCat(request.target, ": no such endpoint"));
   }
   if (request.method != endpoint->method) {
-    return reply(HttpError(
-        400, absl::StrCat(name, ": the method is ", endpoint->method, ", not ", request.method)));
+    return HttpError(
+        400, absl::StrCat(name, ": the method is ", endpoint->method, ", not ", request.method));
   }
-  if (endpoint->action == nullptr) {
-    return reply(HttpError(501, absl::StrCat(name, ": not supported")));
-  }
+  if (endpoint->action == nullptr) return HttpError(501, absl::StrCat(name, ": not supported"));
   if (!endpoint->has_body && !request.body.empty()) {
-    return reply(HttpError(400, absl::StrCat(name, ": takes no body")));
+    return HttpError(400, absl::StrCat(name, ": takes no body"));
   }
-  endpoint->action(handler, std::move(reply));
+  return std::nullopt;
+}
+
+}  // namespace
+
+bool IsAnsweredAtOnce(const HttpRequest& request) {
+  const Route route = Find(request);
+  return Refusal(request, route).has_value() || !route.endpoint->waits;
+}
+
+void RouteApiRequest(const HttpRequest& request, ApiHandler& handler, ApiReply reply) {
+  const Route route = Find(request);
+  if (std::optional<HttpResponse> refusal = Refusal(request, route)) {
+    return reply(*std::move(refusal));
+  }
+  route.endpoint->action(handler, std::move(reply));
 }
 
 }  // namespace vmm

@@ -10,6 +10,10 @@ namespace vmm {
 
 using ApiReply = absl::AnyInvocable<void(HttpResponse)>;
 
+// Returns whether `request` is answered before RouteApiRequest returns, whatever state the VM and
+// its devices are in.
+bool IsAnsweredAtOnce(const HttpRequest& request);
+
 // Answers `request` by one call of `reply`, at once or when `handler` is done. Control loop.
 void RouteApiRequest(const HttpRequest& request, ApiHandler& handler, ApiReply reply);
 

@@ -85,11 +85,38 @@ TEST_F(ApiRouterTest, ErrorsOfTheHandlerHaveCloudHypervisorsCodes) {
 
 TEST_F(ApiRouterTest, UnknownPathsAre404) {
   for (const char* target : {"/", "/api/v1/", "/api/v1/vm.nothing", "/api/v2/vm.info", "vm.info",
-                             "/api/v1/vm.info/", "/api/v1/vm.info?x", "/api/v1//vm.info", "*"}) {
+                             "/api/v1/vm.info/", "/api/v1//vm.info", "/?/api/v1/vm.info", "*",
+                             "http://x", "http://api/v1/vm.info", "ftp://x/api/v1/vm.info"}) {
     EXPECT_EQ(Ask("GET", target).status, 404) << target;
   }
   EXPECT_EQ(Ask("GET", "/api/v1/vm.nothing").body, "[\"/api/v1/vm.nothing: no such endpoint\"]");
   EXPECT_TRUE(handler_.calls.empty());
+}
+
+TEST_F(ApiRouterTest, QueriesAreIgnoredAndTheAbsoluteFormIsUnderstood) {
+  for (const char* target :
+       {"/api/v1/vm.info?", "/api/v1/vm.info?x=/y", "http://localhost/api/v1/vm.info",
+        "HTTP://localhost:80/api/v1/vm.info?x=http://y/z"}) {
+    EXPECT_EQ(Ask("GET", target).status, 200) << target;
+  }
+  EXPECT_EQ(Ask("GET", "http://x/api/v1/vm.pause?y").body,
+            "[\"vm.pause: the method is PUT, not GET\"]");
+}
+
+TEST_F(ApiRouterTest, WhatIsAnsweredAtOnceNeverWaitsForTheVm) {
+  const auto at_once = [](const std::string& method, const std::string& name) {
+    return IsAnsweredAtOnce({.method = method, .target = "/api/v1/" + name, .body = ""});
+  };
+  EXPECT_TRUE(at_once("GET", "vmm.ping"));
+  EXPECT_TRUE(at_once("GET", "vm.info"));
+  EXPECT_TRUE(at_once("PUT", "vmm.shutdown"));
+  EXPECT_TRUE(at_once("PUT", "vm.power-button"));
+  EXPECT_TRUE(at_once("GET", "vm.pause")) << "a wrong method is refused";
+  EXPECT_TRUE(at_once("PUT", "vm.create")) << "and so is what is not supported";
+  for (const char* name : {"vm.pause", "vm.resume", "vm.reboot", "vm.reload-closures"}) {
+    EXPECT_FALSE(at_once("PUT", name)) << name;
+  }
+  EXPECT_FALSE(at_once("GET", "vm.counters"));
 }
 
 TEST_F(ApiRouterTest, WrongMethodsAre400) {

@@ -40,42 +40,52 @@ void ApiServer::OnAccepted(int32_t result) {
 }
 
 void ApiServer::AddClient(base::UniqueFd fd) {
-  const auto busy =
-      static_cast<size_t>(std::count_if(clients_.begin(), clients_.end(), [](const auto& client) {
-        return !client.second->closing();
-      }));
-  // Those being closed or refused are few and short-lived, unless someone floods the socket.
+  // Those that are closed wait for the end of a turn only, unless someone floods the socket.
   if (clients_.size() >= 4 * options_.max_clients) return;
   const absl::StatusOr<base::LoopFile> file = loop_.AddFile(fd.get());
   if (!file.ok()) {
     LOG_EVERY_N_SEC(Warning, 10) << "api: cannot serve a client: " << file.status().message();
     return;
   }
-  const bool served = busy < options_.max_clients || MakeRoom();
+  MakeRoom();
   const uint64_t id = next_id_++;
   auto& client = clients_[id];
   Owner& owner = *this;
   client = std::make_unique<ApiConnection>(loop_, owner, id, std::move(fd), *file,
                                            options_.client_timeout);
-  if (served) return client->Start();
-  client->Refuse(
-      HttpError(503, absl::StrCat("all ", options_.max_clients, " connections are busy")));
+  client->Start();
 }
 
-bool ApiServer::MakeRoom() {
-  ApiConnection* oldest = nullptr;
+void ApiServer::MakeRoom() {
+  // First who has its answer, then who asks nothing, then who does not take its answer; of these
+  // the one that has been silent for longest. At most max_waiting execute, so there always is one.
+  const auto rank = [](const ApiConnection& client) {
+    const int group = client.closing() ? 0 : client.sending() ? 2 : 1;
+    return std::pair(group, client.waiting_since());
+  };
+  size_t open = 0;
+  ApiConnection* first = nullptr;
   for (const auto& [id, client] : clients_) {
-    if (!client->waiting_for_request()) continue;
-    if (oldest == nullptr || client->waiting_since() < oldest->waiting_since()) {
-      oldest = client.get();
-    }
+    if (client->closed()) continue;
+    ++open;
+    if (client->executing()) continue;
+    if (first == nullptr || rank(*client) < rank(*first)) first = client.get();
   }
-  if (oldest == nullptr) return false;
-  oldest->Close();
-  return true;
+  if (open < options_.max_clients) return;
+  CHECK(first != nullptr);
+  first->Close();
 }
 
 void ApiServer::OnRequest(ApiConnection& connection, const HttpRequest& request) {
+  const auto executing =
+      static_cast<size_t>(std::count_if(clients_.begin(), clients_.end(), [](const auto& client) {
+        return client.second->executing();
+      }));
+  // `connection` is one of them.
+  if (executing > options_.max_waiting && !IsAnsweredAtOnce(request)) {
+    return connection.ReplyAndClose(
+        HttpError(503, absl::StrCat(options_.max_waiting, " requests are being executed already")));
+  }
   // The client may be gone by the time the answer is known, and its number is never used again.
   RouteApiRequest(request, handler_, [this, id = connection.id()](HttpResponse response) {
     const auto client = clients_.find(id);

@@ -22,7 +22,10 @@ namespace vmm {
 class ApiServer final : private ApiConnection::Owner {
  public:
   struct Options {
-    size_t max_clients = 16;
+    // Requests that wait for the VM or a device.
+    size_t max_waiting = 16;
+    // Connections: some more, for requests that are answered at once.
+    size_t max_clients = 20;
     std::chrono::nanoseconds client_timeout = std::chrono::seconds(30);
   };
 
@@ -68,8 +71,8 @@ class ApiServer final : private ApiConnection::Owner {
   void Accept() { loop_.Accept(accept_, file_); }
   void OnAccepted(int32_t result);
   void AddClient(base::UniqueFd fd);
-  // Closes the client that has been silent for longest. False if all are being served.
-  bool MakeRoom();
+  // Closes the client that is best done without, if there are too many.
+  void MakeRoom();
   void OnRequest(ApiConnection& connection, const HttpRequest& request) override;
   void OnClosed(ApiConnection& connection) override;
 

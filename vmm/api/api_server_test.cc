@@ -289,29 +289,29 @@ TEST_P(ApiServerTest, ALargeAnswerIsSentInPieces) {
   EXPECT_THAT(answer, testing::EndsWith("\"memory_actual_size\":1048576}"));
 }
 
-TEST_P(ApiServerTest, ClientsBeyondSixteenReplaceTheOneThatIsSilentForLongest) {
+TEST_P(ApiServerTest, ClientsBeyondTwentyReplaceTheOneThatIsSilentForLongest) {
   std::deque<Client> clients;
-  for (int i = 0; i < 16; ++i) {
+  for (int i = 0; i < 20; ++i) {
     clients.emplace_back(path_);
     loop_.AdvanceTime(1s);
   }
-  EXPECT_EQ(server_->client_count(), 16u);
+  EXPECT_EQ(server_->client_count(), 20u);
   EXPECT_THAT(Ask(clients[0], kInfo), StartsWith("HTTP/1.1 200"));
   ExpectServed();
   EXPECT_FALSE(clients[0].HungUp()) << "it has just asked";
   EXPECT_TRUE(clients[1].HungUp());
-  for (size_t i = 2; i < 16; ++i) EXPECT_FALSE(clients[i].HungUp());
+  for (size_t i = 2; i < 20; ++i) EXPECT_FALSE(clients[i].HungUp());
 }
 
-TEST_P(ApiServerTest, TheSeventeenthIsRefusedWhenAllAreBeingServed) {
+TEST_P(ApiServerTest, TheSeventeenthThatWouldWaitIsRefused) {
   handler_.keep_back = true;
   std::deque<Client> clients;
   for (int i = 0; i < 16; ++i) Ask(clients.emplace_back(path_), kPause);
   EXPECT_EQ(handler_.kept.size(), 16u);
   Client extra(path_);
-  const std::string answer = Ask(extra, kInfo);
+  const std::string answer = Ask(extra, kPause);
   EXPECT_THAT(answer, StartsWith("HTTP/1.1 503 Service Unavailable\r\n"));
-  EXPECT_THAT(answer, HasSubstr("[\"all 16 connections are busy\"]"));
+  EXPECT_THAT(answer, HasSubstr("[\"16 requests are being executed already\"]"));
   EXPECT_TRUE(extra.HungUp());
   for (auto& answer_one : handler_.kept) answer_one(absl::OkStatus());
   loop_.RunUntilIdle();
@@ -322,10 +322,76 @@ TEST_P(ApiServerTest, AFloodOfConnectionsIsBounded) {
   handler_.keep_back = true;
   std::deque<Client> clients;
   for (int i = 0; i < 200; ++i) Ask(clients.emplace_back(path_), kPause);
-  EXPECT_LE(server_->client_count(), 64u);
+  EXPECT_LE(server_->client_count(), 20u);
   EXPECT_EQ(handler_.kept.size(), 16u);
   loop_.AdvanceTime(3s);
   EXPECT_EQ(server_->client_count(), 16u);
+}
+
+TEST_P(ApiServerTest, ClientsThatHungUpFreeTheirPlaces) {
+  handler_.keep_back = true;
+  for (int i = 0; i < 100; ++i) {
+    Client monitor(path_);
+    Ask(monitor, "PUT /api/v1/vm.reboot HTTP/1.1\r\n\r\n");
+    monitor.Close();
+    loop_.RunUntilIdle();
+    ASSERT_EQ(server_->client_count(), 0u);
+  }
+  EXPECT_EQ(handler_.kept.size(), 100u) << "none was refused";
+  EXPECT_EQ(loop_.in_flight(base::FakeEventLoop::Kind::kPollMultishot), 0u);
+  ExpectServed();
+  for (auto& answer : handler_.kept) answer(absl::OkStatus());
+  loop_.RunUntilIdle();
+}
+
+TEST_P(ApiServerTest, AHangUpAfterTheSendingHalfWasClosedFreesThePlaceToo) {
+  handler_.keep_back = true;
+  Client client(path_);
+  client.ShutdownWrite();
+  loop_.RunUntilIdle();
+  EXPECT_EQ(server_->client_count(), 0u) << "it can ask nothing any more";
+  Client asking(path_);
+  asking.Send(kPause);
+  loop_.RunUntilIdle();
+  asking.ShutdownWrite();
+  loop_.RunUntilIdle();
+  EXPECT_EQ(server_->client_count(), 1u);
+  asking.Close();
+  loop_.RunUntilIdle();
+  EXPECT_EQ(server_->client_count(), 0u);
+}
+
+TEST_P(ApiServerTest, WhatAClientAskedBeforeItHungUpIsExecuted) {
+  handler_.keep_back = true;
+  Client client(path_);
+  client.Send(kPause);
+  client.Close();
+  loop_.RunUntilIdle();
+  EXPECT_THAT(handler_.calls, testing::ElementsAre("pause"));
+  EXPECT_EQ(server_->client_count(), 0u);
+}
+
+TEST_P(ApiServerTest, PingInfoAndShutdownAlwaysHaveAPlace) {
+  handler_.keep_back = true;
+  std::deque<Client> waiting;
+  for (int i = 0; i < 16; ++i) Ask(waiting.emplace_back(path_), kPause);
+  // The other places are taken too: by silent clients, one that takes no answer, and refused ones.
+  std::deque<Client> others;
+  handler_.config_json = "\"" + std::string(1 << 20, 'c') + "\"";
+  others.emplace_back(path_).Send(kInfo);
+  loop_.RunUntilIdle();
+  for (int i = 0; i < 8; ++i) Ask(others.emplace_back(path_), i % 2 == 0 ? "" : kPause);
+  handler_.config_json = "{}";
+  for (const char* request : {"GET /api/v1/vmm.ping HTTP/1.1\r\n\r\n", kInfo}) {
+    Client client(path_);
+    EXPECT_THAT(Ask(client, request), StartsWith("HTTP/1.1 200")) << request;
+    Ask(others.emplace_back(path_), "");
+  }
+  handler_.keep_back = false;
+  Client last(path_);
+  EXPECT_THAT(Ask(last, "PUT /api/v1/vmm.shutdown HTTP/1.1\r\n\r\n"), StartsWith("HTTP/1.1 204"));
+  EXPECT_EQ(handler_.calls.back(), "shutdown");
+  for (Client& client : waiting) EXPECT_FALSE(client.HungUp());
 }
 
 TEST_P(ApiServerTest, AFailedAcceptIsTriedAgainLater) {
