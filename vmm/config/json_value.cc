@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -51,7 +53,7 @@ class TreeBuilder : public nlohmann::json_sax<Library> {
   bool end_array() override { return Close(); }
 
   bool key(std::string& name) override {
-    if (FindMember(*open_.back()->get<JsonObject>(), name) != nullptr) {
+    if (!names_.back().insert(name).second) {
       return Fail(absl::StrCat(JoinKey(Path(), name), ": given twice; keep one"));
     }
     key_ = std::move(name);
@@ -98,10 +100,12 @@ class TreeBuilder : public nlohmann::json_sax<Library> {
     }
     // LIFETIME: a parent's vector does not grow while a child of it is open, so pointers stay good.
     open_.push_back(Place(std::move(value)));
+    names_.emplace_back();
     return true;
   }
   bool Close() {
     open_.pop_back();
+    names_.pop_back();
     return true;
   }
   bool Fail(std::string error) {
@@ -124,6 +128,9 @@ class TreeBuilder : public nlohmann::json_sax<Library> {
   JsonValue root_;
   std::vector<JsonValue*>
       open_;  // the objects and arrays around the current place, outermost first
+  // The names of each object's members so far. A search of the object for each would take time that
+  // grows with the square of their number.
+  std::vector<std::set<std::string>> names_;
   std::string key_;
   std::string error_;
 };
@@ -141,8 +148,10 @@ Library ToLibrary(const JsonValue& value) {
     return result;
   }
   if (const auto* object = value.get<JsonObject>()) {
-    Library result = Library::object();
-    for (const JsonMember& member : *object) result[member.name] = ToLibrary(member.value);
+    Library::object_t result;  // whose operator[] would search it for each name
+    for (const JsonMember& member : *object) {
+      result.emplace_back(member.name, ToLibrary(member.value));
+    }
     return result;
   }
   return nullptr;

@@ -38,6 +38,20 @@ TEST(ParseJson, NamesTheDuplicateKeyByItsPath) {
   EXPECT_EQ(ErrorOf(R"({"a": 1, "b": 2, "a": 3})"), "a: given twice; keep one");
 }
 
+// Comparisons of strings would be 1.25 * 10^10 if each key were looked for among those before: a
+// test of it that passes takes a moment, one that fails minutes, and the time limit of ctest ends
+// it.
+TEST(ParseJson, TheLargestTextOfKeysTakesNoTimeByTheSquare) {
+  std::string text = "{\"0\":0";
+  size_t keys = 1;
+  for (; text.size() < kMaxJsonBytes - 16; ++keys) {
+    text += ",\"" + std::to_string(keys) + "\":0";
+  }
+  EXPECT_GT(keys, 80000u);
+  EXPECT_EQ(ParseJson(text + "}")->get<JsonObject>()->size(), keys);
+  EXPECT_EQ(ErrorOf(text + ",\"1\":0}"), "1: given twice; keep one");
+}
+
 TEST(ParseJson, SameKeyInTwoObjectsIsNoDuplicate) {
   EXPECT_TRUE(ParseJson(R"([{"a": 1}, {"a": 1}, {"a": {"a": 1}}])").ok());
 }
