@@ -70,6 +70,12 @@ TEST(KvmSystemTest, EachCapabilityThatCanBeMissingIsNamed) {
       {KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID"},
       {KVM_CAP_MP_STATE, "KVM_CAP_MP_STATE"},
       {KVM_CAP_ADJUST_CLOCK, "KVM_CAP_ADJUST_CLOCK"},
+      {KVM_CAP_ENABLE_CAP_VM, "KVM_CAP_ENABLE_CAP_VM"},
+      {KVM_CAP_X2APIC_API, "KVM_CAP_X2APIC_API"},
+      {KVM_CAP_COALESCED_MMIO, "KVM_CAP_COALESCED_MMIO"},
+      {KVM_CAP_COALESCED_PIO, "KVM_CAP_COALESCED_PIO"},
+      {KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR"},
+      {KVM_CAP_SET_IDENTITY_MAP_ADDR, "KVM_CAP_SET_IDENTITY_MAP_ADDR"},
   };
   for (const auto& capability : needed) {
     for (const int answer : {0, -1}) {
