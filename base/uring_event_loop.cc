@@ -188,7 +188,7 @@ void UringEventLoop::RemoveFile(LoopFile file) {
       io_uring_register_files_update(&ring_->uring, static_cast<unsigned>(file.index()), &none, 1);
   if (ret < 0) {
     // Out of kernel memory: the slot and its file stay taken.
-    LOG(Warning) << "event loop: cannot forget a file: errno " << -ret;
+    LOG_EVERY_N_SEC(Warning, 10) << "event loop: cannot forget a file: errno " << -ret;
     return;
   }
   free_files_.push_back(file.index());
@@ -413,6 +413,7 @@ void UringEventLoop::Enter(bool wait) {
     nanosleep(&pause, nullptr);
     return;
   }
+  // UNLIMITED: once; the process ends.
   LOG(Error) << "event loop: io_uring_enter failed: errno " << -ret;
   CHECK(false);
 }

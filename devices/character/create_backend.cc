@@ -133,6 +133,7 @@ BackendOr CreatePty(CharacterBackendOptions options, base::EventLoop& loop) {
   files.input = Duplicate(master);
   if (!files.input.valid()) return base::ErrnoStatus(errno, "cannot duplicate a pty");
   files.path = path;
+  // UNLIMITED: at the start.
   LOG(Info) << options.name << ": pty " << path;
   return StreamBackend::Create(loop, std::move(options.name), std::move(files), {});
 }

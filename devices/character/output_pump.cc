@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/limited_log.h"
 #include "base/log.h"
 #include "devices/character/keep_forever.h"
 
@@ -166,8 +167,9 @@ void OutputPump::OnWritten(int32_t result) {
   if (result == -EINTR || result == -ECANCELED) return StartWrite();
   if (sink_->kind == OutputSink::Kind::kRegular) {
     if (result <= 0) {
-      LOG_EVERY_N_SEC(Error, 60) << name_ << ": cannot write output, dropped: "
-                                 << std::strerror(result == 0 ? EIO : -result);
+      LOG_LIMITED(Error, 60, name_)
+          << name_
+          << ": cannot write output, dropped: " << std::strerror(result == 0 ? EIO : -result);
       DropStaged();
     } else {
       sink_bytes_ += static_cast<uint64_t>(result);
@@ -220,6 +222,7 @@ void OutputPump::Replace(const OutputSink& sink, uint64_t dropped_bytes) {
 }
 
 void OutputPump::GiveUp(const std::string& why) {
+  // UNLIMITED: once; there is no sink from now on.
   LOG(Warning) << name_ << ": all output is dropped from now on: " << why;
   full_ = false;
   sink_.reset();

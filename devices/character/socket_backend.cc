@@ -4,7 +4,7 @@
 #include <cstring>
 #include <utility>
 
-#include "base/log.h"
+#include "base/limited_log.h"
 #include "base/status.h"
 
 namespace devices {
@@ -43,8 +43,8 @@ void SocketBackend::Accept() { loop_.Accept(accept_, listener_file_); }
 
 void SocketBackend::OnAccepted(int32_t result) {
   if (result < 0) {
-    LOG_EVERY_N_SEC(Warning, 60) << name_ << ": " << listener_.path()
-                                 << ": cannot accept a connection: " << std::strerror(-result);
+    LOG_LIMITED(Warning, 60, name_) << name_ << ": " << listener_.path()
+                                    << ": cannot accept a connection: " << std::strerror(-result);
     return loop_.Timeout(retry_, kAcceptRetryDelay);
   }
   base::UniqueFd peer(result);
@@ -56,8 +56,8 @@ void SocketBackend::OnAccepted(int32_t result) {
 void SocketBackend::Adopt(base::UniqueFd peer) {
   absl::StatusOr<base::LoopFile> file = loop_.AddFile(peer.get());
   if (!file.ok()) {
-    LOG_EVERY_N_SEC(Warning, 60) << name_ << ": " << listener_.path() << ": "
-                                 << file.status().message();
+    LOG_LIMITED(Warning, 60, name_)
+        << name_ << ": " << listener_.path() << ": " << file.status().message();
     return Accept();
   }
   peer_ = std::move(peer);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/limited_log.h"
 #include "base/log.h"
 
 namespace devices {
@@ -121,14 +122,14 @@ void MsixTable::Route(Vector& vector, const MsiMessage& message) {
     if (made.ok()) {
       interrupt = *std::move(made);
     } else {
-      LOG_EVERY_N_SEC(Warning, 10)
+      LOG_LIMITED(Warning, 10, name_)
           << name_
           << ": no interrupt of its own, sending single messages: " << made.status().message();
     }
   }
   if (interrupt != nullptr) {
     if (const absl::Status status = interrupt->SetMessage(message); !status.ok()) {
-      LOG_EVERY_N_SEC(Warning, 10)
+      LOG_LIMITED(Warning, 10, name_)
           << name_ << ": cannot route an interrupt, sending single messages: " << status.message();
       interrupt.reset();
     }

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/log.h"
+#include "base/limited_log.h"
 #include "base/status.h"
 
 namespace devices {
@@ -201,8 +201,8 @@ void PciRoot::Redecode() {
 void PciRoot::Map(PciFunction::Bar& bar, uint64_t address) {
   EvictUnused(address, bar.size());
   if (const absl::Status status = mmio_.Insert(address, bar.size(), bar); !status.ok()) {
-    LOG_EVERY_N_SEC(Warning, 10) << bar.name() << ": BAR " << bar.index_
-                                 << " not mapped: " << status.message();
+    LOG_LIMITED(Warning, 10, bar.name())
+        << bar.name() << ": BAR " << bar.index_ << " not mapped: " << status.message();
     return;
   }
   bar.mapped_ = address;

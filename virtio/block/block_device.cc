@@ -170,10 +170,12 @@ void BlockDevice::Resize(uint64_t size_bytes) {
   const uint64_t size = image_.SetSize(size_bytes);
   const uint64_t after = size / kSectorBytes;
   if (after < before) {
+    // UNLIMITED: the host asks, by SIGHUP.
     LOG(Warning) << "disk " << shared_.id << ": " << image_.path() << " shrank to " << size
                  << " bytes; the guest keeps its size and gets I/O errors behind the end";
   }
   if (after <= before) return;
+  // UNLIMITED: as above.
   LOG(Info) << "disk " << shared_.id << ": grown to " << size << " bytes";
   shared_.limits.capacity_sectors = after;
   capacity_sectors_.store(after, std::memory_order_relaxed);

@@ -155,6 +155,7 @@ absl::StatusOr<BlockImage> BlockImage::Open(Options options) {
         name, ": is empty (", size, " bytes); give it a size with: truncate -s 10G FILE"));
   }
   if (image.size_bytes_ != size) {
+    // UNLIMITED: at the start.
     LOG(Warning) << name << ": its last " << size - image.size_bytes_
                  << " bytes are left out: the size is no multiple of "
                  << image.logical_block_bytes_;

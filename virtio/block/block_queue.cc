@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/log.h"
+#include "base/limited_log.h"
 #include "virtio/block/block_image.h"
 #include "virtio/block/block_wire.h"
 
@@ -448,13 +448,10 @@ void BlockQueue::EndSync(BlockRequest& request, int32_t result) {
 
 void BlockQueue::Fail(BlockRequest& request, int error) {
   ++shared_.counters.host_errors;
-  if (uint64_t suppressed; shared_.error_log.Allow(10, suppressed)) {
-    LOG(Error) << "disk " << shared_.id << ": " << Verb(request.command.kind) << " failed at byte "
-               << request.offset << ": " << strerrordesc_np(error) << " (" << strerrorname_np(error)
-               << "); the guest sees an I/O error"
-               << (suppressed > 0 ? absl::StrCat("; ", suppressed, " more since the last line")
-                                  : "");
-  }
+  LOG_LIMITED(Error, 10, shared_.id)
+      << "disk " << shared_.id << ": " << Verb(request.command.kind) << " failed at byte "
+      << request.offset << ": " << strerrordesc_np(error) << " (" << strerrorname_np(error)
+      << "); the guest sees an I/O error";
   Finish(request, VIRTIO_BLK_S_IOERR, 0);
 }
 

@@ -125,7 +125,6 @@ struct BlockShared {
   bool can_zero_by_unmap = true;
   bool can_zero_range = true;
   Counters counters;
-  base::RateLimit error_log;  // of this disk: none hides the errors of another
 };
 
 class BlockQueue final : public DeviceQueue {

@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "base/log.h"
+#include "base/limited_log.h"
 
 namespace virtio {
 namespace {
@@ -58,8 +58,9 @@ void EntropyQueue::OnSourceRead(int32_t result) {
   }
   if (result != -ECANCELED) {
     ++source_errors_;
-    LOG_EVERY_N_SEC(Warning, 60) << "rng.src: " << (result == 0 ? "end of file" : strerror(-result))
-                                 << "; the kernel's random numbers are used instead";
+    LOG_LIMITED(Warning, 60, "rng")
+        << "rng.src: " << (result == 0 ? "end of file" : strerror(-result))
+        << "; the kernel's random numbers are used instead";
   }
   FillFromKernel();
 }

@@ -11,18 +11,19 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/log.h"
+#include "base/limited_log.h"
 #include "base/status.h"
 
 namespace virtio {
 
-absl::StatusOr<std::unique_ptr<DaxWatch>> DaxWatch::Create(base::EventLoop& loop,
+absl::StatusOr<std::unique_ptr<DaxWatch>> DaxWatch::Create(std::string id, base::EventLoop& loop,
                                                            OnChange on_change) {
   base::UniqueFd inotify(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   if (!inotify.valid()) {
     return base::ErrnoStatus(errno, "dax_window: inotify; see fs.inotify.max_user_instances");
   }
-  return std::unique_ptr<DaxWatch>(new DaxWatch(loop, std::move(on_change), std::move(inotify)));
+  return std::unique_ptr<DaxWatch>(
+      new DaxWatch(std::move(id), loop, std::move(on_change), std::move(inotify)));
 }
 
 int DaxWatch::Add(int file) {
@@ -30,8 +31,9 @@ int DaxWatch::Add(int file) {
   const std::string path = absl::StrCat("/proc/self/fd/", file);
   const int watch = inotify_add_watch(inotify_.get(), path.c_str(), IN_MODIFY);
   if (watch < 0) {
-    LOG_EVERY_N_SEC(Warning, 60) << "dax_window: cannot watch a file for being truncated: "
-                                 << strerrordesc_np(errno);
+    LOG_LIMITED(Warning, 60, id_) << id_
+                                  << ": dax_window: cannot watch a file for being truncated: "
+                                  << strerrordesc_np(errno);
     return kNone;
   }
   ++watches_[watch];
@@ -54,7 +56,8 @@ void DaxWatch::Start() {
   if (!loop_file_.valid()) {
     const absl::StatusOr<base::LoopFile> file = loop_.AddFile(inotify_.get());
     if (!file.ok()) {
-      LOG_EVERY_N_SEC(Warning, 60) << "dax_window: cannot watch files: " << file.status().message();
+      LOG_LIMITED(Warning, 60, id_)
+          << id_ << ": dax_window: cannot watch files: " << file.status().message();
       return;
     }
     loop_file_ = *file;

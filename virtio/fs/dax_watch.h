@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
@@ -23,9 +24,9 @@ class DaxWatch final : public base::Operation {
   using Done = absl::AnyInvocable<void()>;
   static constexpr int kNone = -1;
 
-  // `on_change` runs on the loop when content or size of a file may have changed. Errors:
-  // ResourceExhausted with errno.
-  static absl::StatusOr<std::unique_ptr<DaxWatch>> Create(base::EventLoop& loop,
+  // `id`: the device's. `on_change` runs on the loop when content or size of a file may have
+  // changed. Errors: ResourceExhausted with errno.
+  static absl::StatusOr<std::unique_ptr<DaxWatch>> Create(std::string id, base::EventLoop& loop,
                                                           OnChange on_change);
   ~DaxWatch() override = default;
 
@@ -43,12 +44,16 @@ class DaxWatch final : public base::Operation {
   void Resume();
 
  private:
-  DaxWatch(base::EventLoop& loop, OnChange on_change, base::UniqueFd inotify)
-      : loop_(loop), on_change_(std::move(on_change)), inotify_(std::move(inotify)) {}
+  DaxWatch(std::string id, base::EventLoop& loop, OnChange on_change, base::UniqueFd inotify)
+      : id_(std::move(id)),
+        loop_(loop),
+        on_change_(std::move(on_change)),
+        inotify_(std::move(inotify)) {}
   void OnComplete(int32_t result) override;
   void Start();
   void ReadEvents();
 
+  const std::string id_;
   base::EventLoop& loop_;
   OnChange on_change_;
   base::UniqueFd inotify_;

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "base/limited_log.h"
 #include "base/log.h"
 #include "base/status.h"
 
@@ -37,7 +38,8 @@ absl::StatusOr<std::unique_ptr<DaxWindow>> DaxWindow::Create(std::string id, uin
   munmap(start + before + size_bytes, kRangeBytes - before);
   auto window =
       std::unique_ptr<DaxWindow>(new DaxWindow(std::move(id), start + before, size_bytes, memory));
-  ASSIGN_OR_RETURN(window->watch_, DaxWatch::Create(loop, [window = window.get()](int watch) {
+  ASSIGN_OR_RETURN(window->watch_,
+                   DaxWatch::Create(window->id_, loop, [window = window.get()](int watch) {
                      window->OnFileChanged(watch);
                    }));
   return window;
@@ -83,7 +85,9 @@ int DaxWindow::MapWatched(int file, int watch, uint64_t file_offset, uint64_t wi
            static_cast<off_t>(file_offset)) != host) {
     const int error = errno;
     // It may have got as far as taking away what was there.
-    if (!ShowZeroes(window_offset, bytes)) LOG(Error) << "dax_window: lost a range of zeroes";
+    if (!ShowZeroes(window_offset, bytes)) {
+      LOG_LIMITED(Error, 10, id_) << id_ << ": dax_window: lost a range of zeroes";
+    }
     return error;
   }
   for (uint64_t at = 0; at < bytes; at += kRangeBytes) {
@@ -110,7 +114,9 @@ int DaxWindow::Unmap(uint64_t window_offset, uint64_t bytes) {
 }
 
 void DaxWindow::UnmapAll() {
-  if (Unmap(0, size_bytes()) != 0) LOG(Error) << "dax_window: cannot give files back: no memory";
+  if (Unmap(0, size_bytes()) != 0) {
+    LOG_LIMITED(Error, 10, id_) << id_ << ": dax_window: cannot give files back: no memory";
+  }
 }
 
 void DaxWindow::Forget(Range& range) {
@@ -129,9 +135,9 @@ void DaxWindow::OnFileChanged(int watch) {
     // Asks for the page instead of touching it, which would be SIGBUS.
     if (madvise(host_ + last_page, kPageBytes, MADV_POPULATE_READ) == 0) continue;
     ++truncated_ranges_;
-    LOG_EVERY_N_SEC(Error, 10) << id_ << ": a file of a share in which nothing may change was "
-                               << "truncated on the host; the guest, which has it mapped, reads "
-                               << "zeroes there";
+    LOG_LIMITED(Error, 10, id_) << id_ << ": a file of a share in which nothing may change was "
+                                << "truncated on the host; the guest, which has it mapped, reads "
+                                << "zeroes there";
     if (!ShowZeroes(start, kRangeBytes)) continue;
     Forget(range);
   }

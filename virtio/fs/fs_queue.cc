@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/log.h"
+#include "base/limited_log.h"
 
 namespace virtio {
 namespace {
@@ -183,9 +183,9 @@ bool FsQueue::Advance(FsRequest& request, uint32_t bytes) {
 void FsQueue::NoteError(const FsRequest& request, int error) {
   if (IsTheGuests(error)) return;
   ++shared_.host_errors;
-  LOG_EVERY_N_SEC(Error, 10) << "share " << shared_.id << ": " << What(request.opcode)
-                             << " failed: " << strerrordesc_np(error)
-                             << "; the guest sees the error";
+  LOG_LIMITED(Error, 10, shared_.id)
+      << "share " << shared_.id << ": " << What(request.opcode)
+      << " failed: " << strerrordesc_np(error) << "; the guest sees the error";
 }
 
 // --- Finish --------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/log.h"
+#include "base/limited_log.h"
 
 namespace virtio {
 namespace {
@@ -140,12 +140,12 @@ void P9Queue::OnComplete(P9Request& request, int32_t result) {
   }
   if (result < 0) {
     ++host_errors_;
-    LOG_EVERY_N_SEC(Error, 10) << "share " << id_ << ": "
-                               << (request.syncing           ? "flush"
-                                   : request.type == kP9Read ? "read"
-                                                             : "write")
-                               << " failed: " << strerrordesc_np(-result)
-                               << "; the guest sees the error";
+    LOG_LIMITED(Error, 10, id_) << "share " << id_ << ": "
+                                << (request.syncing           ? "flush"
+                                    : request.type == kP9Read ? "read"
+                                                              : "write")
+                                << " failed: " << strerrordesc_np(-result)
+                                << "; the guest sees the error";
     return partly ? EndData(request, ending) : FinishTransfer(request, -result);
   }
   // The end of the file, or of a flush; or nothing was written, which the guest is told.

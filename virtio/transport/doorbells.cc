@@ -7,12 +7,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/log.h"
+#include "base/limited_log.h"
 #include "base/status.h"
 
 namespace virtio {
 
 absl::StatusOr<std::unique_ptr<Doorbells>> Doorbells::Create(devices::DoorbellMapper& mapper,
+                                                             absl::string_view name,
                                                              uint16_t queues) {
   std::vector<base::UniqueFd> fds;
   for (uint16_t i = 0; i < queues; ++i) {
@@ -21,11 +22,13 @@ absl::StatusOr<std::unique_ptr<Doorbells>> Doorbells::Create(devices::DoorbellMa
       return base::ErrnoStatus(errno, absl::StrCat("cannot create eventfd ", i, " of ", queues));
     }
   }
-  return std::unique_ptr<Doorbells>(new Doorbells(mapper, std::move(fds)));
+  return std::unique_ptr<Doorbells>(new Doorbells(mapper, name, std::move(fds)));
 }
 
-Doorbells::Doorbells(devices::DoorbellMapper& mapper, std::vector<base::UniqueFd> fds)
+Doorbells::Doorbells(devices::DoorbellMapper& mapper, absl::string_view name,
+                     std::vector<base::UniqueFd> fds)
     : mapper_(mapper),
+      name_(name),
       fds_(std::move(fds)),
       enabled_(fds_.size(), false),
       mapped_(fds_.size(), false) {}
@@ -66,7 +69,8 @@ void Doorbells::Map(uint16_t queue) {
   const absl::Status status = mapper_.Map(Address(queue), fd(queue));
   mapped_[queue] = status.ok();
   if (!status.ok()) {
-    LOG_EVERY_N_SEC(Warning, 10) << "doorbell " << queue << " costs an exit: " << status.message();
+    LOG_LIMITED(Warning, 10, name_)
+        << name_ << ": doorbell " << queue << " costs an exit: " << status.message();
   }
 }
 

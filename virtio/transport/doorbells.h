@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -22,9 +23,10 @@ class Doorbells {
   // Bytes between two queues' addresses. [VIRTIO 1.2 §4.1.4.4] notify_off_multiplier
   static constexpr uint32_t kMultiplier = 4;
 
-  // Errors: Internal/ResourceExhausted with errno. `mapper` must outlive this.
+  // `name`: the device's id. Errors: Internal/ResourceExhausted with errno. `mapper` must outlive
+  // this.
   static absl::StatusOr<std::unique_ptr<Doorbells>> Create(devices::DoorbellMapper& mapper,
-                                                           uint16_t queues);
+                                                           absl::string_view name, uint16_t queues);
   ~Doorbells();
   Doorbells(const Doorbells&) = delete;
   Doorbells& operator=(const Doorbells&) = delete;
@@ -42,7 +44,8 @@ class Doorbells {
   void DisableAll();
 
  private:
-  Doorbells(devices::DoorbellMapper& mapper, std::vector<base::UniqueFd> fds);
+  Doorbells(devices::DoorbellMapper& mapper, absl::string_view name,
+            std::vector<base::UniqueFd> fds);
   void Map(uint16_t queue) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Unmap(uint16_t queue) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   uint64_t Address(uint16_t queue) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -50,6 +53,7 @@ class Doorbells {
   }
 
   devices::DoorbellMapper& mapper_;
+  const std::string name_;
   const std::vector<base::UniqueFd> fds_;
 
   base::Mutex mutex_;

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/log.h"
+#include "base/limited_log.h"
 #include "base/status.h"
 
 namespace virtio {
@@ -41,7 +41,7 @@ absl::StatusOr<std::unique_ptr<PciTransport>> PciTransport::Create(
     return absl::InvalidArgumentError(
         absl::StrCat(device.id(), ": ", queues, " queues, at most ", kMaxQueues, " are possible"));
   }
-  auto doorbells = Doorbells::Create(doorbell_mapper, static_cast<uint16_t>(queues));
+  auto doorbells = Doorbells::Create(doorbell_mapper, device.id(), static_cast<uint16_t>(queues));
   if (!doorbells.ok()) return base::Annotate(doorbells.status(), device.id());
   std::unique_ptr<PciTransport> transport(
       new PciTransport(device, memory, root, slot, msi_controller, *std::move(doorbells), options));
@@ -110,7 +110,7 @@ void PciTransport::MoveSharedMemory(std::optional<uint64_t> address) {
     if (const absl::Status status =
             memory_mapper_->MapReadOnly(start, {region.host, region.length});
         !status.ok()) {
-      LOG_EVERY_N_SEC(Warning, 10)
+      LOG_LIMITED(Warning, 10, device_.id())
           << device_.id() << ": no shared memory for the guest: " << status.message();
       shared_memory_failed_ = true;
       continue;
@@ -184,7 +184,8 @@ void PciTransport::NeedsReset(absl::string_view why) {
 }
 
 void PciTransport::SetNeedsReset(absl::string_view why) {
-  LOG_EVERY_N_SEC(Warning, 10) << device_.id() << ": needs a reset by its driver: " << why;
+  LOG_LIMITED(Warning, 10, device_.id())
+      << device_.id() << ": needs a reset by its driver: " << why;
   config_.state().device_status |= VIRTIO_CONFIG_S_NEEDS_RESET;
   notify_needs_reset_ = config_.driver_ok();
 }
