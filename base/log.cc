@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/check_failed.h"
 #include "base/mutex.h"
 #include "base/unique_fd.h"
 
@@ -15,6 +16,7 @@ namespace base {
 namespace {
 
 std::atomic<int> g_level{static_cast<int>(LogLevel::kInfo)};
+std::atomic<bool> g_check_has_failed{false};
 // Between the look at stderr and the write no other thread takes the room.
 Mutex g_write_mutex;
 uint64_t g_lost_lines ABSL_GUARDED_BY(g_write_mutex) = 0;
@@ -120,8 +122,12 @@ bool RateLimit::Allow(int period_seconds, uint64_t& suppressed) {
 }
 
 void CheckFailed(const char* file, int line, const char* condition) {
-  WriteLog(LogLevel::kFatal, absl::StrCat("internal error: ", file, ":", line, ": ", condition));
+  WriteLog(LogLevel::kFatal, absl::StrCat("this is a bug of vmm, please report it: ", file, ":",
+                                          line, ": ", condition));
+  g_check_has_failed.store(true);
   abort();
 }
+
+bool CheckHasFailed() { return g_check_has_failed.load(); }
 
 }  // namespace base

@@ -191,7 +191,7 @@ TEST(Log, EveryNSecondsPrintsOneLineOfAFlood) {
 
 TEST(LogDeathTest, CheckSaysWhereAndWhatAndAborts) {
   EXPECT_EXIT(CHECK(1 + 1 == 3), testing::KilledBySignal(SIGABRT),
-              "vmm: fatal: internal error: .*log_test.cc:[0-9]+: 1 \\+ 1 == 3");
+              "vmm: fatal: this is a bug of vmm, please report it: .*log_test.cc:[0-9]+: 1 \\+ 1 == 3");
   CHECK(true);
 }
 

@@ -154,6 +154,7 @@ int Main(int argc, char** argv) {
   const auto arguments = ParseCommandLine(argc, argv);
   if (!arguments.ok()) return Fail(arguments.status(), ExitStatus::kUsage);
   base::SetLogLevel(arguments->log_level);
+  InstallAbortHandlers();
   if (arguments->action == CommandLine::Action::kPrintText) return Print(arguments->text);
   const bool run = arguments->action == CommandLine::Action::kRun;
   // Before anything else is opened: a number that nobody passed would then be one of our own.

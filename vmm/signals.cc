@@ -4,12 +4,17 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <new>
+
+#include "base/check_failed.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "devices/character/terminal.h"
+#include "vmm/exit_status.h"
 
 namespace vmm {
 namespace {
@@ -25,28 +30,71 @@ sigset_t WatchedSignals() {
   return set;
 }
 
-// Async-signal-safe: formats by hand and leaves with _exit.
+// A line of the program's last words. Async-signal-safe.
+class LastLine {
+ public:
+  LastLine& Append(const char* text) {
+    while (*text != '\0' && length_ < sizeof(line_)) line_[length_++] = *text++;
+    return *this;
+  }
+  LastLine& AppendHex(uint64_t value) {
+    Append("0x");
+    for (int shift = 60; shift >= 0; shift -= 4) {
+      const char digit[] = {"0123456789abcdef"[(value >> shift) & 15], '\0'};
+      Append(digit);
+    }
+    return *this;
+  }
+  // Waits for a reader for a second at most.
+  void Write() const {
+    pollfd stderr_poll = {.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
+    if (poll(&stderr_poll, 1, 1000) <= 0) return;
+    [[maybe_unused]] const ssize_t ignored = write(STDERR_FILENO, line_, length_);
+  }
+
+ private:
+  char line_[160];
+  size_t length_ = 0;
+};
+
+// Leaves without destructors: what they would take apart may be what is wrong.
+[[noreturn]] void Leave(ExitStatus status) { _exit(static_cast<int>(status)); }
+
 void OnSigbus(int /*signal*/, siginfo_t* info, void* /*context*/) {
   devices::RestoreTerminal();
   const std::optional<uint64_t> guest = g_memory->GuestAddressOf(info->si_addr);
-  char line[96];
-  size_t length = 0;
-  const auto append = [&](const char* text) {
-    while (*text != '\0' && length < sizeof(line)) line[length++] = *text++;
-  };
-  const auto append_hex = [&](uint64_t value) {
-    append("0x");
-    for (int shift = 60; shift >= 0; shift -= 4) {
-      const char digit[] = {"0123456789abcdef"[(value >> shift) & 15], '\0'};
-      append(digit);
-    }
-  };
-  append("vmm: fatal: SIGBUS at ");
-  append(guest ? "guest address " : "host address ");
-  append_hex(guest ? *guest : reinterpret_cast<uint64_t>(info->si_addr));
-  append(": the host cannot provide the page\n");
-  [[maybe_unused]] const ssize_t ignored = write(STDERR_FILENO, line, length);
-  _exit(134);
+  LastLine()
+      .Append("vmm: fatal: SIGBUS at ")
+      .Append(guest ? "guest address " : "host address ")
+      .AppendHex(guest ? *guest : reinterpret_cast<uint64_t>(info->si_addr))
+      .Append(": the host cannot provide the page\n")
+      .Write();
+  Leave(guest ? ExitStatus::kGuestFailed : ExitStatus::kBadConfigOrHost);
+}
+
+void OnAbort(int signal, siginfo_t* info, void* /*context*/) {
+  devices::RestoreTerminal();
+  if (info->si_code != SI_TKILL || info->si_pid != getpid()) {
+    raise(signal);  // from outside; SA_RESETHAND
+    return;
+  }
+  if (!base::CheckHasFailed()) {
+    LastLine()
+        .Append(
+            "vmm: fatal: this is a bug of vmm, please report it: it aborted itself; a line above "
+            "may say why\n")
+        .Write();
+  }
+  Leave(ExitStatus::kBug);
+}
+
+[[noreturn]] void OnOutOfMemory() {
+  devices::RestoreTerminal();
+  LastLine()
+      .Append(
+          "vmm: fatal: host: no memory for vmm itself; raise the limit (ulimit -v, MemoryMax=)\n")
+      .Write();
+  Leave(ExitStatus::kBadConfigOrHost);
 }
 
 void OnFatalSignal(int signal) {
@@ -82,9 +130,22 @@ void InstallFaultHandlers(const base::GuestMemory& memory) {
   struct sigaction fatal = {};
   fatal.sa_handler = OnFatalSignal;
   fatal.sa_flags = static_cast<int>(SA_RESETHAND);
-  for (const int signal : {SIGABRT, SIGSEGV, SIGILL, SIGFPE, SIGQUIT}) {
+  for (const int signal : {SIGSEGV, SIGILL, SIGFPE, SIGQUIT}) {
     CHECK(sigaction(signal, &fatal, nullptr) == 0);
   }
+}
+
+void InstallAbortHandlers() {
+  std::set_new_handler(OnOutOfMemory);
+  struct sigaction action = {};
+  action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_SIGINFO;
+  if (getenv("VMM_CORE_DUMP") == nullptr) {
+    action.sa_sigaction = OnAbort;
+  } else {
+    action.sa_flags = static_cast<int>(SA_RESETHAND);
+    action.sa_handler = OnFatalSignal;
+  }
+  CHECK(sigaction(SIGABRT, &action, nullptr) == 0);
 }
 
 absl::StatusOr<std::unique_ptr<SignalWatcher>> SignalWatcher::Create(

@@ -41,9 +41,16 @@ void BlockSignals();
 void StopAsJob();
 
 // Makes a fault on a page of guest RAM that the host cannot provide (SIGBUS: no huge page left,
-// memory error) end the process with 134 and the guest address, and fatal signals of our own
-// restore the terminal first. `memory` must live as long as the process.
+// memory error) end the process with 134 and the guest address (with 1 on any other page), and
+// fatal signals of our own restore the terminal first. `memory` must live as long as the process.
 void InstallFaultHandlers(const base::GuestMemory& memory);
+
+// Makes whatever aborts the process (a failed CHECK, an assertion of a library, an exception that
+// nobody catches, a smashed stack) end it at once with kBug and a line that says so, where SIGABRT
+// would look like a guest's panic to a shell, and a lack of memory for the process itself with
+// kBadConfigOrHost. With VMM_CORE_DUMP in the environment SIGABRT and its core dump stay, as they
+// do for a SIGABRT from outside. Before anything that can abort.
+void InstallAbortHandlers();
 
 }  // namespace vmm
 

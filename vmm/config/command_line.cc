@@ -41,6 +41,7 @@ Exit status:
   1    the config or the host is not as needed; one line on stderr says what to do
   2    wrong usage
   3    the end was forced: a second signal, --stop-timeout, Ctrl-a x, vmm.shutdown
+  70   a bug of vmm itself; one line on stderr says where
   133  the guest rebooted and --on-reboot=exit was given
   134  the guest panicked, or the virtual CPU failed
 )";

@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/uring_event_loop.h"
 #include "vmm/config/vm_config.h"
+#include "vmm/exit_status.h"
 #include "vmm/kvm/kvm_system.h"
 #include "vmm/kvm/kvm_vm.h"
 #include "vmm/machine/host_resources.h"
@@ -29,22 +30,6 @@
 #include "vmm/machine/machine_events.h"
 
 namespace vmm {
-
-// Exit statuses of the program. [docs/design.md, Errors]
-enum class ExitStatus : int {
-  kPowerOff = 0,
-  kBadConfigOrHost = 1,
-  kUsage = 2,
-  kForced = 3,
-  kReboot = 133,
-  kGuestFailed = 134,
-};
-
-// Returns what `status` becomes when a disk was not written through, at the end or ever before. The
-// host failed, whatever made the VM end; only a guest that failed by itself (134) is told before.
-constexpr ExitStatus WithLostWrites(ExitStatus status) {
-  return status == ExitStatus::kGuestFailed ? status : ExitStatus::kBadConfigOrHost;
-}
 
 class Controller final : public MachineEvents {
  public:
