@@ -23,7 +23,10 @@ LoopThread::~LoopThread() { Stop(); }
 
 absl::Status LoopThread::Start() {
   CHECK(!thread_.joinable());
-  ASSIGN_OR_RETURN(thread_, StartThread(name_, [this] { loop_->Run(); }));
+  ASSIGN_OR_RETURN(thread_, StartThread(name_, [this] {
+                     loop_->Run();
+                     end_.set_value();
+                   }));
   return absl::OkStatus();
 }
 
@@ -31,6 +34,17 @@ void LoopThread::Stop() {
   if (!thread_.joinable()) return;
   loop_->Stop();
   thread_.join();
+}
+
+void LoopThread::RequestStop() {
+  if (thread_.joinable()) loop_->Stop();
+}
+
+bool LoopThread::Join(std::chrono::nanoseconds patience) {
+  if (!thread_.joinable()) return true;
+  if (ended_.wait_for(patience) != std::future_status::ready) return false;
+  thread_.join();
+  return true;
 }
 
 }  // namespace base

@@ -2,6 +2,8 @@
 #ifndef BASE_LOOP_THREAD_H_
 #define BASE_LOOP_THREAD_H_
 
+#include <chrono>
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
@@ -28,6 +30,13 @@ class LoopThread {
   // Lets the loop finish what was posted before and joins the thread. No effect if it does not run.
   // Not from the loop's own thread.
   void Stop();
+  // The same in two steps, for a thread that may hang in a call of the host. RequestStop() returns
+  // at once. Join() waits for `patience` at most and returns whether the thread has ended; if it
+  // has not, all that it uses has to stay, and the process can only leave by _exit.
+  void RequestStop();
+  bool Join(std::chrono::nanoseconds patience);
+
+  const std::string& name() const { return name_; }
 
   UringEventLoop& loop() { return *loop_; }
 
@@ -36,6 +45,8 @@ class LoopThread {
 
   const std::string name_;
   std::unique_ptr<UringEventLoop> loop_;
+  std::promise<void> end_;  // by the thread
+  const std::future<void> ended_ = end_.get_future();
   std::thread thread_;
 };
 

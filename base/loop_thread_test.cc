@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <fstream>
+#include <future>
 #include <string>
 #include <thread>
 
@@ -69,6 +70,19 @@ TEST(LoopThread, HasItsNameAndNoSignals) {
   sigset_t own;
   pthread_sigmask(SIG_SETMASK, nullptr, &own);
   EXPECT_EQ(sigismember(&own, SIGTERM), 0);
+}
+
+TEST(LoopThread, AThreadThatHangsIsNotWaitedForBeyondThePatience) {
+  auto thread = LoopThread::Create("hangs", {}).value();
+  ASSERT_TRUE(thread->Start().ok());
+  std::promise<void> host_answers;  // what the call waits for that hangs
+  thread->loop().Post([&] { host_answers.get_future().wait(); });
+  thread->RequestStop();
+  EXPECT_FALSE(thread->Join(10ms));
+  EXPECT_FALSE(thread->Join(0ms)) << "and may be asked again";
+  host_answers.set_value();
+  EXPECT_TRUE(thread->Join(std::chrono::hours(1)));
+  EXPECT_TRUE(thread->Join(0ms));
 }
 
 TEST(LoopThread, NeedNotBeStarted) { EXPECT_TRUE(LoopThread::Create("never", {}).ok()); }

@@ -131,9 +131,16 @@ absl::StatusOr<ExitStatus> RunVm(const CommandLine& arguments, const VmConfig& c
   RETURN_IF_ERROR(controller.Boot(std::move(kvm->vm)));
   StartupPages startup_pages(*loop);
   loop->Run();
-  const ExitStatus status = controller.exit_status();
+  const HostResources::Finished finished = host->Finish(kFinalSyncPatience);
+  const ExitStatus status =
+      finished.synced ? controller.exit_status() : WithLostWrites(controller.exit_status());
   // What went wrong has been logged.
-  return host->Finish(kFinalSyncPatience) ? status : WithLostWrites(status);
+  if (!finished.threads_ended) {
+    server.reset();  // and with it the socket's name
+    devices::RestoreTerminal();
+    _exit(static_cast<int>(status));
+  }
+  return status;
 }
 
 // Makes sure that standard input, output and error are open: whatever is opened first would take
@@ -147,6 +154,7 @@ void OpenStandardFiles() {
 }
 
 int Main(int argc, char** argv) {
+  InstallAbortHandlers();
   // One arena: threads allocate too rarely to be in each other's way, and each further arena costs
   // four system calls at a thread's first allocation, on the way to the guest's first byte.
   mallopt(M_ARENA_MAX, 1);
@@ -154,7 +162,6 @@ int Main(int argc, char** argv) {
   const auto arguments = ParseCommandLine(argc, argv);
   if (!arguments.ok()) return Fail(arguments.status(), ExitStatus::kUsage);
   base::SetLogLevel(arguments->log_level);
-  InstallAbortHandlers();
   if (arguments->action == CommandLine::Action::kPrintText) return Print(arguments->text);
   const bool run = arguments->action == CommandLine::Action::kRun;
   // Before anything else is opened: a number that nobody passed would then be one of our own.

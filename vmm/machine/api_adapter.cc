@@ -45,14 +45,13 @@ std::vector<std::pair<std::string, uint64_t>> BootTimes(devices::DebugPort& port
   return result;
 }
 
-// Answers of the devices' loops, gathered on the control loop.
-struct Gathering {
-  std::vector<DeviceCounters> result;
-  size_t missing = 0;
-  absl::AnyInvocable<void(std::vector<DeviceCounters>)> done;
-};
+std::vector<virtio::Device*> DevicesOf(HostResources& host) {
+  std::vector<virtio::Device*> devices;
+  for (const PlacedDevice& placed : host.devices()) devices.push_back(placed.device.get());
+  return devices;
+}
 
-// The same of the shares' loops, of which some may have failed.
+// Answers of the shares' loops, gathered on the control loop; some may have failed.
 struct Reload {
   std::vector<DeviceCounters> gained;
   std::vector<std::string> errors;
@@ -76,6 +75,12 @@ struct Reload {
 
 }  // namespace
 
+ApiAdapter::ApiAdapter(Controller& controller, HostResources& host, base::EventLoop& control_loop)
+    : controller_(controller),
+      host_(host),
+      control_loop_(control_loop),
+      counters_(DevicesOf(host), control_loop) {}
+
 VmInfo ApiAdapter::Info() {
   // cloud-hypervisor's clients find the name of a pty where that of a file would be.
   VmConfig config = controller_.config();
@@ -91,31 +96,18 @@ VmInfo ApiAdapter::Info() {
 }
 
 void ApiAdapter::Counters(absl::AnyInvocable<void(std::vector<DeviceCounters>)> done) {
-  auto gathering = std::make_shared<Gathering>();
-  gathering->done = std::move(done);
+  std::vector<DeviceCounters> of_machine;
   if (Machine* machine = controller_.machine(); machine != nullptr) {
-    gathering->result.push_back({"_vcpus", machine->ExitCounts()});
-    gathering->result.push_back({"_debug_port", BootTimes(machine->debug_port())});
+    of_machine.push_back({"_vcpus", machine->ExitCounts()});
+    of_machine.push_back({"_debug_port", BootTimes(machine->debug_port())});
   }
   if (devices::CharacterBackend* serial = host_.serial_backend(); serial != nullptr) {
-    gathering->result.push_back({"_serial",
-                                 {{"tx_bytes", serial->written_bytes()},
-                                  {"dropped_bytes", serial->dropped_bytes()},
-                                  {"removed_bytes", serial->removed_bytes()}}});
+    of_machine.push_back({"_serial",
+                          {{"tx_bytes", serial->written_bytes()},
+                           {"dropped_bytes", serial->dropped_bytes()},
+                           {"removed_bytes", serial->removed_bytes()}}});
   }
-  gathering->missing = host_.devices().size();
-  for (const PlacedDevice& placed : host_.devices()) {
-    virtio::Device& device = *placed.device;
-    device.loop().Post([this, &device, gathering] {
-      const virtio::Counters counters = device.counters();
-      DeviceCounters answer{std::string(device.id()), {counters.begin(), counters.end()}};
-      control_loop_.Post([gathering, answer = std::move(answer)]() mutable {
-        gathering->result.push_back(std::move(answer));
-        if (--gathering->missing == 0) gathering->done(std::move(gathering->result));
-      });
-    });
-  }
-  if (gathering->missing == 0) gathering->done(std::move(gathering->result));
+  counters_.Gather(std::move(of_machine), std::move(done));
 }
 
 void ApiAdapter::ReloadClosures(

@@ -6,6 +6,7 @@
 
 #include "vmm/api/api_handler.h"
 #include "vmm/machine/controller.h"
+#include "vmm/machine/counter_gatherer.h"
 #include "vmm/machine/host_resources.h"
 
 namespace vmm {
@@ -13,12 +14,11 @@ namespace vmm {
 // Control loop.
 class ApiAdapter final : public ApiHandler {
  public:
-  ApiAdapter(Controller& controller, HostResources& host, base::EventLoop& control_loop)
-      : controller_(controller), host_(host), control_loop_(control_loop) {}
+  ApiAdapter(Controller& controller, HostResources& host, base::EventLoop& control_loop);
 
   VmInfo Info() override;
   // Each virtio device under its id, and under "_vcpus" the exits to user space by reason and
-  // place.
+  // place. Devices that do not answer are named (CounterGatherer).
   void Counters(absl::AnyInvocable<void(std::vector<DeviceCounters>)> done) override;
   void ReloadClosures(
       absl::AnyInvocable<void(absl::StatusOr<std::vector<DeviceCounters>>)> done) override;
@@ -32,6 +32,7 @@ class ApiAdapter final : public ApiHandler {
   Controller& controller_;
   HostResources& host_;
   base::EventLoop& control_loop_;
+  CounterGatherer counters_;
 };
 
 }  // namespace vmm

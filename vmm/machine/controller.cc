@@ -247,8 +247,10 @@ void Controller::Reboot(Reply reply) {
 void Controller::ResetInPlace(Reply reply) {
   transition_ = Transition::kReset;
   reset_at_resume_ = false;
-  wait_timer_.Set(options_.io_timeout, [] {
-    LOG(Warning) << "reset: still waiting for I/O in flight; guest memory cannot be cleared before";
+  wait_timer_.Set(options_.io_timeout, [this] {
+    LOG_EVERY_N_SEC(Warning, 10) << "reset: still waiting for I/O in flight of "
+                                 << machine_->BusyDevices()
+                                 << "; guest memory cannot be cleared before";
   });
   machine_->Stop(loop_, [this, reply = std::move(reply)]() mutable {
     transition_ = Transition::kNone;
@@ -289,8 +291,9 @@ void Controller::End(ExitStatus status) {
   // I/O that never completes must not keep the process for ever, a pause or reset that waits for it
   // neither.
   stop_timer_.Set(options_.io_timeout, [this] {
-    LOG(Error) << "a device still has I/O in flight after " << options_.io_timeout.count()
-               << " s; leaving without it";
+    // UNLIMITED: once; the VM ends.
+    LOG(Error) << machine_->BusyDevices() << ": still has I/O in flight after "
+               << options_.io_timeout.count() << " s; leaving without it";
     WriteClosingLines();
     const bool synced = host_.SyncDisks(kLastSyncPatience);
     devices::RestoreTerminal();

@@ -87,6 +87,24 @@ inline Code StartOtherVcpus(Code code) {
 inline const Code kSpin16 = {0xEB, 0xFE};
 inline const Code kReset16 = {0xB0, 0x01, 0xBA, 0x02, 0x06, 0xEE, 0xEB, 0xFE};
 
+constexpr uint32_t kDescriptors = 0x20'0000, kAvail = 0x20'1000, kUsed = 0x20'2000;
+
+// Makes a driver's moves on the virtio device in `slot`, with queue 0 enabled and the features
+// VERSION_1 and `features`, to the end: DRIVER_OK.
+inline Code StartDriver(uint32_t slot, uint32_t features = 0) {
+  constexpr uint32_t kRegisters = 0xD000'0000;
+  return Store32(ConfigSpaceOf(slot) + 0x10, kRegisters)                    //
+         + Store32(ConfigSpaceOf(slot) + 0x14, 0)                           //
+         + Store16(ConfigSpaceOf(slot) + 4, 6)                              // decode
+         + Store8(kRegisters + 0x14, 1) + Store8(kRegisters + 0x14, 3)      // driver
+         + Store32(kRegisters + 8, 1) + Store32(kRegisters + 12, 1)         // VERSION_1
+         + Store32(kRegisters + 8, 0) + Store32(kRegisters + 12, features)  //
+         + Store8(kRegisters + 0x14, 11) + Store16(kRegisters + 0x18, 16)   // FEATURES_OK
+         + Store32(kRegisters + 0x20, kDescriptors) + Store32(kRegisters + 0x28, kAvail) +
+         Store32(kRegisters + 0x30, kUsed) + Store16(kRegisters + 0x1C, 1)  // enable
+         + Store8(kRegisters + 0x14, 15);                                   // DRIVER_OK
+}
+
 // Where the guest's disk requests put what they read.
 constexpr uint32_t kDiskBuffer = 0x200'0000;
 constexpr uint32_t kDiskBufferBytes = 4 << 20;
@@ -94,8 +112,6 @@ constexpr uint32_t kDiskBufferBytes = 4 << 20;
 // Makes a driver's moves on the virtio disk in `slot` and leaves it with five requests: two reads,
 // two writes and a flush.
 inline Code StartDiskRequests(uint32_t slot) {
-  constexpr uint32_t kRegisters = 0xD000'0000;
-  constexpr uint32_t kDescriptors = 0x20'0000, kAvail = 0x20'1000, kUsed = 0x20'2000;
   constexpr uint32_t kHeaders = 0x20'3000, kStatus = 0x20'4000;
   constexpr uint16_t kNext = 1, kWrite = 2;
   struct Request {
@@ -121,17 +137,8 @@ inline Code StartDiskRequests(uint32_t slot) {
     code = code + Store16(kAvail + 4 + count * 2U, static_cast<uint16_t>(first));
     ++count;
   }
-  return code + Store16(kAvail + 2, count)                                 //
-         + Store32(ConfigSpaceOf(slot) + 0x10, kRegisters)                 //
-         + Store32(ConfigSpaceOf(slot) + 0x14, 0)                          //
-         + Store16(ConfigSpaceOf(slot) + 4, 6)                             // decode
-         + Store8(kRegisters + 0x14, 1) + Store8(kRegisters + 0x14, 3)     // driver
-         + Store32(kRegisters + 8, 1) + Store32(kRegisters + 12, 1)        // VERSION_1
-         + Store32(kRegisters + 8, 0) + Store32(kRegisters + 12, 1 << 9)   // FLUSH
-         + Store8(kRegisters + 0x14, 11) + Store16(kRegisters + 0x18, 16)  // FEATURES_OK
-         + Store32(kRegisters + 0x20, kDescriptors) + Store32(kRegisters + 0x28, kAvail) +
-         Store32(kRegisters + 0x30, kUsed) + Store16(kRegisters + 0x1C, 1)  // enable
-         + Store8(kRegisters + 0x14, 15);                                   // DRIVER_OK
+  constexpr uint32_t kFlush = 1 << 9;
+  return code + Store16(kAvail + 2, count) + StartDriver(slot, kFlush);
 }
 
 // Ends the VM with a '!' if what `address` holds is not zero.
@@ -196,21 +203,23 @@ class ControllerTest : public testing::Test {
     Poller poller(**loop, controller, std::move(poll));
     EXPECT_TRUE(controller.Boot(*KvmVm::Create(*kvm)).ok());
     (*loop)->Run();
-    finished_ = (*host)->Finish(std::chrono::seconds(100));
+    finished_ = (*host)->Finish(std::chrono::seconds(100), thread_patience_);
+    if (after_finish_) after_finish_();
     return controller.exit_status();
   }
 
   absl::StatusOr<VmConfig> ReadConfig() const {
     return ParseVmConfig(
-        absl::StrCat(R"({"memory": {"size": "64M"}, "payload": {"kernel": "kernel"},
+        absl::StrCat(R"({"memory": )", memory_, R"(, "payload": {"kernel": "kernel"},
         "console": {"mode": "Null"}, "serial": {"mode": "File", "file": "out"},
         "disks": )",
-                     disks_, R"(, "rng": {"src": ")", random_source_,
+                     disks_, R"(, "fs": )", shares_, R"(, "rng": {"src": ")", random_source_,
                      R"("}, "cpus": {"boot_vcpus": )", vcpus_, "}}"),
         {.source = "test", .base_dir = folder_});
   }
   // Slots that the config gives out.
   uint32_t DiskSlot() const { return *ReadConfig()->disks[0].pci_device_id; }
+  uint32_t ShareSlot() const { return *ReadConfig()->fs[0].pci_device_id; }
   uint32_t PvpanicSlot() const { return ReadConfig()->pvpanic_pci_slot; }
 
   std::string Output() const {
@@ -222,11 +231,15 @@ class ControllerTest : public testing::Test {
   // Set before Run.
   uint32_t vcpus_ = 1;
   std::string disks_ = R"([{"path": "disk"}])";
+  std::string shares_ = "[]";
+  std::string memory_ = R"({"size": "64M"})";
   std::string random_source_ = "/dev/urandom";
+  std::chrono::milliseconds thread_patience_ = std::chrono::seconds(100);
+  std::function<void()> after_finish_;
   // While it runs.
   HostResources* host_ = nullptr;
   // After it.
-  bool finished_ = false;  // all disks were written through
+  HostResources::Finished finished_;
 
  private:
   class Poller final : public base::Operation {

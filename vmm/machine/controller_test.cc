@@ -19,7 +19,7 @@ TEST_F(ControllerTest, PowerOffEndsWith0AndAllOutputIsWritten) {
   for (const char c : std::string("HELLO\n")) code = code + Print(c);
   EXPECT_EQ(Run(code + kPowerOff), ExitStatus::kPowerOff);
   EXPECT_EQ(Output(), "HELLO\n");
-  EXPECT_TRUE(finished_);
+  EXPECT_TRUE(finished_.synced && finished_.threads_ended);
 }
 
 TEST_F(ControllerTest, ResetInPlaceLeaksNothing) {
@@ -189,7 +189,7 @@ TEST_F(ControllerTest, ForcedEndDoesNotWaitForResetWithHungDisk) {
                       controller.ForceEnd("test");
                     }
                   }),
-              testing::ExitedWithCode(3), "still has I/O in flight after 1 s");
+              testing::ExitedWithCode(3), "_disk0: still has I/O in flight after 1 s");
 }
 
 // Closes all descriptors of the file `path`: whatever is tried on them fails.
@@ -288,7 +288,7 @@ TEST_F(ControllerTest, ADiskThatCannotBeSyncedAtTheEndIsNamed) {
                   controller.RequestStop("test");
                 }),
             ExitStatus::kPowerOff);
-  EXPECT_FALSE(finished_);
+  EXPECT_FALSE(finished_.synced);
   const std::string log = testing::internal::GetCapturedStderr();
   EXPECT_NE(log.find(folder_ + "/disk: not written through, fdatasync failed: Bad file descriptor "
                                "(EBADF); the guest's last writes may be lost"),

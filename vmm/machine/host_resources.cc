@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -335,9 +336,15 @@ size_t HostResources::ReloadClosures(const ClosureReport& report) {
   for (const Share& share : shares_) {
     if (!share.tree->has_closure()) continue;
     ++shares;
+    if (share.rereading->exchange(true)) {
+      report(share.id, absl::UnavailableError("it is being read already, for longer than expected; "
+                                              "does the host's file system answer?"));
+      continue;
+    }
     share.loop->Post([&share, report] {
       const size_t before = share.tree->closure_size();
       const absl::Status status = share.tree->RereadClosure();
+      share.rereading->store(false);
       report(share.id, status.ok() ? absl::StatusOr<size_t>(share.tree->closure_size() - before)
                                    : absl::StatusOr<size_t>(status));
     });
@@ -348,11 +355,13 @@ size_t HostResources::ReloadClosures(const ClosureReport& report) {
 void HostResources::Reread() {
   ReloadClosures([](const std::string& share, const absl::StatusOr<size_t>& added) {
     if (!added.ok()) {
+      // UNLIMITED: the host asks, by SIGHUP.
       LOG(Warning) << share << ": the closure stays as it was: " << added.status().message();
     }
   });
   for (const Disk& disk : disks_) {
     if (const absl::Status status = disk.measurer->Measure(disk.fd); !status.ok()) {
+      // UNLIMITED: as above.
       LOG(Warning) << disk.device->id() << ": " << status.message();
     }
   }
@@ -365,23 +374,48 @@ bool HostResources::SyncDisks(std::chrono::milliseconds patience) {
     disks.push_back({disk.path, disk.fd, &disk.device->lost_writes_error()});
   }
   const std::vector<UnsyncedDisk> unsynced = SyncWithin(disks, patience);
+  // UNLIMITED: once; the VM ends.
   for (const UnsyncedDisk& disk : unsynced) LOG(Error) << Describe(disk, patience);
   return unsynced.empty();
 }
 
-bool HostResources::Finish(std::chrono::milliseconds patience) {
-  for (const auto& thread : share_threads_) thread->Stop();
-  for (const auto& thread : io_threads_) thread->Stop();
+bool HostResources::StopThreads(std::chrono::milliseconds patience) {
+  std::vector<base::LoopThread*> threads;
+  for (const auto& thread : share_threads_) threads.push_back(thread.get());
+  for (const auto& thread : io_threads_) threads.push_back(thread.get());
+  for (base::LoopThread* thread : threads) thread->RequestStop();
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  bool all = true;
+  for (base::LoopThread* thread : threads) {
+    if (thread->Join(std::max(deadline - std::chrono::steady_clock::now(), {}))) continue;
+    all = false;
+    std::string users;
+    for (const PlacedDevice& placed : devices_) {
+      if (&placed.device->loop() == &thread->loop())
+        absl::StrAppend(&users, " ", placed.device->id());
+    }
+    // UNLIMITED: once; the VM ends.
+    LOG(Error) << "thread " << thread->name() << " (" << absl::StripLeadingAsciiWhitespace(users)
+               << ") hangs in a call of the host; leaving without it";
+  }
+  return all;
+}
+
+HostResources::Finished HostResources::Finish(std::chrono::milliseconds sync_patience,
+                                              std::chrono::milliseconds thread_patience) {
+  Finished finished;
+  finished.threads_ended = StopThreads(thread_patience);
   LogLosses("serial", serial_backend_.get());
   LogLosses("console", console_backend_.get());
   // A disk that hangs may hang when it is unlocked too.
-  if (!SyncDisks(patience)) return false;
+  finished.synced = SyncDisks(sync_patience);
+  if (!finished.synced) return finished;
   for (const Disk& disk : disks_) {
     // The ring's reference to the file, and with it the lock, would outlive the process for a
     // moment.
     virtio::UnlockImage(disk.fd);
   }
-  return true;
+  return finished;
 }
 
 }  // namespace vmm

@@ -3,6 +3,7 @@
 #ifndef VMM_MACHINE_HOST_RESOURCES_H_
 #define VMM_MACHINE_HOST_RESOURCES_H_
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -69,16 +70,24 @@ class HostResources {
   void NotifyTerminal();
   void Reread();
   // Reads the closures again. Calls `report` once for each share that has one, on the share's loop,
-  // with its id and how many paths it has gained; returns how many shares that are. Control thread.
+  // with its id and how many paths it has gained; returns how many shares that are. A share that
+  // has not answered the last time is not asked: Unavailable, reported at once. Control thread.
   using ClosureReport = std::function<void(const std::string&, absl::StatusOr<size_t>)>;
   size_t ReloadClosures(const ClosureReport& report);
   // Writes all disks through, each on a thread of its own, and returns after `patience` at the
   // latest: for leaving although a device still has I/O in flight. Returns whether all were, now
   // and at each flush before; logs which were not.
   bool SyncDisks(std::chrono::milliseconds patience);
-  // After the guest has ended: stops the I/O threads, then does as SyncDisks, so that even a forced
-  // end loses nothing that the guest was told is written. The process ends next.
-  bool Finish(std::chrono::milliseconds patience);
+  // After the guest has ended: stops the threads, then does as SyncDisks, so that even a forced end
+  // loses nothing that the guest was told is written. A thread that hangs in a call of the host is
+  // named and left behind after `thread_patience`. The process ends next: by _exit if a thread was
+  // left behind, since the thread uses this object.
+  struct Finished {
+    bool synced = false;         // every disk is written through
+    bool threads_ended = false;  // all of them
+  };
+  Finished Finish(std::chrono::milliseconds sync_patience,
+                  std::chrono::milliseconds thread_patience = std::chrono::seconds(5));
 
  private:
   struct Disk {
@@ -90,6 +99,8 @@ class HostResources {
   };
   struct Share {
     std::string id;
+    // The closure is being read, or waits for it. (A pointer, as the struct is moved.)
+    std::unique_ptr<std::atomic<bool>> rereading = std::make_unique<std::atomic<bool>>(false);
     base::EventLoop* loop;
     virtio::HostTree* tree;  // the device's; on the loop
   };
@@ -100,6 +111,7 @@ class HostResources {
   absl::Status OpenDisk(const DiskConfig& config, size_t index);
   absl::Status OpenShare(const FsConfig& config, size_t index, uint32_t max_descriptors);
   absl::Status OpenShares(const VmConfig& config);
+  bool StopThreads(std::chrono::milliseconds patience);
   absl::Status CreateDevices(const VmConfig& config);
   base::EventLoop& NextLoop();
 

@@ -5,9 +5,9 @@
 
 #include <map>
 #include <memory>
-#include <set>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "vmm/kvm/x86_64/cpuid.h"
@@ -73,7 +73,7 @@ absl::Status Machine::AddMemory(const KvmSystem& kvm) {
   if (has_fast_reads_) {
     options.disable_fast_reads = [this] {
       if (const absl::Status status = vm_->RemoveMemory(ecam_slot_); !status.ok()) {
-        LOG(Warning) << "pci: " << status.message();
+        LOG_EVERY_N_SEC(Warning, 10) << "pci: " << status.message();
       }
     };
   }
@@ -154,7 +154,7 @@ void Machine::GuestPanicked(uint8_t event) {
 }
 
 void Machine::OnTripleFault(uint32_t vcpu_index) {
-  LOG(Debug) << "triple fault on vCPU " << vcpu_index;
+  LOG_EVERY_N_SEC(Debug, 10) << "triple fault on vCPU " << vcpu_index;
   GuestEnded(GuestEnd::kTripleFault, "");
 }
 
@@ -173,14 +173,14 @@ struct Machine::Quiesce final : base::Operation {
     if (done != nullptr) {
       machine.Resume();
       std::exchange(done, nullptr)(absl::DeadlineExceededError(
-          absl::StrCat(*waiting.begin(), ": still has I/O in flight; the VM runs on")));
+          absl::StrCat(absl::StrJoin(*busy, ", "), ": still has I/O in flight; the VM runs on")));
     }
     timer_self.reset();
   }
 
   void OnQuiet(const std::string& id) {
-    waiting.erase(id);
-    if (!waiting.empty() || done == nullptr) return;
+    busy->erase(id);
+    if (!busy->empty() || done == nullptr) return;
     control.Cancel(*this);
     std::exchange(done, nullptr)(absl::OkStatus());
   }
@@ -188,7 +188,7 @@ struct Machine::Quiesce final : base::Operation {
   Machine& machine;
   base::EventLoop& control;
   absl::AnyInvocable<void(absl::Status)> done;
-  std::set<std::string> waiting;
+  const std::shared_ptr<Ids> busy = std::make_shared<Ids>();
   std::shared_ptr<Quiesce> timer_self;
 };
 
@@ -206,11 +206,13 @@ void Machine::PauseDevices(const std::shared_ptr<Quiesce>& quiesce,
   if (auto clock = vm_->GetClock(); clock.ok()) {
     paused_clock_ = *clock;
   } else {
+    // UNLIMITED: a client or a signal asks for it.
     LOG(Warning) << "pause: guest time will advance: " << clock.status().message();
   }
   quiesce->timer_self = quiesce;
   quiesce->control.Timeout(*quiesce, deadline);
-  for (const PlacedDevice& placed : host_.devices()) quiesce->waiting.emplace(placed.device->id());
+  for (const PlacedDevice& placed : host_.devices()) quiesce->busy->emplace(placed.device->id());
+  busy_ = quiesce->busy;
   for (const PlacedDevice& placed : host_.devices()) {
     virtio::Device& device = *placed.device;
     device.loop().Post([&device, quiesce] {
@@ -230,6 +232,7 @@ void Machine::ResumeDevices() {
 
 void Machine::Resume() {
   const absl::Status status = TurnTimeBack();
+  // UNLIMITED: a client or a signal asks for it.
   if (!status.ok()) LOG(Warning) << "resume: guest time jumps: " << status.message();
   ResumeDevices();
   vcpus_->Resume();
@@ -248,11 +251,21 @@ void Machine::Stop(base::EventLoop& control, absl::AnyInvocable<void()> done) {
   vcpus_->StopAndJoin();
   // A paused device would hold its requests back for ever.
   ResumeDevices();
-  std::vector<virtio::PciTransport*> transports;
-  for (const auto& transport : transports_) transports.push_back(transport.get());
-  virtio::ResetAll(transports,
-                   [&control, done = std::move(done)]() mutable { control.Post(std::move(done)); });
+  if (transports_.empty()) return control.Post(std::move(done));
+  auto all_done = std::make_shared<absl::AnyInvocable<void()>>(std::move(done));
+  busy_ = std::make_shared<Ids>();
+  for (const auto& transport : transports_) busy_->emplace(transport->name());
+  for (const auto& transport : transports_) {
+    transport->Reset([&control, busy = busy_, all_done, id = std::string(transport->name())] {
+      control.Post([busy, all_done, id] {
+        busy->erase(id);
+        if (busy->empty()) (*all_done)();
+      });
+    });
+  }
 }
+
+std::string Machine::BusyDevices() const { return absl::StrJoin(*busy_, ", "); }
 
 std::vector<std::pair<std::string, uint64_t>> Machine::ExitCounts() const {
   std::map<std::string, uint64_t> sums;

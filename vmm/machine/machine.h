@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -56,6 +57,8 @@ class Machine final : public VcpuExits {
   // Ends all guest code and resets the devices; `done` runs on `control` when the machine can be
   // destroyed.
   void Stop(base::EventLoop& control, absl::AnyInvocable<void()> done);
+  // The devices that the last Pause or Stop still waits for: "_disk0, _fs1". Control loop.
+  std::string BusyDevices() const;
 
   // Any thread.
   void PressPowerButton() { platform_->power().PressPowerButton(); }
@@ -65,6 +68,7 @@ class Machine final : public VcpuExits {
   devices::DebugPort& debug_port() { return platform_->debug_port(); }
 
  private:
+  using Ids = std::set<std::string>;
   struct Quiesce;
 
   Machine(HostResources& host, MachineEvents& events) : host_(host), events_(events) {}
@@ -103,6 +107,8 @@ class Machine final : public VcpuExits {
   std::unique_ptr<VcpuGroup> vcpus_;
   kvm_clock_data paused_clock_ = {};
   uint64_t paused_tsc_ = 0;  // the host's, when the vCPUs had stopped
+  // The last Pause's or Stop's; a device that answers late is taken out of its own set.
+  std::shared_ptr<Ids> busy_ = std::make_shared<Ids>();
 };
 
 }  // namespace vmm
