@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <bit>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
@@ -79,13 +81,67 @@ void* MapAligned(size_t bytes, int flags) {
   return start + before;
 }
 
-int MapFlags(const GuestMemory::Options& options) {
-  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS;
-  if (!options.hugepages) return kFlags | MAP_NORESERVE;
+// Size of `bytes` for a message.
+std::string InMib(uint64_t bytes) { return absl::StrCat(bytes >> 20, " MiB of guest RAM"); }
+
+// --- Backings ------------------------------------------------------------------------------------
+
+// What guest RAM can be made of.
+struct Backing {
+  // Returns mmap's flags.
+  int (*map_flags)(const GuestMemory::Options& options);
+  // Zeroes a region and leaves it as one that was just mapped, whatever of it is in use.
+  absl::Status (*zero)(uint8_t* host, uint64_t bytes);
+};
+
+constexpr int kPrivateFlags = MAP_PRIVATE | MAP_ANONYMOUS;
+
+int AnonymousFlags(const GuestMemory::Options& /*options*/) {
+  return kPrivateFlags | MAP_NORESERVE;
+}
+
+// Gives the pages back: they come again, as zeroes, when they are touched. The advice that was
+// given on the mapping holds still.
+absl::Status ZeroAnonymous(uint8_t* host, uint64_t bytes) {
+  if (madvise(host, bytes, MADV_DONTNEED) == 0) return absl::OkStatus();
+  return ErrnoStatus(errno, absl::StrCat("memory: cannot give back ", InMib(bytes)));
+}
+
+int HugePageFlags(const GuestMemory::Options& options) {
   // Huge pages are reserved at once: a lack of them is an error here, not a SIGBUS in the guest.
   const bool is_default = options.hugepage_size_bytes == 0;
   const int shift = is_default ? 0 : std::countr_zero(options.hugepage_size_bytes);
-  return kFlags | MAP_HUGETLB | shift << MAP_HUGE_SHIFT;
+  return kPrivateFlags | MAP_HUGETLB | shift << MAP_HUGE_SHIFT;
+}
+
+// Overwrites the pages that are in use. A huge page that is given back is no longer reserved
+// (Linux 6.1): another program takes it, and the guest dies of SIGBUS.
+absl::Status ZeroHugePages(uint8_t* host, uint64_t bytes) {
+  constexpr uint64_t kPageBytes = 4096;
+  constexpr uint64_t kStepBytes = 64 << 20;
+  std::vector<unsigned char> in_use(kStepBytes / kPageBytes);
+  for (uint64_t start = 0; start < bytes; start += kStepBytes) {
+    const uint64_t step = std::min(kStepBytes, bytes - start);
+    if (mincore(host + start, step, in_use.data()) != 0) {
+      return ErrnoStatus(errno, absl::StrCat("memory.hugepages: cannot look at ", InMib(step)));
+    }
+    for (uint64_t offset = 0; offset < step; offset += kPageBytes) {
+      if ((in_use[offset / kPageBytes] & 1) != 0) memset(host + start + offset, 0, kPageBytes);
+    }
+  }
+  return absl::OkStatus();
+}
+
+constexpr Backing kAnonymous = {AnonymousFlags, ZeroAnonymous};
+constexpr Backing kHugePages = {HugePageFlags, ZeroHugePages};
+
+const Backing& BackingOf(const GuestMemory::Options& options) {
+  return options.hugepages ? kHugePages : kAnonymous;
+}
+
+absl::Status Populate(uint8_t* host, uint64_t bytes) {
+  if (madvise(host, bytes, MADV_POPULATE_WRITE) == 0) return absl::OkStatus();
+  return ErrnoStatus(errno, absl::StrCat("memory.prefault: cannot populate ", InMib(bytes)));
 }
 
 absl::Status MapError(int error, uint64_t bytes, bool hugepages) {
@@ -117,7 +173,7 @@ __attribute__((noinline, no_sanitize("thread"))) void CopyToGuest(void* guest, c
 
 absl::StatusOr<std::unique_ptr<GuestMemory>> GuestMemory::Create(const Options& options,
                                                                  std::vector<Region> regions) {
-  const int flags = MapFlags(options);
+  const int flags = BackingOf(options).map_flags(options);
   for (Region& region : regions) region.host = nullptr;
   auto memory = std::unique_ptr<GuestMemory>(new GuestMemory(options, std::move(regions)));
   uint64_t previous_end = 0;
@@ -133,10 +189,7 @@ absl::StatusOr<std::unique_ptr<GuestMemory>> GuestMemory::Create(const Options& 
     madvise(host, region.size_bytes, MADV_DONTDUMP);
     madvise(host, region.size_bytes, MADV_DONTFORK);
     if (options.thp && !options.hugepages) madvise(host, region.size_bytes, MADV_HUGEPAGE);
-    if (options.prefault && madvise(host, region.size_bytes, MADV_POPULATE_WRITE) != 0) {
-      return ErrnoStatus(errno, absl::StrCat("memory.prefault: cannot populate ",
-                                             region.size_bytes >> 20, " MiB of guest RAM"));
-    }
+    if (options.prefault) RETURN_IF_ERROR(Populate(region.host, region.size_bytes));
   }
   return memory;
 }
@@ -199,12 +252,12 @@ std::optional<iovec> GuestMemory::WindowIoVec(GuestRange range) const {
   return std::nullopt;
 }
 
-void GuestMemory::DiscardAll() {
+absl::Status GuestMemory::Zero() {
   for (const Region& region : regions_) {
-    // Cannot fail on a private anonymous mapping of ours; if it did, a reset would leak the old
-    // guest's memory into the new one, so it is fatal.
-    CHECK(madvise(region.host, region.size_bytes, MADV_DONTNEED) == 0);
+    RETURN_IF_ERROR(BackingOf(options_).zero(region.host, region.size_bytes));
+    if (options_.prefault) RETURN_IF_ERROR(Populate(region.host, region.size_bytes));
   }
+  return absl::OkStatus();
 }
 
 std::optional<uint64_t> GuestMemory::GuestAddressOf(const void* host) const {

@@ -171,9 +171,11 @@ class GuestMemory {
   // writes). Every device write passes here. A no-op until migration exists.
   void MarkWritten(const iovec& /*iov*/) {}
 
-  // Zeroes all RAM by giving its pages back (MADV_DONTNEED). Only while no vCPU runs and no I/O is
-  // in flight.
-  void DiscardAll();
+  // Brings all RAM back to what Create() made of it: zeroes, and populated or reserved as the
+  // options say. Only while no vCPU runs and no I/O is in flight. Errors:
+  // ResourceExhausted/Internal with size and errno; what the RAM then holds is undefined, and no
+  // guest may see it.
+  absl::Status Zero();
 
   // Returns the guest address behind host address `host`, if it is in RAM (for SIGBUS reports).
   std::optional<uint64_t> GuestAddressOf(const void* host) const;

@@ -1,13 +1,17 @@
 #include "base/guest_memory.h"
 
 #include <stdio.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <fstream>
 #include <limits>
 #include <memory>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -71,7 +75,7 @@ TEST_F(GuestMemoryTest, ReadsAndWritesEverySizeAtEveryAlignment) {
   for (size_t i = 0; i < from.size(); ++i) from[i] = static_cast<uint8_t>(i + 1);
   for (size_t size = 0; size <= from.size(); ++size) {
     for (uint64_t addr = 100; addr < 117; ++addr) {
-      memory_->DiscardAll();
+      ASSERT_TRUE(memory_->Zero().ok());
       ASSERT_TRUE(memory_->Write(addr, std::span(from).first(size)));
       to.fill(0);
       ASSERT_TRUE(memory_->Read(addr, std::span(to).first(size)));
@@ -138,10 +142,10 @@ TEST_F(GuestMemoryTest, IoVecsPointAtTheSameBytes) {
   EXPECT_FALSE(memory_->IoVec(GuestRange::Create(4 * kPage - 1, 2).value()).has_value());
 }
 
-TEST_F(GuestMemoryTest, DiscardZeroesEverything) {
+TEST_F(GuestMemoryTest, ZeroZeroesEverything) {
   ASSERT_TRUE(memory_->Store<uint64_t>(0, 1));
   ASSERT_TRUE(memory_->Store<uint64_t>(kHigh + kPage, 2));
-  memory_->DiscardAll();
+  EXPECT_TRUE(memory_->Zero().ok());
   EXPECT_EQ(memory_->Load<uint64_t>(0), 0u);
   EXPECT_EQ(memory_->Load<uint64_t>(kHigh + kPage), 0u);
 }
@@ -185,6 +189,87 @@ TEST(GuestMemory, PagesAppearWhenTouchedAndPrefaultTouchesThem) {
   const auto touched = GuestMemory::Create({.prefault = true}, {{0, kBytes, nullptr}}).value();
   // The kernel's count is not exact: each CPU adds its part now and then.
   EXPECT_GE(resident_pages() - before, static_cast<long>(kBytes / kPage / 10 * 9));
+}
+
+size_t ResidentPages(const GuestMemory& memory) {
+  size_t resident = 0;
+  for (const GuestMemory::Region& region : memory.regions()) {
+    std::vector<unsigned char> pages(region.size_bytes / kPage);
+    EXPECT_EQ(mincore(region.host, region.size_bytes, pages.data()), 0);
+    for (const unsigned char page : pages) resident += page & 1;
+  }
+  return resident;
+}
+
+TEST(GuestMemory, PrefaultHoldsAfterZeroToo) {
+  constexpr uint64_t kPages = 1024;
+  for (const bool prefault : {false, true}) {
+    const auto memory = GuestMemory::Create({.thp = false, .prefault = prefault},
+                                            {{0, kPages * kPage, nullptr}, {kHigh, kPage, nullptr}})
+                            .value();
+    const size_t wanted = prefault ? kPages + 1 : 0;
+    EXPECT_EQ(ResidentPages(*memory), wanted);
+    ASSERT_TRUE(memory->Store<uint64_t>(kPage, 1));
+    ASSERT_TRUE(memory->Zero().ok());
+    EXPECT_EQ(ResidentPages(*memory), wanted);
+    EXPECT_EQ(memory->Load<uint64_t>(kPage), 0u);
+  }
+}
+
+TEST(GuestMemory, WhatCannotBeZeroedIsAnErrorAndNotTheEnd) {
+  const auto memory = GuestMemory::Create({}, {{0, 16 * kPage, nullptr}}).value();
+  ASSERT_EQ(mlock(memory->regions()[0].host, kPage), 0);  // pages that cannot be given back
+  const absl::Status status = memory->Zero();
+  EXPECT_EQ(status.message(),
+            "memory: cannot give back 0 MiB of guest RAM: Invalid argument (EINVAL)");
+  munlock(memory->regions()[0].host, kPage);
+  EXPECT_TRUE(memory->Zero().ok());
+}
+
+// Huge pages of the default size: of the pool, and those that another program could have.
+struct HugePages {
+  uint64_t total = 0, unreserved = 0, bytes = 0;
+
+  static HugePages Read() {
+    std::ifstream file("/proc/meminfo");
+    HugePages result;
+    std::string key, line;
+    uint64_t free = 0, reserved = 0;
+    for (uint64_t value; file >> key >> value; std::getline(file, line)) {
+      if (key == "HugePages_Total:") result.total = value;
+      if (key == "HugePages_Free:") free = value;
+      if (key == "HugePages_Rsvd:") reserved = value;
+      if (key == "Hugepagesize:") result.bytes = value << 10;
+    }
+    result.unreserved = free - reserved;
+    return result;
+  }
+  static void SetTotal(uint64_t total) { std::ofstream("/proc/sys/vm/nr_hugepages") << total; }
+};
+
+TEST(GuestMemory, HugePagesStayReservedAfterZero) {
+  constexpr uint64_t kPages = 4;
+  const HugePages before = HugePages::Read();
+  if (before.unreserved < kPages) HugePages::SetTotal(before.total + kPages);
+  const uint64_t bytes = kPages * before.bytes;
+  for (const bool prefault : {false, true}) {
+    const HugePages available = HugePages::Read();
+    if (available.unreserved < kPages) GTEST_SKIP() << "no huge pages are to be had";
+    auto memory =
+        GuestMemory::Create({.prefault = prefault, .hugepages = true}, {{0, bytes, nullptr}})
+            .value();
+    EXPECT_EQ(HugePages::Read().unreserved, available.unreserved - kPages);
+    // The guest has used two of them.
+    ASSERT_TRUE(memory->Store<uint64_t>(0, ~uint64_t{0}));
+    ASSERT_TRUE(memory->Store<uint64_t>(bytes - 8, ~uint64_t{0}));
+    ASSERT_TRUE(memory->Zero().ok());
+    EXPECT_EQ(HugePages::Read().unreserved, available.unreserved - kPages)
+        << "another program could take what is the guest's";
+    EXPECT_EQ(ResidentPages(*memory), (prefault ? kPages : 2) * before.bytes / kPage);
+    EXPECT_EQ(memory->Load<uint64_t>(0), 0u);
+    EXPECT_EQ(memory->Load<uint64_t>(bytes - 8), 0u);
+  }
+  if (before.unreserved < kPages) HugePages::SetTotal(before.total);
 }
 
 TEST(GuestMemory, SaysWhatItCouldNotMap) {

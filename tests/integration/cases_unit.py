@@ -41,6 +41,8 @@ def with_real_kernels(folder):
 @case("unit-tests-on-a-standard-kvm", boots=0)
 def on_a_standard_kvm(folder):
     """What a KVM without hardware virtualization cannot show."""
+    # Nor a kernel that takes back the reservation of huge pages as new ones do not.
+    run_tests("base/base_test", folder, tests="GuestMemory.HugePagesStay*")
     run_tests("vmm/kvm/vmm_kvm_test", folder, tests="VcpuTest.AnAccess*:EarlyKvmTest.*")
     run_tests(
         "vmm/machine/vmm_controller_test",

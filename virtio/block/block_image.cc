@@ -161,6 +161,7 @@ absl::StatusOr<BlockImage> BlockImage::Open(Options options) {
                  << image.logical_block_bytes_;
   }
   if (image.io_alignment_ > image.logical_block_bytes_) {
+    // UNLIMITED: at the start.
     LOG(Info) << name << ": direct I/O takes blocks of " << image.io_alignment_
               << " bytes here, the guest's have " << image.logical_block_bytes_
               << ": writes of parts of them are slow";

@@ -76,7 +76,8 @@ absl::Status Controller::Boot(std::unique_ptr<KvmVm> vm) {
   return absl::OkStatus();
 }
 
-absl::Status Controller::BuildAndStart() {
+absl::Status Controller::BuildAnew() {
+  RETURN_IF_ERROR(host_.memory().Zero());
   ASSIGN_OR_RETURN(std::unique_ptr<KvmVm> vm, KvmVm::Create(kvm_));
   ASSIGN_OR_RETURN(machine_, Machine::Create(config_, kvm_, std::move(vm), host_, *this));
   RETURN_IF_ERROR(machine_->Start());
@@ -112,7 +113,7 @@ void Controller::HandleGuestEnd(GuestEnd end, const std::string& detail) {
       }
       return End(ExitStatus::kGuestFailed);
     case GuestEnd::kTripleFault:
-      LOG_EVERY_N_SEC(Warning, 1) << "guest reset by a triple fault";
+      LOG_EVERY_N_SEC(Warning, 10) << "guest reset by a triple fault";
       if (triple_fault_count_ >= 2 &&
           loop_.Now() - triple_faults_[(triple_fault_count_ - 2) % 3] < kBootLoopWindow) {
         LogAtEnd(LogLevel::kError,
@@ -123,7 +124,7 @@ void Controller::HandleGuestEnd(GuestEnd end, const std::string& detail) {
       triple_faults_[triple_fault_count_++ % 3] = loop_.Now();
       break;
     case GuestEnd::kReset:
-      LOG_EVERY_N_SEC(Info, 1) << "guest reboots";
+      LOG_EVERY_N_SEC(Info, 10) << "guest reboots";
       break;
   }
   if (options_.exit_on_reboot) return End(ExitStatus::kReboot);
@@ -140,7 +141,7 @@ void Controller::HandlePanic(uint8_t event) {
   if (ending() || panicked_) return;
   if ((event & kPvpanicPanicked) == 0) {
     if ((event & kPvpanicCrashLoaded) != 0)
-      LOG(Warning) << "guest panicked and runs its crash kernel";
+      LOG_EVERY_N_SEC(Warning, 10) << "guest panicked and runs its crash kernel";
     return;
   }
   LogAtEnd(LogLevel::kError, "guest kernel panic");
@@ -171,8 +172,10 @@ void Controller::RequestStop(absl::string_view who) {
   if (ending()) return;
   if (stop_requested_) return ForceEnd(absl::StrCat("second stop request (", who, ")"));
   stop_requested_ = true;
+  // UNLIMITED: once; the second time forces the end.
   LOG(Info) << who << ": asking the guest to power off";
   if (state_ == State::kPaused && transition_ == Transition::kNone) {
+    // UNLIMITED: as above.
     LOG(Info) << "the guest was paused; it runs again so that it can power off";
     Resume([](const absl::Status&) {});
   }
@@ -193,6 +196,7 @@ void Controller::RequestStop(absl::string_view who) {
 
 void Controller::ForceEnd(absl::string_view why) {
   if (ending()) return;
+  // UNLIMITED: once; the VM ends.
   LOG(Warning) << "forced end: " << why;
   End(ExitStatus::kForced);
 }
@@ -213,8 +217,10 @@ void Controller::FinishPause(Reply reply, absl::Status status) {
   transition_ = Transition::kNone;
   if (status.ok()) {
     state_ = State::kPaused;
+    // UNLIMITED: a client or a signal asks for it.
     LOG(Info) << "paused";
   } else {
+    // UNLIMITED: as above.
     LOG(Error) << "pause failed: " << status.message();
   }
   reply(std::move(status));
@@ -233,6 +239,7 @@ void Controller::Resume(Reply reply) {
   if (reset_at_resume_) return ResetInPlace(std::move(reply));
   machine_->Resume();
   state_ = State::kRunning;
+  // UNLIMITED: a client or a signal asks for it.
   LOG(Info) << "resumed";
   reply(absl::OkStatus());
 }
@@ -240,6 +247,7 @@ void Controller::Resume(Reply reply) {
 void Controller::Reboot(Reply reply) {
   if (ending() || transition_ != Transition::kNone)
     return reply(absl::UnavailableError("another transition is under way"));
+  // UNLIMITED: a client or a signal asks for it.
   LOG(Info) << "reboot requested";
   ResetInPlace(std::move(reply));
 }
@@ -260,12 +268,13 @@ void Controller::ResetInPlace(Reply reply) {
       reply(absl::UnavailableError("the VM is ending"));
       return StopForGood();
     }
-    host_.PrepareForReset();
-    absl::Status status = BuildAndStart();
+    absl::Status status = BuildAnew();
     if (!status.ok()) {
+      // UNLIMITED: once; the VM ends. The guest has no say in any of it: what it booted from, or
+      // what the host gave, is not there any more.
       LOG(Error) << "reset failed: " << status.message();
       reply(status);
-      return End(ExitStatus::kGuestFailed);
+      return End(ExitStatus::kBadConfigOrHost);
     }
     reply(absl::OkStatus());
     if (stop_requested_) PressPowerButton();

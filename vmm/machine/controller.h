@@ -94,7 +94,8 @@ class Controller final : public MachineEvents {
     std::chrono::nanoseconds due_{0};
   };
 
-  absl::Status BuildAndStart();
+  // A machine in RAM of zeroes, and starts it.
+  absl::Status BuildAnew();
   void HandleGuestEnd(GuestEnd end, const std::string& detail);
   void HandlePanic(uint8_t event);
   // Ends the VM when a panicked guest has been silent for a while, or at `deadline`.

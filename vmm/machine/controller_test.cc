@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -129,13 +130,87 @@ TEST_F(ControllerTest, PanickedGuestThatPrintsForEverEndsWhenPatienceDoes) {
             ExitStatus::kGuestFailed);
 }
 
+// Lines of the log that contain `text`.
+size_t LinesWith(const std::string& log, const std::string& text) {
+  size_t count = 0;
+  for (size_t at = 0; (at = log.find(text, at)) != std::string::npos; ++at) ++count;
+  return count;
+}
+
+TEST_F(ControllerTest, GuestCannotFloodTheLogByCrashReportsAndResets) {
+  constexpr size_t kBoots = 30;
+  testing::internal::CaptureStderr();
+  const auto start = std::chrono::steady_clock::now();
+  Run(Print('B') + Panic(PvpanicSlot(), 2) + kReset, {}, [&](Controller& controller) {
+    if (Output().size() >= kBoots) controller.ForceEnd("enough");
+  });
+  const auto ten_seconds = std::chrono::seconds(10);
+  const auto periods =
+      static_cast<size_t>((std::chrono::steady_clock::now() - start) / ten_seconds);
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_GE(Output().size(), kBoots);
+  // One of each kind in 10 s, however long this machine takes for the boots, and the end.
+  EXPECT_LE(LinesWith(log, "crash kernel"), periods + 1) << log;
+  EXPECT_LE(LinesWith(log, "guest reboots"), periods + 1) << log;
+  EXPECT_LE(LinesWith(log, "\n"), 2 * (periods + 1) + 1) << log;
+}
+
+TEST_F(ControllerTest, AHostFaultAtResetIsNotTheGuests) {
+  bool cut = false;
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(Run(Print('B') + kReset, {},
+                [&](Controller&) {
+                  if (cut || Output().empty()) return;
+                  cut = true;
+                  EXPECT_EQ(truncate((folder_ + "/kernel").c_str(), 100), 0);
+                }),
+            ExitStatus::kBadConfigOrHost);
+  EXPECT_EQ(LinesWith(testing::internal::GetCapturedStderr(), "reset failed: payload.kernel: "),
+            1u);
+}
+
+TEST_F(ControllerTest, ALackOfDescriptorsAtResetIsTheHosts) {
+  bool lowered = false;
+  rlimit before = {};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(Run(Print('B') + kReset, {},
+                [&](Controller&) {
+                  if (lowered || Output().empty()) return;
+                  lowered = true;
+                  rlimit low = before;
+                  low.rlim_cur = 16;  // less than are open
+                  EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+                }),
+            ExitStatus::kBadConfigOrHost);
+  EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(LinesWith(log, "reset failed: "), 1u) << log;
+  EXPECT_NE(log.find("(EMFILE)", log.find("reset failed: ")), std::string::npos) << log;
+}
+
+TEST_F(ControllerTest, PrefaultHoldsAfterAReset) {
+  memory_ = R"({"size": "64M", "prefault": true, "thp": false})";
+  size_t least = SIZE_MAX;
+  Run(Print('B') + kReset, {}, [&](Controller& controller) {
+    if (controller.state() != Controller::State::kRunning || Output().size() < 3) return;
+    size_t resident = 0;
+    for (const base::GuestMemory::Region& region : host_->memory().regions()) {
+      std::vector<unsigned char> pages(region.size_bytes / 4096);
+      EXPECT_EQ(mincore(region.host, region.size_bytes, pages.data()), 0);
+      for (const unsigned char page : pages) resident += page & 1;
+    }
+    least = std::min(least, resident);
+    controller.ForceEnd("enough");
+  });
+  EXPECT_EQ(least, (64 << 20) / 4096u);
+}
+
 TEST_F(ControllerTest, GuestCannotFloodTheLogWithPanics) {
   testing::internal::CaptureStderr();
   EXPECT_EQ(Run(Panic(PvpanicSlot(), 2) + kPowerOff), ExitStatus::kPowerOff);
   const std::string log = testing::internal::GetCapturedStderr();
-  const size_t first = log.find("crash kernel");
-  EXPECT_NE(first, std::string::npos) << log;
-  EXPECT_EQ(log.find("crash kernel", first + 1), std::string::npos) << log;
+  EXPECT_LE(LinesWith(log, "crash kernel"), 1u) << log;  // none soon after another test's
 }
 
 TEST_F(ControllerTest, ResetWithDiskRequestsInFlightLeavesNothingBehind) {
@@ -263,7 +338,7 @@ TEST_F(ControllerTest, WritesThatAFlushHasLostAreNoSuccessAtPowerOff) {
           }),
       ExitStatus::kPowerOff);
   EXPECT_EQ(flush_status, 1) << "the guest was told";
-  EXPECT_FALSE(finished_);
+  EXPECT_FALSE(finished_.synced);
   const std::string log = testing::internal::GetCapturedStderr();
   EXPECT_NE(log.find(device.path() + ": not written through, an earlier fdatasync failed"),
             std::string::npos)

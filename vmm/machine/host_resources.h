@@ -63,8 +63,6 @@ class HostResources {
   bool consoles_drained() const;
   // The guest has ended: makes room for its last output in sinks that nobody reads. Control thread.
   void FinishConsoles();
-  // Gives all guest RAM back as zeroes. The machine is gone.
-  void PrepareForReset() { memory_->DiscardAll(); }
   // The terminal has changed its size or its foreground job / disks and closures may have grown.
   // Control thread; a disk is measured on a thread of its own, since its host may not answer.
   void NotifyTerminal();
@@ -99,10 +97,10 @@ class HostResources {
   };
   struct Share {
     std::string id;
-    // The closure is being read, or waits for it. (A pointer, as the struct is moved.)
-    std::unique_ptr<std::atomic<bool>> rereading = std::make_unique<std::atomic<bool>>(false);
     base::EventLoop* loop;
     virtio::HostTree* tree;  // the device's; on the loop
+    // The closure is being read, or waits for it. (A pointer, as the struct is moved.)
+    std::unique_ptr<std::atomic<bool>> rereading = std::make_unique<std::atomic<bool>>(false);
   };
 
   HostResources() = default;
@@ -111,9 +109,9 @@ class HostResources {
   absl::Status OpenDisk(const DiskConfig& config, size_t index);
   absl::Status OpenShare(const FsConfig& config, size_t index, uint32_t max_descriptors);
   absl::Status OpenShares(const VmConfig& config);
-  bool StopThreads(std::chrono::milliseconds patience);
   absl::Status CreateDevices(const VmConfig& config);
   base::EventLoop& NextLoop();
+  bool StopThreads(std::chrono::milliseconds patience);
 
   // In order of creation; what is below uses what is above.
   GuestLayout layout_;
