@@ -190,8 +190,9 @@ TEST(Log, EveryNSecondsPrintsOneLineOfAFlood) {
 }
 
 TEST(LogDeathTest, CheckSaysWhereAndWhatAndAborts) {
-  EXPECT_EXIT(CHECK(1 + 1 == 3), testing::KilledBySignal(SIGABRT),
-              "vmm: fatal: this is a bug of vmm, please report it: .*log_test.cc:[0-9]+: 1 \\+ 1 == 3");
+  EXPECT_EXIT(
+      CHECK(1 + 1 == 3), testing::KilledBySignal(SIGABRT),
+      "vmm: fatal: this is a bug of vmm, please report it: .*log_test.cc:[0-9]+: 1 \\+ 1 == 3");
   CHECK(true);
 }
 

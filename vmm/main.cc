@@ -179,6 +179,7 @@ int Main(int argc, char** argv) {
   if (!config.ok()) return Fail(config.status(), ExitStatus::kBadConfigOrHost);
   if (arguments->action != CommandLine::Action::kPrintConfig) {
     for (const std::string& warning : ConfigWarnings(*config)) {
+      // UNLIMITED: at the start.
       LOG(Warning) << arguments->config_path << ": " << warning;
     }
   }

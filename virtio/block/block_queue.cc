@@ -433,7 +433,7 @@ void BlockQueue::OnSynced(BlockRequest& request, int32_t result) {
 void BlockQueue::NoteLostWrites(int error) {
   if (shared_.lost_writes_error != 0) return;
   shared_.lost_writes_error = error;
-  // Once in the life of an image.
+  // UNLIMITED: once in the life of an image.
   LOG(Error) << "disk " << shared_.id << ": " << shared_.path
              << ": fdatasync failed: " << strerrordesc_np(error) << " (" << strerrorname_np(error)
              << "); writes of the guest are lost, and all its later flushes fail";

@@ -214,6 +214,7 @@ absl::Status HostResources::OpenDisk(const DiskConfig& config, size_t index) {
   virtio::BlockDevice* const disk = device.get();
   auto measurer = std::make_unique<DiskMeasurer>([disk](const absl::StatusOr<uint64_t>& size) {
     if (!size.ok()) {
+      // UNLIMITED: the host asks, by SIGHUP.
       LOG(Warning) << disk->id() << ": " << size.status().message();
     } else {
       disk->loop().Post([disk, size = *size] { disk->Resize(size); });
