@@ -18,9 +18,9 @@ OF_DEVICES = ("devices", "net", "virtio")
 DEFINITIONS = ("base/log.h", "base/log.cc", "base/limited_log.h")
 NOT_SHIPPED = re.compile(r"_(test|test_util|harness|fixtures)\.(cc|h)$|(^|/)fake_")
 
-PLAIN = re.compile(r"\bLOG\(\w+\)")
+PLAIN = re.compile(r"\bLOG\(\w+\)|\bWriteLog\(")
 PER_PLACE = re.compile(r"\bLOG_EVERY_N_SEC\(")
-BY_HAND = re.compile(r"\bWriteLog\(|\bRateLimits?\s+\w|\bLogLine\(")
+BY_HAND = re.compile(r"\bRateLimits?\s+\w|\bLogLine\(")
 REASON = re.compile(r"//.*\bUNLIMITED: \S+")
 COMMENT = re.compile(r"^\s*//")
 

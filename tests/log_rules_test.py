@@ -34,7 +34,11 @@ class LogRulesTest(unittest.TestCase):
 
     def test_refuses_limits_made_by_hand(self):
         self.assertEqual(self.problems("virtio/a.h", "  base::RateLimit limit_;"), [1])
+        self.assertEqual(self.problems("virtio/a.cc", "base::LogLine(level) << text;"), [1])
         self.assertEqual(self.problems("virtio/a.cc", "base::WriteLog(level, text);"), [1])
+        self.assertEqual(
+            self.problems("vmm/a.cc", "// UNLIMITED: once.", "base::WriteLog(level, text);"), []
+        )
 
     def test_comments_are_no_log_lines(self):
         self.assertEqual(self.problems("vmm/a.cc", "// LOG(Info) << is what this does not do"), [])

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/limited_log.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "base/thread.h"
@@ -59,6 +60,7 @@ absl::Status StreamBackend::AttachInput() {
     RETURN_IF_ERROR(MakeTerminalRaw(files_.terminal_fd));
     made_raw_ = true;
   } else {
+    // UNLIMITED: at the start.
     LOG(Info) << name_
               << ": started in the background; the terminal is connected when vmm comes "
                  "to the foreground";
@@ -92,7 +94,7 @@ absl::Status StreamBackend::FollowTerminal() {
 
 void StreamBackend::FollowTerminalOrLog() {
   const absl::Status status = FollowTerminal();
-  if (!status.ok()) LOG_EVERY_N_SEC(Warning, 60) << name_ << ": " << status.message();
+  if (!status.ok()) LOG_LIMITED(Warning, 60, name_) << name_ << ": " << status.message();
 }
 
 // The terminal was hung up; or this process was sent to the background during a read, which fails
@@ -111,6 +113,7 @@ absl::Status StreamBackend::AttachRotating() {
   }
   const RotatingFile& files = rotator_->files;
   if (!files.predecessor_error().empty()) {
+    // UNLIMITED: at the start.
     LOG(Warning) << name_ << ": " << files.predecessor_error() << "; " << files_.path
                  << " starts over each time it has its max_size of " << files_.sink.limit_bytes
                  << " bytes";
@@ -135,7 +138,7 @@ void StreamBackend::Rotate() {
   };
   absl::StatusOr<std::thread> thread = base::StartThread("rotate", rotate);
   if (thread.ok()) return thread->detach();
-  LOG_EVERY_N_SEC(Warning, 60) << name_ << ": " << thread.status().message();
+  LOG_LIMITED(Warning, 60, name_) << name_ << ": " << thread.status().message();
   rotate();
 }
 
@@ -151,8 +154,8 @@ void StreamBackend::OnRotated(const RotatingFile::Rotation& rotation) {
       files_.sink.file = current_;
       return output_.Replace(files_.sink, /*dropped_bytes=*/0);
     case RotatingFile::Outcome::kStartedOver:
-      LOG_EVERY_N_SEC(Warning, 60) << name_ << ": " << files_.path << " starts over, and "
-                                   << file_bytes << " bytes are lost: " << rotation.error;
+      LOG_LIMITED(Warning, 60, name_) << name_ << ": " << files_.path << " starts over, and "
+                                      << file_bytes << " bytes are lost: " << rotation.error;
       return output_.Replace(files_.sink, file_bytes);
     case RotatingFile::Outcome::kLost:
       return output_.GiveUp(absl::StrCat(files_.path, " has its max_size of ",

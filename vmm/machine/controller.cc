@@ -287,6 +287,7 @@ void Controller::LogAtEnd(base::LogLevel level, std::string line) {
 
 void Controller::WriteClosingLines() {
   for (const auto& [level, line] : closing_lines_) {
+    // UNLIMITED: each once, as the VM ends.
     if (base::LogEnabled(level)) base::WriteLog(level, line);
   }
   closing_lines_.clear();

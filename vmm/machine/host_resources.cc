@@ -123,10 +123,12 @@ void LogLosses(absl::string_view key, const devices::CharacterBackend* backend) 
   if (backend == nullptr) return;
   const uint64_t dropped = backend->dropped_bytes(), removed = backend->removed_bytes();
   if (dropped != 0) {
+    // UNLIMITED: once; the VM ends.
     LOG(Warning) << key << ": " << dropped << " of " << backend->written_bytes()
                  << " bytes of output were dropped";
   }
   if (removed != 0) {
+    // UNLIMITED: as above.
     LOG(Info) << key << ": the oldest " << removed << " of " << backend->written_bytes()
               << " bytes of output were removed from its files to keep within max_size";
   }
