@@ -41,6 +41,12 @@ class LayeringTest(unittest.TestCase):
     def test_refuses_liburing_outside_base(self):
         self.assertIn("liburing.h", self.problems(virtio__b_dot_cc="<liburing.h>")[0])
 
+    def test_refuses_unix_sockets_outside_base_but_in_tests(self):
+        self.assertIn("sys/un.h", self.problems(devices__b_dot_cc="<sys/un.h>")[0])
+        self.assertEqual(
+            self.problems(devices__b_test_dot_cc="<sys/un.h>", base__b_dot_cc="<sys/un.h>"), []
+        )
+
     def test_refuses_fakes_outside_tests(self):
         self.assertEqual(
             len(self.problems(tests__fakes__f_dot_h="", base__b_dot_cc='"tests/fakes/f.h"')), 1
