@@ -108,7 +108,7 @@ void Run(FuzzInput input) {
       std::vector<uint8_t> bytes(input.Byte());
       device->ReadConfig(static_cast<uint32_t>(input.Number(input.Byte() % 5)), bytes);
     } else {
-      device->Resize(input.Number(4));
+      device->Resize(input.Number(4) % (kImageBytes + 1));
     }
   }
   program.Finish(*device);
