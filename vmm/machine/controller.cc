@@ -124,7 +124,8 @@ void Controller::HandleGuestEnd(GuestEnd end, const std::string& detail) {
       triple_faults_[triple_fault_count_++ % 3] = loop_.Now();
       break;
     case GuestEnd::kReset:
-      LOG_EVERY_N_SEC(Info, 10) << "guest reboots";
+      // Each, of a guest that takes its time to boot.
+      LOG_EVERY_N_SEC(Info, 1) << "guest reboots";
       break;
   }
   if (options_.exit_on_reboot) return End(ExitStatus::kReboot);
