@@ -96,7 +96,6 @@ absl::StatusOr<std::unique_ptr<FsDevice>> MakeDevice(const Arguments& arguments,
   tree_options.path = arguments.root;
   tree_options.closure = arguments.closure;
   tree_options.writable = !arguments.readonly;
-  tree_options.one_file_system = immutable;
   tree_options.max_directories = kDescriptors / 2;
   tree_options.max_nodes = (size_t{4} << 30) / kRamPerNodeBytes;
   ASSIGN_OR_RETURN(auto tree, HostTree::Open(std::move(tree_options)));

@@ -413,7 +413,6 @@ void Run(FuzzInput input) {
   } else {
     options.path = Host().Path("store");
     options.closure = Host().Path("closure");
-    options.one_file_system = true;
   }
   options.max_directories = 2;
   options.max_nodes = kMaxNodes;

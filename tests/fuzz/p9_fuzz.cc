@@ -259,7 +259,6 @@ HostTree::Options StoreOptions() {
   HostTree::Options options;
   options.path = Host().Path("store");
   options.closure = Host().Path("closure");
-  options.one_file_system = true;
   return options;
 }
 

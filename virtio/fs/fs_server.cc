@@ -141,7 +141,7 @@ FsServer::Reply FsServer::Execute(const FsCommand& command, uint32_t room) {
     case FUSE_RELEASEDIR:
       return {};
     case FUSE_STATFS:
-      return GetFileSystem();
+      return GetFileSystem(command);
     case FUSE_SETUPMAPPING:
       return SetUpMapping(command);
     case FUSE_DESTROY:
@@ -175,7 +175,9 @@ FsServer::Reply FsServer::Init(const FsCommand& command) {
   if (tree_.writable()) {
     // No WRITEBACK_CACHE: with it the guest alone would know size and times, and what the host
     // writes would be lost.
-    flags |= FUSE_ATOMIC_O_TRUNC | FUSE_DONT_MASK | FUSE_HANDLE_KILLPRIV_V2;
+    flags |= FUSE_ATOMIC_O_TRUNC | FUSE_DONT_MASK;
+    // Without it the guest's kernel takes set-id bits off, by a change of the mode.
+    if (tree_.takes_set_ids()) flags |= FUSE_HANDLE_KILLPRIV_V2;
   }
   uint32_t flags2 = 0;
   if (dax_ != nullptr) {
@@ -324,12 +326,14 @@ FsServer::Reply FsServer::ReadDirectory(const FsCommand& command, uint32_t room)
   const size_t limit = std::min<size_t>({command.read.size, room, reply_.size()});
   reply_size_ = 0;
   bool first_did_not_fit = false;
-  const int error = tree_.ReadDirectory(NodeId{command.node}, command.read.offset,
-                                        [&](const DirectoryEntry& entry) {
-                                          const bool fits = AppendEntry(command, entry, limit);
-                                          first_did_not_fit = !fits && reply_size_ == 0;
-                                          return fits;
-                                        });
+  const int error = tree_.ReadDirectory(
+      NodeId{command.node}, command.read.offset,
+      [&](const DirectoryEntry& entry) {
+        const bool fits = AppendEntry(command, entry, limit);
+        first_did_not_fit = !fits && reply_size_ == 0;
+        return fits;
+      },
+      /*looks_up=*/command.opcode == FUSE_READDIRPLUS);
   // What is in the reply may hold nodes: the guest has to get it even if the host failed later.
   if (reply_size_ > 0) return {.payload = std::span(reply_).first(reply_size_)};
   // An empty answer would mean the end.
@@ -344,6 +348,8 @@ bool FsServer::AppendEntry(const FsCommand& command, const DirectoryEntry& entry
   if (size > limit - reply_size_) return false;
   uint8_t* at = reply_.data() + reply_size_;
   std::memset(at, 0, size);
+  fuse_dirent dirent = {};
+  dirent.ino = entry.inode;
   if (plus) {
     // "." and ".." are not handed out, nor is what has vanished or cannot be looked at: node 0.
     fuse_entry_out out = {};
@@ -351,12 +357,11 @@ bool FsServer::AppendEntry(const FsCommand& command, const DirectoryEntry& entry
     if (entry.name != "." && entry.name != ".." &&
         tree_.Lookup(NodeId{command.node}, entry.name, found) == 0) {
       out = ToEntry(found);
+      dirent.ino = out.attr.ino;
     }
     std::memcpy(at, &out, sizeof(out));
     at += sizeof(out);
   }
-  fuse_dirent dirent = {};
-  dirent.ino = entry.inode;
   dirent.off = entry.next_offset;
   dirent.namelen = static_cast<uint32_t>(entry.name.size());
   dirent.type = entry.type;
@@ -366,9 +371,10 @@ bool FsServer::AppendEntry(const FsCommand& command, const DirectoryEntry& entry
   return true;
 }
 
-FsServer::Reply FsServer::GetFileSystem() {
+FsServer::Reply FsServer::GetFileSystem(const FsCommand& command) {
   struct statfs file_system;
-  if (const int error = tree_.GetFileSystem(file_system); error != 0) return {.error = error};
+  const int error = tree_.GetFileSystem(NodeId{command.node}, file_system);
+  if (error != 0) return {.error = error};
   fuse_statfs_out out = {};
   out.st.blocks = file_system.f_blocks;
   out.st.bfree = file_system.f_bfree;

@@ -81,7 +81,7 @@ class FsServer {
   Reply Open(const FsCommand& command);
   Reply OpenDirectory(const FsCommand& command);
   Reply ReadDirectory(const FsCommand& command, uint32_t room);
-  Reply GetFileSystem();
+  Reply GetFileSystem(const FsCommand& command);
   Reply SetUpMapping(const FsCommand& command);
 
   // fs_changes.cc

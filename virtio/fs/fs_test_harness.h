@@ -113,6 +113,7 @@ class FsHarness {
     FsCache cache = FsCache::kAlways;
     std::optional<std::string> closure = {};  // its text
     bool writable = false;
+    bool submounts = false;
     uint32_t max_open_files = 16;
     uint64_t dax_window_bytes = 0;
     uint16_t num_queues = 1;
@@ -150,6 +151,7 @@ class FsHarness {
     tree.path = host_.Path("root");
     tree.max_directories = 8;
     tree.writable = options_.writable;
+    tree.submounts = options_.submounts;
     tree.uids = MapToOwn(geteuid(), {0, 1000});
     tree.gids = MapToOwn(getegid(), {0, 100});
     if (options_.closure.has_value()) {

@@ -42,11 +42,7 @@ int HostTree::OpenFile(NodeId id, int flags, std::unique_ptr<HostFile>& file) {
     if (error == 0) error = CheckOwner(status, EACCES);
     if (error != 0) return error;
   }
-  int error = OpenNode(*node, kept | O_NONBLOCK | O_NOCTTY, fd);
-  if (error == ESTALE && (node->path_fd >= 0 || node->files != nullptr) && options_.writable) {
-    // The name is gone, but the file is still held.
-    error = Reopen(node->path_fd >= 0 ? node->path_fd : node->files->fd(), kept, fd);
-  }
+  int error = OpenNode(*node, kept, fd);
   if (error != 0) return error;
   // A ring would fail reads that have to wait for the disk.
   if (fcntl(fd.get(), F_SETFL, flags & O_APPEND) != 0) return errno;
@@ -72,20 +68,25 @@ int HostTree::OpenDirectory(NodeId id, std::unique_ptr<HostFile>& directory) {
 int HostTree::NodeFd(Node& node, int& fd, base::UniqueFd& opened) {
   if (node.type == S_IFDIR) return DirectoryFd(node, fd);
   fd = node.path_fd;
-  if (fd >= 0) return 0;
+  if (fd >= 0) {
+    Touch(node);
+    return 0;
+  }
   if (node.files != nullptr) {
     fd = node.files->fd();
     return 0;
   }
-  const int error = OpenNode(node, O_PATH, opened);
+  const int error = OpenPath(node, opened);
   fd = opened.get();
   return error;
 }
 
-int HostTree::Reopen(int fd, int flags, base::UniqueFd& opened) const {
-  // Without waiting for who holds a lease.
-  opened.reset(
-      openat(descriptors_.get(), std::to_string(fd).c_str(), flags | O_NONBLOCK | O_CLOEXEC));
+int HostTree::Reopen(int fd, int flags, base::UniqueFd& opened) {
+  const std::string name = std::to_string(fd);
+  do {
+    // Without waiting for who holds a lease.
+    opened.reset(openat(descriptors_.get(), name.c_str(), flags | O_NONBLOCK | O_CLOEXEC));
+  } while (!opened.valid() && GivesUpDescriptors(errno));
   return opened.valid() ? 0 : errno;
 }
 
@@ -107,8 +108,7 @@ int HostTree::ChangeMode(int fd, uint32_t mode) const {
   return fchmodat(descriptors_.get(), std::to_string(fd).c_str(), mode & 07777, 0) == 0 ? 0 : errno;
 }
 
-int HostTree::ChangeSize(const Node& node, int fd, uint64_t size_bytes,
-                         bool clear_privileges) const {
+int HostTree::ChangeSize(const Node& node, int fd, uint64_t size_bytes, bool clear_privileges) {
   if (node.type == S_IFDIR) return EISDIR;
   if (node.type != S_IFREG) return EINVAL;
   if (size_bytes > INT64_MAX) return EFBIG;
@@ -184,14 +184,9 @@ int HostTree::XattrFd(NodeId id, absl::string_view name, int& fd, base::UniqueFd
     if (error == 0) error = OpenIn(fd, ".", O_RDONLY | O_DIRECTORY, opened);
   } else if (node->type != S_IFREG) {
     return EPERM;  // as the host has it: users have none of these
-  } else if (node->path_fd >= 0 && options_.writable) {
-    error = Reopen(node->path_fd, O_RDONLY, opened);
-    if (error == EACCES) error = Reopen(node->path_fd, O_WRONLY, opened);
   } else {
-    error = OpenNode(*node, O_RDONLY | O_NONBLOCK | O_NOCTTY, opened);
-    if (error == EACCES && options_.writable) {
-      error = OpenNode(*node, O_WRONLY | O_NONBLOCK | O_NOCTTY, opened);
-    }
+    error = OpenNode(*node, O_RDONLY, opened);
+    if (error == EACCES && options_.writable) error = OpenNode(*node, O_WRONLY, opened);
   }
   fd = opened.get();
   return error;

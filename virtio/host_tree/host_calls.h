@@ -14,7 +14,12 @@
 
 namespace virtio {
 
-inline constexpr unsigned kStatusMask = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID;
+// Since Linux 6.8: the number of a mount is not used again. linux/stat.h of Debian 12 has no name
+// for the bit.
+inline constexpr unsigned kStatxUniqueMount = 0x4000;
+
+inline constexpr unsigned kStatusMask =
+    STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID | kStatxUniqueMount;
 
 inline uint16_t TypeOf(const struct statx& status) {
   return static_cast<uint16_t>(status.stx_mode & S_IFMT);
@@ -22,7 +27,8 @@ inline uint16_t TypeOf(const struct statx& status) {
 
 inline FileIdentity IdentityOf(const struct statx& status) {
   FileIdentity identity;
-  identity.device = uint64_t{status.stx_dev_major} << 32 | status.stx_dev_minor;
+  identity.device = status.stx_dev_major << 20 | status.stx_dev_minor;
+  identity.mount = static_cast<uint32_t>(status.stx_mnt_id);
   identity.inode = status.stx_ino;
   if ((status.stx_mask & STATX_BTIME) != 0) {
     identity.birth_ns = static_cast<int64_t>(

@@ -82,10 +82,7 @@ absl::Status HostTree::PrepareChanges() {
   keeps_owners_ =
       rights.any_owner && !(options_.uids.ranges().empty() && options_.gids.ranges().empty());
   own_uid_ = rights.uid;
-  descriptors_.reset(open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (descriptors_.valid()) return absl::OkStatus();
-  return base::ErrnoStatus(errno, absl::StrCat(options_.name, ".path: ", options_.path,
-                                               ": changes need /proc/self/fd; mount /proc"));
+  return absl::OkStatus();
 }
 
 int HostTree::BeginChange(NodeId directory, absl::string_view name, Node*& parent, int& fd) {
@@ -118,13 +115,14 @@ int HostTree::FindOwner(const Caller& caller, HostOwner& owner) {
 int HostTree::FinishMaking(Node& parent, int parent_fd, absl::string_view name,
                            const HostOwner& owner, uint32_t mode, FoundNode& found) {
   const NameBuffer name_buffer(name);
-  struct statx status;
-  int error = Status(parent_fd, name_buffer.bytes, status);
+  SeenFile seen;
+  int error = Look(parent_fd, name_buffer.bytes, seen);
   if (error != 0) return error;
+  struct statx& status = seen.status;
   if (status.stx_uid != owner.uid || status.stx_gid != owner.gid || (mode & kSetIds) != 0) {
     base::UniqueFd fd;
     error = OpenIn(parent_fd, name_buffer.bytes, O_PATH, fd);
-    if (error == 0) error = Status(fd.get(), "", status);
+    if (error == 0) error = Look(fd.get(), "", seen);
     base::UniqueFd listing;
     if (error == 0 && S_ISDIR(status.stx_mode)) {
       error = OpenIn(fd.get(), ".", O_RDONLY | O_DIRECTORY, listing);
@@ -135,22 +133,21 @@ int HostTree::FinishMaking(Node& parent, int parent_fd, absl::string_view name,
         status.stx_uid == own_uid_ && TypeOf(status) == (mode & S_IFMT) &&
         (listing.valid() ? IsEmptyDirectory(std::move(listing)) : IsNew(status, making_since_));
     if (!made_here) return ESTALE;
-    const FileIdentity made = IdentityOf(status);
     error = GiveOwner(parent_fd, fd.get(), owner, mode, status);
     if (error != 0) {
-      RemoveMade(parent_fd, name, made);
+      RemoveMade(parent_fd, name, seen.identity);
       return error;
     }
+    if (seen.kind->numbers == FileNumbers::kPinned) seen.pin = std::move(fd);
   }
-  return Enter(parent, name, status, found);
+  return Enter(parent, name, seen, found);
 }
 
-void HostTree::RemoveMade(int parent_fd, absl::string_view name, const FileIdentity& made) const {
+void HostTree::RemoveMade(int parent_fd, absl::string_view name, const FileIdentity& made) {
   const NameBuffer name_buffer(name);
-  struct statx status;
-  if (Status(parent_fd, name_buffer.bytes, status) != 0) return;
-  if (!(IdentityOf(status) == made)) return;
-  unlinkat(parent_fd, name_buffer.bytes, S_ISDIR(status.stx_mode) ? AT_REMOVEDIR : 0);
+  SeenFile seen;
+  if (Look(parent_fd, name_buffer.bytes, seen) != 0 || !(seen.identity == made)) return;
+  unlinkat(parent_fd, name_buffer.bytes, S_ISDIR(seen.status.stx_mode) ? AT_REMOVEDIR : 0);
 }
 
 int HostTree::GiveOwner(int parent_fd, int fd, const HostOwner& owner, uint32_t mode,
@@ -190,15 +187,14 @@ int HostTree::Create(NodeId directory, absl::string_view name, const Caller& cal
                      mode & 07777 & ~kSetIds);
     }
     if (error == 0) {
-      struct statx status;
-      error = Status(fd.get(), "", status);
+      SeenFile seen;
+      error = Look(fd.get(), "", seen);
       // Then nobody knows whether what has the name is what was made: it stays.
       if (error != 0) return error;
-      const FileIdentity made = IdentityOf(status);
-      error = GiveOwner(parent_fd, fd.get(), owner, mode, status);
-      if (error == 0) error = Enter(*parent, name, status, found);
+      error = GiveOwner(parent_fd, fd.get(), owner, mode, seen.status);
+      if (error == 0) error = Enter(*parent, name, seen, found);
       if (error != 0) {
-        RemoveMade(parent_fd, name, made);
+        RemoveMade(parent_fd, name, seen.identity);
         return error;
       }
       file.reset(new HostFile(*this, *nodes_.Find(found.id), std::move(fd)));
@@ -323,14 +319,16 @@ int HostTree::Remove(NodeId directory, absl::string_view name, int flags) {
 }
 
 Node* HostTree::KeepVictim(Node& parent, int parent_fd, absl::string_view name) {
-  const NameBuffer name_buffer(name);
-  struct statx status;
-  if (Status(parent_fd, name_buffer.bytes, status) != 0) return nullptr;
-  Node* node = nodes_.Find(IdentityOf(status));
+  SeenFile seen;
+  if (Look(parent_fd, NameBuffer(name).bytes, seen) != 0) return nullptr;
+  Node* node = nodes_.Find(seen.identity);
   if (node == nullptr || node->parent != &parent || node->name() != name) return nullptr;
   if (node->path_fd >= 0 || node->files != nullptr) return node;
-  base::UniqueFd fd;
-  if (OpenNodeIn(parent_fd, *node, O_PATH, fd) == 0) KeepPath(*node, std::move(fd));
+  // A file that the guest has not open, and that has no other name, nobody can ask for again.
+  const bool is_directory = node->type == S_IFDIR;
+  if (!is_directory && (seen.status.stx_nlink == 1 || seen.kind->remote)) return node;
+  base::UniqueFd fd = std::move(seen.pin);
+  if (fd.valid() || OpenPathIn(parent_fd, *node, fd) == 0) KeepPath(*node, std::move(fd));
   return node;
 }
 
@@ -372,12 +370,13 @@ int HostTree::Rename(NodeId from, absl::string_view from_name, NodeId to, absl::
 
 void HostTree::OwnWhiteout(int parent_fd, absl::string_view name, const HostOwner& owner) {
   const NameBuffer name_buffer(name);
-  struct statx status;
-  if (Status(parent_fd, name_buffer.bytes, status) != 0) return;
+  SeenFile seen;
+  struct statx& status = seen.status;
+  if (Look(parent_fd, name_buffer.bytes, seen) != 0) return;
   if (status.stx_uid == owner.uid && status.stx_gid == owner.gid) return;
   base::UniqueFd fd;
   if (OpenIn(parent_fd, name_buffer.bytes, O_PATH, fd) != 0) return;
-  if (Status(fd.get(), "", status) != 0) return;
+  if (Look(fd.get(), "", seen) != 0) return;
   // As in FinishMaking: what the host has put there meanwhile is not given away.
   const bool made_here = status.stx_uid == own_uid_ && S_ISCHR(status.stx_mode) &&
                          status.stx_rdev_major == 0 && status.stx_rdev_minor == 0 &&
@@ -387,9 +386,9 @@ void HostTree::OwnWhiteout(int parent_fd, absl::string_view name, const HostOwne
 }
 
 void HostTree::NotePlace(Node& parent, int parent_fd, absl::string_view name) {
-  struct statx status;
-  if (Status(parent_fd, NameBuffer(name).bytes, status) != 0) return;
-  Node* node = nodes_.Find(IdentityOf(status));
+  SeenFile seen;
+  if (Look(parent_fd, NameBuffer(name).bytes, seen) != 0) return;
+  Node* node = nodes_.Find(seen.identity);
   if (node != nullptr) RemoveUnused(nodes_.Place(*node, parent, name));
 }
 
@@ -405,10 +404,10 @@ int HostTree::FindPlace(NodeId id, NodeId& directory, std::string& name) {
 NodeId HostTree::FindKnown(NodeId directory, absl::string_view name) {
   Node* parent;
   int parent_fd;
-  struct statx status;
+  SeenFile seen;
   if (BeginChange(directory, name, parent, parent_fd) != 0) return NodeId{0};
-  if (Status(parent_fd, NameBuffer(name).bytes, status) != 0) return NodeId{0};
-  const Node* node = nodes_.Find(IdentityOf(status));
+  if (Look(parent_fd, NameBuffer(name).bytes, seen) != 0) return NodeId{0};
+  const Node* node = nodes_.Find(seen.identity);
   return node != nullptr ? node->id : NodeId{0};
 }
 

@@ -217,25 +217,37 @@ TEST_F(HostChangesTest, AnOpenFileOutlivesItsName) {
   EXPECT_EQ(tree_->node_count(), nodes - 1);
 }
 
-TEST_F(HostChangesTest, WhatTheGuestKnowsOutlivesItsName) {
+TEST_F(HostChangesTest, ADirectoryThatTheGuestKnowsOutlivesItsName) {
   Open(true, 2);
-  const NodeId file = MakeFile(kRootNode, "file").id;
   const NodeId directory = MakeDirectory(kRootNode, "dir").id;
-  EXPECT_EQ(tree_->Unlink(kRootNode, "file"), 0);
-  EXPECT_EQ(Attributes(file).links, 0U);
   EXPECT_EQ(tree_->RemoveDirectory(kRootNode, "dir"), 0);
   EXPECT_EQ(Attributes(directory).links, 0U);
   FoundNode found;
   EXPECT_EQ(tree_->MakeDirectory(directory, "x", kRoot, 0755, found), ENOENT);
-  // Until others need the descriptors: no other file is taken for it then.
-  MakeFile(kRootNode, "file");
+  // Until others need the descriptor: no other directory is taken for it then.
+  MakeDirectory(kRootNode, "dir");
   for (const char* name : {"a", "b", "c"}) MakeFile(MakeDirectory(kRootNode, name).id, "x");
   FileAttributes attributes;
-  EXPECT_EQ(tree_->GetAttributes(file, attributes), ESTALE);
   EXPECT_EQ(tree_->GetAttributes(directory, attributes), ESTALE);
+  EXPECT_EQ(Set(directory, {.mode = 0}), ESTALE);
+  EXPECT_EQ(HostStatus("dir").st_mode, S_IFDIR | 0755U);
+  EXPECT_LE(tree_->open_directories(), 2U);
+}
+
+TEST_F(HostChangesTest, AFileThatIsNotOpenIsNotHeldWhenItsNameGoes) {
+  Open();
+  const NodeId file = MakeFile(kRootNode, "file").id;
+  const NodeId replaced = MakeFile(kRootNode, "replaced").id;
+  MakeFile(kRootNode, "new");
+  EXPECT_EQ(tree_->Unlink(kRootNode, "file"), 0);
+  EXPECT_EQ(tree_->Rename(kRootNode, "new", kRootNode, "replaced", 0), 0);
+  EXPECT_EQ(tree_->open_directories(), 0U);
+  FileAttributes attributes;
+  EXPECT_EQ(tree_->GetAttributes(file, attributes), ESTALE);
+  EXPECT_EQ(tree_->GetAttributes(replaced, attributes), ESTALE);
+  MakeFile(kRootNode, "file");  // no other file is taken for it
   EXPECT_EQ(Set(file, {.mode = 0}), ESTALE);
   EXPECT_EQ(HostStatus("file").st_mode, S_IFREG | 0644U);
-  EXPECT_LE(tree_->open_directories(), 2U);
 }
 
 TEST_F(HostChangesTest, AFileWithAnotherNameIsFoundByIt) {
@@ -332,7 +344,8 @@ TEST_F(HostChangesTest, RenameReplacesExchangesOrRefuses) {
   EXPECT_EQ(Find(kRootNode, "a"), b);
   EXPECT_EQ(tree_->Rename(kRootNode, "b", kRootNode, "a", 0), 0);
   EXPECT_EQ(Find(kRootNode, "a"), a);
-  EXPECT_EQ(Attributes(b).links, 0U);
+  FileAttributes attributes;
+  EXPECT_EQ(tree_->GetAttributes(b, attributes), ESTALE);
   EXPECT_EQ(tree_->Rename(kRootNode, "none", kRootNode, "a", 0), ENOENT);
   EXPECT_EQ(tree_->Rename(kRootNode, "a", kRootNode, "none", RENAME_EXCHANGE), ENOENT);
   EXPECT_EQ(tree_->Rename(kRootNode, "a", kRootNode, "c", RENAME_WHITEOUT | RENAME_EXCHANGE),

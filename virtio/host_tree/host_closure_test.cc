@@ -21,10 +21,10 @@ TEST_F(HostClosureTest, ClosureHidesHowFullTheHostIs) {
   host_.Write("root/a-x", "a");
   struct statfs file_system;
   Open();
-  ASSERT_EQ(tree_->GetFileSystem(file_system), 0);
+  ASSERT_EQ(tree_->GetFileSystem(kRootNode, file_system), 0);
   EXPECT_GT(file_system.f_bfree + file_system.f_bavail, 0U);
   OpenWithClosure("/nix/store/a-x\n");
-  ASSERT_EQ(tree_->GetFileSystem(file_system), 0);
+  ASSERT_EQ(tree_->GetFileSystem(kRootNode, file_system), 0);
   EXPECT_EQ(file_system.f_bfree + file_system.f_bavail, 0U);
   EXPECT_EQ(file_system.f_files + file_system.f_ffree, 0U);
   EXPECT_GT(file_system.f_bsize, 0);

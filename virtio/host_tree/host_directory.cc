@@ -11,6 +11,7 @@
 #include <cstring>
 #include <utility>
 
+#include "virtio/host_tree/host_calls.h"
 #include "virtio/host_tree/host_tree.h"
 
 namespace virtio {
@@ -32,13 +33,13 @@ static_assert(offsetof(HostEntry, type) + 1 == kNameOffset);
 }  // namespace
 
 int HostTree::ReadDirectory(NodeId id, uint64_t offset,
-                            absl::FunctionRef<bool(const DirectoryEntry&)> visit) {
+                            absl::FunctionRef<bool(const DirectoryEntry&)> visit, bool looks_up) {
   Node* node = nodes_.Find(id);
   if (node == nullptr) return ESTALE;
   if (node->type != S_IFDIR) return ENOTDIR;
   if (offset > INT64_MAX) return EINVAL;
   if (id == kRootNode && has_closure()) return ReadClosureRoot(offset, visit);
-  return ReadHostDirectory(*node, offset, visit);
+  return ReadHostDirectory(*node, offset, visit, looks_up);
 }
 
 // Offsets count entries: ".", "..", then the closure's names in the order in which they came.
@@ -50,14 +51,14 @@ int HostTree::ReadClosureRoot(uint64_t offset,
     entry.next_offset = i + 1;
     if (i < 2) {
       entry.name = kDots[i];
-      entry.inode = root_inode_;
+      entry.inode = NumberOf(nodes_.root());
       entry.type = DT_DIR;
     } else {
       entry.name = visible_[i - 2];
       struct statx status;
       // NameSet keeps no NUL behind a name.
       if (Status(root_.get(), std::string(entry.name).c_str(), status) != 0) continue;
-      entry.inode = status.stx_ino;
+      entry.inode = numbers_.ToGuest(IdentityOf(status).device, status.stx_ino);
       entry.type = static_cast<uint8_t>(IFTODT(status.stx_mode));
     }
     if (!visit(entry)) return 0;
@@ -66,7 +67,8 @@ int HostTree::ReadClosureRoot(uint64_t offset,
 }
 
 int HostTree::ReadHostDirectory(Node& node, uint64_t offset,
-                                absl::FunctionRef<bool(const DirectoryEntry&)> visit) {
+                                absl::FunctionRef<bool(const DirectoryEntry&)> visit,
+                                bool looks_up) {
   const NodeId id = node.id;
   int failed = 0;
   Listing* listing = FindListing(node, offset, failed);
@@ -94,8 +96,8 @@ int HostTree::ReadHostDirectory(Node& node, uint64_t offset,
     std::memcpy(&host, bytes, kNameOffset);
     DirectoryEntry entry;
     entry.name = reinterpret_cast<const char*>(bytes) + kNameOffset;
-    // What is above the root is nothing to the guest, not even by number.
-    entry.inode = id == kRootNode && entry.name == ".." ? root_inode_ : host.inode;
+    entry.inode =
+        EntryNumber(node, listing->fd.get(), entry.name.data(), host.inode, host.type, looks_up);
     entry.next_offset = static_cast<uint64_t>(host.next_offset);
     entry.type = host.type;
     // `visit` may look names up, which drops no listing but those of nodes that are gone.
@@ -104,6 +106,23 @@ int HostTree::ReadHostDirectory(Node& node, uint64_t offset,
     listing->position += host.size;
     listing->offset = entry.next_offset;
   }
+}
+
+uint64_t HostTree::EntryNumber(const Node& directory, int fd, const char* name, uint64_t inode,
+                               uint8_t type, bool looks_up) {
+  if (std::strcmp(name, ".") == 0) return NumberOf(directory);
+  if (std::strcmp(name, "..") == 0) {
+    // What is above the root is nothing to the guest, not even by number.
+    return NumberOf(directory.parent == nullptr ? directory : *directory.parent);
+  }
+  const EntryNumbers entries = options_.submounts ? EntryNumbers::kDiffer : root_kind_.entries;
+  const bool differs =
+      entries == EntryNumbers::kDiffer ||
+      (entries == EntryNumbers::kDirectoriesDiffer && (type == DT_DIR || type == DT_UNKNOWN));
+  if (struct statx status; differs && !looks_up && Status(fd, name, status) == 0) {
+    return numbers_.ToGuest(IdentityOf(status).device, status.stx_ino);
+  }
+  return numbers_.ToGuest(directory.identity.device, inode);
 }
 
 HostTree::Listing* HostTree::FindListing(Node& node, uint64_t offset, int& error) {

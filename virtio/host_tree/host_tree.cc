@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "virtio/host_tree/host_calls.h"
@@ -35,12 +37,28 @@ absl::StatusOr<std::unique_ptr<HostTree>> HostTree::Open(Options options) {
                                            : "name a directory that exists");
   }
   struct statx status;
+  struct statfs file_system;
   if (statx(root.get(), "", AT_EMPTY_PATH, kStatusMask, &status) != 0) {
     return base::ErrnoStatus(errno, absl::StrCat(name, ": statx"));
   }
+  if (fstatfs(root.get(), &file_system) != 0) {
+    return base::ErrnoStatus(errno, absl::StrCat(name, ": statfs"));
+  }
+  const FileSystemKind* kind = FindFileSystemKind(static_cast<uint64_t>(file_system.f_type));
+  if (kind == nullptr) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        name, ": files of this kind of file system (statfs type 0x", absl::Hex(file_system.f_type),
+        ") may be anything, vmm's own memory too, and are not ",
+        "shared; name a directory on a disk, tmpfs, overlay, network file system or FUSE"));
+  }
   const auto closure = options.closure;
   const std::string closure_name = absl::StrCat(options.name, ".closure");
-  auto tree = std::unique_ptr<HostTree>(new HostTree(std::move(options), std::move(root), status));
+  auto tree =
+      std::unique_ptr<HostTree>(new HostTree(std::move(options), std::move(root), status, *kind));
+  tree->descriptors_.reset(open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!tree->descriptors_.valid()) {
+    return base::ErrnoStatus(errno, absl::StrCat(name, ": needs /proc/self/fd; mount /proc"));
+  }
   if (tree->options_.writable) RETURN_IF_ERROR(tree->PrepareChanges());
   if (closure.has_value()) {
     ASSIGN_OR_RETURN(auto file, ClosureFile::Open(closure_name, *closure));
@@ -50,11 +68,14 @@ absl::StatusOr<std::unique_ptr<HostTree>> HostTree::Open(Options options) {
   return tree;
 }
 
-HostTree::HostTree(Options options, base::UniqueFd root, const struct statx& root_status)
+HostTree::HostTree(Options options, base::UniqueFd root, const struct statx& root_status,
+                   const FileSystemKind& root_kind)
     : options_(std::move(options)),
       root_(std::move(root)),
-      root_inode_(root_status.stx_ino),
       root_mount_(root_status.stx_mnt_id),
+      root_kind_(root_kind),
+      looks_by_descriptor_(LooksByDescriptor(root_kind, root_status)),
+      numbers_(IdentityOf(root_status).device),
       nodes_(IdentityOf(root_status), options_.max_nodes) {}
 
 HostTree::~HostTree() {
@@ -74,19 +95,19 @@ int HostTree::Lookup(NodeId directory, absl::string_view name, FoundNode& found)
 }
 
 int HostTree::Enter(Node& parent, int parent_fd, absl::string_view name, FoundNode& found) {
-  struct statx status;
-  if (const int error = Status(parent_fd, NameBuffer(name).bytes, status); error != 0) return error;
-  return Enter(parent, name, status, found);
+  SeenFile seen;
+  if (const int error = Look(parent_fd, NameBuffer(name).bytes, seen); error != 0) return error;
+  return Enter(parent, name, seen, found);
 }
 
-int HostTree::Enter(Node& parent, absl::string_view name, const struct statx& status,
-                    FoundNode& found) {
+int HostTree::Enter(Node& parent, absl::string_view name, SeenFile& seen, FoundNode& found) {
   Node* left = nullptr;
-  Node* node = nodes_.Insert(IdentityOf(status), TypeOf(status), parent, name, left);
+  Node* node = nodes_.Insert(seen.identity, TypeOf(seen.status), parent, name, left);
   if (node == nullptr) return ENFILE;
   RemoveUnused(left);
+  if (seen.pin.valid() && node->path_fd < 0) KeepPath(*node, std::move(seen.pin));
   found.id = node->id;
-  found.attributes = ToAttributes(*node, status);
+  found.attributes = ToAttributes(*node, seen.status);
   return 0;
 }
 
@@ -135,14 +156,6 @@ void HostTree::RemoveUnused(Node* node) {
   }
 }
 
-int HostTree::Status(int directory_fd, const char* name, struct statx& status) const {
-  const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name == '\0' ? AT_EMPTY_PATH : 0);
-  int error = statx(directory_fd, name, flags, kStatusMask, &status) == 0 ? 0 : errno;
-  if (error == 0 && options_.one_file_system && status.stx_mnt_id != root_mount_) error = EXDEV;
-  if (error != 0) status = {};
-  return error;
-}
-
 int HostTree::StatusOf(Node& node, struct statx& status) {
   if (node.parent == nullptr) return Status(root_.get(), "", status);
   if (node.path_fd >= 0) return Status(node.path_fd, "", status);
@@ -150,16 +163,20 @@ int HostTree::StatusOf(Node& node, struct statx& status) {
   if (node.orphan) return ESTALE;
   int parent_fd = -1;
   if (const int error = DirectoryFd(*node.parent, parent_fd); error != 0) return error;
-  if (const int error = Status(parent_fd, node.name().data(), status); error != 0) {
+  SeenFile seen;
+  if (const int error = Look(parent_fd, node.name().data(), seen); error != 0) {
     return error == ENOENT ? ESTALE : error;
   }
-  return IdentityOf(status) == node.identity ? 0 : ESTALE;
+  if (!(seen.identity == node.identity)) return ESTALE;
+  if (seen.pin.valid()) KeepPath(node, std::move(seen.pin));
+  status = seen.status;
+  return 0;
 }
 
-FileAttributes HostTree::ToAttributes(const Node& node, const struct statx& status) const {
+FileAttributes HostTree::ToAttributes(const Node& node, const struct statx& status) {
   FileAttributes a;
-  a.device = node.identity.device;
-  a.inode = status.stx_ino;
+  a.inode = NumberOf(node);
+  a.mount = node.identity.mount ^ nodes_.root().identity.mount;
   a.size_bytes = status.stx_size;
   a.blocks = status.stx_blocks;
   a.accessed = ToTime(status.stx_atime);
@@ -215,20 +232,21 @@ int HostTree::OpenFile(NodeId id, base::UniqueFd& file) {
   if (node->type == S_IFDIR) return EISDIR;
   // What is behind a device or a pipe is the host's.
   if (node->type != S_IFREG) return EACCES;
-  // Should the host swap the file for a pipe or a terminal meanwhile, opening that neither waits
-  // nor takes it over; it is closed again.
   base::UniqueFd fd;
-  if (const int error = OpenNode(*node, O_RDONLY | O_NONBLOCK | O_NOCTTY, fd); error != 0) {
-    return error;
-  }
+  if (const int error = OpenNode(*node, O_RDONLY, fd); error != 0) return error;
   // A ring would fail reads that have to wait for the disk.
   if (fcntl(fd.get(), F_SETFL, 0) != 0) return errno;
   file = std::move(fd);
   return 0;
 }
 
-int HostTree::GetFileSystem(struct statfs& file_system) {
-  if (fstatfs(root_.get(), &file_system) != 0) return errno;
+int HostTree::GetFileSystem(NodeId id, struct statfs& file_system) {
+  Node* node = nodes_.Find(id);
+  if (node == nullptr) return ESTALE;
+  int fd;
+  base::UniqueFd opened;
+  if (const int error = NodeFd(*node, fd, opened); error != 0) return error;
+  if (fstatfs(fd, &file_system) != 0) return errno;
   if (has_closure()) {
     // As with the root's attributes: not how much else there is, nor what others write. Like an
     // image that is read only the file system is full.
@@ -246,39 +264,56 @@ int HostTree::OpenFileSystem(base::UniqueFd& fd) {
 
 int HostTree::OpenIn(int directory_fd, const char* name, int flags, base::UniqueFd& fd,
                      uint32_t mode) {
+  // To open what somebody has put there can have effects: a tape rewinds, who writes to a pipe goes
+  // on.
+  CHECK((flags & (O_PATH | O_EXCL)) != 0 || absl::string_view(name) == ".");
   struct open_how how = {};
   how.mode = mode;
   how.flags = static_cast<uint64_t>(flags) | O_NOFOLLOW | O_CLOEXEC;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
-  if (options_.one_file_system) how.resolve |= RESOLVE_NO_XDEV;
+  if (!options_.submounts) how.resolve |= RESOLVE_NO_XDEV;
   for (int tries = 0; tries < 8; ++tries) {
     fd.reset(static_cast<int>(syscall(SYS_openat2, directory_fd, name, &how, sizeof(how))));
     if (fd.valid()) return 0;
-    if ((errno == EMFILE || errno == ENFILE) && open_directories_ > 1) {
-      // Not the newest, which may be `directory_fd`; nor listings, of which one may be in use.
-      while (open_directories_ > 1) CloseDirectory(*oldest_directory_);
-      continue;
-    }
-    if (errno != EINTR && errno != EAGAIN) break;
+    if (errno == EINTR || errno == EAGAIN || GivesUpDescriptors(errno)) continue;
+    break;
   }
   return errno;
 }
 
+bool HostTree::GivesUpDescriptors(int error) {
+  if ((error != EMFILE && error != ENFILE) || open_directories_ <= 1) return false;
+  // Not the newest, which is in use; nor listings, of which one may be.
+  while (open_directories_ > 1) CloseDirectory(*oldest_directory_);
+  return true;
+}
+
 int HostTree::OpenNode(Node& node, int flags, base::UniqueFd& fd) {
+  // What is still held is the file, whether or not its name is.
+  if (node.path_fd >= 0) {
+    Touch(node);
+    return Reopen(node.path_fd, flags, fd);
+  }
+  if (node.files != nullptr) return Reopen(node.files->fd(), flags, fd);
+  base::UniqueFd path;
+  if (const int error = OpenPath(node, path); error != 0) return error;
+  return Reopen(path.get(), flags, fd);
+}
+
+int HostTree::OpenPath(Node& node, base::UniqueFd& fd) {
   if (node.orphan) return ESTALE;
   int parent_fd = -1;
   if (const int error = DirectoryFd(*node.parent, parent_fd); error != 0) return error;
-  return OpenNodeIn(parent_fd, node, flags, fd);
+  return OpenPathIn(parent_fd, node, fd);
 }
 
-int HostTree::OpenNodeIn(int parent_fd, const Node& node, int flags, base::UniqueFd& fd) {
-  const int error = OpenIn(parent_fd, node.name().data(), flags, fd);
-  // Gone, or now something else: a symbolic link, no directory.
-  if (error == ENOENT || error == ELOOP || error == ENOTDIR || error == ENXIO) return ESTALE;
-  if (error != 0) return error;
-  struct statx status;
-  if (const int failed = Status(fd.get(), "", status); failed != 0) return failed;
-  return IdentityOf(status) == node.identity ? 0 : ESTALE;
+int HostTree::OpenPathIn(int parent_fd, const Node& node, base::UniqueFd& fd) {
+  // Not with O_DIRECTORY, which would have the host mount what is mounted on demand.
+  const int error = OpenIn(parent_fd, node.name().data(), O_PATH, fd);
+  if (error != 0) return error == ENOENT || error == ENOTDIR ? ESTALE : error;
+  SeenFile seen;
+  if (const int failed = Look(fd.get(), "", seen); failed != 0) return failed;
+  return seen.identity == node.identity ? 0 : ESTALE;
 }
 
 int HostTree::DirectoryFd(Node& node, int& fd) {
@@ -294,7 +329,7 @@ int HostTree::DirectoryFd(Node& node, int& fd) {
     Node& next = *closed.back();
     if (next.orphan) return ESTALE;
     base::UniqueFd opened;
-    if (const int error = OpenNodeIn(fd, next, O_PATH | O_DIRECTORY, opened); error != 0) {
+    if (const int error = OpenPathIn(fd, next, opened); error != 0) {
       return error;
     }
     // The newest two are safe: `fd`, which was the last, is still open while the next is opened.

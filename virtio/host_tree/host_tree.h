@@ -27,6 +27,7 @@
 #include "base/unique_fd.h"
 #include "virtio/host_tree/closure.h"
 #include "virtio/host_tree/host_file.h"
+#include "virtio/host_tree/host_file_systems.h"
 #include "virtio/host_tree/node_table.h"
 #include "virtio/host_tree/owner_map.h"
 
@@ -40,8 +41,9 @@ struct FileTime {
 };
 
 struct FileAttributes {
-  uint64_t device = 0;  // of the host, on which the inode's number is unique
-  uint64_t inode = 0;
+  uint64_t inode = 0;  // the guest's: unique in the tree
+  // Different for the same file by another mount of the host; 0 by that of the root.
+  uint32_t mount = 0;
   uint64_t size_bytes = 0;
   uint64_t blocks = 0;  // of 512 bytes
   FileTime accessed, modified, changed;
@@ -95,18 +97,19 @@ class HostTree {
     std::string path;  // of the root
     // Names of the root that exist; without it all do.
     std::optional<std::string> closure;
-    // Without it every change is EROFS. Needs /proc. Not with a closure.
+    // Without it every change is EROFS. Not with a closure.
     bool writable = false;
-    // Mount points below the root are not entered.
-    bool one_file_system = false;
+    // Without it mount points below the root are not entered (EXDEV); with it those of the kinds
+    // that FindFileSystemKind knows are.
+    bool submounts = false;
     OwnerMap uids = {};
     OwnerMap gids = {};
     size_t max_nodes = 2 << 20;      // that a guest can hold
     uint32_t max_directories = 256;  // held open at a time; at least 2
   };
 
-  // Opens the root and reads the closure. Control thread; may block. Errors are one line: key,
-  // file, errno or missing path.
+  // Opens the root and reads the closure. Needs /proc. Control thread; may block. Errors are one
+  // line: key, file, errno or missing path.
   static absl::StatusOr<std::unique_ptr<HostTree>> Open(Options options);
   ~HostTree();
   HostTree(const HostTree&) = delete;
@@ -117,6 +120,9 @@ class HostTree {
   absl::Status RereadClosure();
   bool writable() const { return options_.writable; }
   bool has_closure() const { return closure_file_.has_value(); }
+  // Whether this machine's kernel takes set-id bits off every file that is written to or cut by
+  // whoever may not keep them: not where another machine does.
+  bool takes_set_ids() const { return !options_.submounts && !root_kind_.remote; }
   // How many names the closure has had so far. One thread, the one that reads it.
   size_t closure_size() const { return visible_.size(); }
 
@@ -140,17 +146,18 @@ class HostTree {
   // Puts the target of a symbolic link into `target`.
   int ReadLink(NodeId id, std::string& target);
   // Calls `visit` for the entries of a directory from `offset` on (0, or one that was given) until
-  // it returns false, which takes the entry back, or none is left. `visit` may call Lookup.
+  // it returns false, which takes the entry back, or none is left. `visit` may call Lookup. If
+  // `looks_up`, it does for every entry that can be, and takes the inode's number from there.
   int ReadDirectory(NodeId id, uint64_t offset,
-                    absl::FunctionRef<bool(const DirectoryEntry&)> visit);
+                    absl::FunctionRef<bool(const DirectoryEntry&)> visit, bool looks_up = false);
   // Opens a regular file for reading.
   int OpenFile(NodeId id, base::UniqueFd& file);
   // Opens a regular file. Of `flags` the access mode, O_APPEND, O_TRUNC, O_SYNC and O_DSYNC count.
   int OpenFile(NodeId id, int flags, std::unique_ptr<HostFile>& file);
   // Opens a directory, to be flushed.
   int OpenDirectory(NodeId id, std::unique_ptr<HostFile>& directory);
-  // With a closure it is full, and files are not counted.
-  int GetFileSystem(struct statfs& file_system);
+  // The file system that a node is on. With a closure it is full, and files are not counted.
+  int GetFileSystem(NodeId id, struct statfs& file_system);
   // Opens the root such that its file system can be synced by the descriptor.
   int OpenFileSystem(base::UniqueFd& fd);
 
@@ -209,6 +216,14 @@ class HostTree {
     uint32_t uid = 0;
     uint32_t gid = 0;
   };
+  // What was seen of a file, at one moment.
+  struct SeenFile {
+    struct statx status;
+    FileIdentity identity;
+    const FileSystemKind* kind = nullptr;
+    // O_PATH, if it was looked at by name and its identity counts only as long as it is held.
+    base::UniqueFd pin;
+  };
   // A directory being read, kept for the next request.
   struct Listing {
     NodeId id;
@@ -219,7 +234,8 @@ class HostTree {
     std::vector<uint8_t> bytes;
   };
 
-  HostTree(Options options, base::UniqueFd root, const struct statx& root_status);
+  HostTree(Options options, base::UniqueFd root, const struct statx& root_status,
+           const FileSystemKind& root_kind);
   absl::Status LoadClosure();
   // Looks for each name at the root.
   absl::Status CheckEach(const NameSet& names) const;
@@ -227,27 +243,46 @@ class HostTree {
 
   // Makes `name` in an open directory, or what was seen there, a node that the guest holds.
   int Enter(Node& parent, int parent_fd, absl::string_view name, FoundNode& found);
-  int Enter(Node& parent, absl::string_view name, const struct statx& status, FoundNode& found);
-  // Looks at `name` in an open directory. `status` is all zeroes on an error: it is no file's.
+  int Enter(Node& parent, absl::string_view name, SeenFile& seen, FoundNode& found);
+  // The doors: a file is looked at by one of these before anything else is done with it.
+  //
+  // Looks at `name` in an open directory, as for OpenIn, or at what is open if it is empty. EXDEV
+  // if the guest may not see it. `seen` is of no file on an error.
+  int Look(int directory_fd, const char* name, SeenFile& seen);
+  // The same without what it takes to know the file again. `status` is all zeroes on an error.
   int Status(int directory_fd, const char* name, struct statx& status) const;
+  // Whether a look at a name of the root's file system takes a descriptor.
+  static bool LooksByDescriptor(const FileSystemKind& root_kind, const struct statx& root);
+  // Returns the kind of file system of a file, or nullptr if the guest may not see it, or if `fd`,
+  // the open file, is needed to tell and is -1.
+  const FileSystemKind* KindOf(int fd, const struct statx& status);
   // Looks at a node where it was last found; ESTALE if something else is there.
   int StatusOf(Node& node, struct statx& status);
-  // `directory_fd` is the root's, or that of the directory used last. Closes others if descriptors
-  // run out.
+  // Opens `name` in an open directory: with O_PATH, which has no effect on whatever is there; what
+  // is made (O_EXCL); or with the name "." the directory itself. `directory_fd` is the root's, or
+  // that of the directory used last. Closes others if descriptors run out.
   int OpenIn(int directory_fd, const char* name, int flags, base::UniqueFd& fd, uint32_t mode = 0);
-  // Opens `node` by name; ESTALE if something else is there.
+  // If `error` says that there are no descriptors left, closes all directories but the newest; true
+  // if it is worth to try again.
+  bool GivesUpDescriptors(int error);
+  // Opens a regular file; ESTALE if something else is there.
   int OpenNode(Node& node, int flags, base::UniqueFd& fd);
-  int OpenNodeIn(int parent_fd, const Node& node, int flags, base::UniqueFd& fd);
+  // Opens `node` by name, with O_PATH; ESTALE if something else is there.
+  int OpenPath(Node& node, base::UniqueFd& fd);
+  int OpenPathIn(int parent_fd, const Node& node, base::UniqueFd& fd);
   // Returns the descriptor of a directory, opened if need be. Valid until the next call.
   int DirectoryFd(Node& node, int& fd);
-  // Keeps a node open as directories are, until it was not used for long.
+  // Keeps a node open (O_PATH) as directories are, until it was not used for long.
   void KeepPath(Node& node, base::UniqueFd fd);
   void Touch(Node& node);
   void PushNewest(Node& node);
   void Unlink(Node& node);
   void CloseDirectory(Node& node);
   void RemoveUnused(Node* node);
-  FileAttributes ToAttributes(const Node& node, const struct statx& status) const;
+  FileAttributes ToAttributes(const Node& node, const struct statx& status);
+  uint64_t NumberOf(const Node& node) {
+    return numbers_.ToGuest(node.identity.device, node.identity.inode);
+  }
 
   absl::Status PrepareChanges();
   // Checks what every change in a directory needs; `fd` as by DirectoryFd.
@@ -267,40 +302,50 @@ class HostTree {
   // true again afterwards. The set-id bits of `mode` are set last.
   int GiveOwner(int parent_fd, int fd, const HostOwner& owner, uint32_t mode, struct statx& status);
   // Removes what was just made if it still has its name.
-  void RemoveMade(int parent_fd, absl::string_view name, const FileIdentity& made) const;
+  void RemoveMade(int parent_fd, absl::string_view name, const FileIdentity& made);
   int Remove(NodeId directory, absl::string_view name, int flags);
-  // Opens what the guest knows as `name`, so that it is not lost with the name. Returns its node,
-  // or nullptr if the guest knows no such file, or by another name.
+  // Opens the directory, or the file with other names, that the guest knows as `name`, so that it
+  // is not lost with the name. Returns its node, or nullptr if the guest knows no such file, or by
+  // another name.
   Node* KeepVictim(Node& parent, int parent_fd, absl::string_view name);
   // Records what is called `name` now.
   void NotePlace(Node& parent, int parent_fd, absl::string_view name);
   // Returns a descriptor of the node, whatever its type and if need be `opened`, that stays valid
   // until the next call. Often O_PATH.
   int NodeFd(Node& node, int& fd, base::UniqueFd& opened);
-  // Opens a file by a descriptor of it.
-  int Reopen(int fd, int flags, base::UniqueFd& opened) const;
+  // Opens a regular file by a descriptor of it.
+  int Reopen(int fd, int flags, base::UniqueFd& opened);
   // Returns `error` for a file whose owner or group the guest does not have.
   int CheckOwner(const struct statx& status, int error) const;
   // The same for an open file; 0 if every owner counts as the guest's.
   int CheckOwner(int fd, int error) const;
   int ChangeMode(int fd, uint32_t mode) const;
-  int ChangeSize(const Node& node, int fd, uint64_t size_bytes, bool clear_privileges) const;
+  int ChangeSize(const Node& node, int fd, uint64_t size_bytes, bool clear_privileges);
   // Opens a file or directory such that its extended attributes can be got at.
   int XattrFd(NodeId id, absl::string_view name, int& fd, base::UniqueFd& opened);
 
   int ReadClosureRoot(uint64_t offset, absl::FunctionRef<bool(const DirectoryEntry&)> visit);
   int ReadHostDirectory(Node& node, uint64_t offset,
-                        absl::FunctionRef<bool(const DirectoryEntry&)> visit);
+                        absl::FunctionRef<bool(const DirectoryEntry&)> visit, bool looks_up);
+  // Returns the guest's number for an entry of an open directory; `inode` and `type` are the
+  // host's.
+  uint64_t EntryNumber(const Node& directory, int fd, const char* name, uint64_t inode,
+                       uint8_t type, bool looks_up);
   // Returns the listing of a directory at `offset`, or nullptr and sets `error`.
   Listing* FindListing(Node& node, uint64_t offset, int& error);
   void DropListing(NodeId id);
 
   const Options options_;
   const base::UniqueFd root_;
-  const uint64_t root_inode_;
   const uint64_t root_mount_;
-  // If the tree is writable:
+  const FileSystemKind& root_kind_;
+  const bool looks_by_descriptor_;  // at once, since that is what it comes to
+  // The mount that was last entered, if its number is not used again.
+  uint64_t last_mount_ = 0;
+  const FileSystemKind* last_kind_ = nullptr;
+  InodeNumbers numbers_;
   base::UniqueFd descriptors_;  // /proc/self/fd
+  // If the tree is writable:
   uint32_t own_uid_ = 0;
   time_t making_since_ = 0;  // when the last BeginMaking was
   // The maps leave owners out whose files vmm could change all the same: its rights are not the

@@ -25,7 +25,6 @@ class HostTreeTest : public testing::Test {
     options.path = host_.Path("root");
     options.max_directories = max_directories;
     options.max_nodes = max_nodes;
-    options.one_file_system = true;
     OpenWith(std::move(options));
   }
   void OpenWithClosure(absl::string_view text) {

@@ -406,6 +406,7 @@ TEST_F(HostTreeTest, MountsBelowAreNotEntered) {
   EXPECT_EQ(LookupError(kRootNode, "mount"), EXDEV);
   HostTree::Options options;
   options.path = host_.Path("root");
+  options.submounts = true;
   OpenWith(std::move(options));
   EXPECT_EQ(Content(Get({"mount", "file"})), "mounted");
   tree_.reset();

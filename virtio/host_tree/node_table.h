@@ -18,16 +18,20 @@ namespace virtio {
 enum class NodeId : uint64_t {};
 inline constexpr NodeId kRootNode{1};  // as FUSE_ROOT_ID
 
-// What makes a host file the same file: inode numbers are used again, times of birth are not.
+// What makes a host file the same file: inode numbers are used again, times of birth are not. What
+// is mounted at two places is two files, one of which may be read-only.
 struct FileIdentity {
-  uint64_t device = 0;
+  uint32_t device =
+      0;               // 12 bits of the major number, 20 of the minor: more than that Linux has not
+  uint32_t mount = 0;  // the low bits of its number
   uint64_t inode = 0;
-  int64_t birth_ns = 0;  // or the S_IFMT bits, where the file system does not know it
+  int64_t birth_ns = 0;  // or what else tells: a hash of the file handle, or the S_IFMT bits
 
   bool operator==(const FileIdentity&) const = default;
   template <typename H>
   friend H AbslHashValue(H state, const FileIdentity& identity) {
-    return H::combine(std::move(state), identity.device, identity.inode, identity.birth_ns);
+    return H::combine(std::move(state), identity.device, identity.mount, identity.inode,
+                      identity.birth_ns);
   }
 };
 
@@ -46,7 +50,7 @@ struct Node {
   Node* older = nullptr;
   NodeId id{0};
   uint32_t children = 0;  // nodes whose parent this is
-  int path_fd = -1;       // O_PATH: of a directory that is in use, or of an orphan
+  int path_fd = -1;       // O_PATH: of what is in use, or of an orphan
   uint16_t type = 0;      // S_IFMT bits
   uint8_t name_size = 0;
   bool orphan = false;  // the guest took its name away; `parent` is where it was

@@ -13,11 +13,11 @@ namespace {
 class NodeTableTest : public testing::Test {
  protected:
   Node* Insert(uint64_t inode, Node& parent, absl::string_view name, uint16_t type = S_IFDIR) {
-    return table_.Insert({1, inode, 7}, type, parent, name, left_);
+    return table_.Insert({.device = 1, .inode = inode, .birth_ns = 7}, type, parent, name, left_);
   }
   Node& root() { return *table_.Find(kRootNode); }
 
-  NodeTable table_{{1, 2, 7}, 5000};
+  NodeTable table_{{.device = 1, .inode = 2, .birth_ns = 7}, 5000};
   Node* left_ = nullptr;
 };
 
@@ -29,7 +29,8 @@ TEST_F(NodeTableTest, GivesOneNodeToOneFile) {
   EXPECT_NE(Insert(11, root(), "b"), a);
   EXPECT_EQ(root().children, 2U);
   // The same inode number at another time is another file.
-  EXPECT_NE(table_.Insert({1, 10, 8}, S_IFDIR, root(), "a", left_), a);
+  EXPECT_NE(table_.Insert({.device = 1, .inode = 10, .birth_ns = 8}, S_IFDIR, root(), "a", left_),
+            a);
 }
 
 TEST_F(NodeTableTest, FindsNothingByIdsThatWereNotGivenOut) {
@@ -96,7 +97,8 @@ TEST_F(NodeTableTest, NeverMakesANodeItsOwnAncestor) {
   EXPECT_EQ(Insert(12, *c, "c"), c);
   EXPECT_EQ(c->parent, b);
   // Nor does the root ever move.
-  EXPECT_EQ(table_.Insert({1, 2, 7}, S_IFDIR, *c, "root", left_), &root());
+  EXPECT_EQ(table_.Insert({.device = 1, .inode = 2, .birth_ns = 7}, S_IFDIR, *c, "root", left_),
+            &root());
   EXPECT_EQ(root().parent, nullptr);
 }
 

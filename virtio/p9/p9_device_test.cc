@@ -302,7 +302,7 @@ TEST(P9Store, P9_getattr_AttributesAreTheHosts) {
     CHECK(chmod(path.c_str(), 0751) == 0 && utimensat(AT_FDCWD, path.c_str(), times, 0) == 0);
   });
   const auto tool = p9.GetAttributes(p9.Find({"1-app", "bin", "tool"})).As<P9AttributesReply>();
-  EXPECT_EQ(tool.valid.value(), kP9BasicAttributes);
+  EXPECT_EQ(tool.valid.value(), kP9BasicAttributes | kP9Generation);
   EXPECT_EQ(tool.mode.value(), uint32_t{S_IFREG | 0751});
   EXPECT_EQ(tool.size_bytes.value(), 15U);
   EXPECT_EQ(tool.links.value(), 1U);

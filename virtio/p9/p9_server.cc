@@ -40,9 +40,6 @@ constexpr std::pair<uint8_t, const char*> kTypeNames[] = {
     {kP9FSync, "fsync"},
 };
 
-constexpr size_t kMaxDevices = 256;  // that are told apart
-constexpr int kDeviceShift = 48;     // host inode numbers are hardly ever as long
-
 // What needs a share that can be written to.
 bool IsChange(uint8_t type) {
   switch (type) {
@@ -151,7 +148,7 @@ P9Server::Reply P9Server::ExecuteOnFid(const P9Command& command, Fid& fid, uint3
     case kP9ReadDir:
       return ReadDirectory(command, fid, room);
     case kP9StatFs:
-      return GetFileSystem();
+      return GetFileSystem(fid);
     case kP9Create:
       return Create(command, fid);
     case kP9MkDir:
@@ -334,28 +331,18 @@ P9Server::Reply P9Server::Walk(const P9Command& command, uint32_t room) {
 P9Server::Fid P9Server::MakeFid(const FoundNode& found) {
   Fid fid;
   fid.node = found.id;
-  fid.device = DeviceIndex(found.attributes.device);
-  fid.qid = MakeQid(found.attributes, fid.device);
+  fid.qid = MakeQid(found.attributes);
   return fid;
 }
 
-P9Qid P9Server::MakeQid(const FileAttributes& attributes, uint8_t device) const {
+P9Qid P9Server::MakeQid(const FileAttributes& attributes) const {
   P9Qid qid;
   qid.type = QidType(attributes.mode);
-  qid.path = attributes.inode ^ uint64_t { device } << kDeviceShift;
+  qid.path = attributes.inode;
   qid.version = versions_ == P9Versions::kConstant   ? 1
                 : versions_ == P9Versions::kContents ? VersionOf(attributes)
                                                      : 0;
   return qid;
-}
-
-// Inode numbers are unique within one file system of the host, paths of qids have to be within all
-// of the share.
-uint8_t P9Server::DeviceIndex(uint64_t device) {
-  const auto found = std::find(devices_.begin(), devices_.end(), device);
-  if (found == devices_.end() && devices_.size() < kMaxDevices) devices_.push_back(device);
-  const auto index = static_cast<size_t>(found - devices_.begin());
-  return static_cast<uint8_t>(std::min(index, kMaxDevices - 1));
 }
 
 }  // namespace virtio

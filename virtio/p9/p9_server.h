@@ -99,7 +99,6 @@ class P9Server {
     P9Files::File* file = nullptr;     // if it is open on a file of a share that can be written to
     uint32_t uid = 0;                  // who acts by it, the guest's
     P9Qid qid;
-    uint8_t device = 0;  // index in devices_
     uint8_t access = 0;  // O_ACCMODE, if it is open
     bool open = false;
     bool append = false;
@@ -129,7 +128,7 @@ class P9Server {
   Reply GetAttributes(const Fid& fid);
   Reply ReadLink(const Fid& fid);
   Reply ReadDirectory(const P9Command& command, const Fid& fid, uint32_t room);
-  Reply GetFileSystem();
+  Reply GetFileSystem(const Fid& fid);
 
   // Changes. The share is writable.
   Reply Create(const P9Command& command, Fid& fid);
@@ -179,10 +178,9 @@ class P9Server {
   void Release(uint32_t number, const Fid& fid);
 
   Fid MakeFid(const FoundNode& found);
-  P9Qid MakeQid(const FileAttributes& attributes, uint8_t device) const;
-  uint8_t DeviceIndex(uint64_t device);
+  P9Qid MakeQid(const FileAttributes& attributes) const;
   // Appends to the reply; false, and nothing appended, if there is no room up to `limit`.
-  bool AppendEntry(const Fid& directory, const DirectoryEntry& entry, size_t limit);
+  bool AppendEntry(const DirectoryEntry& entry, size_t limit);
   void Append(const void* bytes, size_t size) {
     std::memcpy(reply_.data() + reply_size_, bytes, size);
     reply_size_ += size;
@@ -207,7 +205,6 @@ class P9Server {
   absl::flat_hash_map<uint32_t, Fid> fids_;
   absl::flat_hash_map<uint32_t, Xattr> xattrs_;  // by fid
   size_t xattr_bytes_ = 0;                       // of memory
-  std::vector<uint64_t> devices_;  // file systems of the host in the tree; the root's is first
   std::vector<uint8_t> reply_;
   size_t reply_size_ = 0;
   std::string text_;                         // of a link, or a name

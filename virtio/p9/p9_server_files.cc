@@ -56,7 +56,7 @@ P9Server::Reply P9Server::Open(const P9Command& command, Fid& fid) {
         files_.Close(*file);
         return {.error = error};
       }
-      fid.qid = MakeQid(attributes, fid.device);
+      fid.qid = MakeQid(attributes);
     }
     fid.file = file;
   }
@@ -147,8 +147,11 @@ P9Server::Reply P9Server::GetAttributes(const Fid& fid) {
   const int error = tree_.GetAttributes(fid.node, attributes);
   if (error != 0) return {.error = error};
   P9AttributesReply reply;
-  reply.valid = kP9BasicAttributes;
-  reply.qid = MakeQid(attributes, fid.device);
+  reply.valid = kP9BasicAttributes | kP9Generation;
+  // Linux takes files with one qid for one file, and moves a directory that it finds again, unless
+  // their generations differ.
+  reply.generation = attributes.mount;
+  reply.qid = MakeQid(attributes);
   reply.mode = attributes.mode;
   reply.uid = attributes.uid;
   reply.gid = attributes.gid;
@@ -181,7 +184,7 @@ P9Server::Reply P9Server::ReadDirectory(const P9Command& command, const Fid& fid
   if (limit < none) return {.error = EINVAL};
   bool first_did_not_fit = false;
   const int error = tree_.ReadDirectory(fid.node, command.offset, [&](const DirectoryEntry& entry) {
-    const bool fits = AppendEntry(fid, entry, limit);
+    const bool fits = AppendEntry(entry, limit);
     first_did_not_fit = !fits && reply_size_ == none;
     return fits;
   });
@@ -194,13 +197,13 @@ P9Server::Reply P9Server::ReadDirectory(const P9Command& command, const Fid& fid
   return Replied();
 }
 
-bool P9Server::AppendEntry(const Fid& directory, const DirectoryEntry& entry, size_t limit) {
+bool P9Server::AppendEntry(const DirectoryEntry& entry, size_t limit) {
   if (sizeof(P9DirectoryEntry) + entry.name.size() > limit - reply_size_) return false;
   FileAttributes attributes;
   attributes.inode = entry.inode;
   attributes.mode = static_cast<uint32_t>(DTTOIF(entry.type));
   P9DirectoryEntry out;
-  out.qid = MakeQid(attributes, directory.device);
+  out.qid = MakeQid(attributes);
   if (versions_ == P9Versions::kContents) out.qid.version = 0;  // nobody has looked
   out.next_offset = entry.next_offset;
   out.type = entry.type;
@@ -210,9 +213,10 @@ bool P9Server::AppendEntry(const Fid& directory, const DirectoryEntry& entry, si
   return true;
 }
 
-P9Server::Reply P9Server::GetFileSystem() {
+P9Server::Reply P9Server::GetFileSystem(const Fid& fid) {
   struct statfs file_system;
-  if (const int error = tree_.GetFileSystem(file_system); error != 0) return {.error = error};
+  const int error = tree_.GetFileSystem(fid.node, file_system);
+  if (error != 0) return {.error = error};
   P9StatFsReply reply;
   reply.type = uint32_t{V9FS_MAGIC};
   reply.block_bytes = static_cast<uint32_t>(file_system.f_bsize);

@@ -65,6 +65,7 @@ class P9Harness {
     uint32_t max_open_files = 16;
     uint32_t max_fids = 100;
     bool writable = false;
+    bool submounts = false;
     OwnerMap uids = {};
     OwnerMap gids = {};
     bool attach = true;
@@ -101,6 +102,7 @@ class P9Harness {
     tree.path = host_.Path("root");
     tree.max_directories = 8;
     tree.writable = options_.writable;
+    tree.submounts = options_.submounts;
     tree.uids = options_.uids;
     tree.gids = options_.gids;
     if (options_.closure.has_value()) {

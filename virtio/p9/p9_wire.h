@@ -136,6 +136,7 @@ struct P9Time {
   base::Le64 nanoseconds;
 };
 inline constexpr uint64_t kP9BasicAttributes = 0x7ff;  // all up to `blocks`
+inline constexpr uint64_t kP9Generation = 0x1000;
 struct P9AttributesReply {
   base::Le64 valid;
   P9Qid qid;

@@ -158,6 +158,10 @@ void Describe(FieldVisitor& v, FsConfig& c) {
           "How long the guest may believe what it was told: always is for directories in which "
           "nothing changes; auto is always with a closure, else 1 s; never asks each time."},
          {.names = kShareCaches}, c.cache);
+  v.Bool({"submounts",
+          "Show what is mounted below the directory too: disks, tmpfs, overlays, network file "
+          "systems and FUSE, never procfs and its like (not with a closure or cache always)."},
+         c.submounts);
   v.Integer({"num_queues", "Number of request queues; Linux before 6.10 uses one, 9p has one."},
             {.min = 1, .max = 64}, c.num_queues);
   v.Integer({"queue_size", "Descriptors per queue; reads of 1 MiB take 260."},

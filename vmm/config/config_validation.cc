@@ -215,6 +215,13 @@ absl::Status CheckShares(const VmConfig& c) {
                                   fs.closure.has_value() ? "a closure" : "cache \"always\"",
                                   " is one in which nothing changes; set it to true"));
     }
+    if (fs.submounts && (fs.closure.has_value() || fs.cache == ShareCache::kAlways)) {
+      return Invalid(absl::StrCat(path, ".submounts"),
+                     absl::StrCat("true, but a share with ",
+                                  fs.closure.has_value() ? "a closure" : "cache \"always\"",
+                                  " is one in which nothing changes, and the host may mount and ",
+                                  "unmount; set it to false"));
+    }
     if (fs.proto == ShareProtocol::k9p && fs.num_queues != 1) {
       return Invalid(absl::StrCat(path, ".num_queues"), "more than 1, and 9p has one; set it to 1");
     }

@@ -90,6 +90,7 @@ struct FsConfig {
   bool readonly = false;
   std::optional<std::string> closure;
   ShareCache cache = ShareCache::kAuto;
+  bool submounts = false;
   std::optional<uint64_t> dax_window;  // bytes
   uint32_t num_queues = 1;
   uint32_t queue_size = 1024;

@@ -258,7 +258,7 @@ absl::Status HostResources::OpenShare(const FsConfig& config, size_t index,
   tree_options.path = config.path;
   tree_options.closure = config.closure;
   tree_options.writable = !config.readonly;
-  tree_options.one_file_system = IsImmutable(config) || config.closure.has_value();
+  tree_options.submounts = config.submounts;
   tree_options.uids = ToOwnerMap(config.uid_map);
   tree_options.gids = ToOwnerMap(config.gid_map);
   tree_options.max_directories = max_descriptors / 2;

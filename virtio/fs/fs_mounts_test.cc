@@ -1,0 +1,87 @@
+// Shares with several file systems of the host below them, over FUSE.
+
+#include <errno.h>
+#include <gtest/gtest.h>
+
+#include <optional>
+#include <set>
+#include <string>
+
+#include "virtio/fs/fs_test_harness.h"
+#include "virtio/host_tree/mount_fixtures.h"
+
+namespace virtio {
+namespace {
+
+class FsMounts : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!mounts_.can_mount()) GTEST_SKIP() << "no right to mount";
+    // Two with a file x, which has the same number in both, and a small one.
+    fs_.emplace(FsHarness::Options{.cache = FsCache::kAuto, .writable = true, .submounts = true},
+                [this](TemporaryTree& host) {
+                  for (const char* name : {"root/a", "root/b"}) {
+                    host.Directory(name);
+                    EXPECT_EQ(mounts_.Add(host.Path(name), "tmpfs", "none", 0, "size=64k"), 0);
+                    host.Write(std::string(name) + "/x", name);
+                  }
+                });
+  }
+  void TearDown() override {
+    mounts_.RemoveAll();
+    fs_.reset();
+  }
+
+  HostMounts mounts_;
+  std::optional<FsHarness> fs_;
+};
+
+TEST_F(FsMounts, FilesHaveOneNumberHoweverTheGuestAsks) {
+  std::set<uint64_t> numbers;
+  for (const char* name : {"a", "b"}) {
+    const auto directory = fs_->Lookup(FUSE_ROOT_ID, name).As<fuse_entry_out>();
+    const auto x = fs_->Lookup(directory.nodeid, "x").As<fuse_entry_out>();
+    numbers.insert({directory.attr.ino, x.attr.ino});
+    const auto attributes = fs_->Do(FUSE_GETATTR, x.nodeid, BytesOf(fuse_getattr_in{}));
+    EXPECT_EQ(attributes.As<fuse_attr_out>().attr.ino, x.attr.ino);
+    for (const uint32_t opcode : {FUSE_READDIR, FUSE_READDIRPLUS}) {
+      for (const auto& listed : fs_->List(FUSE_ROOT_ID, opcode)) {
+        if (listed.name == name) {
+          EXPECT_EQ(listed.inode, directory.attr.ino) << opcode;
+        }
+      }
+      for (const auto& listed : fs_->List(directory.nodeid, opcode)) {
+        if (listed.name == "x") {
+          EXPECT_EQ(listed.inode, x.attr.ino) << opcode;
+        }
+        if (listed.name == ".") {
+          EXPECT_EQ(listed.inode, directory.attr.ino) << opcode;
+        }
+        if (listed.name == "..") {
+          EXPECT_EQ(listed.inode, fs_->host().Inode("root")) << opcode;
+        }
+      }
+    }
+  }
+  EXPECT_EQ(numbers.size(), 4U) << "to tar, cp, mv, find and rsync they are one file";
+}
+
+TEST_F(FsMounts, StatFsIsOfTheFileSystemOfTheNode) {
+  const auto bytes = [this](uint64_t node) {
+    const auto status = fs_->Do(FUSE_STATFS, node).As<fuse_statfs_out>().st;
+    return status.blocks * status.frsize;
+  };
+  const uint64_t a = fs_->Find(FUSE_ROOT_ID, "a");
+  EXPECT_EQ(bytes(a), 65536U);
+  EXPECT_EQ(bytes(fs_->Find(a, "x")), 65536U);
+  EXPECT_NE(bytes(FUSE_ROOT_ID), 65536U);
+  EXPECT_EQ(fs_->Do(FUSE_STATFS, 99).error, ESTALE);
+}
+
+// A file system below may take them off by rules of its own.
+TEST_F(FsMounts, TheGuestTakesSetIdBitsOff) {
+  EXPECT_EQ(fs_->Init().As<fuse_init_out>().flags & FUSE_HANDLE_KILLPRIV_V2, 0U);
+}
+
+}  // namespace
+}  // namespace virtio
