@@ -1,10 +1,11 @@
 """Unit tests that skip where ctest runs them: for want of a kernel, or of a standard KVM."""
 
+import contextlib
 import os
 import re
 import subprocess
 
-from harness import Failure, Skip, case, check, guests, vmm_path
+from harness import Failure, Skip, case, check, guests, have, vmm_path
 
 
 def run_tests(program, folder, environment=None, tests="*"):
@@ -49,3 +50,66 @@ def on_a_standard_kvm(folder):
         folder,
         tests="ControllerTest.GuestRam*:ControllerTest.GuestTime*",
     )
+
+
+@contextlib.contextmanager
+def nfs(folder):
+    """Serves a folder of this machine by NFS v4 and mounts that; yields (mount point, folder).
+
+    Without the programs of nfs-kernel-server, whose package would start a server on every machine
+    that runs tests: what they answer the kernel is written beforehand.
+    """
+    served, mounted = f"{folder}/served", f"{folder}/mounted"
+    os.mkdir(served)
+    os.mkdir(mounted)
+
+    def run(*command):
+        done = subprocess.run(
+            command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        )
+        check(done.returncode == 0, f"{' '.join(command)}: {done.stdout}")
+
+    def write(path, text):
+        with open(path, "w", encoding="ascii") as f:
+            f.write(text)
+
+    nfsd = "/proc/fs/nfsd"
+    run("modprobe", "-a", "nfsd", "nfsv4")
+    if not os.path.ismount(nfsd):
+        run("mount", "-t", "nfsd", "nfsd", nfsd)
+    never = 0x7FFFFFFF
+    flags = 0x2402  # NFSEXP_INSECURE_PORT, NOSUBTREECHECK, FSID of linux/nfsd/export.h
+    write("/proc/net/rpc/auth.unix.ip/channel", f"nfsd 127.0.0.1 {never} here\n")
+    write("/proc/net/rpc/nfsd.export/channel", f"here {served} {never} {flags} 65534 65534 0\n")
+    # The root of NFS v4 is number 0.
+    write("/proc/net/rpc/nfsd.fh/channel", f"here 1 \\x00000000 {never} {served}\n")
+    write(f"{nfsd}/versions", "-2 -3 +4 +4.1 +4.2\n")
+    write(f"{nfsd}/nfsv4leasetime", "10\n")
+    write(f"{nfsd}/nfsv4gracetime", "10\n")
+    write(f"{nfsd}/portlist", "tcp 2049\n")
+    write(f"{nfsd}/threads", "2\n")
+    try:
+        write(f"{nfsd}/v4_end_grace", "Y\n")  # nobody has locks to claim again
+        options = "vers=4.2,actimeo=1,addr=127.0.0.1,clientaddr=127.0.0.1"
+        run("mount", "-i", "-t", "nfs4", "-o", options, "127.0.0.1:/", mounted)
+        try:
+            yield mounted, served
+        finally:
+            run("umount", mounted)
+    finally:
+        write(f"{nfsd}/threads", "0\n")
+
+
+@case("shares-of-every-file-system", boots=0)
+def shares_of_every_file_system(folder):
+    """Trees on NFS v4, vfat and btrfs; only the lab has kernel modules for all of them."""
+    have("mkfs.vfat", "mkfs.btrfs", "mkfs.ext4")
+    if os.environ["LAB_MODE"] != "emulated":
+        raise Skip("starts an NFS server: only on a machine of its own")
+    with nfs(folder) as (mounted, served):
+        environment = {
+            "TEST_TMPDIR": folder,
+            "VMM_TEST_NFS": mounted,
+            "VMM_TEST_NFS_SERVER": served,
+        }
+        run_tests("virtio/host_tree/host_mounts_test", folder, environment)
