@@ -164,7 +164,8 @@ done
             wanted = bytearray(read_at(image, 0, size)[: first[guest] * guest])
             written = "".join(f"{n}\n" for n in range(1, 15001)).encode()
             wanted += b"OF-THE-HOST".ljust(3 * 4096, b"\0") + written
-            check(read_at(device, 0, size) == bytes(wanted).ljust(size, b"\0"), f"{guest} on {host}: the image differs")
+            same = read_at(device, 0, size) == bytes(wanted).ljust(size, b"\0")
+            check(same, f"{guest} on {host}: the image differs")
     finally:
         for device in devices:
             run("losetup", "-d", device)
@@ -203,6 +204,7 @@ def lost_writes(folder):
     with device_that_fails(folder) as (device, fail):
         with Vm(folder, vm_config(disks=[{"path": device}])) as vm:
             vm.expect(READY)
+            vm.shell("dmesg -n 1")  # its I/O errors would be among the answers
             check_equal(vm.shell(f"while [ ! -b /dev/vda ]; do :; done; {write}"), "0", "dd")
             fail(True)
             check_equal(vm.shell(write), "1", "dd while the host's disk fails")
