@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <map>
 #include <set>
@@ -99,6 +101,32 @@ TEST_F(HostTreeTest, OpensRegularFilesOnly) {
   FileAttributes attributes;
   ASSERT_EQ(tree_->GetAttributes(Get({"pipe"}), attributes), 0);
   EXPECT_TRUE(S_ISFIFO(attributes.mode));
+}
+
+// To open a pipe lets go on who waits at its other end, to open a device can be worse.
+TEST_F(HostTreeTest, WhatTheHostSwapsInIsNotOpened) {
+  for (const char* name : {"root/a", "root/b", "root/dir/c"}) host_.Write(name, "content");
+  ASSERT_EQ(mkfifo(host_.Path("pipe").c_str(), 0644), 0);
+  host_.Write("other", "other");
+  Open();
+  const NodeId a = Get({"a"});
+  const NodeId b = Get({"b"});
+  const NodeId directory = Get({"dir"});
+  host_.Rename("pipe", "root/a");
+  host_.Rename("other", "root/b");
+  const base::UniqueFd watch(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+  for (const char* name : {"root/a", "root/b"}) {
+    ASSERT_GE(inotify_add_watch(watch.get(), host_.Path(name).c_str(), IN_OPEN | IN_ACCESS), 0);
+  }
+  EXPECT_EQ(Content(a), absl::StrCat("error ", ESTALE));
+  EXPECT_EQ(Content(b), absl::StrCat("error ", ESTALE));
+  EXPECT_EQ(LookupError(kRootNode, "a"), 0);
+  EXPECT_EQ(LookupError(directory, "c"), 0);
+  alignas(inotify_event) char events[4096];
+  EXPECT_EQ(read(watch.get(), events, sizeof(events)), -1);
+  EXPECT_EQ(errno, EAGAIN) << "what was swapped in has been opened";
+  EXPECT_EQ(Content(Get({"b"})), "other");
+  EXPECT_GT(read(watch.get(), events, sizeof(events)), 0);
 }
 
 TEST_F(HostTreeTest, SwappedForALinkIsStale) {
