@@ -172,6 +172,7 @@ def closure_only(folder):
         check_grows(vm, folder)
         check_reload(vm, api, folder)
         check_overlay(vm)
+        check_warm_overlay(vm, api)
         # Nothing is in use any more after this; a new mount begins anew.
         vm.shell("umount /ov /mnt && mount -t virtiofs -o ro store /mnt")
         check_equal(vm.shell(f"cat /mnt/{APP}/many/0/0"), "file 0", "after another mount")
@@ -230,6 +231,16 @@ def check_overlay(vm):
         vm.shell(f"cat /ov/{APP}/bin/hello | tail -1"), "echo hello from the store", "lower"
     )
     check_equal(vm.shell(f"ls /ov/{APP}/many/1 | wc -l"), "19", "entries after one was removed")
+
+
+def check_warm_overlay(vm, api):
+    """Nor does the overlay ask, for attributes above all, once it has seen what is below it."""
+    walk = "find /ov -type f -exec cat {} + | md5sum; ls -lR /ov | md5sum; test -e /ov/1a-app/no"
+    vm.shell(walk)
+    vm.shell(walk)
+    before = requests_below_root(api)
+    vm.shell(walk)
+    check_equal(requests_below_root(api) - before, 0, "requests of a warm walk by an overlay")
 
 
 @case("share-on-linux-6.12")

@@ -6,6 +6,7 @@ VMM_GUESTS a JSON file with the guest kernels and images (both set by tests/inte
 
 import base64
 import contextlib
+import ctypes
 import functools
 import http.client
 import json
@@ -243,6 +244,31 @@ class Vm:
                 f"stderr: {self.stderr().strip()[-600:]}"
             ) from None
         check_equal(got, status, f"exit status ({self.stderr().strip()[-600:]})")
+
+    @contextlib.contextmanager
+    def stopped_thread(self, name):
+        """Stops one thread of vmm, as a host that hangs does, and lets the others go on."""
+        seize, interrupt, detach, any_thread = 0x4206, 0x4207, 17, 0x40000000
+        libc = ctypes.CDLL(None, use_errno=True)
+
+        def trace(request, thread):
+            done = libc.ptrace(request, thread, None, None)
+            check(done == 0, f"ptrace {request:#x}: {os.strerror(ctypes.get_errno())}")
+
+        for task in os.scandir(f"/proc/{self.process.pid}/task"):
+            with open(f"{task.path}/comm", encoding="ascii") as f:
+                if f.read().strip() == name:
+                    break
+        else:
+            raise Failure(f"no thread {name}: {self.threads()}")
+        thread = int(task.name)
+        trace(seize, thread)
+        trace(interrupt, thread)
+        os.waitpid(thread, any_thread)
+        try:
+            yield
+        finally:
+            trace(detach, thread)
 
     def threads(self):
         """Returns each thread's name, state and what it waits for in the kernel."""
