@@ -219,6 +219,34 @@ TEST_F(MainTest, PowerOffIsToldAfterTheGuestsLastOutput) {
   EXPECT_NE(text.find("guest powered off\n"), std::string::npos) << text;
 }
 
+TEST_F(MainTest, PipeThatIsReadAfterTheEndHasTheMarkAndTheGuestsLastOutput) {
+  // Prints 1 MiB of memory and 'R', and powers off.
+  const Code flood = {0xBE, 0x00, 0x00, 0x10, 0x00, 0xB9, 0x00, 0x00, 0x10,
+                      0x00, 0x66, 0xBA, 0xF8, 0x03, 0xF3, 0x6E, 0xB0, 'R',
+                      0xEE, 0xB0, 0x34, 0x66, 0xBA, 0x00, 0x06, 0xEE, 0xF4};
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  const base::UniqueFd read_end(ends[0]);
+  base::UniqueFd write_end(ends[1]);
+  const std::string config = folder_ + "/vm.json";
+  Start(flood, "kernel", [&] {
+    SendMessagesToFile();
+    dup2(write_end.get(), STDOUT_FILENO);
+    execl(VMM_PROGRAM, VMM_PROGRAM, "--config", config.c_str(), "--set", R"(serial={"mode":"Tty"})",
+          nullptr);
+  });
+  write_end.reset();
+  EXPECT_EQ(Wait(), 0);
+  std::string text;
+  char buffer[4096];
+  for (ssize_t count; (count = read(read_end.get(), buffer, sizeof(buffer))) > 0;) {
+    text.append(buffer, static_cast<size_t>(count));
+  }
+  ASSERT_FALSE(text.empty());
+  EXPECT_NE(text.find("bytes dropped]\r\n"), std::string::npos) << text.size();
+  EXPECT_EQ(text.back(), 'R');
+}
+
 TEST_F(MainTest, GuestThatPrintsForEverFillsNoDiskAndALineTellsWhatIsGone) {
   constexpr uint32_t kBytes = 140'000, kLimit = 65'536;
   const std::string config = folder_ + "/vm.json";
