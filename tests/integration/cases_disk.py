@@ -154,8 +154,8 @@ done
             for name, (host, guest) in zip("abcd", kinds):
                 start = first[guest] * guest // 512
                 check_equal(
-                    vm.expect(rf"vd{name} (\d+ .*?)\s*\n").group(1),
-                    f"{guest} {max(host, guest)} {start} 2048 OF-THE-HOST",
+                    vm.expect(rf"vd{name} (\d+ .*?)\s*\n").group(1).split(),
+                    f"{guest} {max(host, guest)} {start} 2048 OF-THE-HOST".split(),
                     f"a disk for {guest} on a host of {host}",
                 )
             vm.wait(0)
