@@ -25,7 +25,11 @@ absl::StatusOr<std::unique_ptr<CharacterBackend>> SocketBackend::Create(
 }
 
 SocketBackend::SocketBackend(base::EventLoop& loop, std::string name, base::UnixListener listener)
-    : loop_(loop), name_(name), listener_(std::move(listener)), output_(loop, name), input_(loop) {
+    : loop_(loop),
+      name_(std::move(name)),
+      listener_(std::move(listener)),
+      output_(loop, name_),
+      input_(loop) {
   output_.Detach();  // until somebody connects
   output_.set_on_gone([this] { Disconnect(); });
   output_.set_on_idle([this] { FinishDisconnect(); });
