@@ -100,7 +100,7 @@ def nfs(folder):
         write(f"{nfsd}/threads", "0\n")
 
 
-@case("shares-of-every-file-system", boots=0)
+@case("shares-of-every-file-system", full=True, boots=0)
 def shares_of_every_file_system(folder):
     """Trees on NFS v4, vfat and btrfs; only the lab has kernel modules for all of them."""
     have("mkfs.vfat", "mkfs.btrfs", "mkfs.ext4")
