@@ -267,7 +267,7 @@ int FsServer::UseHandle(uint64_t number, uint64_t node, File& file) {
 
 int FsServer::BeginRead(const FsCommand& command, File& file) {
   if (command.read.offset > INT64_MAX - kFsMaxTransferBytes) return EINVAL;
-  if (tree_.writable()) return UseHandle(command.read.fh, command.node, file);
+  if (HasHandles()) return UseHandle(command.read.fh, command.node, file);
   const int error = files_.Acquire(NodeId{command.node}, file.cached);
   if (error == 0) file.loop_file = file.cached->file;
   return error;

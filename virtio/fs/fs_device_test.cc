@@ -419,6 +419,43 @@ TEST(FsCaching, NeverKeepsNothing) {
   EXPECT_EQ(open.As<fuse_open_out>().open_flags, uint32_t{FOPEN_DIRECT_IO});
 }
 
+TEST(FsCaching, AnOpenFileStaysWhenTheHostReplacesIt) {
+  for (const FsCache cache : {FsCache::kAuto, FsCache::kNever}) {
+    FsHarness fs({.cache = cache}, FillStore);
+    const uint64_t directory = fs.Find(fs.Find(1, "1-app"), "bin");
+    const uint64_t tool = fs.Find(directory, "tool");
+    const uint64_t handle = fs.Do(FUSE_OPEN, tool, Bytes(8)).As<fuse_open_out>().fh;
+    fs.host().Write("root/1-app/bin/new", "upgraded");
+    fs.host().Rename("root/1-app/bin/new", "root/1-app/bin/tool");
+    EXPECT_NE(fs.Find(directory, "tool"), tool);
+    EXPECT_EQ(fs.Read(tool, 0, 100, handle).Text(), "content of tool");
+    const auto attributes = fs.Do(FUSE_GETATTR, tool, Bytes(16)).As<fuse_attr_out>();
+    EXPECT_EQ(attributes.attr.size, 15U);
+    EXPECT_EQ(attributes.attr.nlink, 0U);
+    // By another number, or of another file, it is nobody's.
+    EXPECT_EQ(fs.Read(tool, 0, 100, handle + 1).error, EBADF);
+    EXPECT_EQ(fs.Read(directory, 0, 100, handle).error, EBADF);
+    fuse_release_in release = {};
+    release.fh = handle;
+    EXPECT_EQ(fs.Do(FUSE_RELEASE, tool, BytesOf(release)).error, 0);
+    EXPECT_EQ(fs.counter("open_files"), 0U);
+    EXPECT_EQ(fs.Do(FUSE_GETATTR, tool, Bytes(16)).error, ESTALE);
+  }
+}
+
+TEST(FsCaching, OpeningWhatCannotBeWrittenLeavesSetIdBitsAlone) {
+  FsHarness fs({.cache = FsCache::kAuto}, [](const TemporaryTree& host) {
+    host.Write("root/tool", "x");
+    ASSERT_EQ(chmod(host.Path("root/tool").c_str(), 06755), 0);
+  });
+  const uint64_t tool = fs.Find(1, "tool");
+  const fuse_open_in open = {.flags = O_RDONLY, .open_flags = FUSE_OPEN_KILL_SUIDGID};
+  EXPECT_EQ(fs.Do(FUSE_OPEN, tool, BytesOf(open)).error, EROFS);
+  struct stat status;
+  ASSERT_EQ(stat(fs.host().Path("root/tool").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 07777, 06755U);
+}
+
 // --- Data path -----------------------------------------------------------------------------------
 
 TEST(FsQueue, Fs_2_7_4_1_FramingMeansNothing) {

@@ -291,29 +291,18 @@ FsServer::Reply FsServer::ReadLink(const FsCommand& command) {
 FsServer::Reply FsServer::Open(const FsCommand& command) {
   // Linux remembers this answer and never opens or closes anything again; it may cache all data.
   if (cache_ == FsCache::kAlways) return {.error = ENOSYS};
-  fuse_open_out out = {};
-  if (tree_.writable()) {
-    if (handles_.full()) return {.error = ENFILE};
-    std::unique_ptr<HostFile> file;
-    // O_APPEND is a matter of each write.
-    const int flags = static_cast<int>(command.open.flags) & ~O_APPEND;
-    int error = tree_.OpenFile(NodeId{command.node}, flags, file);
-    if (error == 0 && (command.open.open_flags & FUSE_OPEN_KILL_SUIDGID) != 0) {
-      error = file->ClearPrivileges();
-    }
-    if (error == 0) error = AddHandle(std::move(file), out);
-    if (error != 0) return {.error = error};
-    return Answer(out);
+  // What the guest has open stays its own, whatever the host makes of the name meanwhile.
+  if (handles_.full()) return {.error = ENFILE};
+  std::unique_ptr<HostFile> file;
+  // O_APPEND is a matter of each write.
+  const int flags = static_cast<int>(command.open.flags) & ~O_APPEND;
+  int error = tree_.OpenFile(NodeId{command.node}, flags, file);
+  if (error == 0 && (command.open.open_flags & FUSE_OPEN_KILL_SUIDGID) != 0) {
+    error = file->ClearPrivileges();
   }
-  // A guest that did not mount the share read-only had better know now: what it writes by a mapping
-  // would be lost when that is written back.
-  const uint32_t flags = command.open.flags;
-  if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0) return {.error = EROFS};
-  OpenFiles::File* file = nullptr;
-  const int error = files_.Acquire(NodeId{command.node}, file);
+  fuse_open_out out = {};
+  if (error == 0) error = AddHandle(std::move(file), out);
   if (error != 0) return {.error = error};
-  files_.Release(*file);
-  if (cache_ == FsCache::kNever) out.open_flags = FOPEN_DIRECT_IO;
   return Answer(out);
 }
 

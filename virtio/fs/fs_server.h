@@ -32,8 +32,8 @@ enum class FsCache : uint8_t {
 // Answers everything but what takes time, which goes another way (FsQueue). All on the loop's
 // thread.
 //
-// Shares that are read only are read by node: handles mean nothing there, and files are opened and
-// closed as it suits. What the guest opens in a share that can be written to stays open for it.
+// What the guest opens stays open for it. Where nothing changes it opens nothing: files are read by
+// node, and opened and closed as it suits.
 class FsServer {
  public:
   struct Reply {
@@ -112,6 +112,8 @@ class FsServer {
   }
   fuse_entry_out ToEntry(const FoundNode& found) const;
   fuse_attr ToAttr(const FileAttributes& attributes) const;
+  // False: the guest reads without opening, by node.
+  bool HasHandles() const { return tree_.writable() || cache_ != FsCache::kAlways; }
   std::chrono::seconds AttributeTime(uint64_t node) const;
   std::chrono::seconds NegativeTime(uint64_t directory) const;
 

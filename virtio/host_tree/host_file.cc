@@ -63,6 +63,7 @@ int HostFile::CopyTo(const HostFile& to, uint64_t offset, uint64_t to_offset, ui
 }
 
 int HostFile::ClearPrivileges() const {
+  if (!tree_.writable()) return EROFS;
   // What the guest cannot write to keeps them: it may have been opened to be read.
   const int error = tree_.CheckOwner(fd(), EPERM);
   if (error != 0) return error == EPERM ? 0 : error;

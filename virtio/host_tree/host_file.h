@@ -38,7 +38,8 @@ class HostFile {
   // Copies at most `bytes`, and not more than 256 KiB at a time, within the host.
   int CopyTo(const HostFile& to, uint64_t offset, uint64_t to_offset, uint64_t bytes,
              uint64_t& copied) const;
-  // Takes away set-user-id and set-group-id, as a write by a user who is not privileged does.
+  // Takes away set-user-id and set-group-id, as a write by a user who is not privileged does. EROFS
+  // unless the tree is writable.
   int ClearPrivileges() const;
 
   // Never wait: EAGAIN if another has a lock there.

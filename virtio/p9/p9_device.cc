@@ -19,9 +19,10 @@ absl::StatusOr<std::unique_ptr<P9Device>> P9Device::Create(Options options,
         options.max_open_files > 0);
   CHECK(std::has_single_bit(options.queue_size) && options.queue_size >= 4);
   // Each transfer in flight may be of another file: as many, so that `max_open_files` holds.
-  auto slab = RequestSlab<P9Request>::Create(
-      options.queue_size,
-      tree->writable() ? P9Server::MaxOwnFiles(options.max_open_files) : options.max_open_files);
+  auto slab = RequestSlab<P9Request>::Create(options.queue_size,
+                                             P9Server::HasOwnFiles(*tree, options.versions)
+                                                 ? P9Server::MaxOwnFiles(options.max_open_files)
+                                                 : options.max_open_files);
   if (!slab.ok()) return base::Annotate(slab.status(), options.id);
   return std::unique_ptr<P9Device>(
       new P9Device(std::move(options), std::move(tree), loop, memory, std::move(slab).value()));

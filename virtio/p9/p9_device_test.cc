@@ -294,6 +294,21 @@ TEST(P9Caching, VersionsFollowTheContentsOrSayNothing) {
   EXPECT_EQ(versions(P9Versions::kNone), (std::vector<uint32_t>{0, 0}));
 }
 
+TEST(P9Caching, P9_lopen_AnOpenFileStaysWhenTheHostReplacesIt) {
+  for (const P9Versions mode : {P9Versions::kContents, P9Versions::kNone}) {
+    P9Harness p9({.versions = mode}, FillStore);
+    const uint32_t big = p9.Find({"1-app", "big"});
+    EXPECT_EQ(p9.Open(big).error, 0);
+    const std::string before = p9.ReadText(big, 0, 1000);
+    p9.host().Write("root/1-app/new", "upgraded");
+    p9.host().Rename("root/1-app/new", "root/1-app/big");
+    EXPECT_EQ(p9.ReadText(big, 0, 1000), before);
+    EXPECT_EQ(p9.GetAttributes(big).error, 0);
+    EXPECT_EQ(p9.Clunk(big).error, 0);
+    EXPECT_EQ(p9.counter("open_files"), 0U);
+  }
+}
+
 TEST(P9Store, P9_getattr_AttributesAreTheHosts) {
   P9Harness p9(StoreOptions(), [](const TemporaryTree& host) {
     FillStore(host);

@@ -1,4 +1,4 @@
-// The files that the fids of a share are open on, if the share can be written to.
+// The files that the fids of a share are open on, if something may change in the share.
 #ifndef VIRTIO_P9_P9_FILES_H_
 #define VIRTIO_P9_P9_FILES_H_
 

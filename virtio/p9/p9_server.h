@@ -58,8 +58,13 @@ class P9Server {
     uint32_t fids = 0;
     uint32_t open_files = 0;  // descriptors
   };
-  // How many of `open_files` are for locks; and how many files a share that can be written to has
-  // open with the others, two for each: one here and one in the loop. At least 1.
+  // What fids have open stays open for them, whatever the host makes of the name meanwhile. False:
+  // nothing changes, and what is read is opened and closed as it suits.
+  static bool HasOwnFiles(const HostTree& tree, P9Versions versions) {
+    return tree.writable() || versions != P9Versions::kConstant;
+  }
+  // How many of `open_files` are for locks; and how many own files a share has open with the
+  // others, two for each: one here and one in the loop. At least 1.
   static uint32_t MaxLockedFiles(uint32_t open_files) { return std::max(open_files / 8, 1U); }
   static uint32_t MaxOwnFiles(uint32_t open_files) {
     return open_files < 4 ? 1 : (open_files - MaxLockedFiles(open_files)) / 2;
@@ -197,8 +202,8 @@ class P9Server {
   HostTree& tree_;
   const P9Versions versions_;
   const uint32_t max_fids_;
-  OpenFiles shared_files_;  // if the share is read only
-  P9Files files_;           // if it is not
+  OpenFiles shared_files_;  // if nothing changes in the share
+  P9Files files_;           // if something may
   P9Locks locks_;
   P9Places places_;
   uint32_t max_message_bytes_ = 0;

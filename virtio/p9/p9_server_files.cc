@@ -38,7 +38,7 @@ P9Server::Reply P9Server::Open(const P9Command& command, Fid& fid) {
     if (changes) return {.error = EISDIR};
   } else if ((flags & O_DIRECTORY) != 0) {
     return {.error = ENOTDIR};
-  } else if (!tree_.writable()) {
+  } else if (!HasOwnFiles(tree_, versions_)) {
     // What is read is opened when it is read; that it can be is to be known now.
     OpenFiles::File* file = nullptr;
     if (const int error = shared_files_.Acquire(fid.node, file); error != 0) {

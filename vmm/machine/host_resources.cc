@@ -31,8 +31,8 @@ constexpr size_t kMaxShareThreads = 4;
 constexpr uint64_t kOtherDescriptors = 256;
 constexpr uint64_t kMinShareDescriptors = 32;
 constexpr uint64_t kMaxShareDescriptors = 2048;
-// What a guest opens in a share that it can write to stays open, and takes two.
-constexpr uint64_t kMaxWritableShareDescriptors = 16384;
+// What a guest opens in a share in which something may change stays open, and takes two.
+constexpr uint64_t kMaxChangingShareDescriptors = 16384;
 // Nodes that a guest can hold: Linux needs 1 KiB of its RAM for each and more.
 constexpr uint64_t kRamPerNode = 512;
 constexpr uint64_t kMinShareNodes = 4096;
@@ -244,7 +244,7 @@ absl::Status HostResources::OpenShares(const VmConfig& config) {
   const uint64_t spare = limit.rlim_cur - std::min(limit.rlim_cur, kOtherDescriptors);
   for (size_t i = 0; i < config.fs.size(); ++i) {
     const uint64_t most =
-        config.fs[i].readonly ? kMaxShareDescriptors : kMaxWritableShareDescriptors;
+        IsImmutable(config.fs[i]) ? kMaxShareDescriptors : kMaxChangingShareDescriptors;
     const uint64_t part = std::clamp(spare / config.fs.size(), kMinShareDescriptors, most);
     RETURN_IF_ERROR(OpenShare(config.fs[i], i, static_cast<uint32_t>(part)));
   }
