@@ -48,7 +48,7 @@ FsDevice::FsDevice(Options options, std::unique_ptr<HostTree> tree, std::unique_
       files_(*tree_, loop, options_.max_open_files),
       // Each takes a descriptor here and one in the loop.
       handles_(loop, std::max(options_.max_open_files / 2, 1u)),
-      server_(*tree_, files_, handles_, options_.cache, dax_.get()) {
+      server_(*tree_, files_, handles_, options_.cache, dax_.get(), options_.real_time) {
   if (dax_ != nullptr) {
     shared_memory_ = {
         {.id = kDaxSharedMemoryId, .length = dax_->size_bytes(), .host = dax_->host()}};

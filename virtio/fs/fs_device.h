@@ -38,6 +38,7 @@ class FsDevice final : public Device {
     uint64_t dax_window_bytes = 0;
     uint64_t features_mask = ~uint64_t{0};  // of what is offered; for tests
     FileSystemSync::Options sync = {};      // for tests
+    FsServer::Clock real_time = FsServer::RealTime;
   };
 
   // `loop` serves all queues and blocks on host calls: it should serve nothing but shares. Its

@@ -359,11 +359,14 @@ TEST(FsCaching, AutoAsksAgain) {
   FsHarness fs({.cache = FsCache::kAuto}, FillStore);
   const auto app = fs.Lookup(1, "1-app").As<fuse_entry_out>();
   EXPECT_EQ(app.entry_valid, 1U);
-  EXPECT_EQ(fs.Lookup(app.nodeid, "none").error, ENOENT);
+  const auto none = fs.Lookup(app.nodeid, "none").As<fuse_entry_out>();
+  EXPECT_EQ(none.nodeid, 0U);
+  EXPECT_EQ(none.entry_valid, 1U);
+  EXPECT_EQ(fs.Lookup(1, "none").As<fuse_entry_out>().entry_valid, 1U);
   const uint64_t big = fs.Find(app.nodeid, "big");
   const auto open = fs.Do(FUSE_OPEN, big, Bytes(8));
   EXPECT_EQ(open.error, 0);
-  EXPECT_EQ(open.As<fuse_open_out>().open_flags, 0U);  // cached data are dropped at open
+  EXPECT_EQ(open.As<fuse_open_out>().open_flags, 0U);  // what is cached of it is dropped
   EXPECT_EQ(fs.Do(FUSE_RELEASE, big, Bytes(24)).error, 0);
   EXPECT_EQ(fs.Do(FUSE_OPENDIR, app.nodeid, Bytes(8)).error, 0);
   EXPECT_EQ(fs.Do(FUSE_RELEASEDIR, app.nodeid, Bytes(24)).error, 0);
@@ -399,6 +402,53 @@ TEST(FsCaching, UserAttributesAreServedWhereThereIsNoClosure) {
   EXPECT_EQ(fs.Do(FUSE_GETXATTR, fs.Find(1, "1-app"), opaque).error, ENOSYS);
 }
 
+// Real time, but later.
+template <int kSeconds>
+std::chrono::nanoseconds Later() {
+  return FsServer::RealTime() + std::chrono::seconds(kSeconds);
+}
+
+TEST(FsCaching, AnUnchangedFileIsReadOnce) {
+  for (const bool writable : {false, true}) {
+    FsHarness fs({.cache = FsCache::kAuto, .writable = writable, .real_time = Later<10>},
+                 FillStore);
+    const uint64_t big = fs.Find(fs.Find(1, "1-app"), "big");
+    const auto open = [&] {
+      return fs.Do(FUSE_OPEN, big, Bytes(8)).As<fuse_open_out>().open_flags;
+    };
+    EXPECT_EQ(open(), 0U);
+    EXPECT_EQ(open(), uint32_t{FOPEN_KEEP_CACHE});
+    // Rewritten with the same size, right after it was read.
+    fs.host().Write("root/1-app/big", RandomText(300'000));
+    EXPECT_EQ(open(), 0U);
+    EXPECT_EQ(open(), uint32_t{FOPEN_KEEP_CACHE});
+  }
+}
+
+TEST(FsCaching, WhatChangedJustBeforeItWasReadIsReadAgain) {
+  FsHarness fs({.cache = FsCache::kAuto,
+                .real_time = [] { return FsServer::RealTime() - std::chrono::hours(1); }},
+               FillStore);
+  const uint64_t big = fs.Find(fs.Find(1, "1-app"), "big");
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(fs.Do(FUSE_OPEN, big, Bytes(8)).As<fuse_open_out>().open_flags, 0U);
+    EXPECT_EQ(fs.Do(FUSE_OPENDIR, 1, Bytes(8)).As<fuse_open_out>().open_flags, 0U);
+  }
+}
+
+TEST(FsCaching, AnUnchangedDirectoryIsListedOnce) {
+  FsHarness fs({.cache = FsCache::kAuto, .real_time = Later<10>}, FillStore);
+  const uint64_t app = fs.Find(1, "1-app");
+  const auto open = [&] {
+    return fs.Do(FUSE_OPENDIR, app, Bytes(8)).As<fuse_open_out>().open_flags;
+  };
+  EXPECT_EQ(open(), uint32_t{FOPEN_CACHE_DIR});
+  EXPECT_EQ(open(), uint32_t{FOPEN_CACHE_DIR | FOPEN_KEEP_CACHE});
+  fs.host().Write("root/1-app/new", "");
+  EXPECT_EQ(open(), uint32_t{FOPEN_CACHE_DIR});
+  EXPECT_EQ(open(), uint32_t{FOPEN_CACHE_DIR | FOPEN_KEEP_CACHE});
+}
+
 TEST(FsCaching, WhatCannotBeWrittenIsNotOpenedForThat) {
   for (const FsCache cache : {FsCache::kAuto, FsCache::kNever}) {
     FsHarness fs({.cache = cache}, FillStore);
@@ -417,6 +467,8 @@ TEST(FsCaching, NeverKeepsNothing) {
   EXPECT_EQ(app.attr_valid, 0U);
   const auto open = fs.Do(FUSE_OPEN, fs.Find(app.nodeid, "big"), Bytes(8));
   EXPECT_EQ(open.As<fuse_open_out>().open_flags, uint32_t{FOPEN_DIRECT_IO});
+  EXPECT_EQ(fs.Do(FUSE_OPENDIR, app.nodeid, Bytes(8)).As<fuse_open_out>().open_flags, 0U);
+  EXPECT_EQ(fs.Lookup(app.nodeid, "none").error, ENOENT);
 }
 
 TEST(FsCaching, AnOpenFileStaysWhenTheHostReplacesIt) {

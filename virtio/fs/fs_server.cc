@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <algorithm>
 #include <cstring>
@@ -15,6 +16,9 @@ using std::chrono::seconds;
 
 // Longer than any guest runs; far from where adding it to a clock overflows.
 constexpr seconds kForever{100LL * 365 * 24 * 3600};
+
+// Files of which it is known whether the guest may keep what it has cached: 4 MiB.
+constexpr size_t kMaxKept = 1 << 16;
 
 constexpr std::pair<uint32_t, const char*> kOpcodeNames[] = {
     {FUSE_LOOKUP, "lookup"},
@@ -87,13 +91,21 @@ uint64_t Seconds(seconds time) { return static_cast<uint64_t>(time.count()); }
 }  // namespace
 
 FsServer::FsServer(HostTree& tree, OpenFiles& files, FileHandles& handles, FsCache cache,
-                   DaxWindow* dax)
+                   DaxWindow* dax, Clock real_time)
     : tree_(tree),
       files_(files),
       handles_(handles),
       cache_(cache),
       dax_(dax),
+      real_time_(real_time),
+      kept_(kMaxKept),
       reply_(kReplyBytes) {}
+
+std::chrono::nanoseconds FsServer::RealTime() {
+  timespec time = {};
+  clock_gettime(CLOCK_REALTIME, &time);
+  return seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
 
 void FsServer::Count(const FsCommand& command) {
   if (command.error != 0) ++malformed_;
@@ -208,11 +220,14 @@ void FsServer::EndSession() {
   if (dax_ != nullptr) dax_->UnmapAll();
   files_.DropAll();
   handles_.CloseAll();
+  kept_.ForgetAll();
   tree_.ForgetAll();
 }
 
 void FsServer::Forget(uint64_t node, uint64_t count) {
-  if (initialized_ && tree_.Forget(NodeId{node}, count)) files_.Drop(NodeId{node});
+  if (!initialized_ || !tree_.Forget(NodeId{node}, count)) return;
+  files_.Drop(NodeId{node});
+  kept_.Forget(NodeId{node});
 }
 
 seconds FsServer::AttributeTime(uint64_t node) const {
@@ -222,6 +237,8 @@ seconds FsServer::AttributeTime(uint64_t node) const {
 }
 
 seconds FsServer::NegativeTime(uint64_t directory) const {
+  if (cache_ == FsCache::kAuto) return seconds(1);
+  // A name that is missing at the root may appear there when the closure grows.
   return cache_ == FsCache::kAlways && directory != FUSE_ROOT_ID ? kForever : seconds(0);
 }
 
@@ -303,12 +320,27 @@ FsServer::Reply FsServer::Open(const FsCommand& command) {
   fuse_open_out out = {};
   if (error == 0) error = AddHandle(std::move(file), out);
   if (error != 0) return {.error = error};
+  // Once it is open: NFS asks its server how the file is when it is opened.
+  FileAttributes attributes;
+  if (cache_ == FsCache::kAuto && tree_.GetAttributes(NodeId{command.node}, attributes) == 0 &&
+      kept_.Open(NodeId{command.node}, attributes, tree_.HasCoarseTimes(attributes),
+                 real_time_()) == KeptContents::Answer::kKeepAll) {
+    out.open_flags |= FOPEN_KEEP_CACHE;
+  }
   return Answer(out);
 }
 
-FsServer::Reply FsServer::OpenDirectory(const FsCommand& /*command*/) {
+FsServer::Reply FsServer::OpenDirectory(const FsCommand& command) {
   if (cache_ == FsCache::kAlways) return {.error = ENOSYS};
-  return Answer(fuse_open_out{});  // directories are read by node
+  fuse_open_out out = {};  // directories are read by node
+  const NodeId node{command.node};
+  FileAttributes attributes;
+  if (cache_ != FsCache::kAuto || tree_.GetAttributes(node, attributes) != 0) return Answer(out);
+  const auto kept = kept_.OpenDirectory(node, attributes, tree_.HasCoarseTimes(attributes),
+                                        real_time_(), AttributeTime(command.node));
+  if (kept != KeptContents::Answer::kDrop) out.open_flags |= FOPEN_CACHE_DIR;
+  if (kept == KeptContents::Answer::kKeepAll) out.open_flags |= FOPEN_KEEP_CACHE;
+  return Answer(out);
 }
 
 FsServer::Reply FsServer::ReadDirectory(const FsCommand& command, uint32_t room) {

@@ -16,6 +16,7 @@
 #include "virtio/fs/dax_window.h"
 #include "virtio/fs/fs_request.h"
 #include "virtio/fs/fs_wire.h"
+#include "virtio/fs/kept_contents.h"
 #include "virtio/host_tree/file_handles.h"
 #include "virtio/host_tree/host_tree.h"
 #include "virtio/host_tree/open_files.h"
@@ -25,7 +26,7 @@ namespace virtio {
 // How long a guest may believe what it was told without asking again.
 enum class FsCache : uint8_t {
   kNever,   // not at all, data neither
-  kAuto,    // names and attributes 1 s, data until the file is opened again
+  kAuto,    // names and attributes 1 s, data until the file has changed when it is opened again
   kAlways,  // for ever: nothing in the tree changes but its root
 };
 
@@ -48,8 +49,13 @@ class FsServer {
     base::LoopFile loop_file;
   };
 
+  // Returns the host's real time, which files are stamped with, since 1970.
+  using Clock = std::chrono::nanoseconds (*)();
+  static std::chrono::nanoseconds RealTime();
+
   // All must outlive the server. `dax` may be null; only for files that never change.
-  FsServer(HostTree& tree, OpenFiles& files, FileHandles& handles, FsCache cache, DaxWindow* dax);
+  FsServer(HostTree& tree, OpenFiles& files, FileHandles& handles, FsCache cache, DaxWindow* dax,
+           Clock real_time);
 
   // Counts a request. Every request is counted, once, before anything else.
   void Count(const FsCommand& command);
@@ -122,7 +128,9 @@ class FsServer {
   FileHandles& handles_;
   const FsCache cache_;
   DaxWindow* const dax_;
+  const Clock real_time_;
   bool initialized_ = false;
+  KeptContents kept_;
   std::vector<uint8_t> reply_;
   size_t reply_size_ = 0;
   std::string text_;  // of READLINK, GETXATTR, LISTXATTR

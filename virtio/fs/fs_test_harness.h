@@ -120,6 +120,7 @@ class FsHarness {
     std::string tag = "store";
     bool initialize = true;
     FileSystemSync::Options sync = SyncsAtOnce();
+    FsServer::Clock real_time = FsServer::RealTime;
   };
   struct Result {
     int error = 0;  // positive
@@ -167,7 +168,8 @@ class FsHarness {
                                  .queue_size = options_.harness.queue_size,
                                  .max_open_files = options_.max_open_files,
                                  .dax_window_bytes = options_.dax_window_bytes,
-                                 .sync = options_.sync},
+                                 .sync = options_.sync,
+                                 .real_time = options_.real_time},
                                 std::move(opened), harness_.loop(), harness_.memory());
     Start();
   }

@@ -38,6 +38,8 @@ namespace virtio {
 struct FileTime {
   int64_t seconds = 0;
   uint32_t nanoseconds = 0;
+
+  bool operator==(const FileTime&) const = default;
 };
 
 struct FileAttributes {
@@ -156,6 +158,11 @@ class HostTree {
   int OpenFile(NodeId id, int flags, std::unique_ptr<HostFile>& file);
   // Opens a directory, to be flushed.
   int OpenDirectory(NodeId id, std::unique_ptr<HostFile>& directory);
+  // Whether times of change may have ticks of seconds, or come from another machine's clock.
+  bool HasCoarseTimes(const FileAttributes& attributes) const {
+    return attributes.mount != 0 || root_kind_.remote ||
+           root_kind_.numbers == FileNumbers::kPinned;  // vfat, FUSE
+  }
   // The file system that a node is on. With a closure it is full, and files are not counted.
   int GetFileSystem(NodeId id, struct statfs& file_system);
   // Opens the root such that its file system can be synced by the descriptor.
