@@ -108,6 +108,11 @@ class EventLoop {
   virtual void PollMultishot(Operation& op, LoopFile file, uint32_t events) = 0;
   // `offset` is ignored for files that cannot seek (pass 0). At most IOV_MAX (1024) iovecs.
   virtual void ReadV(Operation& op, LoopFile file, std::span<const iovec> to, uint64_t offset) = 0;
+  // Reads at once what that needs no waiting for, of a file that can seek: what is in the host's
+  // page cache. Returns the number of bytes, 0 at the end of the file, or -errno; -EAGAIN if the
+  // first of them must be waited for, or if this file or loop cannot tell: then ReadV is the way.
+  // Less than asked for is not yet the end. At most IOV_MAX (1024) iovecs. Loop thread only.
+  virtual int32_t ReadCached(LoopFile file, std::span<const iovec> to, uint64_t offset) = 0;
   virtual void WriteV(Operation& op, LoopFile file, std::span<const iovec> from,
                       uint64_t offset) = 0;
   // The same at the end of the file, wherever that is by then.

@@ -254,6 +254,17 @@ void UringEventLoop::ReadV(Operation& op, LoopFile file, std::span<const iovec> 
   Start(op, entry);
 }
 
+int32_t UringEventLoop::ReadCached(LoopFile file, std::span<const iovec> to, uint64_t offset) {
+  if (options_.fixed_files) return -EAGAIN;
+  ssize_t bytes;
+  do {
+    bytes = preadv2(file.index(), to.data(), static_cast<int>(ClampLength(to.size())),
+                    static_cast<off_t>(offset), RWF_NOWAIT);
+  } while (bytes < 0 && errno == EINTR);
+  if (bytes >= 0) return static_cast<int32_t>(bytes);
+  return errno == EOPNOTSUPP ? -EAGAIN : -errno;
+}
+
 void UringEventLoop::WriteV(Operation& op, LoopFile file, std::span<const iovec> from,
                             uint64_t offset) {
   Entry entry;

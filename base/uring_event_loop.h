@@ -62,6 +62,8 @@ class UringEventLoop final : public EventLoop {
   // again.
   void PollMultishot(Operation& op, LoopFile file, uint32_t events) override;
   void ReadV(Operation& op, LoopFile file, std::span<const iovec> to, uint64_t offset) override;
+  // Always -EAGAIN if files are fixed: they have no descriptor.
+  int32_t ReadCached(LoopFile file, std::span<const iovec> to, uint64_t offset) override;
   void WriteV(Operation& op, LoopFile file, std::span<const iovec> from, uint64_t offset) override;
   void AppendV(Operation& op, LoopFile file, std::span<const iovec> from) override;
   void Fdatasync(Operation& op, LoopFile file) override;

@@ -63,6 +63,25 @@ TEST_P(UringEventLoopIoTest, ReportsShortReadsAndErrors) {
   EXPECT_EQ(bad.results, std::vector<int32_t>{-EBADF});
 }
 
+TEST_P(UringEventLoopIoTest, ReadsAtOnceWhatIsCached) {
+  const bool fixed = GetParam();
+  UniqueFd fd = TemporaryFile("0123456789");
+  const LoopFile file = Add(fd);
+  char a[2] = {}, b[3] = {};
+  const iovec to[] = {{a, 2}, {b, 3}};
+  // Not every file system can tell.
+  const bool tells = preadv2(fd.get(), to, 2, 0, RWF_NOWAIT) >= 0;
+  const auto expected = [&](int32_t result) { return fixed || !tells ? -EAGAIN : result; };
+  EXPECT_EQ(loop_->ReadCached(file, to, 4), expected(5));
+  if (expected(0) == 0) {
+    EXPECT_EQ(std::string(a, 2) + std::string(b, 3), "45678");
+  }
+  EXPECT_EQ(loop_->ReadCached(file, to, 8), expected(2));
+  EXPECT_EQ(loop_->ReadCached(file, to, 10), expected(0));
+  UniqueFd write_only(open("/dev/null", O_WRONLY | O_CLOEXEC));
+  EXPECT_EQ(loop_->ReadCached(Add(write_only), to, 0), fixed ? -EAGAIN : -EBADF);
+}
+
 TEST_P(UringEventLoopIoTest, FdatasyncAndFallocate) {
   UniqueFd fd = TemporaryFile(std::string(8192, 'x'));
   const LoopFile file = Add(fd);

@@ -145,6 +145,21 @@ void FakeEventLoop::ReadV(Operation& op, LoopFile file, std::span<const iovec> t
              .length_bytes = TotalBytes(to)});
 }
 
+int32_t FakeEventLoop::ReadCached(LoopFile file, std::span<const iovec> to, uint64_t offset) {
+  CHECK(OnLoopThread());
+  const Pending read = {.op = nullptr,
+                        .kind = Kind::kRead,
+                        .file = file.index(),
+                        .iovecs = to,
+                        .offset = offset,
+                        .length_bytes = TotalBytes(to)};
+  if (FileOf(read).held || !FileOf(read).seekable || !Chance(options_.cached_percent)) {
+    return -EAGAIN;
+  }
+  ++cached_reads_;
+  return *Transfer(read);
+}
+
 void FakeEventLoop::WriteV(Operation& op, LoopFile file, std::span<const iovec> from,
                            uint64_t offset) {
   Start(op, {.op = &op,

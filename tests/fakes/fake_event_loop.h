@@ -49,6 +49,8 @@ class FakeEventLoop final : public EventLoop {
     // Reads, writes, fdatasyncs and fallocates that fail without having done anything.
     int error_percent = 0;
     std::vector<int> errors = {EAGAIN, EIO, EINTR, ENOSPC};
+    // How often ReadCached finds data in the cache; else it says -EAGAIN.
+    int cached_percent = 0;
     size_t max_files = 256;
   };
   // What happened, in order.
@@ -92,6 +94,8 @@ class FakeEventLoop final : public EventLoop {
   // The same for one kind.
   size_t in_flight(Kind kind) const;
   const std::vector<Event>& events() const { return events_; }
+  // How often ReadCached has found something, be it the end.
+  size_t cached_reads() const { return cached_reads_; }
 
   // For the test's driver: flush number `flush` was made available to the device / was seen
   // acknowledged with success.
@@ -107,6 +111,8 @@ class FakeEventLoop final : public EventLoop {
   void Poll(Operation& op, LoopFile file, uint32_t events) override;
   void PollMultishot(Operation& op, LoopFile file, uint32_t events) override;
   void ReadV(Operation& op, LoopFile file, std::span<const iovec> to, uint64_t offset) override;
+  // Injected errors are for ReadV.
+  int32_t ReadCached(LoopFile file, std::span<const iovec> to, uint64_t offset) override;
   void WriteV(Operation& op, LoopFile file, std::span<const iovec> from, uint64_t offset) override;
   void AppendV(Operation& op, LoopFile file, std::span<const iovec> from) override;
   void Fdatasync(Operation& op, LoopFile file) override;
@@ -175,6 +181,7 @@ class FakeEventLoop final : public EventLoop {
   std::vector<Event> events_;
   std::deque<TurnHook*> hooks_;
   uint64_t next_number_ = 1;
+  size_t cached_reads_ = 0;
   Mutex mutex_;
   std::vector<Function> posted_ ABSL_GUARDED_BY(mutex_);
 };

@@ -269,8 +269,10 @@ int FsServer::BeginRead(const FsCommand& command, File& file) {
   if (command.read.offset > INT64_MAX - kFsMaxTransferBytes) return EINVAL;
   if (HasHandles()) return UseHandle(command.read.fh, command.node, file);
   const int error = files_.Acquire(NodeId{command.node}, file.cached);
-  if (error == 0) file.loop_file = file.cached->file;
-  return error;
+  if (error != 0) return error;
+  file.loop_file = file.cached->file;
+  file.constant_size = file.cached->size_bytes;
+  return 0;
 }
 
 int FsServer::BeginWrite(const FsCommand& command, File& file) {

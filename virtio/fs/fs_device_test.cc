@@ -558,6 +558,47 @@ TEST(FsQueue, ShortReadsGoOn) {
   EXPECT_GT(fs.counter("short_transfers"), 0U);
 }
 
+TEST(FsQueue, WhatTheHostHasCachedIsReadAtOnce) {
+  for (const FsCache cache : {FsCache::kAlways, FsCache::kAuto}) {
+    FsHarness fs({.harness = {.loop = {.cached_percent = 100}, .queue_size = 64}, .cache = cache},
+                 FillStore);
+    const uint64_t big = fs.Find(fs.Find(1, "1-app"), "big");
+    const uint64_t handle =
+        cache == FsCache::kAuto ? fs.Do(FUSE_OPEN, big, Bytes(8)).As<fuse_open_out>().fh : 0;
+    const std::string text = RandomText(300'000);
+    auto reads = [&fs, before = size_t{0}]() mutable {
+      return fs.loop().cached_reads() - std::exchange(before, fs.loop().cached_reads());
+    };
+    EXPECT_EQ(fs.Read(big, 0, 4096, handle).Text(), text.substr(0, 4096));
+    EXPECT_EQ(reads(), 1U);
+    // Where nothing changes the end is known, and not asked for.
+    EXPECT_EQ(fs.Read(big, 299'000, 4096, handle).Text(), text.substr(299'000));
+    EXPECT_EQ(reads(), cache == FsCache::kAlways ? 1U : 2U);
+    EXPECT_EQ(fs.Read(big, 300'000, 4096, handle).Text(), "");
+    EXPECT_EQ(reads(), 1U);
+    for (const auto& event : fs.loop().events()) {
+      EXPECT_NE(event.kind, base::FakeEventLoop::Kind::kRead);
+    }
+    EXPECT_EQ(fs.counter("read_bytes"), 4096U + 1000U);
+  }
+}
+
+TEST(FsQueue, WhatIsCachedInPartIsReadToItsEnd) {
+  FsHarness fs({.harness = {.loop = {.seed = 7,
+                                     .short_transfer_percent = 60,
+                                     .short_transfer_unit_bytes = 1,
+                                     .cached_percent = 50},
+                            .queue_size = 64}},
+               FillStore);
+  const uint64_t big = fs.Find(fs.Find(1, "1-app"), "big");
+  const std::string text = RandomText(300'000);
+  for (uint32_t at = 0; at < 300'000; at += 4096) {
+    EXPECT_EQ(fs.Read(big, at, 4096).Text(), text.substr(at, 4096)) << at;
+  }
+  EXPECT_GT(fs.loop().cached_reads(), 0U);
+  EXPECT_GT(fs.loop().events().size(), 0U);
+}
+
 TEST(FsQueue, HostErrorsReachTheGuest) {
   FsHarness fs(StoreOptions(), FillStore);
   const uint64_t big = fs.Find(fs.Find(1, "1-app"), "big");

@@ -71,6 +71,8 @@ class FsQueue final : public DeviceQueue {
   void Forget(FsRequest& request);
   void RemoveMappings(FsRequest& request);
   void Begin(FsRequest& request);
+  // Reads what the host has cached; true if that was all there is to read.
+  bool ReadCached(FsRequest& request);
   void Submit(FsRequest& request);
   void OnComplete(FsRequest& request, int32_t result);
   void OnSynced(FsRequest& request, int error);

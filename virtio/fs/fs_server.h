@@ -47,6 +47,7 @@ class FsServer {
     OpenFiles::File* cached = nullptr;  // or
     FileHandles::Handle* handle = nullptr;
     base::LoopFile loop_file;
+    uint64_t constant_size = UINT64_MAX;  // of a file that never changes; else no limit
   };
 
   // Returns the host's real time, which files are stamped with, since 1970.

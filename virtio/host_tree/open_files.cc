@@ -1,6 +1,7 @@
 #include "virtio/host_tree/open_files.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 
 #include <iterator>
 #include <utility>
@@ -28,25 +29,30 @@ int OpenFiles::Acquire(NodeId node, File*& file) {
     return 0;
   }
   CloseUnused(max_files_ - 1);
-  base::LoopFile loop_file;
-  int error = Open(node, loop_file);
+  File opened;
+  opened.node = node;
+  opened.users = 1;
+  int error = Open(node, opened);
   if (error == EMFILE || error == ENFILE) {
     CloseUnused(0);
-    error = Open(node, loop_file);
+    error = Open(node, opened);
   }
   if (error != 0) return error;
-  files_.push_front({.node = node, .file = loop_file, .users = 1});
+  files_.push_front(opened);
   by_node_[Key(node)] = files_.begin();
   file = &files_.front();
   return 0;
 }
 
-int OpenFiles::Open(NodeId node, base::LoopFile& file) {
+int OpenFiles::Open(NodeId node, File& file) {
   base::UniqueFd fd;
   if (const int error = tree_.OpenFile(node, fd); error != 0) return error;
+  struct stat status;
+  if (fstat(fd.get(), &status) != 0) return errno;
+  file.size_bytes = static_cast<uint64_t>(status.st_size);
   const absl::StatusOr<base::LoopFile> added = loop_.TakeFile(std::move(fd));
   if (!added.ok()) return ENFILE;
-  file = *added;
+  file.file = *added;
   return 0;
 }
 

@@ -17,6 +17,7 @@ class OpenFiles {
   struct File {
     NodeId node;
     base::LoopFile file;
+    uint64_t size_bytes = 0;  // when it was opened
     uint32_t users = 0;
     bool dropped = false;  // closed when the last user is done
   };
@@ -40,7 +41,7 @@ class OpenFiles {
 
  private:
   using Iterator = std::list<File>::iterator;
-  int Open(NodeId node, base::LoopFile& file);
+  int Open(NodeId node, File& file);
   // Closes files that are not in use, oldest first, while more than `keep` are open.
   void CloseUnused(size_t keep);
   void Close(Iterator file);
