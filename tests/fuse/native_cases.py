@@ -348,6 +348,29 @@ def lower_layer(share):
     check_same_tree(share.mnt, share.root, "the lower layer")
 
 
+@case("upper_layer", WRITABLE)
+def upper_layer(share):
+    """An overlay whose upper layer is on the share: whiteouts, opaque directories, copies of files with set-id bits."""
+    lower = f"{share.work}/lower"
+    make_tree(lower, 60)
+    with open(f"{lower}/set-id", "w", encoding="ascii") as f:
+        f.write("lower")
+    os.chmod(f"{lower}/set-id", 0o6755)
+    mount = f"mount -t overlay o -o lowerdir={lower},upperdir={share.mnt}/u,workdir={share.mnt}/w,userxattr m"
+    share.sh(f"""cd {share.work}; mkdir m {share.mnt}/u {share.mnt}/w; {mount}; cd m
+        rm -r 1; rm -r 2; mkdir 2; echo new >2/new; mv 3 3.moved || {{ cp -a 3 3.moved; rm -r 3; }}; chgrp 7 set-id; chmod 6755 set-id
+        find 4 -type f -exec rm {{}} +; echo more >>"$(find 5 -type f -perm 644 | head -n 1)"; ln -s x link; sync -f .""")  # fmt: skip
+    before = listing(f"{share.work}/m")
+    share.sh(f"umount m; {mount}", share.work)
+    if listing(f"{share.work}/m") != before:
+        raise AssertionError("the overlay is another after it was mounted again")
+    share.sh("""[ ! -e m/1 ]; [ ! -e m/3 ]; [ "$(ls m/2)" = new ]; [ "$(stat -c %a,%g m/set-id)" = 6755,7 ]
+        [ "$(cat m/set-id)" = lower ]; umount m""", share.work)  # fmt: skip
+    white = os.lstat(f"{share.root}/u/1")
+    check_equal((stat.S_ISCHR(white.st_mode), white.st_rdev), (True, 0), "whiteout on the host")
+    check_equal(os.getxattr(f"{share.root}/u/2", "user.overlay.opaque"), b"y", "mark of an opaque directory")
+
+
 # --- requests -----------------------------------------------------------------------------------------------------------
 
 
