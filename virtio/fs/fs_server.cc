@@ -17,8 +17,8 @@ using std::chrono::seconds;
 // Longer than any guest runs; far from where adding it to a clock overflows.
 constexpr seconds kForever{100LL * 365 * 24 * 3600};
 
-// Files of which it is known whether the guest may keep what it has cached: 4 MiB.
-constexpr size_t kMaxKept = 1 << 16;
+// Files of which it is known whether the guest may keep what it has cached: at most 4 MiB.
+constexpr size_t kMaxKept = 1 << 15;
 
 constexpr std::pair<uint32_t, const char*> kOpcodeNames[] = {
     {FUSE_LOOKUP, "lookup"},
