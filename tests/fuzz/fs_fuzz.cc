@@ -427,6 +427,7 @@ void Run(FuzzInput input) {
                                    .max_open_files = kMaxOpenFiles,
                                    .dax_window_bytes = with_dax ? kDaxRanges * kRangeBytes : 0,
                                    .sync = {.sync = [](int) { return 0; },
+                                            .sync_all = [] {},
                                             .run =
                                                 [](FileSystemSync::Job job) {
                                                   job();

@@ -59,7 +59,9 @@ FsDevice::FsDevice(Options options, std::unique_ptr<HostTree> tree, std::unique_
     base::UniqueFd file;
     shared_.sync_error = tree_->OpenFileSystem(file);
     if (shared_.sync_error == 0) {
-      sync_ = std::make_unique<FileSystemSync>(loop_, std::move(file), options_.sync);
+      FileSystemSync::Options sync = options_.sync;
+      sync.all = tree_->submounts();
+      sync_ = std::make_unique<FileSystemSync>(loop_, std::move(file), std::move(sync));
       shared_.sync = sync_.get();
     }
   }

@@ -12,6 +12,8 @@ namespace virtio {
 
 int FileSystemSync::SyncFileSystem(int fd) { return syncfs(fd) == 0 ? 0 : errno; }
 
+void FileSystemSync::SyncAll() { sync(); }
+
 absl::Status FileSystemSync::RunOnThread(Job job) {
   auto thread = base::StartThread("syncfs", std::move(job));
   if (!thread.ok()) return thread.status();
@@ -46,8 +48,9 @@ void FileSystemSync::Begin() {
   served_ = std::exchange(waiting_, {});
   running_ = true;
   ++calls_;
-  const absl::Status started = options_.run([link = link_, sync = options_.sync] {
-    const int error = sync(link->file.get());
+  const absl::Status started = options_.run([link = link_, options = options_] {
+    if (options.all) options.sync_all();
+    const int error = options.sync(link->file.get());
     const base::MutexLock lock(link->mutex);
     if (link->loop == nullptr) return;
     link->loop->Post([link, error] {

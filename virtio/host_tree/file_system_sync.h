@@ -37,14 +37,20 @@ class FileSystemSync {
   };
   using Job = absl::AnyInvocable<void()>;
   struct Options {
-    // Returns 0 or an errno. Any thread.
+    // Also calls sync(2), for trees with files of other file systems than that of `file`; the
+    // kernel tells no errors of theirs.
+    bool all = false;
+    // Returns 0 or an errno. Any thread, as the next one.
     std::function<int(int fd)> sync = SyncFileSystem;
+    std::function<void()> sync_all = SyncAll;
     // Runs `job` on a thread of its own. Errors: ResourceExhausted.
     std::function<absl::Status(Job job)> run = RunOnThread;
   };
 
   // syncfs(2).
   static int SyncFileSystem(int fd);
+  // sync(2).
+  static void SyncAll();
   // On a thread that nobody waits for: one that hangs in the host's kernel must not hold up the end
   // of the VM.
   static absl::Status RunOnThread(Job job);

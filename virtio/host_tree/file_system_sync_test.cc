@@ -8,6 +8,7 @@
 
 #include <deque>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -135,6 +136,31 @@ TEST_F(FileSystemSyncTest, AnAnswerUnderWayFindsNobody) {
   sync_ = nullptr;
   loop_.RunUntilIdle();
   EXPECT_TRUE(waiter.told.empty());
+}
+
+TEST(FileSystemSync, TreesOfSeveralFileSystemsAreSyncedAsAWhole) {
+  for (const bool all : {false, true}) {
+    base::FakeEventLoop loop;
+    std::string calls;
+    FileSystemSync sync(loop, base::UniqueFd(),
+                        {.all = all,
+                         .sync =
+                             [&calls](int) {
+                               calls += " one";
+                               return EIO;
+                             },
+                         .sync_all = [&calls] { calls += " all"; },
+                         .run =
+                             [](FileSystemSync::Job job) {
+                               job();
+                               return absl::OkStatus();
+                             }});
+    Waiter waiter;
+    sync.Wait(waiter);
+    loop.RunUntilIdle();
+    EXPECT_EQ(calls, all ? " all one" : " one");
+    EXPECT_EQ(waiter.told, std::vector<int>{EIO});
+  }
 }
 
 TEST(FileSystemSync, SyncsOnAThreadOfItsOwn) {

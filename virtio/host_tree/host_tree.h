@@ -121,6 +121,7 @@ class HostTree {
   // error nothing changes. No effect without a closure.
   absl::Status RereadClosure();
   bool writable() const { return options_.writable; }
+  bool submounts() const { return options_.submounts; }
   bool has_closure() const { return closure_file_.has_value(); }
   // Whether this machine's kernel takes set-id bits off every file that is written to or cut by
   // whoever may not keep them: not where another machine does.
