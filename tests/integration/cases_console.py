@@ -17,7 +17,7 @@ FLOOD_SERIAL = "dd if=/dev/zero bs=1k count=96 2>/dev/null | tr '\\0' x >/dev/tt
 def stalled_pipe(folder):
     test = FLOOD_HVC + "echo LAST-LINE >/dev/hvc0; "
     with Vm(folder, vm_config(test=test), read_output=False) as vm:
-        vm.wait(0, seconds=120)
+        vm.wait(0, seconds=240)
         # Who comes back only now finds what was dropped, and the end.
         text = vm.process.stdout.read()
         mark = text.rfind(b"bytes dropped]")
