@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <climits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -273,6 +274,7 @@ int HostTree::OpenIn(int directory_fd, const char* name, int flags, base::Unique
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
   if (!options_.submounts) how.resolve |= RESOLVE_NO_XDEV;
   for (int tries = 0; tries < 8; ++tries) {
+    ++opens_;
     fd.reset(static_cast<int>(syscall(SYS_openat2, directory_fd, name, &how, sizeof(how))));
     if (fd.valid()) return 0;
     if (errno == EINTR || errno == EAGAIN || GivesUpDescriptors(errno)) continue;
@@ -304,13 +306,13 @@ int HostTree::OpenPath(Node& node, base::UniqueFd& fd) {
   if (node.orphan) return ESTALE;
   int parent_fd = -1;
   if (const int error = DirectoryFd(*node.parent, parent_fd); error != 0) return error;
-  return OpenPathIn(parent_fd, node, fd);
+  return OpenPathIn(parent_fd, node.name().data(), node, fd);
 }
 
-int HostTree::OpenPathIn(int parent_fd, const Node& node, base::UniqueFd& fd) {
+int HostTree::OpenPathIn(int directory_fd, const char* path, const Node& node, base::UniqueFd& fd) {
   // Not with O_DIRECTORY, which would have the host mount what is mounted on demand.
-  const int error = OpenIn(parent_fd, node.name().data(), O_PATH, fd);
-  if (error != 0) return error == ENOENT || error == ENOTDIR ? ESTALE : error;
+  const int error = OpenIn(directory_fd, path, O_PATH, fd);
+  if (error != 0) return error == ENOENT || error == ENOTDIR || error == ELOOP ? ESTALE : error;
   SeenFile seen;
   if (const int failed = Look(fd.get(), "", seen); failed != 0) return failed;
   return seen.identity == node.identity ? 0 : ESTALE;
@@ -325,16 +327,26 @@ int HostTree::DirectoryFd(Node& node, int& fd) {
   if (closed.size() > kMaxDepth) return ELOOP;
   fd = at->parent == nullptr ? root_.get() : at->path_fd;
   if (at->parent != nullptr) Touch(*at);
-  for (; !closed.empty(); closed.pop_back()) {
-    Node& next = *closed.back();
-    if (next.orphan) return ESTALE;
+  while (!closed.empty()) {
+    // As many names at a time as one call takes: a guest can have its directories reopened with
+    // every request, by using others in between. What is on the way is not compared: who the last
+    // one is says whether the way was right.
+    Node* last = nullptr;
+    std::string path;
+    while (!closed.empty() && path.size() + 1 + closed.back()->name().size() < PATH_MAX) {
+      last = closed.back();
+      if (last->orphan) return ESTALE;
+      closed.pop_back();
+      if (!path.empty()) path.push_back('/');
+      path.append(last->name().data(), last->name().size());
+    }
     base::UniqueFd opened;
-    if (const int error = OpenPathIn(fd, next, opened); error != 0) {
+    if (const int error = OpenPathIn(fd, path.c_str(), *last, opened); error != 0) {
       return error;
     }
     // The newest two are safe: `fd`, which was the last, is still open while the next is opened.
     fd = opened.get();
-    KeepPath(next, std::move(opened));
+    KeepPath(*last, std::move(opened));
   }
   return 0;
 }

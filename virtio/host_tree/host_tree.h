@@ -215,6 +215,8 @@ class HostTree {
 
   size_t node_count() const { return nodes_.size(); }
   uint32_t open_directories() const { return open_directories_; }
+  // How often something was opened, or tried to be, since the start.
+  uint64_t opens() const { return opens_; }
 
  private:
   friend class HostFile;  // at its end: RemoveUnused
@@ -277,8 +279,11 @@ class HostTree {
   int OpenNode(Node& node, int flags, base::UniqueFd& fd);
   // Opens `node` by name, with O_PATH; ESTALE if something else is there.
   int OpenPath(Node& node, base::UniqueFd& fd);
-  int OpenPathIn(int parent_fd, const Node& node, base::UniqueFd& fd);
-  // Returns the descriptor of a directory, opened if need be. Valid until the next call.
+  // The same by a path below an open directory, of at most PATH_MAX - 1 bytes.
+  int OpenPathIn(int directory_fd, const char* path, const Node& node, base::UniqueFd& fd);
+  // Returns the descriptor of a directory, opened if need be. Valid until the next call. At most
+  // kMaxDepth / 15 directories are opened, as 15 of the longest names fit a path, and one where
+  // names are short.
   int DirectoryFd(Node& node, int& fd);
   // Keeps a node open (O_PATH) as directories are, until it was not used for long.
   void KeepPath(Node& node, base::UniqueFd fd);
@@ -366,6 +371,7 @@ class HostTree {
   Node* newest_directory_ = nullptr;  // the open ones but the root, in order of use
   Node* oldest_directory_ = nullptr;
   uint32_t open_directories_ = 0;
+  uint64_t opens_ = 0;
   std::list<Listing> listings_;  // newest first
 };
 
