@@ -91,13 +91,19 @@ class EventLoop {
 
   virtual ~EventLoop() = default;
 
-  // Registers `fd`, which stays the caller's; the loop holds its own reference until RemoveFile.
-  // Before the loop runs: any one thread; afterwards the loop's thread only.
-  // Errors: ResourceExhausted when the table (kMaxFiles) is full.
+  // Registers `fd` for as long as the loop lives; it stays the caller's, the loop holds a reference
+  // of its own. Before the loop runs; one thread. Never given back: what a guest or client can
+  // repeat must not come here. Errors: ResourceExhausted when the table (Options::max_files) is
+  // full; FailedPrecondition when the loop runs.
   virtual absl::StatusOr<LoopFile> AddFile(int fd) = 0;
+  // Registers `fd`, which stays the caller's, until RemoveFile. Loop thread (or before the loop
+  // runs). Errors: those of fcntl(F_DUPFD); FailedPrecondition when the loop accepts none
+  // (UringEventLoop::Options::fixed_files).
+  virtual absl::StatusOr<LoopFile> AddTemporaryFile(int fd) = 0;
   // The same, but takes the descriptor over.
-  virtual absl::StatusOr<LoopFile> TakeFile(UniqueFd fd) { return AddFile(fd.get()); }
-  // Forgets a file. No operation on it may be pending. Loop thread (or before the loop runs).
+  virtual absl::StatusOr<LoopFile> TakeFile(UniqueFd fd) { return AddTemporaryFile(fd.get()); }
+  // Forgets a temporary file. No operation on it may be pending. Loop thread (or before the loop
+  // runs).
   virtual void RemoveFile(LoopFile file) = 0;
 
   // Starting operations: loop thread only (or before the loop runs). They cannot fail to start:

@@ -84,7 +84,7 @@ UringEventLoop::UringEventLoop(const Options& options)
     : options_(options), ring_(std::make_unique<Ring>(options.submission_entries)) {}
 
 UringEventLoop::~UringEventLoop() {
-  for (const int fd : copied_files_) ::close(fd);
+  for (const int fd : temporary_files_) ::close(fd);
 }
 
 absl::StatusOr<std::unique_ptr<UringEventLoop>> UringEventLoop::Create(const Options& options) {
@@ -110,8 +110,6 @@ absl::Status UringEventLoop::Initialize() {
                          absl::StrCat("host: io_uring: cannot make the table of files",
                                       ret == -EMFILE ? " (raise ulimit -n or LimitNOFILE=)" : ""));
     }
-    for (uint32_t i = options_.max_files; i > 0; --i)
-      free_files_.push_back(static_cast<int>(i) - 1);
   }
   unsigned workers[2] = {options_.max_file_workers, options_.max_other_workers};
   if (int ret = io_uring_register_iowq_max_workers(uring, workers); ret < 0) {
@@ -150,48 +148,43 @@ absl::Status UringEventLoop::Restrict() {
 
 absl::StatusOr<LoopFile> UringEventLoop::AddFile(int fd) {
   DCHECK(OnLoopThread());
-  if (!options_.fixed_files) {
-    const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (copy < 0) return ErrnoStatus(errno, "event loop: cannot duplicate a descriptor");
-    copied_files_.insert(copy);
-    return LoopFile(copy);
-  }
-  if (free_files_.empty()) {
+  if (running_) return absl::FailedPreconditionError("event loop: it runs; its files are fixed");
+  if (files_ == options_.max_files) {
     return absl::ResourceExhaustedError(
         absl::StrCat("event loop: more than ", options_.max_files, " files"));
   }
-  const int index = free_files_.back();
-  const int ret =
-      io_uring_register_files_update(&ring_->uring, static_cast<unsigned>(index), &fd, 1);
+  if (!options_.fixed_files) {
+    UniqueFd copy(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    if (!copy.valid()) return ErrnoStatus(errno, "event loop: cannot duplicate a descriptor");
+    ++files_;
+    kept_files_.push_back(std::move(copy));
+    return LoopFile(kept_files_.back().get());
+  }
+  const int ret = io_uring_register_files_update(&ring_->uring, files_, &fd, 1);
   if (ret < 0) return ErrnoStatus(-ret, "event loop: cannot register a file");
-  free_files_.pop_back();
-  return LoopFile(index);
+  return LoopFile(static_cast<int>(files_++));
+}
+
+absl::StatusOr<LoopFile> UringEventLoop::AddTemporaryFile(int fd) {
+  UniqueFd copy(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!copy.valid()) return ErrnoStatus(errno, "event loop: cannot duplicate a descriptor");
+  return TakeFile(std::move(copy));
 }
 
 absl::StatusOr<LoopFile> UringEventLoop::TakeFile(UniqueFd fd) {
-  if (options_.fixed_files) return AddFile(fd.get());
   DCHECK(OnLoopThread());
+  if (options_.fixed_files) {
+    return absl::FailedPreconditionError("event loop: it takes no temporary files");
+  }
   const int own = fd.release();
-  copied_files_.insert(own);
+  temporary_files_.insert(own);
   return LoopFile(own);
 }
 
 void UringEventLoop::RemoveFile(LoopFile file) {
   DCHECK(OnLoopThread());
-  CHECK(file.valid());
-  if (!options_.fixed_files) {
-    if (copied_files_.erase(file.index()) > 0) ::close(file.index());
-    return;
-  }
-  const int none = -1;
-  const int ret =
-      io_uring_register_files_update(&ring_->uring, static_cast<unsigned>(file.index()), &none, 1);
-  if (ret < 0) {
-    // Out of kernel memory: the slot and its file stay taken.
-    LOG_EVERY_N_SEC(Warning, 10) << "event loop: cannot forget a file: errno " << -ret;
-    return;
-  }
-  free_files_.push_back(file.index());
+  CHECK(temporary_files_.erase(file.index()) == 1);
+  ::close(file.index());
 }
 
 // --- Starting operations -------------------------------------------------------------------------

@@ -31,9 +31,10 @@ class UringEventLoop final : public EventLoop {
     uint32_t completion_entries = 512;  // power of two; more than that overflows into the kernel
     uint32_t max_files = 256;           // 1 to 32768
     // True: files live in the ring's table and nothing else is accepted. For the data path, whose
-    // files stay for the machine's life. False: AddFile keeps a duplicate descriptor. For loops
-    // whose files come and go: before Linux 6.4 a file removed from the table stays open until
-    // every request that was in flight has ended, which for a long poll is never.
+    // files stay for the process's life. False: the loop keeps duplicate descriptors, and takes
+    // temporary files. A file is never removed from the table: up to Linux 6.12 the kernel frees
+    // what it kept of the file, and before 6.4 closes it, once all requests have ended that were
+    // in flight at the time, which for a long poll is never.
     bool fixed_files = true;
     // Kernel threads for what cannot be done without blocking (fdatasync, buffered misses).
     uint32_t max_file_workers = 16;  // for regular files and block devices
@@ -54,6 +55,7 @@ class UringEventLoop final : public EventLoop {
   void Stop();
 
   absl::StatusOr<LoopFile> AddFile(int fd) override;
+  absl::StatusOr<LoopFile> AddTemporaryFile(int fd) override;
   absl::StatusOr<LoopFile> TakeFile(UniqueFd fd) override;
   void RemoveFile(LoopFile file) override;
   void Poll(Operation& op, LoopFile file, uint32_t events) override;
@@ -116,8 +118,9 @@ class UringEventLoop final : public EventLoop {
   std::unique_ptr<Ring> ring_;
   bool running_ = false;
   bool stopped_ = false;
-  std::vector<int> free_files_;           // indices in the ring's table
-  std::unordered_set<int> copied_files_;  // descriptors, without a table
+  uint32_t files_ = 0;                // that were added: the indices in the table below it are used
+  std::vector<UniqueFd> kept_files_;  // the same, without a table
+  std::unordered_set<int> temporary_files_;  // descriptors
   std::unordered_map<Operation*, MultishotPoll> multishot_polls_;
 
   Operation* completed_head_ = nullptr;

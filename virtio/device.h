@@ -16,8 +16,10 @@
 #include <string>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "base/event_loop.h"
+#include "base/mutex.h"
 #include "virtio/queue/split_queue.h"
 
 namespace virtio {
@@ -28,17 +30,27 @@ class DriverNotifier {
   virtual ~DriverNotifier() = default;
   // "Used buffers" interrupt of queue `index`.
   virtual void NotifyQueue(uint16_t index) = 0;
-  // Configuration change: bumps the generation and interrupts. [VIRTIO 1.2 §2.5, §4.1.4.3]
-  virtual void NotifyConfig() = 0;
   // Sets DEVICE_NEEDS_RESET and tells the driver; logs `why` (rate limited). [VIRTIO 1.2 §2.1.2]
   virtual void NeedsReset(absl::string_view why) = 0;
+};
+
+// Who shows a device's configuration space to its driver. Implemented by the transport.
+class ConfigOwner {
+ public:
+  virtual ~ConfigOwner() = default;
+  // Runs `change`, which alters what Device::ReadConfig gives, under the lock that all reads take,
+  // and with it the generation: a driver that reads parts of the old and of the new value can tell.
+  // Then tells a driver that has accepted all of `features`; one that has not set DRIVER_OK yet is
+  // told when it does, since it may have read the old value. `change` only stores. Any thread;
+  // never blocks. [VIRTIO 1.2 §2.5, §4.1.4.3]
+  virtual void ChangeConfig(uint64_t features, absl::FunctionRef<void()> change) = 0;
 };
 
 // A queue the driver has enabled, as handed to the device.
 struct QueueStart {
   uint16_t index = 0;
   std::unique_ptr<SplitQueue> ring;
-  int doorbell_fd = -1;  // eventfd; stays the transport's, valid until the queue is stopped
+  base::LoopFile doorbell;  // an eventfd, known to the loop for as long as it lives
 };
 
 // What every split queue here can do, for Device::features(). [VIRTIO 1.2 §6]
@@ -72,8 +84,8 @@ class Device {
   virtual base::EventLoop& loop() = 0;
   virtual std::span<const SharedMemoryRegion> shared_memory() const { return {}; }
 
-  // Configuration space. Under the transport's lock, on a vCPU thread; must not block. Bytes beyond
-  // the device's structure read as 0. [VIRTIO 1.2 §2.5]
+  // Configuration space. Under the transport's lock, on a vCPU thread; must not block nor call
+  // ChangeConfig. Bytes beyond the device's structure read as 0. [VIRTIO 1.2 §2.5]
   virtual uint32_t config_size() const = 0;
   virtual void ReadConfig(uint32_t offset, std::span<uint8_t> to) = 0;
   virtual void WriteConfig(uint32_t /*offset*/, std::span<const uint8_t> /*from*/) {}
@@ -97,6 +109,28 @@ class Device {
   virtual void Resume() = 0;
 
   virtual Counters counters() const = 0;
+
+  // `owner` shows the device to a driver from now on / no longer. Any thread. For transports.
+  void Attach(ConfigOwner& owner) {
+    base::MutexLock lock(owner_mutex_);
+    owner_ = &owner;
+  }
+  void Detach(const ConfigOwner& owner) {
+    base::MutexLock lock(owner_mutex_);
+    if (owner_ == &owner) owner_ = nullptr;
+  }
+
+ protected:
+  // The only way to change what ReadConfig gives: see ConfigOwner. Without an owner nobody reads.
+  void ChangeConfig(uint64_t features, absl::FunctionRef<void()> change) {
+    base::MutexLock lock(owner_mutex_);
+    if (owner_ != nullptr) return owner_->ChangeConfig(features, change);
+    change();
+  }
+
+ private:
+  base::Mutex owner_mutex_;  // before the owner's own
+  ConfigOwner* owner_ ABSL_GUARDED_BY(owner_mutex_) = nullptr;
 };
 
 }  // namespace virtio

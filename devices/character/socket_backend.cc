@@ -58,7 +58,7 @@ void SocketBackend::OnAccepted(int32_t result) {
 }
 
 void SocketBackend::Adopt(base::UniqueFd peer) {
-  absl::StatusOr<base::LoopFile> file = loop_.AddFile(peer.get());
+  absl::StatusOr<base::LoopFile> file = loop_.AddTemporaryFile(peer.get());
   if (!file.ok()) {
     LOG_LIMITED(Warning, 60, name_)
         << name_ << ": " << listener_.path() << ": " << file.status().message();

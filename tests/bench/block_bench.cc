@@ -169,9 +169,11 @@ class DrivenDevice {
     auto ring = virtio::SplitQueue::Create(*memory_, driver_->addresses(),
                                            {.event_idx = true, .indirect = true}, error);
     CHECK(ring != nullptr);
-    loop.Post([this, ring = std::move(ring)]() mutable {
+    const auto doorbell = loop.AddFile(driver_->doorbell());
+    if (!doorbell.ok()) exit(Fail(doorbell.status()));
+    loop.Post([this, ring = std::move(ring), doorbell = *doorbell]() mutable {
       device_->Activate(device_->features(), *driver_);
-      device_->StartQueue({0, std::move(ring), driver_->doorbell()});
+      device_->StartQueue({0, std::move(ring), doorbell});
       driver_->Start();
     });
   }

@@ -54,7 +54,6 @@ class RingDriver final : public virtio::DriverNotifier {
   void Start();
 
   void NotifyQueue(uint16_t index) override;
-  void NotifyConfig() override {}
   void NeedsReset(absl::string_view why) override;
 
   uint64_t requests() const { return requests_; }

@@ -21,20 +21,25 @@
 namespace virtio {
 
 // Counts what a driver would be told.
-class FakeNotifier final : public DriverNotifier {
+class FakeNotifier final : public DriverNotifier, public ConfigOwner {
  public:
   void NotifyQueue(uint16_t index) override {
     if (index >= queue_interrupts.size()) queue_interrupts.resize(index + 1u);
     ++queue_interrupts[index];
   }
-  void NotifyConfig() override { ++config_interrupts; }
+  void ChangeConfig(uint64_t features, absl::FunctionRef<void()> change) override {
+    change();
+    ++config_changes;
+    config_features = features;
+  }
   void NeedsReset(absl::string_view why) override {
     ++needs_reset;
     last_reason = std::string(why);
   }
 
   std::vector<uint64_t> queue_interrupts;
-  uint64_t config_interrupts = 0;
+  uint64_t config_changes = 0;
+  uint64_t config_features = 0;  // of the last change
   uint64_t needs_reset = 0;
   std::string last_reason;
 };
@@ -61,6 +66,7 @@ class DeviceHarness {
 
   // DRIVER_OK with `features`: all queues started, rings empty, at `ring_index`.
   void Start(Device& device, uint64_t features, uint16_t ring_index = 0) {
+    device.Attach(notifier_);
     device.Activate(features, notifier_);
     const auto count = static_cast<uint16_t>(device.queue_sizes().size());
     queues_.resize(count);
@@ -77,7 +83,10 @@ class DeviceHarness {
                                       .data_bytes = 0x400000,
                                       .event_idx = options_.event_idx});
     queue.driver->StartAt(ring_index);
-    queue.doorbell.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!queue.doorbell.valid()) {  // the device's: kept over resets
+      queue.doorbell.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+      queue.file = loop_.AddFile(queue.doorbell.get()).value();
+    }
     QueueError error;
     auto ring = SplitQueue::Create(*memory_,
                                    {options_.queue_size, queue.driver->descriptor_table(),
@@ -85,7 +94,7 @@ class DeviceHarness {
                                    {.event_idx = options_.event_idx, .indirect = true}, error);
     CHECK(ring != nullptr);
     ring->set_positions({ring_index, ring_index});
-    device.StartQueue({index, std::move(ring), queue.doorbell.get()});
+    device.StartQueue({index, std::move(ring), queue.file});
   }
 
   // Publishes what was offered, kicks if the device asked for it, and runs the loop until idle.
@@ -120,6 +129,7 @@ class DeviceHarness {
   struct Queue {
     std::unique_ptr<FakeDriver> driver;
     base::UniqueFd doorbell;
+    base::LoopFile file;
   };
 
   const Options options_;

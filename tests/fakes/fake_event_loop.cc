@@ -74,6 +74,16 @@ FakeEventLoop::~FakeEventLoop() = default;
 // --- Files ---------------------------------------------------------------------------------------
 
 absl::StatusOr<LoopFile> FakeEventLoop::AddFile(int fd) {
+  absl::StatusOr<LoopFile> file = Register(fd, /*temporary=*/false);
+  if (file.ok()) ++files_added_;
+  return file;
+}
+
+absl::StatusOr<LoopFile> FakeEventLoop::AddTemporaryFile(int fd) {
+  return Register(fd, /*temporary=*/true);
+}
+
+absl::StatusOr<LoopFile> FakeEventLoop::Register(int fd, bool temporary) {
   size_t index = 0;
   while (index < files_.size() && files_[index]) ++index;
   if (index >= options_.max_files) {
@@ -84,13 +94,13 @@ absl::StatusOr<LoopFile> FakeEventLoop::AddFile(int fd) {
   if (!copy.valid()) return ErrnoStatus(errno, "event loop: cannot register a file");
   const bool seekable = lseek(fd, 0, SEEK_CUR) >= 0;
   if (index == files_.size()) files_.emplace_back();
-  files_[index] = File{std::move(copy), seekable, false};
+  files_[index] = {.fd = std::move(copy), .seekable = seekable, .temporary = temporary};
   return LoopFile(static_cast<int>(index));
 }
 
 void FakeEventLoop::RemoveFile(LoopFile file) {
   for (const Pending& pending : pending_) CHECK(pending.file != file.index());
-  CHECK(files_.at(static_cast<size_t>(file.index())).has_value());
+  CHECK(files_.at(static_cast<size_t>(file.index())).value().temporary);
   files_[static_cast<size_t>(file.index())].reset();
 }
 

@@ -96,6 +96,8 @@ class FakeEventLoop final : public EventLoop {
   const std::vector<Event>& events() const { return events_; }
   // How often ReadCached has found something, be it the end.
   size_t cached_reads() const { return cached_reads_; }
+  // AddFile's so far: files that a ring keeps in its table for ever.
+  uint64_t files_added() const { return files_added_; }
 
   // For the test's driver: flush number `flush` was made available to the device / was seen
   // acknowledged with success.
@@ -106,7 +108,9 @@ class FakeEventLoop final : public EventLoop {
   // what is wrong.
   std::string CheckFlushes() const;
 
+  // At any time, since this loop always "has not run yet"; files_added() tells on those who do.
   absl::StatusOr<LoopFile> AddFile(int fd) override;
+  absl::StatusOr<LoopFile> AddTemporaryFile(int fd) override;
   void RemoveFile(LoopFile file) override;
   void Poll(Operation& op, LoopFile file, uint32_t events) override;
   void PollMultishot(Operation& op, LoopFile file, uint32_t events) override;
@@ -133,6 +137,7 @@ class FakeEventLoop final : public EventLoop {
     UniqueFd fd;
     bool seekable = false;
     bool held = false;
+    bool temporary = false;
   };
   struct Pending {
     Operation* op;
@@ -156,6 +161,7 @@ class FakeEventLoop final : public EventLoop {
     int32_t result;
   };
 
+  absl::StatusOr<LoopFile> Register(int fd, bool temporary);
   void Start(Operation& op, Pending pending);
   const File& FileOf(const Pending& pending) const;
   std::vector<size_t> Candidates();
@@ -180,6 +186,7 @@ class FakeEventLoop final : public EventLoop {
   std::vector<std::pair<Kind, size_t>> shortened_;
   std::vector<Event> events_;
   std::deque<TurnHook*> hooks_;
+  uint64_t files_added_ = 0;
   uint64_t next_number_ = 1;
   size_t cached_reads_ = 0;
   Mutex mutex_;

@@ -98,13 +98,19 @@ absl::Status FuseBridge::StartQueues() {
                                     queue.driver->driver_area(), queue.driver->device_area()},
                                    {.event_idx = true, .indirect = true}, error);
     if (ring == nullptr) return absl::InternalError("the device takes no such queue");
-    starts.push_back({i, std::move(ring), queue.doorbell.get()});
+    starts.push_back({i, std::move(ring), base::LoopFile()});
   }
-  RunOnLoop([this, &starts] {
+  absl::Status status;
+  RunOnLoop([this, &starts, &status] {
+    for (QueueStart& start : starts) {
+      const auto file = device_.loop().AddTemporaryFile(queues_[start.index].doorbell.get());
+      if (status = file.status(); !status.ok()) return;
+      start.doorbell = *file;
+    }
     device_.Activate(device_.features(), *this);
     for (QueueStart& start : starts) device_.StartQueue(std::move(start));
   });
-  return absl::OkStatus();
+  return status;
 }
 
 FuseBridge::~FuseBridge() {

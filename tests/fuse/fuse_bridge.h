@@ -67,7 +67,6 @@ class FuseBridge final : public DriverNotifier {
 
   // DriverNotifier: the loop's thread.
   void NotifyQueue(uint16_t index) override;
-  void NotifyConfig() override {}
   void NeedsReset(absl::string_view why) override;
 
   // Takes requests from the client until none is waiting or all slots are in use. Returns false at

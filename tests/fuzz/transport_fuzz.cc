@@ -22,7 +22,7 @@ class Driver {
     if ((flags & 2) != 0) t_.InitialiseMsix();
     if ((flags & 4) != 0) t_.Initialise();
     if ((flags & 8) != 0) t_.loop.RunUntilIdle();
-    if ((flags & 16) != 0) t_.doorbells.FailMap(true);
+    if ((flags & 16) != 0) t_.mapper.FailMap(true);
     if ((flags & 32) != 0) t_.msi.FailCreate(true);
   }
 
@@ -88,7 +88,7 @@ class Driver {
       t_.device.FinishStops();
     }
     CHECK(done && t_.device.notifier == nullptr && t_.device.running.empty());
-    CHECK(t_.msi.in_use() == 0 && t_.doorbells.mapped().empty());
+    CHECK(t_.msi.in_use() == 0 && t_.mapper.mapped().empty());
     t_.root->Reset();
     t_.EnableMemory();
     CHECK(t_.status() == 0);
@@ -107,7 +107,7 @@ class Driver {
       case 0:
         return t_.device.notifier->NotifyQueue(op.value[0] % 3);
       case 1:
-        return t_.device.notifier->NotifyConfig();
+        return t_.device.Change();
       case 2:
         return t_.device.notifier->NeedsReset("a test");
     }

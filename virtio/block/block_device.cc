@@ -43,6 +43,9 @@ absl::StatusOr<std::unique_ptr<BlockDevice>> BlockDevice::Create(const Options& 
     device->queues_.push_back(std::make_unique<BlockQueue>(
         loop, memory, i, device->shared_, std::move(slab).value(), std::move(bounce)));
   }
+  auto file = loop.AddFile(device->image_.fd());
+  if (!file.ok()) return base::Annotate(file.status(), options.id);
+  device->shared_.file = *file;
   return device;
 }
 
@@ -51,8 +54,7 @@ BlockDevice::BlockDevice(const Options& options, BlockImage image, base::EventLo
       loop_(loop),
       queue_sizes_(options.num_queues, options.queue_size),
       features_(OfferedFeatures(options)),
-      config_(MakeConfig(options)),
-      capacity_sectors_(image_.size_bytes() / kSectorBytes) {
+      config_(MakeConfig(options)) {
   shared_.id = options.id;
   shared_.path = image_.path();
   shared_.serial = (options.serial.empty() ? options.id : options.serial).substr(0, 20);
@@ -61,7 +63,7 @@ BlockDevice::BlockDevice(const Options& options, BlockImage image, base::EventLo
   shared_.range_alignment = image_.range_alignment();
   shared_.memory_alignment = image_.memory_alignment();
   shared_.limits = {
-      .capacity_sectors = capacity_sectors_,
+      .capacity_sectors = config_.capacity_sectors.value(),
       .readonly = image_.readonly(),
       .discard = (features_ & Bit(VIRTIO_BLK_F_DISCARD)) != 0,
       .write_zeroes = (features_ & Bit(VIRTIO_BLK_F_WRITE_ZEROES)) != 0,
@@ -94,6 +96,7 @@ BlockConfig BlockDevice::MakeConfig(const Options& options) const {
   const uint32_t blocks_per_physical = image_.physical_block_bytes() / block;
   const uint32_t align_sectors = image_.physical_block_bytes() / kSectorBytes;
   BlockConfig config;
+  config.capacity_sectors = image_.size_bytes() / kSectorBytes;
   config.seg_max = SegMax(options.queue_size);
   config.blk_size = block;
   config.physical_block_exp = static_cast<uint8_t>(std::countr_zero(blocks_per_physical));
@@ -113,12 +116,10 @@ BlockConfig BlockDevice::MakeConfig(const Options& options) const {
 }
 
 void BlockDevice::ReadConfig(uint32_t offset, std::span<uint8_t> to) {
-  BlockConfig config = config_;
-  config.capacity_sectors = capacity_sectors_.load(std::memory_order_relaxed);
-  const auto* bytes = reinterpret_cast<const uint8_t*>(&config);
+  const auto* bytes = reinterpret_cast<const uint8_t*>(&config_);
   for (size_t i = 0; i < to.size(); ++i) {
     const uint64_t at = uint64_t{offset} + i;
-    to[i] = at < sizeof(config) ? bytes[at] : 0;
+    to[i] = at < sizeof(config_) ? bytes[at] : 0;
   }
 }
 
@@ -127,16 +128,9 @@ void BlockDevice::Activate(uint64_t features, DriverNotifier& notifier) {
   // "neither VIRTIO_BLK_F_CONFIG_WCE nor VIRTIO_BLK_F_FLUSH feature were negotiated, but
   // VIRTIO_BLK_F_FLUSH was offered": completed writes are stable. [VIRTIO 1.2 §5.2.6.2]
   shared_.write_through = (features & Bit(VIRTIO_BLK_F_FLUSH)) == 0;
-  absl::StatusOr<base::LoopFile> file = loop_.AddFile(image_.fd());
-  if (!file.ok()) {
-    notifier.NeedsReset(absl::StrCat(shared_.id, ": ", file.status().message()));
-    return;
-  }
-  shared_.file = *file;
 }
 
 void BlockDevice::StartQueue(QueueStart queue) {
-  if (!shared_.file.valid()) return;  // the driver was told in Activate
   const uint16_t index = queue.index;
   CHECK(index < queues_.size());
   queues_[index]->StartServing(std::move(queue), *notifier_);
@@ -145,7 +139,6 @@ void BlockDevice::StartQueue(QueueStart queue) {
 void BlockDevice::StopQueue(uint16_t index, Done done) { queues_[index]->Stop(std::move(done)); }
 
 void BlockDevice::Deactivate() {
-  if (shared_.file.valid()) loop_.RemoveFile(std::exchange(shared_.file, base::LoopFile()));
   shared_.write_through = false;
   notifier_ = nullptr;
 }
@@ -178,8 +171,7 @@ void BlockDevice::Resize(uint64_t size_bytes) {
   // UNLIMITED: as above.
   LOG(Info) << "disk " << shared_.id << ": grown to " << size << " bytes";
   shared_.limits.capacity_sectors = after;
-  capacity_sectors_.store(after, std::memory_order_relaxed);
-  if (notifier_ != nullptr) notifier_->NotifyConfig();
+  ChangeConfig(/*features=*/0, [this, after] { config_.capacity_sectors = after; });
 }
 
 Counters BlockDevice::counters() const {

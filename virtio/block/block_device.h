@@ -69,8 +69,7 @@ class BlockDevice final : public Device {
   base::EventLoop& loop_;
   const std::vector<uint16_t> queue_sizes_;
   const uint64_t features_;
-  const BlockConfig config_;  // but for the capacity
-  std::atomic<uint64_t> capacity_sectors_;
+  BlockConfig config_;  // changed by ChangeConfig only
   BlockShared shared_;
   std::vector<std::unique_ptr<BlockQueue>> queues_;
   DriverNotifier* notifier_ = nullptr;

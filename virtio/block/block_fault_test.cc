@@ -13,7 +13,7 @@ using Kind = base::FakeEventLoop::Kind;
 
 constexpr uint64_t Bit(int feature) { return uint64_t{1} << feature; }
 
-// The image's file is the loop's first: it is added by Activate, before any doorbell.
+// The image's file is the loop's first: it is added with the device, before any doorbell.
 const base::LoopFile kImageFile(0);
 
 TEST(BlockFaultTest, ShortTransfersAreContinued) {

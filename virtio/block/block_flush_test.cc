@@ -12,7 +12,7 @@ namespace {
 using Kind = base::FakeEventLoop::Kind;
 using Event = base::FakeEventLoop::Event;
 
-// The image's file is the loop's first: it is added by Activate, before any doorbell.
+// The image's file is the loop's first: it is added with the device, before any doorbell.
 const base::LoopFile kImageFile(0);
 
 size_t Started(BlockHarness& disk, Kind kind) {

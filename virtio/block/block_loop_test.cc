@@ -19,7 +19,6 @@ constexpr uint16_t kQueueSize = 64;
 class EventFdNotifier final : public DriverNotifier {
  public:
   void NotifyQueue(uint16_t /*index*/) override { eventfd_write(interrupt.get(), 1); }
-  void NotifyConfig() override {}
   void NeedsReset(absl::string_view /*why*/) override { broken = true; }
   base::UniqueFd interrupt{eventfd(0, EFD_CLOEXEC)};
   std::atomic<bool> broken = false;
@@ -67,6 +66,7 @@ TEST_P(BlockLoopTest, KeepsWhatIsWrittenThroughPausesAndResets) {
                                      std::move(image).value(), thread->loop(), *memory);
   EventFdNotifier notifier;
   base::UniqueFd doorbell(eventfd(0, EFD_CLOEXEC));
+  const base::LoopFile doorbell_file = thread->loop().AddFile(doorbell.get()).value();
   ASSERT_TRUE(thread->Start().ok());
   std::mt19937_64 random(1);
   std::map<uint64_t, Bytes> content;
@@ -80,7 +80,7 @@ TEST_P(BlockLoopTest, KeepsWhatIsWrittenThroughPausesAndResets) {
           {kQueueSize, driver.descriptor_table(), driver.driver_area(), driver.device_area()},
           {.event_idx = true, .indirect = true}, error);
       device->Activate(device->features(), notifier);
-      device->StartQueue({0, std::move(ring), doorbell.get()});
+      device->StartQueue({0, std::move(ring), doorbell_file});
       done();
     });
     struct Request {
@@ -161,6 +161,7 @@ TEST_P(BlockLoopTest, StopWithRequestsInFlight) {
                                      std::move(image).value(), thread->loop(), *memory);
   EventFdNotifier notifier;
   base::UniqueFd doorbell(eventfd(0, EFD_CLOEXEC));
+  const base::LoopFile doorbell_file = thread->loop().AddFile(doorbell.get()).value();
   ASSERT_TRUE(thread->Start().ok());
   for (int round = 0; round < 50; ++round) {
     FakeDriver driver(*memory, {.size = kQueueSize, .event_idx = true});
@@ -187,7 +188,7 @@ TEST_P(BlockLoopTest, StopWithRequestsInFlight) {
           {kQueueSize, driver.descriptor_table(), driver.driver_area(), driver.device_area()},
           {.event_idx = true, .indirect = true}, error);
       device->Activate(device->features(), notifier);
-      device->StartQueue({0, std::move(ring), doorbell.get()});
+      device->StartQueue({0, std::move(ring), doorbell_file});
       if (round % 2 == 0) return device->StopQueue(0, std::move(done));
       done();
     });

@@ -15,7 +15,7 @@ using Kind = base::FakeEventLoop::Kind;
 using Event = base::FakeEventLoop::Event;
 
 constexpr uint32_t kBlock = 4096;
-// The image's file is the loop's first: it is added by Activate, before any doorbell.
+// The image's file is the loop's first: it is added with the device, before any doorbell.
 const base::LoopFile kImageFile(0);
 
 // A folder with O_DIRECT: in memory, where Linux has it there (from 6.6 on).

@@ -41,14 +41,10 @@ std::span<const uint16_t> ConsoleDevice::queue_sizes() const { return kQueueSize
 uint32_t ConsoleDevice::config_size() const { return sizeof(ConsoleConfig); }
 
 void ConsoleDevice::ReadConfig(uint32_t offset, std::span<uint8_t> to) {
-  ConsoleConfig config;
-  const uint32_t size = size_.load(std::memory_order_relaxed);
-  config.columns = static_cast<uint16_t>(size);
-  config.rows = static_cast<uint16_t>(size >> 16);
-  const auto* bytes = reinterpret_cast<const uint8_t*>(&config);
+  const auto* bytes = reinterpret_cast<const uint8_t*>(&config_);
   for (size_t i = 0; i < to.size(); ++i) {
     const uint64_t at = uint64_t{offset} + i;
-    to[i] = at < sizeof(config) ? bytes[at] : uint8_t{0};
+    to[i] = at < sizeof(config_) ? bytes[at] : uint8_t{0};
   }
 }
 
@@ -61,11 +57,8 @@ void ConsoleDevice::WriteConfig(uint32_t offset, std::span<const uint8_t> from) 
   emergency_bytes_.fetch_add(1, std::memory_order_relaxed);
 }
 
-void ConsoleDevice::Activate(uint64_t features, DriverNotifier& notifier) {
+void ConsoleDevice::Activate(uint64_t /*features*/, DriverNotifier& notifier) {
   notifier_ = &notifier;
-  resize_negotiated_ = (features & kFeatureSize) != 0;
-  // The driver may have read the size before the change.
-  if (resize_unannounced_) NotifyResize();
 }
 
 void ConsoleDevice::StartQueue(QueueStart queue_start) {
@@ -80,10 +73,7 @@ void ConsoleDevice::StopQueue(uint16_t index, Done done) {
   target->Stop(std::move(done));
 }
 
-void ConsoleDevice::Deactivate() {
-  notifier_ = nullptr;
-  resize_negotiated_ = false;
-}
+void ConsoleDevice::Deactivate() { notifier_ = nullptr; }
 
 void ConsoleDevice::Pause(Done done) {
   receive_.Pause([this, done = std::move(done)]() mutable { transmit_.Pause(std::move(done)); });
@@ -106,19 +96,17 @@ Counters ConsoleDevice::counters() const {
 size_t ConsoleDevice::OnInput(std::span<const uint8_t> bytes) { return receive_.Input(bytes); }
 
 void ConsoleDevice::OnResize(uint16_t columns, uint16_t rows) {
-  const uint32_t size = columns | uint32_t{rows} << 16;
-  if (size_.exchange(size, std::memory_order_relaxed) != size) NotifyResize();
+  if (config_.columns.value() == columns && config_.rows.value() == rows) return;
+  ChangeConfig(kFeatureSize, [&] {
+    config_.columns = columns;
+    config_.rows = rows;
+  });
 }
 
 DeviceQueue* ConsoleDevice::queue(uint16_t index) {
   if (index == kConsoleReceiveQueue) return &receive_;
   if (index == kConsoleTransmitQueue) return &transmit_;
   return nullptr;
-}
-
-void ConsoleDevice::NotifyResize() {
-  resize_unannounced_ = notifier_ == nullptr;
-  if (notifier_ != nullptr && resize_negotiated_) notifier_->NotifyConfig();
 }
 
 }  // namespace virtio

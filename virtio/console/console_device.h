@@ -10,6 +10,7 @@
 #include "base/guest_memory.h"
 #include "devices/character/character_backend.h"
 #include "virtio/console/console_queue.h"
+#include "virtio/console/console_wire.h"
 #include "virtio/device.h"
 
 namespace virtio {
@@ -57,7 +58,6 @@ class ConsoleDevice final : public Device, private devices::CharacterClient {
   size_t OnInput(std::span<const uint8_t> bytes) override;
   void OnResize(uint16_t columns, uint16_t rows) override;
   DeviceQueue* queue(uint16_t index);
-  void NotifyResize();
 
   const Options options_;
   base::EventLoop& loop_;
@@ -65,9 +65,7 @@ class ConsoleDevice final : public Device, private devices::CharacterClient {
   ConsoleReceiveQueue receive_;
   ConsoleTransmitQueue transmit_;
   DriverNotifier* notifier_ = nullptr;
-  bool resize_negotiated_ = false;
-  bool resize_unannounced_ = false;            // changed while no driver could be told
-  std::atomic<uint32_t> size_ = 0;             // columns | rows << 16: vCPUs read both at once
+  ConsoleConfig config_;                       // changed by ChangeConfig only
   std::atomic<uint64_t> emergency_bytes_ = 0;  // written on vCPU threads
 };
 

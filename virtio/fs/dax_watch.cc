@@ -54,7 +54,7 @@ void DaxWatch::Remove(int watch) {
 
 void DaxWatch::Start() {
   if (!loop_file_.valid()) {
-    const absl::StatusOr<base::LoopFile> file = loop_.AddFile(inotify_.get());
+    const absl::StatusOr<base::LoopFile> file = loop_.AddTemporaryFile(inotify_.get());
     if (!file.ok()) {
       LOG_LIMITED(Warning, 60, id_)
           << id_ << ": dax_window: cannot watch files: " << file.status().message();

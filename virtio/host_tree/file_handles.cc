@@ -15,7 +15,7 @@ FileHandles::~FileHandles() {
 
 int FileHandles::Add(std::unique_ptr<HostFile> file, Handle*& handle) {
   if (full()) return ENFILE;
-  const absl::StatusOr<base::LoopFile> added = loop_.AddFile(file->fd());
+  const absl::StatusOr<base::LoopFile> added = loop_.AddTemporaryFile(file->fd());
   if (!added.ok()) return ENFILE;
   auto owned = std::make_unique<Handle>();
   handle = owned.get();

@@ -112,7 +112,7 @@ bool P9Files::MakeRoom() {
 
 int P9Files::KeepOpen(File& file, std::unique_ptr<HostFile> host) {
   if (!MakeRoom()) return ENFILE;
-  const absl::StatusOr<base::LoopFile> added = loop_.AddFile(host->fd());
+  const absl::StatusOr<base::LoopFile> added = loop_.AddTemporaryFile(host->fd());
   if (!added.ok()) return ENFILE;
   file.host = std::move(host);
   file.loop_file = *added;

@@ -26,13 +26,7 @@ void DeviceQueue::StartServing(QueueStart start, DriverNotifier& notifier) {
   CHECK(ring_ == nullptr && start.ring != nullptr);
   ring_ = std::move(start.ring);
   notifier_ = &notifier;
-  absl::StatusOr<base::LoopFile> file = loop_.AddFile(start.doorbell_fd);
-  if (!file.ok()) {
-    notifier.NeedsReset(absl::StrCat("queue ", index_, ": doorbell: ", file.status().message()));
-    return;
-  }
-  doorbell_ = *file;
-  loop_.PollMultishot(doorbell_watch_, doorbell_, POLLIN);
+  loop_.PollMultishot(doorbell_watch_, start.doorbell, POLLIN);
   Serve();  // what was made available before the queue was enabled, and the first EnableKicks
 }
 
@@ -141,7 +135,6 @@ void DeviceQueue::FinishIfQuiet() {
   if (ring_ == nullptr || ring_->in_flight() > 0) return;
   std::vector<Done> quiet = std::exchange(pause_done_, {});
   if (stopping_ && !doorbell_watch_.pending()) {
-    if (doorbell_.valid()) loop_.RemoveFile(std::exchange(doorbell_, base::LoopFile()));
     ring_.reset();
     notifier_ = nullptr;
     stopping_ = false;

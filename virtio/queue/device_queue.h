@@ -39,8 +39,7 @@ class DeviceQueue : private base::TurnHook {
   DeviceQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index);
   ~DeviceQueue() override;  // must be stopped
 
-  // Takes the ring and begins serving; watches the doorbell. A doorbell that cannot be registered
-  // is reported by `notifier`.
+  // Takes the ring and begins serving; watches the doorbell.
   void StartServing(QueueStart start, DriverNotifier& notifier);
   // No new pops, CancelRequests(), and `done` once nothing is in flight and the doorbell watch has
   // ended: at the end of a turn, or at once if the queue is not started. `done` may destroy the
@@ -106,7 +105,6 @@ class DeviceQueue : private base::TurnHook {
   base::GuestMemory& memory_;
   const uint16_t index_;
   DoorbellWatch doorbell_watch_;
-  base::LoopFile doorbell_;
   std::unique_ptr<SplitQueue> ring_;
   DriverNotifier* notifier_ = nullptr;
   bool paused_ = false;

@@ -86,7 +86,8 @@ class DeviceQueueTurn : public testing::Test {
     auto ring = SplitQueue::Create(
         *memory_, {size, driver.descriptor_table(), driver.driver_area(), driver.device_area()},
         {.indirect = true}, error);
-    guest.queue->StartServing({index, std::move(ring), guest.doorbell.get()}, notifier_);
+    guest.queue->StartServing({index, std::move(ring), loop_.AddFile(guest.doorbell.get()).value()},
+                              notifier_);
     loop_.RunUntilIdle();
     return guest;
   }

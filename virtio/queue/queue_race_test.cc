@@ -24,7 +24,6 @@ class EventFdNotifier final : public DriverNotifier {
     interrupts.fetch_add(1, std::memory_order_relaxed);
     eventfd_write(interrupt.get(), 1);
   }
-  void NotifyConfig() override {}
   void NeedsReset(absl::string_view /*why*/) override { broken = true; }
 
   base::UniqueFd interrupt{eventfd(0, EFD_CLOEXEC)};
@@ -67,13 +66,14 @@ TEST_P(QueueRaceTest, NothingIsLost) {
   EchoQueue queue(thread->loop(), *memory, 16);
   EventFdNotifier notifier;
   base::UniqueFd doorbell(eventfd(0, EFD_CLOEXEC));
+  const base::LoopFile doorbell_file = thread->loop().AddFile(doorbell.get()).value();
   QueueError error;
   auto ring = SplitQueue::Create(
       *memory, {16, driver.descriptor_table(), driver.driver_area(), driver.device_area()},
       {.event_idx = GetParam(), .indirect = true}, error);
   ASSERT_TRUE(thread->Start().ok());
   thread->loop().Post([&, r = std::move(ring)]() mutable {
-    queue.StartServing({0, std::move(r), doorbell.get()}, notifier);
+    queue.StartServing({0, std::move(r), doorbell_file}, notifier);
   });
 
   uint64_t offered = 0;

@@ -31,7 +31,7 @@ TEST(Pci, Pci_2_4_1_StatusIsZeroAfterReset) {
 // DRIVER_OK."
 TEST(Pci, Pci_2_1_2_NothingRunsBeforeDriverOk) {
   TransportHarness t;
-  t.doorbells.FailMap(true);
+  t.mapper.FailMap(true);
   t.EnableMemory();
   t.SetStatus(kDriverReady);
   t.SetDriverFeatures(kFeatureVersion1);
@@ -359,7 +359,7 @@ TEST(Pci, Pci_4_1_4_3_1_ConfigGeneration) {
   EXPECT_EQ(t.Common<uint8_t>(VIRTIO_PCI_COMMON_CFGGENERATION), generation);
   // 256 changes between two reads must not bring the same generation back.
   for (int changes : {1, 2, 256, 512}) {
-    for (int i = 0; i < changes; ++i) t.device.notifier->NotifyConfig();
+    for (int i = 0; i < changes; ++i) t.device.Change();
     t.ReadBar<uint32_t>(kDeviceConfigOffset);
     const uint8_t next = t.Common<uint8_t>(VIRTIO_PCI_COMMON_CFGGENERATION);
     EXPECT_NE(next, generation) << changes;

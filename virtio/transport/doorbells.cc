@@ -1,37 +1,19 @@
 #include "virtio/transport/doorbells.h"
 
-#include <errno.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <utility>
-
-#include "absl/strings/str_cat.h"
+#include "absl/status/status.h"
 #include "base/limited_log.h"
-#include "base/status.h"
 
 namespace virtio {
 
-absl::StatusOr<std::unique_ptr<Doorbells>> Doorbells::Create(devices::DoorbellMapper& mapper,
-                                                             absl::string_view name,
-                                                             uint16_t queues) {
-  std::vector<base::UniqueFd> fds;
-  for (uint16_t i = 0; i < queues; ++i) {
-    fds.emplace_back(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (!fds.back().valid()) {
-      return base::ErrnoStatus(errno, absl::StrCat("cannot create eventfd ", i, " of ", queues));
-    }
-  }
-  return std::unique_ptr<Doorbells>(new Doorbells(mapper, name, std::move(fds)));
-}
-
 Doorbells::Doorbells(devices::DoorbellMapper& mapper, absl::string_view name,
-                     std::vector<base::UniqueFd> fds)
+                     const DeviceDoorbells& device)
     : mapper_(mapper),
       name_(name),
-      fds_(std::move(fds)),
-      enabled_(fds_.size(), false),
-      mapped_(fds_.size(), false) {}
+      device_(device),
+      enabled_(count(), false),
+      mapped_(count(), false) {}
 
 Doorbells::~Doorbells() { DisableAll(); }
 
@@ -51,14 +33,14 @@ void Doorbells::Enable(uint16_t queue) {
 void Doorbells::Move(std::optional<uint64_t> base) {
   base::MutexLock lock(mutex_);
   if (base == base_) return;
-  for (uint16_t i = 0; i < fds_.size(); ++i) Unmap(i);
+  for (uint16_t i = 0; i < count(); ++i) Unmap(i);
   base_ = base;
-  for (uint16_t i = 0; i < fds_.size(); ++i) Map(i);
+  for (uint16_t i = 0; i < count(); ++i) Map(i);
 }
 
 void Doorbells::DisableAll() {
   base::MutexLock lock(mutex_);
-  for (uint16_t i = 0; i < fds_.size(); ++i) {
+  for (uint16_t i = 0; i < count(); ++i) {
     Unmap(i);
     enabled_[i] = false;
   }

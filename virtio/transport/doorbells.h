@@ -1,18 +1,17 @@
-// One eventfd per queue, signalled by the guest's writes to its notify address.
+// Where a guest's writes signal the doorbells of a device.
 // [VIRTIO 1.2 §4.1.4.4, §4.1.5.2]
 #ifndef VIRTIO_TRANSPORT_DOORBELLS_H_
 #define VIRTIO_TRANSPORT_DOORBELLS_H_
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "base/mutex.h"
-#include "base/unique_fd.h"
 #include "devices/interrupt.h"
+#include "virtio/transport/device_doorbells.h"
 
 namespace virtio {
 
@@ -23,16 +22,12 @@ class Doorbells {
   // Bytes between two queues' addresses. [VIRTIO 1.2 §4.1.4.4] notify_off_multiplier
   static constexpr uint32_t kMultiplier = 4;
 
-  // `name`: the device's id. Errors: Internal/ResourceExhausted with errno. `mapper` must outlive
-  // this.
-  static absl::StatusOr<std::unique_ptr<Doorbells>> Create(devices::DoorbellMapper& mapper,
-                                                           absl::string_view name, uint16_t queues);
+  // `name`: the device's id. The others must outlive this.
+  Doorbells(devices::DoorbellMapper& mapper, absl::string_view name, const DeviceDoorbells& device);
   ~Doorbells();
   Doorbells(const Doorbells&) = delete;
   Doorbells& operator=(const Doorbells&) = delete;
 
-  // The queue's eventfd, constant for life.
-  int fd(uint16_t queue) const { return fds_[queue].get(); }
   // What a write to the address does when it was not mapped and comes to us.
   void Signal(uint16_t queue) const;
 
@@ -44,8 +39,8 @@ class Doorbells {
   void DisableAll();
 
  private:
-  Doorbells(devices::DoorbellMapper& mapper, absl::string_view name,
-            std::vector<base::UniqueFd> fds);
+  uint16_t count() const { return device_.count(); }
+  int fd(uint16_t queue) const { return device_.fd(queue); }
   void Map(uint16_t queue) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Unmap(uint16_t queue) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   uint64_t Address(uint16_t queue) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -54,7 +49,7 @@ class Doorbells {
 
   devices::DoorbellMapper& mapper_;
   const std::string name_;
-  const std::vector<base::UniqueFd> fds_;
+  const DeviceDoorbells& device_;
 
   base::Mutex mutex_;
   std::optional<uint64_t> base_ ABSL_GUARDED_BY(mutex_);

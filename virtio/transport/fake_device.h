@@ -83,6 +83,11 @@ class FakeDevice final : public Device {
     }
   }
   bool stopping() const { return !stopping_.empty(); }
+  // Changes the configuration space: `change` stores into `config`.
+  void Change(
+      absl::FunctionRef<void()> change = [] {}, uint64_t features = 0) {
+    ChangeConfig(features, change);
+  }
   // The orders since the last call, e.g. "activate start0 start1".
   std::string TakeOrders() { return std::exchange(orders_, ""); }
 

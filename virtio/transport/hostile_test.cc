@@ -153,7 +153,7 @@ TEST(PciHostile, MsixTableGames) {
         EXPECT_LT(t.ReadBar<uint64_t>(kMsixPbaOffset), uint64_t{1} << vectors);
         break;
       case 8:
-        t.device.notifier->NotifyConfig();
+        t.device.Change();
         break;
       default:
         t.device.notifier->NotifyQueue(static_cast<uint16_t>(round % 2));
@@ -176,7 +176,7 @@ TEST(PciHostile, BarsMovedUnderARunningDevice) {
   for (const uint32_t place :
        {0u, 0x1000u, 0xe800'0000u, 0xfec0'0000u, 0xfee0'0000u, 0xffff'f000u, elsewhere}) {
     t.WritePci<uint32_t>(PCI_BASE_ADDRESS_0, place);
-    for (const auto& [address, fd] : t.doorbells.mapped()) {
+    for (const auto& [address, fd] : t.mapper.mapped()) {
       const uint64_t expected = place == elsewhere ? elsewhere : home;
       EXPECT_EQ(address & ~uint64_t{0xffff}, expected & ~uint64_t{0xffff}) << std::hex << place;
     }
@@ -187,7 +187,7 @@ TEST(PciHostile, BarsMovedUnderARunningDevice) {
   }
   t.WritePci<uint32_t>(PCI_BASE_ADDRESS_0, home);
   ExpectWorks(t);
-  for (const auto& [address, fd] : t.doorbells.mapped()) EXPECT_GE(address, home);
+  for (const auto& [address, fd] : t.mapper.mapped()) EXPECT_GE(address, home);
 }
 
 }  // namespace

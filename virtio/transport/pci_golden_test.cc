@@ -145,8 +145,11 @@ TEST(PciGolden, ConfigurationSpace) {
 
   devices::HostBridge bridge;
   ASSERT_TRUE(bridge.AddTo(*root).ok());
+  std::vector<std::unique_ptr<DeviceDoorbells>> device_doorbells;
   const auto make = [&](FakeDevice& device, unsigned slot, PciTransport::Options options) {
-    return *PciTransport::Create(device, *memory, *root, slot, msi, doorbells, std::move(options));
+    device_doorbells.push_back(*DeviceDoorbells::Create(device));
+    return *PciTransport::Create(device, *device_doorbells.back(), *memory, *root, slot, msi,
+                                 doorbells, std::move(options));
   };
   const auto block_transport = make(block, 1, {});
   const auto console_transport = make(console, 2, {});

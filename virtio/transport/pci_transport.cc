@@ -33,27 +33,28 @@ uint16_t VectorCount(Device& device) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<PciTransport>> PciTransport::Create(
-    Device& device, base::GuestMemory& memory, devices::PciRoot& root, unsigned slot,
-    devices::MsiController& msi_controller, devices::DoorbellMapper& doorbell_mapper,
-    Options options) {
+    Device& device, const DeviceDoorbells& doorbells, base::GuestMemory& memory,
+    devices::PciRoot& root, unsigned slot, devices::MsiController& msi_controller,
+    devices::DoorbellMapper& doorbell_mapper, Options options) {
   const size_t queues = device.queue_sizes().size();
   if (queues > kMaxQueues) {
     return absl::InvalidArgumentError(
         absl::StrCat(device.id(), ": ", queues, " queues, at most ", kMaxQueues, " are possible"));
   }
-  auto doorbells = Doorbells::Create(doorbell_mapper, device.id(), static_cast<uint16_t>(queues));
-  if (!doorbells.ok()) return base::Annotate(doorbells.status(), device.id());
-  std::unique_ptr<PciTransport> transport(
-      new PciTransport(device, memory, root, slot, msi_controller, *std::move(doorbells), options));
+  CHECK(doorbells.count() == queues);
+  std::unique_ptr<PciTransport> transport(new PciTransport(
+      device, doorbells, memory, root, slot, msi_controller, doorbell_mapper, options));
   const PciLayout layout = MakePciLayout(device, transport->msix_);
   transport->window_capability_ = layout.window_capability;
   RETURN_IF_ERROR(root.Add(slot, layout.spec, *transport));
+  device.Attach(*transport);
   return transport;
 }
 
-PciTransport::PciTransport(Device& device, base::GuestMemory& memory, devices::PciRoot& root,
-                           unsigned slot, devices::MsiController& msi_controller,
-                           std::unique_ptr<Doorbells> doorbells, const Options& options)
+PciTransport::PciTransport(Device& device, const DeviceDoorbells& doorbells,
+                           base::GuestMemory& memory, devices::PciRoot& root, unsigned slot,
+                           devices::MsiController& msi_controller,
+                           devices::DoorbellMapper& doorbell_mapper, const Options& options)
     : device_(device),
       memory_(memory),
       root_(root),
@@ -62,11 +63,15 @@ PciTransport::PciTransport(Device& device, base::GuestMemory& memory, devices::P
       msix_(msi_controller, VectorCount(device), device.id()),
       interrupts_(msix_, static_cast<uint16_t>(device.queue_sizes().size()),
                   [this](bool asserted) { root_.SetInterruptStatus(slot_, asserted); }),
-      doorbells_(std::move(doorbells)),
+      device_doorbells_(doorbells),
+      doorbells_(doorbell_mapper, device.id(), doorbells),
       runner_(device),
       config_(OfferedFeatures(device, options), device.queue_sizes(), interrupts_, *this) {}
 
-PciTransport::~PciTransport() { root_.Remove(slot_, *this); }
+PciTransport::~PciTransport() {
+  device_.Detach(*this);
+  root_.Remove(slot_, *this);
+}
 
 void PciTransport::ReadBar(unsigned bar, uint64_t offset, std::span<uint8_t> data) {
   std::fill(data.begin(), data.end(), uint8_t{0});
@@ -94,7 +99,7 @@ void PciTransport::WriteBar(unsigned bar, uint64_t offset, std::span<const uint8
 void PciTransport::OnBarMoved(unsigned bar, std::optional<uint64_t> address) {
   if (bar == kSharedMemoryBar) return MoveSharedMemory(address);
   if (bar != kRegisterBar) return;
-  doorbells_->Move(address ? std::optional(*address + kNotifyOffset) : std::nullopt);
+  doorbells_.Move(address ? std::optional(*address + kNotifyOffset) : std::nullopt);
 }
 
 void PciTransport::MoveSharedMemory(std::optional<uint64_t> address) {
@@ -131,9 +136,9 @@ void PciTransport::WriteCommon(uint64_t offset, std::span<const uint8_t> data) {
   {
     base::MutexLock lock(mutex_);
     config_.Write(offset, data);
-    notify = std::exchange(notify_needs_reset_, false);
+    notify = std::exchange(notify_config_, false);
   }
-  if (notify) NotifyConfig();
+  if (notify) interrupts_.NotifyConfig();
 }
 
 void PciTransport::ReadDeviceConfig(uint64_t offset, std::span<uint8_t> data) {
@@ -160,17 +165,25 @@ void PciTransport::WriteNotify(uint64_t offset) {
   base::MutexLock lock(mutex_);
   if (queue >= config_.state().queues.size()) return;
   if (active_ && config_.state().queues[queue].enabled) {
-    doorbells_->Signal(static_cast<uint16_t>(queue));
+    doorbells_.Signal(static_cast<uint16_t>(queue));
   }
 }
 
 void PciTransport::UpdateGeneration() {
-  if (config_changed_.exchange(false)) ++config_.state().config_generation;
+  if (std::exchange(config_changed_, false)) ++config_.state().config_generation;
 }
 
-void PciTransport::NotifyConfig() {
+void PciTransport::ChangeConfig(uint64_t features, absl::FunctionRef<void()> change) {
+  base::MutexLock lock(mutex_);
+  change();
   config_changed_ = true;
-  interrupts_.NotifyConfig();
+  if (!config_.driver_ok()) {
+    // Of several changes the one that fewest drivers want to know decides: one too many is
+    // harmless.
+    config_owed_ = config_owed_.value_or(features) & features;
+  } else if (Accepted(features)) {
+    interrupts_.NotifyConfig();
+  }
 }
 
 void PciTransport::NeedsReset(absl::string_view why) {
@@ -178,16 +191,16 @@ void PciTransport::NeedsReset(absl::string_view why) {
     base::MutexLock lock(mutex_);
     if (!active_ || config_.state().resetting) return;  // it is being reset, or was
     SetNeedsReset(why);
-    notify_needs_reset_ = false;
+    notify_config_ = false;
   }
-  NotifyConfig();
+  interrupts_.NotifyConfig();
 }
 
 void PciTransport::SetNeedsReset(absl::string_view why) {
   LOG_LIMITED(Warning, 10, device_.id())
       << device_.id() << ": needs a reset by its driver: " << why;
   config_.state().device_status |= VIRTIO_CONFIG_S_NEEDS_RESET;
-  notify_needs_reset_ = config_.driver_ok();
+  notify_config_ |= config_.driver_ok();
 }
 
 std::optional<QueueStart> PciTransport::MakeQueue(uint16_t queue) {
@@ -203,10 +216,12 @@ std::optional<QueueStart> PciTransport::MakeQueue(uint16_t queue) {
     SetNeedsReset(absl::StrCat("queue ", queue, ": ", ToString(error)));
     return std::nullopt;
   }
-  return QueueStart{queue, std::move(ring), doorbells_->fd(queue)};
+  return QueueStart{queue, std::move(ring), device_doorbells_.file(queue)};
 }
 
 void PciTransport::OnDriverOk() {
+  if (config_owed_ && Accepted(*config_owed_)) notify_config_ = true;
+  config_owed_.reset();
   // Its driver would take the zeroes that it reads for what the device shows there.
   if (shared_memory_failed_) return SetNeedsReset("the host could not map its shared memory");
   std::vector<QueueStart> queues;
@@ -217,7 +232,7 @@ void PciTransport::OnDriverOk() {
     if (!queue) return;  // a device with a broken queue does not start at all
     queues.push_back(*std::move(queue));
   }
-  for (const QueueStart& queue : queues) doorbells_->Enable(queue.index);
+  for (const QueueStart& queue : queues) doorbells_.Enable(queue.index);
   active_ = true;
   device_.loop().Post(
       [this, features = config_.state().driver_features, started = std::move(queues)]() mutable {
@@ -229,7 +244,7 @@ void PciTransport::OnQueueEnabled(uint16_t index) {
   if (!active_) return;
   std::optional<QueueStart> queue = MakeQueue(index);
   if (!queue) return;
-  doorbells_->Enable(index);
+  doorbells_.Enable(index);
   device_.loop().Post(
       [this, started = *std::move(queue)]() mutable { runner_.StartQueue(std::move(started)); });
 }
@@ -247,16 +262,21 @@ void PciTransport::FinishQueueReset(uint16_t queue) {
 
 void PciTransport::OnReset() {
   if (config_.state().resetting) return;
-  if (!active_) return config_.Reset();
+  if (!active_) return ResetRegisters();
   config_.state().resetting = true;
   device_.loop().Post([this] { runner_.Shutdown([this] { FinishReset(); }); });
+}
+
+void PciTransport::ResetRegisters() {
+  config_.Reset();
+  config_owed_.reset();  // the driver starts over and reads anew
 }
 
 void PciTransport::FinishReset() {
   std::vector<Done> waiters;
   {
     base::MutexLock lock(mutex_);
-    config_.Reset();
+    ResetRegisters();
     active_ = false;
     waiters.swap(reset_done_);
   }
@@ -265,7 +285,7 @@ void PciTransport::FinishReset() {
 
 void PciTransport::Reset(Done done) {
   auto finish = [this, done = std::move(done)]() mutable {
-    doorbells_->DisableAll();
+    doorbells_.DisableAll();
     msix_.Reset();
     done();
   };

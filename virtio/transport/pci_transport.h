@@ -33,6 +33,7 @@ namespace virtio {
 
 class PciTransport final : public devices::PciHandler,
                            private DriverNotifier,
+                           private ConfigOwner,
                            private CommonConfigEvents {
  public:
   using Done = Device::Done;
@@ -44,12 +45,12 @@ class PciTransport final : public devices::PciHandler,
     devices::MemoryMapper* memory_mapper = nullptr;
   };
 
-  // Puts `device` into `slot`. Everything given must outlive the transport. Errors: those of
-  // PciRoot::Add, or that eventfds cannot be made, with the device's id.
+  // Puts `device`, whose doorbells are `doorbells`, into `slot`. Everything given must outlive the
+  // transport. Errors: those of PciRoot::Add, with the device's id.
   static absl::StatusOr<std::unique_ptr<PciTransport>> Create(
-      Device& device, base::GuestMemory& memory, devices::PciRoot& root, unsigned slot,
-      devices::MsiController& msi_controller, devices::DoorbellMapper& doorbell_mapper,
-      Options options);
+      Device& device, const DeviceDoorbells& doorbells, base::GuestMemory& memory,
+      devices::PciRoot& root, unsigned slot, devices::MsiController& msi_controller,
+      devices::DoorbellMapper& doorbell_mapper, Options options);
   // No vCPU may be running; the device must be reset (Reset has called back) or its loop have
   // ended.
   ~PciTransport() override;
@@ -70,14 +71,16 @@ class PciTransport final : public devices::PciHandler,
   void AfterConfigWrite(uint32_t offset, size_t size) override;
 
  private:
-  PciTransport(Device& device, base::GuestMemory& memory, devices::PciRoot& root, unsigned slot,
-               devices::MsiController& msi_controller, std::unique_ptr<Doorbells> doorbells,
-               const Options& options);
+  PciTransport(Device& device, const DeviceDoorbells& doorbells, base::GuestMemory& memory,
+               devices::PciRoot& root, unsigned slot, devices::MsiController& msi_controller,
+               devices::DoorbellMapper& doorbell_mapper, const Options& options);
 
   // DriverNotifier; any thread.
   void NotifyQueue(uint16_t index) override { interrupts_.NotifyQueue(index); }
-  void NotifyConfig() override;
   void NeedsReset(absl::string_view why) override;
+
+  // ConfigOwner; any thread.
+  void ChangeConfig(uint64_t features, absl::FunctionRef<void()> change) override;
 
   // CommonConfigEvents
   void OnReset() override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -100,6 +103,10 @@ class PciTransport final : public devices::PciHandler,
   // Checks what the driver programmed; nullopt, with DEVICE_NEEDS_RESET set, if it is no ring.
   std::optional<QueueStart> MakeQueue(uint16_t queue) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SetNeedsReset(absl::string_view why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ResetRegisters() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool Accepted(uint64_t features) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return (features & ~config_.state().driver_features) == 0;
+  }
 
   // The window that VIRTIO_PCI_CAP_PCI_CFG opens into BAR 0. [VIRTIO 1.2 §4.1.4.9]
   struct ConfigWindow {
@@ -118,19 +125,22 @@ class PciTransport final : public devices::PciHandler,
   uint32_t window_capability_ = 0;                 // set by Create
   devices::MsixTable msix_;
   Interrupts interrupts_;
-  const std::unique_ptr<Doorbells> doorbells_;
+  const DeviceDoorbells& device_doorbells_;
+  Doorbells doorbells_;
   QueueRunner runner_;  // the loop's
 
-  // NotifyConfig has been called since the driver last looked.
-  std::atomic<bool> config_changed_{false};
-
-  // Lock order: mutex_, then Interrupts, then the PCI root's.
+  // Lock order: the device's own, mutex_, then Interrupts, then the PCI root's.
   base::Mutex mutex_;
   CommonConfig config_ ABSL_GUARDED_BY(mutex_);
   // The device has been told to activate and has not been deactivated since.
   bool active_ ABSL_GUARDED_BY(mutex_) = false;
-  // DEVICE_NEEDS_RESET was set by a register write: tell the driver once the lock is free.
-  bool notify_needs_reset_ ABSL_GUARDED_BY(mutex_) = false;
+  // The device's configuration has changed since the driver last looked. Counted as one however
+  // often: 256 changes must not bring the same generation back.
+  bool config_changed_ ABSL_GUARDED_BY(mutex_) = false;
+  // It has changed before DRIVER_OK: a driver that accepts these features is to be told then.
+  std::optional<uint64_t> config_owed_ ABSL_GUARDED_BY(mutex_);
+  // A register write has made a configuration interrupt due: sent once the lock is free.
+  bool notify_config_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<Done> reset_done_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -252,15 +252,15 @@ TEST(PciTransport, DoorbellsAreMappedOnceAndStay) {
   TransportHarness t;
   t.Initialise();
   const uint64_t notify = t.BarAddress() + kNotifyOffset;
-  const auto mapped = t.doorbells.mapped();
+  const auto mapped = t.mapper.mapped();
   ASSERT_EQ(mapped.size(), 2u);
-  EXPECT_EQ(t.doorbells.changes(), 2u);
+  EXPECT_EQ(t.mapper.changes(), 2u);
   t.loop.RunUntilIdle();
   for (uint16_t i = 0; i < 2; ++i) {
-    const int fd = t.device.running[i].doorbell_fd;
+    const int fd = t.doorbells->fd(i);
     EXPECT_EQ(mapped.at(notify + 4u * i), fd);
     EXPECT_FALSE(Signalled(fd));
-    EXPECT_TRUE(t.doorbells.Ring(notify + 4u * i));
+    EXPECT_TRUE(t.mapper.Ring(notify + 4u * i));
     EXPECT_TRUE(Signalled(fd));
   }
   t.SetStatus(0);
@@ -268,7 +268,7 @@ TEST(PciTransport, DoorbellsAreMappedOnceAndStay) {
   t.WritePci<uint16_t>(PCI_COMMAND, 0);
   t.Initialise();
   t.loop.RunUntilIdle();
-  EXPECT_EQ(t.doorbells.changes(), 2u);
+  EXPECT_EQ(t.mapper.changes(), 2u);
 }
 
 TEST(PciTransport, DoorbellsFollowTheBar) {
@@ -276,37 +276,37 @@ TEST(PciTransport, DoorbellsFollowTheBar) {
   t.Initialise();
   const uint64_t moved = TransportHarness::kWindow + 0x100000;
   t.WritePci<uint32_t>(PCI_BASE_ADDRESS_0, static_cast<uint32_t>(moved));
-  EXPECT_EQ(t.doorbells.mapped().size(), 2u);
-  EXPECT_EQ(t.doorbells.mapped().count(moved + kNotifyOffset), 1u);
+  EXPECT_EQ(t.mapper.mapped().size(), 2u);
+  EXPECT_EQ(t.mapper.mapped().count(moved + kNotifyOffset), 1u);
   t.WritePci<uint32_t>(PCI_BASE_ADDRESS_0, 0x1000);  // over RAM
   t.WritePci<uint32_t>(PCI_BASE_ADDRESS_0, static_cast<uint32_t>(moved + 0x10000));
-  EXPECT_EQ(t.doorbells.mapped().count(moved + 0x10000 + kNotifyOffset + 4), 1u);
-  EXPECT_EQ(t.doorbells.mapped().size(), 2u);
+  EXPECT_EQ(t.mapper.mapped().count(moved + 0x10000 + kNotifyOffset + 4), 1u);
+  EXPECT_EQ(t.mapper.mapped().size(), 2u);
 }
 
 TEST(PciTransport, UnmappedDoorbellsCostAnExitAndWork) {
   TransportHarness t;
-  t.doorbells.FailMap(true);
+  t.mapper.FailMap(true);
   t.Initialise();
   t.loop.RunUntilIdle();
-  EXPECT_TRUE(t.doorbells.mapped().empty());
+  EXPECT_TRUE(t.mapper.mapped().empty());
   t.WriteBar<uint16_t>(kNotifyOffset + 4, 1);
-  EXPECT_FALSE(Signalled(t.device.running[0].doorbell_fd));
-  EXPECT_TRUE(Signalled(t.device.running[1].doorbell_fd));
+  EXPECT_FALSE(Signalled(t.doorbells->fd(0)));
+  EXPECT_TRUE(Signalled(t.doorbells->fd(1)));
   t.WriteBar<uint16_t>(kNotifyOffset + 8, 2);      // no such queue
   t.WriteBar<uint32_t>(kNotifyOffset + 0xffc, 0);  // nor that
 }
 
 TEST(PciTransport, NotifyBeforeDriverOkDoesNothing) {
   TransportHarness t;
-  t.doorbells.FailMap(true);
+  t.mapper.FailMap(true);
   t.EnableMemory();
   t.SetDriverFeatures(kFeatureVersion1);
   t.EnableQueue(0);
   t.WriteBar<uint16_t>(kNotifyOffset, 0);
   t.SetStatus(kDriverOk);
   t.loop.RunUntilIdle();
-  EXPECT_FALSE(Signalled(t.device.running[0].doorbell_fd));
+  EXPECT_FALSE(Signalled(t.doorbells->fd(0)));
 }
 
 TEST(PciTransport, MachineResetGivesEverythingBack) {
@@ -324,13 +324,13 @@ TEST(PciTransport, MachineResetGivesEverythingBack) {
   t.device.FinishStops();
   EXPECT_EQ(done, 2);
   EXPECT_EQ(t.msi.in_use(), 0);
-  EXPECT_TRUE(t.doorbells.mapped().empty());
+  EXPECT_TRUE(t.mapper.mapped().empty());
   EXPECT_EQ(t.status(), 0);
   t.root->Reset();
   t.InitialiseMsix();
   t.Initialise();
   t.loop.RunUntilIdle();
-  EXPECT_EQ(t.doorbells.mapped().size(), 2u);
+  EXPECT_EQ(t.mapper.mapped().size(), 2u);
   t.device.notifier->NotifyQueue(1);
   EXPECT_EQ(t.msi.delivered(102), 1u);
   ResetAll({}, [&done] { ++done; });
@@ -405,7 +405,7 @@ TEST(PciTransport, VcpuLoopAndInterruptsAtTheSameTime) {
     t.loop.RunTurn();
     if (t.device.notifier == nullptr) continue;
     t.device.notifier->NotifyQueue(1);
-    t.device.notifier->NotifyConfig();
+    t.device.Change();
     t.device.notifier->NeedsReset("a test");
   }
   vcpu.join();
@@ -417,14 +417,114 @@ TEST(PciTransport, TooManyQueuesIsAnError) {
   FakeDevice device(loop, {.queue_sizes = std::vector<uint16_t>(1025, 16)});
   TransportHarness t;
   const auto transport =
-      PciTransport::Create(device, *t.memory, *t.root, 4, t.msi, t.doorbells, {});
+      PciTransport::Create(device, *t.doorbells, *t.memory, *t.root, 4, t.msi, t.mapper, {});
   EXPECT_EQ(transport.status().message(), "_disk0: 1025 queues, at most 1024 are possible");
+}
+
+// A driver that has read the old value before DRIVER_OK would keep it for good.
+TEST(PciTransport, AChangeBetweenProbeAndDriverOkIsAnnouncedAtDriverOk) {
+  TransportHarness t;
+  t.InitialiseMsix();
+  t.SetStatus(kDriverReady);
+  t.SetDriverFeatures(kFeatureVersion1);
+  t.SetStatus(kFeaturesOk);
+  const auto generation = t.Common<uint8_t>(VIRTIO_PCI_COMMON_CFGGENERATION);
+  EXPECT_EQ(t.ReadBar<uint8_t>(kDeviceConfigOffset), 1);
+  t.device.Change([&t] { t.device.config[0] = 9; });
+  EXPECT_EQ(t.msi.delivered(), 0u) << "no interrupt before DRIVER_OK";
+  t.SetStatus(kDriverOk);
+  EXPECT_EQ(t.msi.delivered(100), 1u);
+  EXPECT_EQ(t.ReadBar<uint8_t>(kDeviceConfigOffset), 9);
+  EXPECT_NE(t.Common<uint8_t>(VIRTIO_PCI_COMMON_CFGGENERATION), generation);
+  t.loop.RunUntilIdle();
+  t.device.Change([] {});
+  EXPECT_EQ(t.msi.delivered(100), 2u) << "and from then on at once";
+}
+
+TEST(PciTransport, AChangeBeforeAResetIsNotOwedAfterIt) {
+  TransportHarness t;
+  t.EnableMemory();
+  t.SetStatus(kDriverReady);
+  t.device.Change();
+  t.SetStatus(0);
+  t.InitialiseMsix();
+  t.Initialise();
+  EXPECT_EQ(t.msi.delivered(100), 0u) << "whatever the driver has read is new";
+}
+
+TEST(PciTransport, AChangeConcernsDriversThatAcceptedItsFeature) {
+  constexpr uint64_t kFeature = 1 << 5;
+  for (const bool accepted : {false, true}) {
+    TransportHarness t({.features = kFeature});
+    t.InitialiseMsix();
+    t.device.Change([] {}, kFeature);
+    t.Initialise(kFeatureVersion1 | (accepted ? kFeature : 0));
+    EXPECT_EQ(t.msi.delivered(100), accepted ? 1u : 0u) << "owed";
+    t.device.Change([] {}, kFeature);
+    EXPECT_EQ(t.msi.delivered(100), accepted ? 2u : 0u);
+    EXPECT_NE(t.Common<uint8_t>(VIRTIO_PCI_COMMON_CFGGENERATION), 0) << "the value is new anyway";
+  }
+}
+
+// A 64-bit field is read in halves; the generation tells which halves belong together.
+TEST(PciTransport, AFieldThatChangesMeanwhileIsNeverReadTorn) {
+  TransportHarness t;
+  t.device.config = {};
+  t.Initialise();
+  t.loop.RunUntilIdle();
+  std::atomic<bool> done = false;
+  std::thread vcpu([&] {
+    for (int i = 0; i < 20'000; ++i) {
+      const auto before = t.Common<uint8_t>(VIRTIO_PCI_COMMON_CFGGENERATION);
+      const auto low = t.ReadBar<uint32_t>(kDeviceConfigOffset);
+      const auto high = t.ReadBar<uint32_t>(kDeviceConfigOffset + 4);
+      if (t.Common<uint8_t>(VIRTIO_PCI_COMMON_CFGGENERATION) != before) continue;
+      EXPECT_EQ(low, high) << i;
+    }
+    done = true;
+  });
+  for (uint8_t value = 0; !done; ++value) {
+    t.device.Change([&] { std::fill_n(t.device.config.begin(), 8, value); });
+  }
+  vcpu.join();
+}
+
+TEST(PciTransport, AMachineThatIsGoneIsNotTold) {
+  TransportHarness t;
+  t.transport->Reset([] {});
+  t.loop.RunUntilIdle();
+  t.transport.reset();
+  t.device.Change([&t] { t.device.config[0] = 9; });
+  EXPECT_EQ(t.device.config[0], 9) << "the next one shows it";
+  t.transport = *PciTransport::Create(t.device, *t.doorbells, *t.memory, *t.root,
+                                      TransportHarness::kSlot, t.msi, t.mapper, {});
+}
+
+TEST(PciTransport, DoorbellsOutliveTheTransport) {
+  TransportHarness t;
+  t.Initialise();
+  t.loop.RunUntilIdle();
+  const uint64_t files = t.loop.files_added();
+  const int file = t.device.running[1].doorbell.index();
+  for (int reboot = 0; reboot < 300; ++reboot) {
+    bool reset = false;
+    t.transport->Reset([&reset] { reset = true; });
+    t.loop.RunUntilIdle();
+    ASSERT_TRUE(reset);
+    t.transport.reset();
+    t.transport = *PciTransport::Create(t.device, *t.doorbells, *t.memory, *t.root,
+                                        TransportHarness::kSlot, t.msi, t.mapper, {});
+    t.Initialise();
+    t.loop.RunUntilIdle();
+    ASSERT_EQ(t.device.running[1].doorbell.index(), file);
+  }
+  EXPECT_EQ(t.loop.files_added(), files);
 }
 
 TEST(PciTransport, ATakenSlotIsAnError) {
   TransportHarness t;
-  const auto transport = PciTransport::Create(t.device, *t.memory, *t.root, TransportHarness::kSlot,
-                                              t.msi, t.doorbells, {});
+  const auto transport = PciTransport::Create(t.device, *t.doorbells, *t.memory, *t.root,
+                                              TransportHarness::kSlot, t.msi, t.mapper, {});
   EXPECT_EQ(transport.status().message(), "_disk0: PCI slot 3 is taken by _disk0");
   EXPECT_EQ(t.ReadPci<uint16_t>(PCI_VENDOR_ID), 0x1af4);
 }

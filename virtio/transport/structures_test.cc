@@ -49,7 +49,7 @@ TEST(Pci, Pci_4_1_4_5_1_ConfigurationInterruptBit) {
     if (msix) t.InitialiseMsix();
     t.Initialise();
     t.loop.RunUntilIdle();
-    t.device.notifier->NotifyConfig();
+    t.device.Change();
     EXPECT_EQ(t.ReadBar<uint8_t>(kIsrOffset), 2);
   }
 }
@@ -75,7 +75,7 @@ TEST(Pci, Pci_4_1_4_5_1_PciInterruptStatus) {
     return (t.ReadPci<uint16_t>(PCI_STATUS) & PCI_STATUS_INTERRUPT) != 0;
   };
   EXPECT_FALSE(asserted());
-  t.device.notifier->NotifyConfig();
+  t.device.Change();
   EXPECT_TRUE(asserted());
   t.SetMsix(PCI_MSIX_FLAGS_ENABLE);
   EXPECT_FALSE(asserted());
@@ -91,7 +91,7 @@ TEST(Pci, Pci_4_1_4_5_1_IsrIsClearedByReading) {
   t.Initialise();
   t.loop.RunUntilIdle();
   t.device.notifier->NotifyQueue(0);
-  t.device.notifier->NotifyConfig();
+  t.device.Change();
   EXPECT_EQ(t.ReadBar<uint32_t>(kIsrOffset), 3u);
   EXPECT_EQ(t.ReadBar<uint8_t>(kIsrOffset), 0);
 }
@@ -211,7 +211,7 @@ TEST(Pci, Pci_4_1_5_1_2_1_AnyEventToAnyVector) {
     t.SetCommon<uint16_t>(VIRTIO_PCI_COMMON_MSIX, vector);
     EXPECT_EQ(t.Common<uint16_t>(VIRTIO_PCI_COMMON_MSIX), vector);
     const uint64_t before = t.msi.delivered(100u + vector);
-    t.device.notifier->NotifyConfig();
+    t.device.Change();
     EXPECT_EQ(t.msi.delivered(100u + vector), before + 1);
     for (uint16_t queue = 0; queue < 2; ++queue) {
       t.SelectQueue(queue);
@@ -237,7 +237,7 @@ TEST(Pci, Pci_4_1_5_1_2_1_UnmappedEventsDeliverNothing) {
   EXPECT_EQ(t.Common<uint16_t>(VIRTIO_PCI_COMMON_MSIX), VIRTIO_MSI_NO_VECTOR);
   EXPECT_EQ(t.Common<uint16_t>(VIRTIO_PCI_COMMON_Q_MSIX), VIRTIO_MSI_NO_VECTOR);
   t.device.notifier->NotifyQueue(0);
-  t.device.notifier->NotifyConfig();
+  t.device.Change();
   EXPECT_EQ(t.msi.delivered(), 0u);
 }
 
@@ -299,7 +299,7 @@ TEST(Pci, Pci_4_1_5_4_1_NoVectorNoConfigurationInterrupt) {
   t.Initialise();
   t.loop.RunUntilIdle();
   t.SetCommon<uint16_t>(VIRTIO_PCI_COMMON_MSIX, VIRTIO_MSI_NO_VECTOR);
-  t.device.notifier->NotifyConfig();
+  t.device.Change();
   t.device.notifier->NeedsReset("a test");
   EXPECT_EQ(t.msi.delivered(), 0u);
 }

@@ -48,7 +48,7 @@ class TransportHarness {
     CHECK(made_root.ok());
     root = *std::move(made_root);
     auto made_transport =
-        PciTransport::Create(device, *memory, *root, kSlot, msi, doorbells, std::move(options));
+        PciTransport::Create(device, *doorbells, *memory, *root, kSlot, msi, mapper, options);
     CHECK(made_transport.ok());
     transport = *std::move(made_transport);
   }
@@ -173,12 +173,13 @@ class TransportHarness {
     }
   }
 
-  base::FakeEventLoop loop;
+  base::FakeEventLoop loop{base::FakeEventLoop::Options{.max_files = 2048}};
   devices::Bus mmio;
   devices::FakeMsiController msi;
-  devices::FakeDoorbellMapper doorbells;
+  devices::FakeDoorbellMapper mapper;
   int fast_reads_disabled = 0;
   FakeDevice device;
+  std::unique_ptr<DeviceDoorbells> doorbells = *DeviceDoorbells::Create(device);
   std::unique_ptr<base::GuestMemory> memory;
   std::unique_ptr<devices::PciRoot> root;
   std::unique_ptr<PciTransport> transport;

@@ -42,7 +42,7 @@ void ApiServer::OnAccepted(int32_t result) {
 void ApiServer::AddClient(base::UniqueFd fd) {
   // Those that are closed wait for the end of a turn only, unless someone floods the socket.
   if (clients_.size() >= 4 * options_.max_clients) return;
-  const absl::StatusOr<base::LoopFile> file = loop_.AddFile(fd.get());
+  const absl::StatusOr<base::LoopFile> file = loop_.AddTemporaryFile(fd.get());
   if (!file.ok()) {
     LOG_EVERY_N_SEC(Warning, 10) << "api: cannot serve a client: " << file.status().message();
     return;

@@ -180,6 +180,15 @@ absl::Status HostResources::CreateLoops(const VmConfig& config) {
   return absl::OkStatus();
 }
 
+// Adds a device with its doorbells, to be shown to the guest in `pci_slot`.
+absl::Status HostResources::Place(std::unique_ptr<virtio::Device> device, uint32_t pci_slot,
+                                  std::optional<uint64_t> features_mask) {
+  ASSIGN_OR_RETURN(auto doorbells, virtio::DeviceDoorbells::Create(*device));
+  devices_.push_back(
+      {std::move(device), std::move(doorbells), pci_slot, features_mask.value_or(~uint64_t{0})});
+  return absl::OkStatus();
+}
+
 // Devices are dealt out to the I/O threads in config order.
 base::EventLoop& HostResources::NextLoop() {
   return io_threads_[next_loop_++ % io_threads_.size()]->loop();
@@ -223,9 +232,7 @@ absl::Status HostResources::OpenDisk(const DiskConfig& config, size_t index) {
     }
   });
   disks_.push_back({disk, config.path, fd, config.readonly, std::move(measurer)});
-  devices_.push_back(
-      {std::move(device), *config.pci_device_id, config.features_mask.value_or(~uint64_t{0})});
-  return absl::OkStatus();
+  return Place(std::move(device), *config.pci_device_id, config.features_mask);
 }
 
 absl::Status HostResources::OpenShares(const VmConfig& config) {
@@ -270,9 +277,7 @@ absl::Status HostResources::OpenShare(const FsConfig& config, size_t index,
   const auto create = config.proto == ShareProtocol::k9p ? CreateP9Device : CreateFsDevice;
   ASSIGN_OR_RETURN(auto device,
                    create(config, max_descriptors / 2, std::move(tree), loop, *memory_));
-  devices_.push_back(
-      {std::move(device), *config.pci_device_id, config.features_mask.value_or(~uint64_t{0})});
-  return absl::OkStatus();
+  return Place(std::move(device), *config.pci_device_id, config.features_mask);
 }
 
 absl::Status HostResources::OpenConsoles(const VmConfig& config,
@@ -293,19 +298,18 @@ absl::Status HostResources::OpenConsoles(const VmConfig& config,
 
 absl::Status HostResources::CreateDevices(const VmConfig& config) {
   if (console_backend_ != nullptr) {
-    const uint64_t mask = config.console.features_mask.value_or(~uint64_t{0});
-    devices_.push_back(
-        {std::make_unique<virtio::ConsoleDevice>(
-             virtio::ConsoleDevice::Options{.id = config.console.id, .features_mask = mask},
-             console_loop(), *memory_, *console_backend_),
-         *config.console.pci_device_id, mask});
+    const std::optional<uint64_t>& mask = config.console.features_mask;
+    RETURN_IF_ERROR(
+        Place(std::make_unique<virtio::ConsoleDevice>(
+                  virtio::ConsoleDevice::Options{.id = config.console.id,
+                                                 .features_mask = mask.value_or(~uint64_t{0})},
+                  console_loop(), *memory_, *console_backend_),
+              *config.console.pci_device_id, mask));
   }
   ASSIGN_OR_RETURN(auto entropy,
                    virtio::EntropyDevice::Create({.id = config.rng.id, .source = config.rng.src},
                                                  NextLoop(), *memory_));
-  devices_.push_back({std::move(entropy), *config.rng.pci_device_id,
-                      config.rng.features_mask.value_or(~uint64_t{0})});
-  return absl::OkStatus();
+  return Place(std::move(entropy), *config.rng.pci_device_id, config.rng.features_mask);
 }
 
 absl::Status HostResources::Start() {

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,6 +21,7 @@
 #include "virtio/block/block_device.h"
 #include "virtio/device.h"
 #include "virtio/host_tree/host_tree.h"
+#include "virtio/transport/device_doorbells.h"
 #include "vmm/config/vm_config.h"
 #include "vmm/machine/disk_measurer.h"
 #include "vmm/machine/x86_64/guest_loader.h"
@@ -29,6 +31,7 @@ namespace vmm {
 // A virtio device and the PCI slot that the config gives it.
 struct PlacedDevice {
   std::unique_ptr<virtio::Device> device;
+  std::unique_ptr<virtio::DeviceDoorbells> doorbells;
   uint32_t pci_slot = 0;
   uint64_t features_mask = ~uint64_t{0};
 };
@@ -110,6 +113,8 @@ class HostResources {
   absl::Status OpenShare(const FsConfig& config, size_t index, uint32_t max_descriptors);
   absl::Status OpenShares(const VmConfig& config);
   absl::Status CreateDevices(const VmConfig& config);
+  absl::Status Place(std::unique_ptr<virtio::Device> device, uint32_t pci_slot,
+                     std::optional<uint64_t> features_mask);
   base::EventLoop& NextLoop();
   bool StopThreads(std::chrono::milliseconds patience);
 

@@ -93,8 +93,8 @@ absl::Status Machine::CreatePci(const VmConfig& config) {
     options.features_mask = placed.features_mask;
     options.memory_mapper = vm_.get();
     ASSIGN_OR_RETURN(std::unique_ptr<virtio::PciTransport> transport,
-                     virtio::PciTransport::Create(*placed.device, host_.memory(), *pci_,
-                                                  placed.pci_slot, *vm_, *vm_, options));
+                     virtio::PciTransport::Create(*placed.device, *placed.doorbells, host_.memory(),
+                                                  *pci_, placed.pci_slot, *vm_, *vm_, options));
     transports_.push_back(std::move(transport));
   }
   if (!has_fast_reads_) return absl::OkStatus();
