@@ -225,6 +225,12 @@ class Vm:
             .strip()
         )
 
+    def reboot(self):
+        """Reboots a guest that has a shell, and waits for the next one."""
+        self.send("reboot -f\n")
+        self.expect(READY)
+        self._commands = 0  # the new shell echoes again
+
     def stderr(self):
         with open(self._stderr_path, encoding="utf-8", errors="replace") as f:
             return f.read()

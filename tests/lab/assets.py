@@ -25,6 +25,10 @@ KERNELS = {
     "full": ("linux-image-amd64", False),
     "backports": ("linux-image-cloud-amd64", True),
 }
+# What the emulated machine itself runs, by the name that tests/lab/lab knows it by. Only the full
+# kernels have 9p, by which the machine reads this one's root file system.
+LAB_KERNELS = {"6.1": "full", "6.12": "full-backports"}
+_LAB_PACKAGES = {"full-backports": ("linux-image-amd64", True)}
 # Debian builds nearly every driver as a module. What is built in for a flavour is skipped.
 GUEST_MODULES = [
     "virtio_pci",
@@ -239,7 +243,7 @@ def _unpack(package, folder, apt):
 
 def kernel(name):
     """Returns the folder of a kernel: bzImage, vmlinux, version, and lib/modules with its index."""
-    meta, backports = KERNELS[name]
+    meta, backports = {**KERNELS, **_LAB_PACKAGES}[name]
     if backports and not have_backports():
         raise AssetError(f"kernel {name}: the apt mirror has no backports")
 
@@ -342,15 +346,18 @@ def stage1_initrd(kernel_name):
     return _initrd("stage1", kernel_name, os.path.join(HERE, "stage1_init"), modules)
 
 
-def lab_initrd():
-    return _initrd("lab", "full", os.path.join(HERE, "lab_init"), LAB_MODULES)
+def lab_initrd(kernel_name):
+    return _initrd("lab", kernel_name, os.path.join(HERE, "lab_init"), LAB_MODULES)
 
 
 def guest(name):
     """Returns the paths of everything a guest of that kernel boots from."""
     folder = kernel(name)
     share_modules = SHARE_MODULES + (P9_MODULES if name == "full" else [])
-    share_files = [(_program("try_handles"), "bin/try-handles")]
+    share_files = [
+        (_program("try_handles"), "bin/try-handles"),
+        (_program("repeat"), "bin/repeat"),
+    ]
     return {
         "version": kernel_version(name),
         "bzImage": os.path.join(folder, "bzImage"),
