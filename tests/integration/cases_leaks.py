@@ -13,7 +13,9 @@ from harness import READY, Api, Vm, case, check, check_equal, guest_files, new_i
 # Of one reset, before files stayed in the table of their ring: 380 bytes on 6.1, 125 on 6.12, twice.
 MOST_BYTES_A_TURN = 40
 SLACK_KIB = 400
-SLACK_FILES = 4
+# The kernel counts open files on each CPU by itself and shows what was handed in, 32 at a time: both
+# 32 more and 32 less were seen where none had stayed. Twenty reboots with leaks are far beyond it.
+SLACK_FILES = 128
 
 
 def kernel_memory():
