@@ -106,6 +106,9 @@ def shares_of_every_file_system(folder):
     have("mkfs.vfat", "mkfs.btrfs", "mkfs.ext4")
     if os.environ["LAB_MODE"] != "emulated":
         raise Skip("starts an NFS server: only on a machine of its own")
+    # The lab's kernel finds no modules by itself.
+    modules = ("loop", "btrfs", "vfat", "nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8")
+    subprocess.run(["modprobe", "-a", *modules], check=False)
     with nfs(folder) as (mounted, served):
         environment = {
             "TEST_TMPDIR": folder,
