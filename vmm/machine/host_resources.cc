@@ -239,6 +239,8 @@ absl::Status HostResources::OpenShares(const VmConfig& config) {
   if (config.fs.empty()) return absl::OkStatus();
   base::UringEventLoop::Options options;
   options.fixed_files = false;  // files come and go
+  // Doorbells stay: one for each queue, and one of requests that are in a hurry.
+  for (const FsConfig& share : config.fs) options.max_files += share.num_queues + 1;
   for (size_t i = 0; i < std::min(config.fs.size(), kMaxShareThreads); ++i) {
     ASSIGN_OR_RETURN(auto thread, base::LoopThread::Create(absl::StrCat("share", i), options));
     share_threads_.push_back(std::move(thread));

@@ -138,5 +138,16 @@ TEST_F(HostResourcesTest, OneImageTwiceIsSaidToBeOne) {
             "");
 }
 
+// Every fourth share is on the same thread: its loop must know the doorbells of all of them.
+TEST_F(HostResourcesTest, SharesMayHaveAsManyQueuesAsTheConfigAllows) {
+  std::string shares;
+  for (int i = 0; i < 13; ++i) {
+    absl::StrAppend(&shares, i == 0 ? "" : ", ",
+                    R"({"path": "folder", "readonly": true, "tag": "s)", i,
+                    R"(", "queue_size": 8, "num_queues": )", i % 4 == 0 ? 64 : 1, "}");
+  }
+  EXPECT_EQ(Error(absl::StrCat(R"("fs": [)", shares, "]")), "");
+}
+
 }  // namespace
 }  // namespace vmm
