@@ -25,7 +25,6 @@ constexpr Difference kDifferences[] = {
     // The guest's kernel has devices of its own; a host's are not for a guest to make.
     {"virtiofs", "device.null_is_opened", "no devices are made on the host"},
     {"virtiofs", "device.numbers_are_kept", "no devices are made on the host"},
-    {"virtiofs", "rename_whiteout.*", "no devices are made on the host"},
     {"virtiofs", "fallocate.collapse_range", "FUSE in Linux refuses the mode"},
     {"virtiofs", "tmpfile.has_no_name_and_is_written", kNoTmpfile},
     {"virtiofs", "tmpfile.is_linked_by_descriptor", kNoTmpfile},
