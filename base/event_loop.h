@@ -100,6 +100,9 @@ class EventLoop {
   // runs). Errors: those of fcntl(F_DUPFD); FailedPrecondition when the loop accepts none
   // (UringEventLoop::Options::fixed_files).
   virtual absl::StatusOr<LoopFile> AddTemporaryFile(int fd) = 0;
+  // The same, but the caller keeps `fd` open until RemoveFile, so that the loop needs no descriptor
+  // of its own. Errors: FailedPrecondition as above.
+  virtual absl::StatusOr<LoopFile> LendFile(int fd) { return AddTemporaryFile(fd); }
   // The same, but takes the descriptor over.
   virtual absl::StatusOr<LoopFile> TakeFile(UniqueFd fd) { return AddTemporaryFile(fd.get()); }
   // Forgets a temporary file. No operation on it may be pending. Loop thread (or before the loop

@@ -171,6 +171,15 @@ absl::StatusOr<LoopFile> UringEventLoop::AddTemporaryFile(int fd) {
   return TakeFile(std::move(copy));
 }
 
+absl::StatusOr<LoopFile> UringEventLoop::LendFile(int fd) {
+  DCHECK(OnLoopThread());
+  if (options_.fixed_files) {
+    return absl::FailedPreconditionError("event loop: it takes no temporary files");
+  }
+  CHECK(lent_files_.insert(fd).second);
+  return LoopFile(fd);
+}
+
 absl::StatusOr<LoopFile> UringEventLoop::TakeFile(UniqueFd fd) {
   DCHECK(OnLoopThread());
   if (options_.fixed_files) {
@@ -183,6 +192,7 @@ absl::StatusOr<LoopFile> UringEventLoop::TakeFile(UniqueFd fd) {
 
 void UringEventLoop::RemoveFile(LoopFile file) {
   DCHECK(OnLoopThread());
+  if (lent_files_.erase(file.index()) == 1) return;
   CHECK(temporary_files_.erase(file.index()) == 1);
   ::close(file.index());
 }

@@ -56,6 +56,7 @@ class UringEventLoop final : public EventLoop {
 
   absl::StatusOr<LoopFile> AddFile(int fd) override;
   absl::StatusOr<LoopFile> AddTemporaryFile(int fd) override;
+  absl::StatusOr<LoopFile> LendFile(int fd) override;
   absl::StatusOr<LoopFile> TakeFile(UniqueFd fd) override;
   void RemoveFile(LoopFile file) override;
   void Poll(Operation& op, LoopFile file, uint32_t events) override;
@@ -121,6 +122,7 @@ class UringEventLoop final : public EventLoop {
   uint32_t files_ = 0;                // that were added: the indices in the table below it are used
   std::vector<UniqueFd> kept_files_;  // the same, without a table
   std::unordered_set<int> temporary_files_;  // descriptors
+  std::unordered_set<int> lent_files_;       // the same, open for as long as they are here
   std::unordered_map<Operation*, MultishotPoll> multishot_polls_;
 
   Operation* completed_head_ = nullptr;

@@ -240,6 +240,8 @@ TEST_P(UringEventLoopIoTest, TemporaryFilesComeAndGoWhereThereIsNoTable) {
     const UniqueFd fd = TemporaryFile("abc");
     EXPECT_EQ(loop_->AddTemporaryFile(fd.get()).status(),
               absl::FailedPreconditionError("event loop: it takes no temporary files"));
+    EXPECT_EQ(loop_->LendFile(fd.get()).status(),
+              absl::FailedPreconditionError("event loop: it takes no temporary files"));
     return;
   }
   UniqueFd fd = TemporaryFile("abc");
@@ -261,6 +263,29 @@ TEST_P(UringEventLoopIoTest, TemporaryFilesComeAndGoWhereThereIsNoTable) {
   loop_->Post(next);
   Run();
   EXPECT_EQ(rounds, 1000);
+}
+
+TEST_P(UringEventLoopIoTest, AFileThatIsLentStaysTheCallers) {
+  if (GetParam()) return;  // it takes none
+  const UniqueFd fd = TemporaryFile("abc");
+  char byte = 0;
+  iovec to = {&byte, 1};
+  Recorder op;
+  LoopFile file;
+  loop_->Post([&] {
+    file = loop_->LendFile(fd.get()).value();
+    EXPECT_EQ(file.index(), fd.get());  // no descriptor of its own
+    loop_->ReadV(op, file, std::span(&to, 1), 1);
+  });
+  op.then = [&] {
+    loop_->RemoveFile(file);
+    EXPECT_DEATH(loop_->RemoveFile(file), "temporary_files_");
+    loop_->Stop();
+  };
+  Run();
+  EXPECT_EQ(op.results, std::vector<int32_t>{1});
+  EXPECT_EQ(byte, 'b');
+  EXPECT_GE(fcntl(fd.get(), F_GETFD), 0);  // not closed with it
 }
 
 TEST_P(UringEventLoopIoTest, TheLoopKeepsItsOwnReferenceToAFile) {

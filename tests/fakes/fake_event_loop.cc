@@ -74,27 +74,36 @@ FakeEventLoop::~FakeEventLoop() = default;
 // --- Files ---------------------------------------------------------------------------------------
 
 absl::StatusOr<LoopFile> FakeEventLoop::AddFile(int fd) {
-  absl::StatusOr<LoopFile> file = Register(fd, /*temporary=*/false);
+  absl::StatusOr<LoopFile> file = Duplicate(fd, /*temporary=*/false);
   if (file.ok()) ++files_added_;
   return file;
 }
 
 absl::StatusOr<LoopFile> FakeEventLoop::AddTemporaryFile(int fd) {
-  return Register(fd, /*temporary=*/true);
+  return Duplicate(fd, /*temporary=*/true);
 }
 
-absl::StatusOr<LoopFile> FakeEventLoop::Register(int fd, bool temporary) {
+absl::StatusOr<LoopFile> FakeEventLoop::LendFile(int fd) {
+  return Keep(fd, UniqueFd(), /*temporary=*/true);
+}
+
+absl::StatusOr<LoopFile> FakeEventLoop::Duplicate(int fd, bool temporary) {
+  UniqueFd copy(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!copy.valid()) return ErrnoStatus(errno, "event loop: cannot register a file");
+  const int number = copy.get();
+  return Keep(number, std::move(copy), temporary);
+}
+
+absl::StatusOr<LoopFile> FakeEventLoop::Keep(int fd, UniqueFd own, bool temporary) {
   size_t index = 0;
   while (index < files_.size() && files_[index]) ++index;
   if (index >= options_.max_files) {
     return absl::ResourceExhaustedError(
         absl::StrCat("event loop: more than ", options_.max_files, " files"));
   }
-  UniqueFd copy(fcntl(fd, F_DUPFD_CLOEXEC, 0));
-  if (!copy.valid()) return ErrnoStatus(errno, "event loop: cannot register a file");
   const bool seekable = lseek(fd, 0, SEEK_CUR) >= 0;
   if (index == files_.size()) files_.emplace_back();
-  files_[index] = {.fd = std::move(copy), .seekable = seekable, .temporary = temporary};
+  files_[index] = {.fd = fd, .own = std::move(own), .seekable = seekable, .temporary = temporary};
   return LoopFile(static_cast<int>(index));
 }
 
@@ -367,7 +376,7 @@ std::optional<int32_t> FakeEventLoop::Execute(Pending& pending) {
   if (pending.kind == Kind::kTimeout) {
     return now_ >= pending.deadline ? std::optional<int32_t>(-ETIME) : std::nullopt;
   }
-  const int fd = FileOf(pending).fd.get();
+  const int fd = FileOf(pending).fd;
   switch (pending.kind) {
     case Kind::kPoll:
     case Kind::kPollMultishot:
@@ -396,7 +405,7 @@ std::optional<int32_t> FakeEventLoop::Execute(Pending& pending) {
 }
 
 std::optional<int32_t> FakeEventLoop::ExecutePoll(Pending& pending) const {
-  const int fd = FileOf(pending).fd.get();
+  const int fd = FileOf(pending).fd;
   const uint32_t ready = Ready(fd, pending.poll_events);
   if (pending.kind == Kind::kPollMultishot) {
     const uint64_t signals = Signals(fd);
@@ -423,7 +432,7 @@ size_t FakeEventLoop::TransferLimit(const Pending& pending) {
 
 std::optional<int32_t> FakeEventLoop::Transfer(const Pending& pending) {
   const File& file = FileOf(pending);
-  const int fd = file.fd.get();
+  const int fd = file.fd;
   const bool read = pending.kind == Kind::kRead;
   size_t limit = pending.length_bytes;
   if (!file.seekable) {

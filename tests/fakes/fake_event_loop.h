@@ -111,6 +111,7 @@ class FakeEventLoop final : public EventLoop {
   // At any time, since this loop always "has not run yet"; files_added() tells on those who do.
   absl::StatusOr<LoopFile> AddFile(int fd) override;
   absl::StatusOr<LoopFile> AddTemporaryFile(int fd) override;
+  absl::StatusOr<LoopFile> LendFile(int fd) override;
   void RemoveFile(LoopFile file) override;
   void Poll(Operation& op, LoopFile file, uint32_t events) override;
   void PollMultishot(Operation& op, LoopFile file, uint32_t events) override;
@@ -134,7 +135,8 @@ class FakeEventLoop final : public EventLoop {
 
  private:
   struct File {
-    UniqueFd fd;
+    int fd = -1;
+    UniqueFd own;  // the same, unless it was lent
     bool seekable = false;
     bool held = false;
     bool temporary = false;
@@ -161,7 +163,8 @@ class FakeEventLoop final : public EventLoop {
     int32_t result;
   };
 
-  absl::StatusOr<LoopFile> Register(int fd, bool temporary);
+  absl::StatusOr<LoopFile> Duplicate(int fd, bool temporary);
+  absl::StatusOr<LoopFile> Keep(int fd, UniqueFd own, bool temporary);
   void Start(Operation& op, Pending pending);
   const File& FileOf(const Pending& pending) const;
   std::vector<size_t> Candidates();

@@ -82,9 +82,8 @@ FsServer::Reply FsServer::Change(const FsCommand& command, uint32_t room) {
       return {.error = tree_.RemoveXattr(node, command.name())};
     case FUSE_WRITE:
     case FUSE_FALLOCATE:
-      return {.error = EROFS};  // others take time, and do not come here
     case FUSE_COPY_FILE_RANGE:
-      return tree_.writable() ? CopyRange(command) : Reply{.error = EROFS};
+      return {.error = EROFS};  // others take time, and do not come here
     case FUSE_LSEEK:
       return tree_.writable() ? Seek(command) : Reply{.error = ENOSYS};
     case FUSE_GETXATTR:
@@ -123,7 +122,7 @@ FsServer::Reply FsServer::Create(const FsCommand& command, uint32_t room) {
   if (error != 0) return {.error = error};
   Answered answered = {};
   answered.entry = ToEntry(found);
-  error = AddHandle(std::move(file), answered.open);
+  error = AddHandle(std::move(file), in.flags, answered.open);
   if (error == 0) return Answer(answered);
   tree_.Forget(found.id, 1);
   return {.error = error};
@@ -185,9 +184,10 @@ FsServer::Reply FsServer::GetXattr(const FsCommand& command) {
 
 // --- Files ---------------------------------------------------------------------------------------
 
-int FsServer::AddHandle(std::unique_ptr<HostFile> file, fuse_open_out& out) {
+int FsServer::AddHandle(std::unique_ptr<HostFile> file, uint32_t flags, fuse_open_out& out) {
   FileHandles::Handle* handle = nullptr;
-  if (const int error = handles_.Add(std::move(file), handle); error != 0) return error;
+  if (const int error = handles_.Add(std::move(file), SyncOf(flags), handle); error != 0)
+    return error;
   out.fh = handle->number;
   if (cache_ == FsCache::kNever) out.open_flags = FOPEN_DIRECT_IO;
   return 0;
@@ -202,20 +202,6 @@ FsServer::Reply FsServer::Seek(const FsCommand& command) {
   return error != 0 ? Reply{.error = error} : Answer(out);
 }
 
-FsServer::Reply FsServer::CopyRange(const FsCommand& command) {
-  const fuse_copy_file_range_in& in = command.copy;
-  const FileHandles::Handle* from = handles_.Find(in.fh_in, NodeId{command.node});
-  const FileHandles::Handle* to = handles_.Find(in.fh_out, NodeId{in.nodeid_out});
-  if (from == nullptr || to == nullptr) return {.error = EBADF};
-  if (in.flags != 0) return {.error = EINVAL};
-  int error = TakesSetIdOff(command) ? to->file->ClearPrivileges() : 0;
-  if (error != 0) return {.error = error};
-  uint64_t copied = 0;
-  error = from->file->CopyTo(*to->file, in.off_in, in.off_out, in.len, copied);
-  if (error != 0) return {.error = error};
-  return Answer(fuse_write_out{static_cast<uint32_t>(copied), 0});
-}
-
 // --- What takes time -----------------------------------------------------------------------------
 
 bool FsServer::TakesTime(uint32_t opcode) const {
@@ -224,6 +210,7 @@ bool FsServer::TakesTime(uint32_t opcode) const {
       return true;
     case FUSE_WRITE:
     case FUSE_FALLOCATE:
+    case FUSE_COPY_FILE_RANGE:
     case FUSE_FSYNC:
     case FUSE_FSYNCDIR:
     case FUSE_SYNCFS:
@@ -245,6 +232,8 @@ int FsServer::Begin(const FsCommand& command, File& file) {
       return BeginAllocation(command, file);
     case FUSE_SYNCFS:
       return 0;  // of no file
+    case FUSE_COPY_FILE_RANGE:
+      return BeginCopy(command, file);
     default:
       return BeginFlush(command, file);
   }
@@ -262,6 +251,7 @@ int FsServer::UseHandle(uint64_t number, uint64_t node, File& file) {
   handles_.Use(*handle);
   file.handle = handle;
   file.loop_file = handle->loop_file;
+  file.sync = handle->sync;
   return 0;
 }
 
@@ -280,6 +270,8 @@ int FsServer::BeginWrite(const FsCommand& command, File& file) {
   if (in.size > kFsMaxTransferBytes) return EINVAL;
   if (in.offset > INT64_MAX - kFsMaxTransferBytes) return EFBIG;
   if (const int error = UseHandle(in.fh, command.node, file); error != 0) return error;
+  // A single write can ask for it too, and a mount for all.
+  file.sync = std::max(file.sync, SyncOf(in.flags));
   if ((in.write_flags & FUSE_WRITE_KILL_SUIDGID) == 0) return 0;
   const int error = file.handle->file->ClearPrivileges();
   if (error != 0) End(file);
@@ -297,17 +289,38 @@ int FsServer::BeginAllocation(const FsCommand& command, File& file) {
   return error;
 }
 
+int FsServer::BeginCopy(const FsCommand& command, File& file) {
+  const fuse_copy_file_range_in& in = command.copy;
+  const FileHandles::Handle* from = handles_.Find(in.fh_in, NodeId{command.node});
+  if (from == nullptr) return EBADF;
+  if (const int error = UseHandle(in.fh_out, in.nodeid_out, file); error != 0) return error;
+  const HostFile& to = *file.handle->file;
+  int error = in.flags != 0 ? EINVAL : 0;
+  if (error == 0 && TakesSetIdOff(command)) error = to.ClearPrivileges();
+  uint64_t copied = 0;
+  if (error == 0) error = from->file->CopyTo(to, in.off_in, in.off_out, in.len, copied);
+  if (error != 0) {
+    End(file);
+    return error;
+  }
+  file.copied_bytes = static_cast<uint32_t>(copied);
+  return 0;
+}
+
 int FsServer::BeginFlush(const FsCommand& command, File& file) {
-  if (command.opcode == FUSE_FSYNC) return UseHandle(command.fsync.fh, command.node, file);
-  // Directories have no handles: one for as long as it takes.
-  std::unique_ptr<HostFile> directory;
-  const int error = tree_.OpenDirectory(NodeId{command.node}, directory);
-  if (error != 0) return error;
-  FileHandles::Handle* handle = nullptr;
-  if (const int failed = handles_.Add(std::move(directory), handle); failed != 0) return failed;
-  const int used = UseHandle(handle->number, command.node, file);
-  handles_.Close(handle->number);
-  return used;
+  if (command.opcode == FUSE_FSYNC) {
+    if (const int error = UseHandle(command.fsync.fh, command.node, file)) return error;
+  } else {
+    // Directories have no handles: one for as long as it takes.
+    std::unique_ptr<HostFile> directory;
+    int error = tree_.OpenDirectory(NodeId{command.node}, directory);
+    if (error == 0) error = handles_.AddForFlush(std::move(directory), file.handle);
+    if (error != 0) return error;
+    file.loop_file = file.handle->loop_file;
+  }
+  const bool data_only = (command.fsync.fsync_flags & FUSE_FSYNC_FDATASYNC) != 0;
+  file.sync = data_only ? FileSync::kData : FileSync::kAll;
+  return 0;
 }
 
 }  // namespace virtio

@@ -431,10 +431,12 @@ TEST_F(FsChanges, OpenFilesAreBounded) {
     }
     all.push_back(file);
   }
-  EXPECT_EQ(all.size(), 8U);  // half of max_open_files
+  EXPECT_EQ(all.size(), 16U);  // max_open_files
   EXPECT_EQ(Create(1, "new").error, ENFILE);
   EXPECT_EQ(OnHost("new"), "none");
-  EXPECT_EQ(Flush({1, 0}, 0, FUSE_FSYNCDIR), ENFILE);
+  // A flush needs no room: a database gives up on one that fails.
+  EXPECT_EQ(Flush({1, 0}, 0, FUSE_FSYNCDIR), 0);
+  EXPECT_EQ(fs.counter("open_files"), 16U);
   EXPECT_EQ(Release(all.back()), 0);
   EXPECT_EQ(Open(node).error, 0);
 }

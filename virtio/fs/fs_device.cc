@@ -46,8 +46,7 @@ FsDevice::FsDevice(Options options, std::unique_ptr<HostTree> tree, std::unique_
       tree_(std::move(tree)),
       dax_(std::move(dax)),
       files_(*tree_, loop, options_.max_open_files),
-      // Each takes a descriptor here and one in the loop.
-      handles_(loop, std::max(options_.max_open_files / 2, 1u)),
+      handles_(loop, options_.max_open_files),
       server_(*tree_, files_, handles_, options_.cache, dax_.get(), options_.real_time) {
   if (dax_ != nullptr) {
     shared_memory_ = {

@@ -23,10 +23,7 @@ bool IsTheGuests(int error) {
 }
 
 const char* What(uint32_t opcode) {
-  return opcode == FUSE_READ        ? "read"
-         : opcode == FUSE_WRITE     ? "write"
-         : opcode == FUSE_FALLOCATE ? "allocation"
-                                    : "flush";
+  return opcode == FUSE_READ ? "read" : opcode == FUSE_WRITE ? "write" : "allocation";
 }
 
 }  // namespace
@@ -90,13 +87,15 @@ void FsQueue::RemoveMappings(FsRequest& request) {
 
 void FsQueue::Begin(FsRequest& request) {
   const uint32_t room = request.writable_bytes() - kHeaderBytes;
-  if (request.opcode == FUSE_WRITE && room < sizeof(fuse_write_out)) {
+  const bool counts = request.opcode == FUSE_WRITE || request.opcode == FUSE_COPY_FILE_RANGE;
+  if (counts && room < sizeof(fuse_write_out)) {
     return Finish(request, EINVAL, {});
   }
   const int error = server_.Begin(command_, request.file);
   if (error != 0) return Finish(request, error, {});
   request.data_bytes = 0;
   request.retries = 0;
+  request.syncing = false;
   switch (request.opcode) {
     case FUSE_READ:
       request.offset = command_.read.offset;
@@ -116,10 +115,14 @@ void FsQueue::Begin(FsRequest& request) {
       request.allocation = command_.fallocate;
       break;
     case FUSE_SYNCFS:
+      request.syncing = true;
       if (shared_.sync == nullptr) return FinishFile(request, shared_.sync_error);
       return shared_.sync->Wait(request);
+    case FUSE_COPY_FILE_RANGE:
+      request.data_bytes = request.file.copied_bytes;
+      return EndData(request);
     default:
-      request.data_only = (command_.fsync.fsync_flags & FUSE_FSYNC_FDATASYNC) != 0;
+      request.syncing = true;
   }
   if (request.opcode == FUSE_READ && ReadCached(request)) return FinishFile(request, 0);
   Submit(request);
@@ -139,18 +142,19 @@ bool FsQueue::ReadCached(FsRequest& request) {
 
 void FsQueue::Submit(FsRequest& request) {
   const base::LoopFile file = request.file.loop_file;
+  if (request.syncing) {
+    if (request.file.sync == FileSync::kData) return loop().Fdatasync(request, file);
+    return loop().Fsync(request, file);
+  }
   switch (request.opcode) {
     case FUSE_READ:
       return loop().ReadV(request, file, request.target.left(), request.offset);
     case FUSE_WRITE:
       if (request.append) return loop().AppendV(request, file, request.source.next());
       return loop().WriteV(request, file, request.source.next(), request.offset);
-    case FUSE_FALLOCATE:
+    default:
       return loop().Fallocate(request, file, static_cast<int>(request.allocation.mode),
                               request.allocation.offset, request.allocation.length);
-    default:
-      if (request.data_only) return loop().Fdatasync(request, file);
-      return loop().Fsync(request, file);
   }
 }
 
@@ -166,10 +170,10 @@ void FsQueue::OnComplete(FsRequest& request, int32_t result) {
   if (result < 0) {
     NoteError(request, -result);
     // What was written before is written.
-    return FinishFile(request,
-                      request.opcode == FUSE_WRITE && request.data_bytes > 0 ? 0 : -result);
+    const bool partly = request.opcode == FUSE_WRITE && request.data_bytes > 0 && !request.syncing;
+    return partly ? EndData(request) : FinishFile(request, -result);
   }
-  if (!Advance(request, static_cast<uint32_t>(result)) || stopping()) return FinishFile(request, 0);
+  if (!Advance(request, static_cast<uint32_t>(result)) || stopping()) return EndData(request);
   // A short answer would mean the end of the file, or an error.
   request.retries = 0;
   ++shared_.short_transfers;
@@ -193,11 +197,23 @@ bool FsQueue::Advance(FsRequest& request, uint32_t bytes) {
   return !request.source.empty();
 }
 
+void FsQueue::EndData(FsRequest& request) {
+  const bool changed =
+      request.opcode == FUSE_FALLOCATE || (request.opcode != FUSE_READ && request.data_bytes > 0);
+  const bool must_sync = changed && !request.syncing && request.file.sync != FileSync::kNone;
+  if (!must_sync) return FinishFile(request, 0);
+  // What may not be on the disk is not said to be written.
+  if (stopping()) return FinishFile(request, EINTR);
+  request.syncing = true;
+  request.retries = 0;
+  Submit(request);
+}
+
 void FsQueue::NoteError(const FsRequest& request, int error) {
   if (IsTheGuests(error)) return;
   ++shared_.host_errors;
   LOG_LIMITED(Error, 10, shared_.id)
-      << "share " << shared_.id << ": " << What(request.opcode)
+      << "share " << shared_.id << ": " << (request.syncing ? "flush" : What(request.opcode))
       << " failed: " << strerrordesc_np(error) << "; the guest sees the error";
 }
 
@@ -211,8 +227,9 @@ void FsQueue::FinishFile(FsRequest& request, int error) {
     shared_.read_bytes += data_bytes;
     return Finish(request, error, {}, data_bytes);
   }
-  if (request.opcode != FUSE_WRITE || error != 0) return Finish(request, error, {});
-  shared_.written_bytes += request.data_bytes;
+  const bool counts = request.opcode == FUSE_WRITE || request.opcode == FUSE_COPY_FILE_RANGE;
+  if (!counts || error != 0) return Finish(request, error, {});
+  if (request.opcode == FUSE_WRITE) shared_.written_bytes += request.data_bytes;
   const fuse_write_out out = {.size = request.data_bytes, .padding = 0};
   Finish(request, 0, std::span(reinterpret_cast<const uint8_t*>(&out), sizeof(out)));
 }

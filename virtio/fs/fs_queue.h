@@ -48,9 +48,9 @@ struct FsRequest : base::Operation, Chain, FileSystemSync::Waiter {
   ReadTarget target;                  // READ
   WriteSource source;                 // WRITE
   uint64_t offset = 0;                // of what is left of `target` or `source` in the file
-  uint32_t data_bytes = 0;            // read or written so far
+  uint32_t data_bytes = 0;            // read, written or copied so far
   bool append = false;                // WRITE: at the end, not at `offset`
-  bool data_only = false;             // FSYNC, FSYNCDIR
+  bool syncing = false;               // FSYNC, FSYNCDIR, and others behind what they changed
   fuse_fallocate_in allocation = {};  // FALLOCATE
   uint8_t retries = 0;
 };
@@ -78,6 +78,8 @@ class FsQueue final : public DeviceQueue {
   void OnSynced(FsRequest& request, int error);
   // Data went over; true if more are to follow.
   bool Advance(FsRequest& request, uint32_t bytes);
+  // All is read or changed, or as much as can be: flushes what has to be on the disk, or finishes.
+  void EndData(FsRequest& request);
   void NoteError(const FsRequest& request, int error);
   void FinishFile(FsRequest& request, int error);
 

@@ -318,7 +318,7 @@ FsServer::Reply FsServer::Open(const FsCommand& command) {
     error = file->ClearPrivileges();
   }
   fuse_open_out out = {};
-  if (error == 0) error = AddHandle(std::move(file), out);
+  if (error == 0) error = AddHandle(std::move(file), command.open.flags, out);
   if (error != 0) return {.error = error};
   // Once it is open: NFS asks its server how the file is when it is opened.
   FileAttributes attributes;

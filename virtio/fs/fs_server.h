@@ -48,6 +48,8 @@ class FsServer {
     FileHandles::Handle* handle = nullptr;
     base::LoopFile loop_file;
     uint64_t constant_size = UINT64_MAX;  // of a file that never changes; else no limit
+    FileSync sync = FileSync::kNone;  // of a change, once it is made; or what a flush is of
+    uint32_t copied_bytes = 0;        // of COPY_FILE_RANGE
   };
 
   // Returns the host's real time, which files are stamped with, since 1970.
@@ -60,8 +62,8 @@ class FsServer {
 
   // Counts a request. Every request is counted, once, before anything else.
   void Count(const FsCommand& command);
-  // Whether a request is not answered here: READ, and WRITE, FSYNC, FSYNCDIR, SYNCFS and FALLOCATE
-  // where they are possible.
+  // Whether a request is not answered here: READ, and WRITE, FSYNC, FSYNCDIR, SYNCFS, FALLOCATE and
+  // COPY_FILE_RANGE, which may have to be flushed, where they are possible.
   bool TakesTime(uint32_t opcode) const;
   // Executes any other well-formed request that has an answer; `room` is how many bytes of payload
   // the guest has a place for.
@@ -97,16 +99,16 @@ class FsServer {
   Reply MakeNode(const FsCommand& command, uint32_t room);
   Reply SetAttributes(const FsCommand& command, uint32_t room);
   Reply Seek(const FsCommand& command);
-  Reply CopyRange(const FsCommand& command);
   Reply GetXattr(const FsCommand& command);
-  // Keeps a file that was opened for the guest.
-  int AddHandle(std::unique_ptr<HostFile> file, fuse_open_out& out);
+  // Keeps a file that was opened for the guest with these flags.
+  int AddHandle(std::unique_ptr<HostFile> file, uint32_t flags, fuse_open_out& out);
   Reply EntryReply(int error, const FoundNode& found);
 
   int BeginRead(const FsCommand& command, File& file);
   int BeginWrite(const FsCommand& command, File& file);
   int BeginFlush(const FsCommand& command, File& file);
   int BeginAllocation(const FsCommand& command, File& file);
+  int BeginCopy(const FsCommand& command, File& file);
   int UseHandle(uint64_t number, uint64_t node, File& file);
 
   // Appends to the reply; false, and nothing appended, if there is no room up to `limit`.

@@ -13,16 +13,31 @@ FileHandles::~FileHandles() {
   CHECK(closed_.empty());
 }
 
-int FileHandles::Add(std::unique_ptr<HostFile> file, Handle*& handle) {
-  if (full()) return ENFILE;
-  const absl::StatusOr<base::LoopFile> added = loop_.AddTemporaryFile(file->fd());
-  if (!added.ok()) return ENFILE;
+int FileHandles::Insert(std::unique_ptr<HostFile> file, Handle*& handle) {
+  const absl::StatusOr<base::LoopFile> lent = loop_.LendFile(file->fd());
+  if (!lent.ok()) return ENFILE;
   auto owned = std::make_unique<Handle>();
   handle = owned.get();
   handle->number = ++last_number_;
   handle->file = std::move(file);
-  handle->loop_file = *added;
+  handle->loop_file = *lent;
   by_number_[handle->number] = std::move(owned);
+  return 0;
+}
+
+int FileHandles::Add(std::unique_ptr<HostFile> file, FileSync sync, Handle*& handle) {
+  if (full()) return ENFILE;
+  if (const int error = Insert(std::move(file), handle); error != 0) return error;
+  handle->sync = sync;
+  ++counted_;
+  return 0;
+}
+
+int FileHandles::AddForFlush(std::unique_ptr<HostFile> directory, Handle*& handle) {
+  if (const int error = Insert(std::move(directory), handle); error != 0) return error;
+  handle->counted = false;
+  Use(*handle);
+  Close(handle->number);
   return 0;
 }
 
@@ -34,8 +49,13 @@ FileHandles::Handle* FileHandles::Find(uint64_t number, NodeId node) {
 
 void FileHandles::Release(Handle& handle) {
   if (--handle.users > 0 || !handle.closed) return;
-  loop_.RemoveFile(handle.loop_file);
+  Drop(handle);
   closed_.erase(handle.number);
+}
+
+void FileHandles::Drop(const Handle& handle) {
+  loop_.RemoveFile(handle.loop_file);
+  if (handle.counted) --counted_;
 }
 
 void FileHandles::Close(uint64_t number) {
@@ -50,7 +70,7 @@ void FileHandles::Close(Table::iterator at) {
   std::unique_ptr<Handle> handle = std::move(at->second);
   by_number_.erase(at);
   handle->closed = true;
-  if (handle->users == 0) return loop_.RemoveFile(handle->loop_file);
+  if (handle->users == 0) return Drop(*handle);
   const uint64_t number = handle->number;
   closed_[number] = std::move(handle);
 }

@@ -19,8 +19,10 @@ class FileHandles {
     uint64_t number = 0;
     std::unique_ptr<HostFile> file;
     base::LoopFile loop_file;
-    uint32_t users = 0;   // operations in flight
-    bool closed = false;  // by the guest; gone when the last user is done
+    FileSync sync = FileSync::kNone;  // of what changes the file by this handle
+    bool counted = true;              // against `max_files`
+    bool closed = false;              // by the guest; gone when the last user is done
+    uint32_t users = 0;               // operations in flight
   };
 
   // Holds up to `max_files`; the loop's files must be able to come and go.
@@ -30,9 +32,13 @@ class FileHandles {
   FileHandles& operator=(const FileHandles&) = delete;
 
   // True if Add would say ENFILE.
-  bool full() const { return by_number_.size() + closed_.size() >= max_files_; }
+  bool full() const { return counted_ >= max_files_; }
   // Takes a file and returns 0 and its handle, or ENFILE: the guest has too many open.
-  int Add(std::unique_ptr<HostFile> file, Handle*& handle);
+  int Add(std::unique_ptr<HostFile> file, FileSync sync, Handle*& handle);
+  // Takes a directory that is to be flushed, which needs no room: there are as many as requests in
+  // flight. The handle is in use and closed, so that Release ends it. 0, or ENFILE if the loop
+  // cannot take it.
+  int AddForFlush(std::unique_ptr<HostFile> directory, Handle*& handle);
   // Returns the handle with this number, any number, that is of this node; or nullptr.
   Handle* Find(uint64_t number, NodeId node);
   // An operation begins with the file, or ends.
@@ -46,10 +52,13 @@ class FileHandles {
 
  private:
   using Table = absl::flat_hash_map<uint64_t, std::unique_ptr<Handle>>;
+  int Insert(std::unique_ptr<HostFile> file, Handle*& handle);
   void Close(Table::iterator at);
+  void Drop(const Handle& handle);
 
   base::EventLoop& loop_;
   const uint32_t max_files_;
+  uint32_t counted_ = 0;
   uint64_t last_number_ = 0;  // 0 is none; used once each
   Table by_number_;
   Table closed_;  // still in use

@@ -35,7 +35,7 @@ class FileHandlesTest : public testing::Test {
     std::unique_ptr<HostFile> file;
     EXPECT_EQ(tree_->OpenFile(node_, O_RDWR, file), 0);
     FileHandles::Handle* handle = nullptr;
-    return handles_.Add(std::move(file), handle) == 0 ? handle : nullptr;
+    return handles_.Add(std::move(file), FileSync::kNone, handle) == 0 ? handle : nullptr;
   }
 
   TemporaryTree host_{testing::TempDir()};

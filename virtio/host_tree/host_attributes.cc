@@ -34,7 +34,7 @@ int HostTree::OpenFile(NodeId id, int flags, std::unique_ptr<HostFile>& file) {
   if (node->type == S_IFDIR) return EISDIR;
   // What is behind a device or a pipe is the host's.
   if (node->type != S_IFREG) return EACCES;
-  const int kept = flags & (O_ACCMODE | O_APPEND | O_DSYNC | O_SYNC);
+  const int kept = flags & (O_ACCMODE | O_APPEND);
   base::UniqueFd fd;
   if (keeps_owners_ && (access != O_RDONLY || (flags & O_TRUNC) != 0)) {
     struct statx status;

@@ -173,7 +173,7 @@ int HostTree::GiveOwner(int parent_fd, int fd, const HostOwner& owner, uint32_t 
 
 int HostTree::Create(NodeId directory, absl::string_view name, const Caller& caller, uint32_t mode,
                      int flags, FoundNode& found, std::unique_ptr<HostFile>& file) {
-  constexpr int kKept = O_ACCMODE | O_APPEND | O_DSYNC | O_SYNC;
+  constexpr int kKept = O_ACCMODE | O_APPEND;
   Node* parent;
   int parent_fd;
   HostOwner owner;

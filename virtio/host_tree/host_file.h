@@ -2,6 +2,8 @@
 #ifndef VIRTIO_HOST_TREE_HOST_FILE_H_
 #define VIRTIO_HOST_TREE_HOST_FILE_H_
 
+#include <fcntl.h>
+
 #include <cstddef>
 #include <cstdint>
 
@@ -11,6 +13,18 @@
 namespace virtio {
 
 class HostTree;
+
+// What has to be on the disk before a change of a file's content is answered. The loop flushes: a
+// descriptor that is O_SYNC or O_DSYNC would have the host flush within the call that changes the
+// file, and with it hold up whatever else the thread serves.
+enum class FileSync : uint8_t { kNone, kData, kAll };
+
+// What the flags of an open(2) or a write ask for.
+inline FileSync SyncOf(uint32_t open_flags) {
+  constexpr uint32_t kAllBit = O_SYNC & ~O_DSYNC;  // O_SYNC has both
+  if ((open_flags & kAllBit) != 0) return FileSync::kAll;
+  return (open_flags & O_DSYNC) != 0 ? FileSync::kData : FileSync::kNone;
+}
 
 // A lock on a range of a file. It belongs to the HostFile by which it was set: other HostFiles,
 // other guests and the host's processes see it as they see each other's.

@@ -155,7 +155,8 @@ class HostTree {
                     absl::FunctionRef<bool(const DirectoryEntry&)> visit, bool looks_up = false);
   // Opens a regular file for reading.
   int OpenFile(NodeId id, base::UniqueFd& file);
-  // Opens a regular file. Of `flags` the access mode, O_APPEND, O_TRUNC, O_SYNC and O_DSYNC count.
+  // Opens a regular file. Of `flags` the access mode, O_APPEND and O_TRUNC count, O_SYNC and
+  // O_DSYNC do not: FileSync says why.
   int OpenFile(NodeId id, int flags, std::unique_ptr<HostFile>& file);
   // Opens a directory, to be flushed.
   int OpenDirectory(NodeId id, std::unique_ptr<HostFile>& directory);
