@@ -42,9 +42,9 @@ namespace {
 constexpr int kFailed = 1;
 constexpr int kBadUsage = 2;
 constexpr int kCannotRun = 77;
-constexpr uint16_t kQueueSize = 1024;      // vmm's default
-constexpr uint32_t kDescriptors = 16384;   // of a share that can be written to
-constexpr size_t kRamPerNodeBytes = 2048;  // generous: more nodes than any test looks up
+constexpr uint16_t kQueueSize = 1024;           // vmm's default
+constexpr uint32_t kDescriptors = 16384;        // of a share that can be written to
+constexpr size_t kNodeBytes = size_t{1} << 30;  // generous: more nodes than any test looks up
 
 struct Arguments {
   FsCache cache = FsCache::kAuto;
@@ -97,7 +97,7 @@ absl::StatusOr<std::unique_ptr<FsDevice>> MakeDevice(const Arguments& arguments,
   tree_options.closure = arguments.closure;
   tree_options.writable = !arguments.readonly;
   tree_options.max_directories = kDescriptors / 2;
-  tree_options.max_nodes = (size_t{4} << 30) / kRamPerNodeBytes;
+  tree_options.max_node_bytes = kNodeBytes;
   ASSIGN_OR_RETURN(auto tree, HostTree::Open(std::move(tree_options)));
   FsDevice::Options options;
   options.id = "_fs0";

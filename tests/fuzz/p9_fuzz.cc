@@ -28,7 +28,8 @@ namespace virtio {
 namespace {
 
 constexpr uint32_t kMaxFids = 12;
-constexpr uint32_t kMaxNodes = 12;
+// For a dozen files and their fids.
+const size_t kMaxNodeBytes = NodeTable::BytesFor(12) + 8192;
 
 bool Fill(const TemporaryTree& host) {
   host.Write("store/1-a/dir/file", "content");
@@ -270,7 +271,7 @@ HostTree::Options WritableOptions(const TemporaryTree& host) {
 }
 
 void CheckBounds(const Counters& counters) {
-  CHECK(counters.at("nodes") <= kMaxNodes && counters.at("open_directories") <= 2);
+  CHECK(counters.at("node_bytes") <= kMaxNodeBytes && counters.at("open_directories") <= 2);
   // Of locks there is one more.
   CHECK(counters.at("fids") <= kMaxFids && counters.at("open_files") <= 3);
 }
@@ -280,7 +281,7 @@ void Run(FuzzInput& input, P9Versions versions, HostTree::Options tree_options) 
   DeviceHarness& harness = program.harness();
   tree_options.name = "fs[0]";
   tree_options.max_directories = 2;
-  tree_options.max_nodes = kMaxNodes;
+  tree_options.max_node_bytes = kMaxNodeBytes;
   auto opened = *HostTree::Open(std::move(tree_options));
   HostTree& tree = *opened;
   auto device = *P9Device::Create({.id = "f",

@@ -122,6 +122,7 @@ void FsServer::AddCounters(Counters& counters) const {
   counters["malformed_requests"] = malformed_;
   counters["requests_below_root"] = requests_below_root_;
   counters["nodes"] = tree_.node_count();
+  counters["node_bytes"] = tree_.node_bytes();
   counters["open_directories"] = tree_.open_directories();
   counters["open_files"] = files_.size() + handles_.size();
   counters["dax_ranges"] = dax_ == nullptr ? 0 : dax_->mapped_ranges();

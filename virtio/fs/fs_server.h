@@ -48,8 +48,8 @@ class FsServer {
     FileHandles::Handle* handle = nullptr;
     base::LoopFile loop_file;
     uint64_t constant_size = UINT64_MAX;  // of a file that never changes; else no limit
-    FileSync sync = FileSync::kNone;  // of a change, once it is made; or what a flush is of
-    uint32_t copied_bytes = 0;        // of COPY_FILE_RANGE
+    FileSync sync = FileSync::kNone;      // of a change, once it is made; or what a flush is of
+    uint32_t copied_bytes = 0;            // of COPY_FILE_RANGE
   };
 
   // Returns the host's real time, which files are stamped with, since 1970.

@@ -96,7 +96,7 @@ int HostTree::BeginChange(NodeId directory, absl::string_view name, Node*& paren
 int HostTree::BeginMaking(NodeId directory, absl::string_view name, const Caller& caller,
                           Node*& parent, int& fd, HostOwner& owner) {
   if (const int error = BeginChange(directory, name, parent, fd); error != 0) return error;
-  if (nodes_.full()) return ENFILE;
+  if (!nodes_.FitsNew(name)) return ENFILE;
   return FindOwner(caller, owner);
 }
 
@@ -347,6 +347,8 @@ int HostTree::Rename(NodeId from, absl::string_view from_name, NodeId to, absl::
   if (leaves_whiteout) {
     if (const int error = FindOwner(caller, owner); error != 0) return error;
   }
+  // Longer names take more memory.
+  if (!nodes_.FitsNames()) return ENFILE;
   // Getting at one directory may close the other.
   const base::UniqueFd from_fd(fcntl(fd, F_DUPFD_CLOEXEC, 0));
   if (!from_fd.valid()) return errno;

@@ -31,7 +31,7 @@ class HostChangesTest : public HostTreeTest {
     options.path = host_.Path("root");
     options.writable = writable;
     options.max_directories = max_directories;
-    options.max_nodes = max_nodes;
+    options.max_node_bytes = NodeTable::BytesFor(max_nodes);
     options.uids = MapToOwn(geteuid(), {0, 1000});
     options.gids = MapToOwn(getegid(), {0, 100});
     OpenWith(std::move(options));

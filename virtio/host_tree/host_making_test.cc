@@ -109,6 +109,14 @@ TEST_F(HostChangesTest, DevicesAreNotMade) {
   EXPECT_EQ(HostStatus("whiteout").st_rdev, 0U);
 }
 
+TEST_F(HostChangesTest, AFullTableRenamesNothing) {
+  host_.Write("root/b", "x");
+  Open(true, 8, 2);
+  MakeFile(kRootNode, "a");
+  EXPECT_EQ(tree_->Rename(kRootNode, "a", kRootNode, std::string(255, 'n'), 0), ENFILE);
+  EXPECT_TRUE(OnHost("a"));
+}
+
 TEST_F(HostChangesTest, AFullTableMakesNothing) {
   Open(true, 8, 2);
   MakeFile(kRootNode, "file");

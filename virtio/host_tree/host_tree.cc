@@ -26,7 +26,7 @@ FileTime ToTime(const struct statx_timestamp& time) { return {time.tv_sec, time.
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<HostTree>> HostTree::Open(Options options) {
-  CHECK(options.max_directories >= 2 && options.max_nodes > 0);
+  CHECK(options.max_directories >= 2);
   const std::string name = absl::StrCat(options.name, ".path: ", options.path);
   base::UniqueFd root(open(options.path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root.valid()) {
@@ -77,7 +77,7 @@ HostTree::HostTree(Options options, base::UniqueFd root, const struct statx& roo
       root_kind_(root_kind),
       looks_by_descriptor_(LooksByDescriptor(root_kind, root_status)),
       numbers_(IdentityOf(root_status).device),
-      nodes_(IdentityOf(root_status), options_.max_nodes) {}
+      nodes_(IdentityOf(root_status), options_.max_node_bytes) {}
 
 HostTree::~HostTree() {
   while (oldest_directory_ != nullptr) CloseDirectory(*oldest_directory_);

@@ -106,7 +106,8 @@ class HostTree {
     bool submounts = false;
     OwnerMap uids = {};
     OwnerMap gids = {};
-    size_t max_nodes = 2 << 20;      // that a guest can hold
+    // Memory for the nodes that a guest can hold, and for what Charge counts.
+    size_t max_node_bytes = size_t{256} << 20;
     uint32_t max_directories = 256;  // held open at a time; at least 2
   };
 
@@ -215,6 +216,10 @@ class HostTree {
   int RemoveXattr(NodeId id, absl::string_view name);
 
   size_t node_count() const { return nodes_.size(); }
+  size_t node_bytes() const { return nodes_.bytes(); }
+  // As in NodeTable.
+  bool Fits(size_t more_bytes) const { return nodes_.Fits(more_bytes); }
+  void Charge(size_t bytes_before, size_t bytes_now) { nodes_.Charge(bytes_before, bytes_now); }
   uint32_t open_directories() const { return open_directories_; }
   // How often something was opened, or tried to be, since the start.
   uint64_t opens() const { return opens_; }

@@ -24,7 +24,7 @@ class HostTreeTest : public testing::Test {
     options.name = "fs[0]";
     options.path = host_.Path("root");
     options.max_directories = max_directories;
-    options.max_nodes = max_nodes;
+    options.max_node_bytes = NodeTable::BytesFor(max_nodes);
     OpenWith(std::move(options));
   }
   void OpenWithClosure(absl::string_view text) {

@@ -13,6 +13,19 @@ namespace {
 // Tables that were smaller are not worth giving memory back for.
 constexpr size_t kTrimPeak = 8192;
 
+// A hash table has a byte beside each slot, and a power of two of slots less one, of which an
+// eighth is kept free.
+constexpr size_t kSlotBytes = sizeof(Node*) + 1;
+size_t MaxUsed(size_t slots) { return slots - slots / 8; }
+
+// What the heap takes for a name with its NUL.
+size_t MemoryOfName(size_t size) {
+  constexpr size_t kHeapHeader = 8;
+  constexpr size_t kHeapStep = 16;
+  constexpr size_t kHeapLeast = 32;
+  return std::max(kHeapLeast, (size + 1 + kHeapHeader + kHeapStep - 1) / kHeapStep * kHeapStep);
+}
+
 uint32_t IndexOf(NodeId id) { return static_cast<uint32_t>(static_cast<uint64_t>(id)) - 1; }
 
 NodeId MakeId(uint32_t generation, uint32_t index) {
@@ -21,8 +34,9 @@ NodeId MakeId(uint32_t generation, uint32_t index) {
 
 }  // namespace
 
-NodeTable::NodeTable(const FileIdentity& root, size_t max_nodes)
-    : max_nodes_(max_nodes), root_(Allocate()) {
+NodeTable::NodeTable(const FileIdentity& root, size_t max_bytes)
+    : max_bytes_(max_bytes), root_(Allocate()) {
+  by_identity_.reserve(kChunkNodes);
   CHECK(root_->id == kRootNode);
   root_->identity = root;
   root_->type = S_IFDIR;
@@ -46,11 +60,14 @@ Node* NodeTable::Insert(const FileIdentity& identity, uint16_t type, Node& paren
   left = nullptr;
   if (const auto found = by_identity_.find(identity); found != by_identity_.end()) {
     Node& node = **found;
+    const size_t known = MemoryOfName(node.name_size);
+    const size_t needed = MemoryOfName(name.size());
+    if (needed > known && !Fits(needed - known)) return nullptr;
     left = Place(node, parent, name);
     ++node.lookups;
     return &node;
   }
-  if (full()) return nullptr;
+  if (!FitsNew(name)) return nullptr;
   Node* node = Allocate();
   node->identity = identity;
   node->type = type;
@@ -100,13 +117,42 @@ void NodeTable::Remove(Node& node) {
 }
 
 void NodeTable::SetName(Node& node, absl::string_view name) {
-  CHECK(name.size() <= 255);
+  CHECK(name.size() <= kMaxNameBytes);
+  if (node.name_bytes != nullptr) name_bytes_ -= MemoryOfName(node.name_size);
+  name_bytes_ += MemoryOfName(name.size());
   node.name_bytes = std::make_unique<char[]>(name.size() + 1);
   std::copy(name.begin(), name.end(), node.name_bytes.get());
   node.name_size = static_cast<uint8_t>(name.size());
 }
 
 // --- Memory --------------------------------------------------------------------------------------
+
+size_t NodeTable::bytes() const {
+  const size_t chunks = chunks_.size() - absent_chunks_.size();
+  return chunks * kChunkBytes + chunks_.capacity() * sizeof(Chunk) + name_bytes_ +
+         by_identity_.capacity() * kSlotBytes + charged_bytes_;
+}
+
+bool NodeTable::FitsNames() const { return Fits(2 * MemoryOfName(kMaxNameBytes)); }
+
+size_t NodeTable::BytesForNew(size_t name_size) const {
+  size_t more = MemoryOfName(name_size);
+  if (open_chunks_.empty()) more += kChunkBytes;
+  // The table of a guest that knows more than ever grows to twice its size.
+  const size_t slots = by_identity_.capacity();
+  if (by_identity_.size() >= MaxUsed(slots)) more += (slots + 1) * kSlotBytes;
+  return more;
+}
+
+size_t NodeTable::BytesFor(size_t nodes) {
+  size_t slots = 1;
+  while (MaxUsed(slots) < std::max<size_t>(nodes, kChunkNodes)) slots = slots * 2 + 1;
+  const size_t chunks = (nodes + kChunkNodes - 1) / kChunkNodes;
+  size_t chunk_slots = 1;
+  while (chunk_slots < chunks) chunk_slots *= 2;
+  return chunks * kChunkBytes + chunk_slots * sizeof(Chunk) + nodes * MemoryOfName(0) +
+         slots * kSlotBytes;
+}
 
 Node* NodeTable::Allocate() {
   if (open_chunks_.empty()) {
@@ -138,6 +184,7 @@ void NodeTable::Release(Node& node) {
   const uint32_t index = IndexOf(node.id);
   const uint32_t number = index / kChunkNodes;
   Chunk& chunk = chunks_[number];
+  name_bytes_ -= MemoryOfName(node.name_size);
   node = Node();
   if (chunk.free.empty()) OpenChunk(number);
   chunk.free.push_back(static_cast<uint16_t>(index % kChunkNodes));

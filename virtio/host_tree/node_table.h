@@ -56,14 +56,15 @@ struct Node {
   bool orphan = false;  // the guest took its name away; `parent` is where it was
 };
 
-// Grows with what the guest looks up, up to a limit, and shrinks with what it forgets. One thread.
 // Directories below each other that a request may have to open again, one by one. The guest and the
 // host can nest them without limit; no path that a system call takes has more names.
 inline constexpr size_t kMaxDepth = 2048;
 
+// Grows with what the guest looks up, up to a limit, and shrinks with what it forgets. One thread.
 class NodeTable {
  public:
-  NodeTable(const FileIdentity& root, size_t max_nodes);
+  // Takes up to about `max_bytes` of memory, but always what the root needs.
+  NodeTable(const FileIdentity& root, size_t max_bytes);
   ~NodeTable();
   NodeTable(const NodeTable&) = delete;
   NodeTable& operator=(const NodeTable&) = delete;
@@ -77,14 +78,24 @@ class NodeTable {
   Node* Find(const FileIdentity& identity);
   // Returns the node of the file found as `name` in `parent`, made if it is new, with one lookup
   // more. A file found again elsewhere moves there, unless that would make it its own ancestor;
-  // `left` is then the parent it had, which may be unused now. nullptr: the table is full.
+  // `left` is then the parent it had, which may be unused now. nullptr: there is no memory for it.
   Node* Insert(const FileIdentity& identity, uint16_t type, Node& parent, absl::string_view name,
                Node*& left);
   // Records where a file is now, unless that would make it its own ancestor. Returns the parent it
   // had, which may be unused now, or nullptr if it stays there.
   Node* Place(Node& node, Node& parent, absl::string_view name);
-  // True if there is no room for one more file.
-  bool full() const { return size() >= max_nodes_; }
+  // Memory that the table takes, names and all, with what is charged to it.
+  size_t bytes() const;
+  // True if there is memory for one more file of this name.
+  bool FitsNew(absl::string_view name) const { return Fits(BytesForNew(name.size())); }
+  // True if there is memory for two names to become as long as names can be, by a rename.
+  bool FitsNames() const;
+  // Others keep something for the guest beside its nodes, which counts as the table's. Fits tells
+  // whether there is memory for so much more; Charge counts it.
+  bool Fits(size_t more_bytes) const { return bytes() + more_bytes <= max_bytes_; }
+  void Charge(size_t bytes_before, size_t bytes_now) { charged_bytes_ += bytes_now - bytes_before; }
+  // What a table of so many nodes takes, the root among them, whose names have up to 23 bytes.
+  static size_t BytesFor(size_t nodes);
   // True if nobody needs the node any more: forgotten, not open, no children, not the root.
   bool IsUnused(const Node& node) const {
     return node.lookups == 0 && node.children == 0 && node.files == nullptr && &node != root_;
@@ -100,12 +111,14 @@ class NodeTable {
 
  private:
   static constexpr uint32_t kChunkNodes = 512;
+  static constexpr size_t kMaxNameBytes = 255;  // NAME_MAX
   // Part of the table, given back to the host when it is empty.
   struct Chunk {
     std::unique_ptr<Node[]> nodes;  // null: not there
     std::vector<uint16_t> free;
     size_t open_index = 0;  // in open_chunks_, if `free` is not empty
   };
+  static constexpr size_t kChunkBytes = kChunkNodes * (sizeof(Node) + sizeof(uint16_t));
   struct Hash {
     using is_transparent = void;
     size_t operator()(const FileIdentity& identity) const {
@@ -127,9 +140,13 @@ class NodeTable {
   void Release(Node& node);
   void OpenChunk(uint32_t chunk);
   void CloseChunk(uint32_t chunk);
-  static void SetName(Node& node, absl::string_view name);
+  void SetName(Node& node, absl::string_view name);
+  // What one more node takes.
+  size_t BytesForNew(size_t name_size) const;
 
-  const size_t max_nodes_;
+  const size_t max_bytes_;
+  size_t name_bytes_ = 0;  // of memory
+  size_t charged_bytes_ = 0;
   std::vector<Chunk> chunks_;
   std::vector<uint32_t> open_chunks_;    // with free nodes
   std::vector<uint32_t> absent_chunks_;  // without memory

@@ -17,7 +17,7 @@ class NodeTableTest : public testing::Test {
   }
   Node& root() { return *table_.Find(kRootNode); }
 
-  NodeTable table_{{.device = 1, .inode = 2, .birth_ns = 7}, 5000};
+  NodeTable table_{{.device = 1, .inode = 2, .birth_ns = 7}, NodeTable::BytesFor(5000)};
   Node* left_ = nullptr;
 };
 
@@ -60,6 +60,65 @@ TEST_F(NodeTableTest, IsBounded) {
     ASSERT_NE(Insert(100 + i, root(), std::to_string(i)), nullptr);
   EXPECT_EQ(Insert(99999, root(), "one too many"), nullptr);
   EXPECT_NE(Insert(101, root(), "1"), nullptr);  // but what is there can be found again
+}
+
+TEST_F(NodeTableTest, CountsItsBytesWithTheNames) {
+  const std::string name(255, 'n');
+  const size_t empty = table_.bytes();
+  EXPECT_EQ(empty, NodeTable::BytesFor(1));
+  Node* a = Insert(10, root(), "a");
+  const size_t short_name = table_.bytes() - empty;
+  Insert(11, root(), name);
+  EXPECT_GE(table_.bytes() - empty - short_name, 256U);
+  // A name that becomes longer counts, and one that is forgotten does not.
+  const size_t before = table_.bytes();
+  Insert(10, root(), name);
+  EXPECT_GE(table_.bytes(), before + 200);
+  a->lookups = 0;
+  table_.Remove(*a);
+  EXPECT_EQ(table_.bytes(), before - short_name);
+}
+
+// The same memory holds fewer files whose names are long: 300 bytes more each.
+TEST_F(NodeTableTest, LongNamesLeaveRoomForFewerNodes) {
+  uint64_t known = 0;
+  while (Insert(100 + known, root(), std::string(250, 'n') + std::to_string(known)) != nullptr) {
+    ++known;
+  }
+  EXPECT_GT(known, 1500U);
+  EXPECT_LT(known, 3000U);
+  EXPECT_LE(table_.bytes(), NodeTable::BytesFor(5000));
+  EXPECT_FALSE(table_.FitsNew(std::string(250, 'n')));
+  EXPECT_FALSE(table_.FitsNames());
+}
+
+// Forgetting most of what was known, and then learning long names, takes no more than allowed: what
+// is left of the first is counted.
+TEST_F(NodeTableTest, IsBoundedWhateverIsForgotten) {
+  std::vector<Node*> nodes;
+  for (uint64_t i = 0; i < 4999; ++i) nodes.push_back(Insert(100 + i, root(), "n"));
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    if (i % 400 == 0) continue;
+    nodes[i]->lookups = 0;
+    table_.Remove(*nodes[i]);
+  }
+  const std::string name(255, 'n');
+  for (uint64_t i = 0; i < 5000; ++i) Insert(10'000 + i, root(), name);
+  EXPECT_LE(table_.bytes(), NodeTable::BytesFor(5000));
+}
+
+TEST_F(NodeTableTest, WhatIsChargedLeavesLessForNodes) {
+  const size_t all = NodeTable::BytesFor(5000);
+  EXPECT_TRUE(table_.Fits(all - table_.bytes()));
+  table_.Charge(0, all - table_.bytes() - 40);
+  EXPECT_NE(Insert(10, root(), "a"), nullptr);
+  EXPECT_EQ(Insert(11, root(), "b"), nullptr);
+  table_.Charge(1000, 0);
+  EXPECT_NE(Insert(11, root(), "b"), nullptr);
+  // Nor does a file that is found by a longer name get that name for nothing.
+  table_.Charge(0, 960);
+  EXPECT_EQ(Insert(11, root(), std::string(200, 'n')), nullptr);
+  EXPECT_NE(Insert(11, root(), "c"), nullptr);
 }
 
 TEST_F(NodeTableTest, KeepsWhatHasChildren) {

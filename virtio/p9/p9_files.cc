@@ -16,39 +16,40 @@ P9Files::~P9Files() {
   CHECK(files_.empty());
 }
 
-P9Files::File& P9Files::Insert(NodeId node, int access) {
-  std::unique_ptr<File>& slot = files_[Key(static_cast<uint64_t>(node), access)];
-  if (slot == nullptr) {
-    slot = std::make_unique<File>();
-    slot->node = node;
-    slot->access = access;
-  }
-  return *slot;
+P9Files::File* P9Files::Insert(NodeId node, int access) {
+  const Key key(static_cast<uint64_t>(node), access);
+  if (const auto found = files_.find(key); found != files_.end()) return found->second.get();
+  if (!tree_.Fits(kFileBytes)) return nullptr;
+  tree_.Charge(0, kFileBytes);
+  auto file = std::make_unique<File>();
+  file->node = node;
+  file->access = access;
+  return files_.emplace(key, std::move(file)).first->second.get();
 }
 
 int P9Files::Open(NodeId node, int access, File*& file) {
-  File& opened = Insert(node, access);
-  if (const int error = OpenHost(opened); error != 0) {
-    RemoveUnused(opened);
+  file = Insert(node, access);
+  if (file == nullptr) return ENFILE;
+  if (const int error = OpenHost(*file); error != 0) {
+    RemoveUnused(*file);
     return error;
   }
-  ++opened.fids;
-  file = &opened;
+  ++file->fids;
   return 0;
 }
 
 int P9Files::Add(std::unique_ptr<HostFile> made, int access, uint32_t mode, File*& file) {
-  File& added = Insert(made->node(), access);
-  if (added.host == nullptr) {
-    if (const int error = KeepOpen(added, std::move(made)); error != 0) {
-      RemoveUnused(added);
+  file = Insert(made->node(), access);
+  if (file == nullptr) return ENFILE;
+  if (file->host == nullptr) {
+    if (const int error = KeepOpen(*file, std::move(made)); error != 0) {
+      RemoveUnused(*file);
       return error;
     }
   }
   // Who makes a file may do with it what its mode then forbids.
-  if ((mode & 0600) != 0600) added.way = File::Way::kDoubtful;
-  ++added.fids;
-  file = &added;
+  if ((mode & 0600) != 0600) file->way = File::Way::kDoubtful;
+  ++file->fids;
   return 0;
 }
 
@@ -57,15 +58,26 @@ void P9Files::Close(File& file) {
   RemoveUnused(file);
 }
 
-int P9Files::Begin(File& file) {
-  if (const int error = OpenHost(file); error != 0) return error;
+int P9Files::Begin(File& file, Room room) {
+  if (const int error = OpenHost(file, room); error != 0) return error;
   ++file.users;
   return 0;
+}
+
+int P9Files::BeginFlush(NodeId node, int access, File*& file) {
+  file = Insert(node, access);
+  if (file == nullptr) return ENFILE;
+  const int error = BeginFlush(*file);
+  if (error != 0) RemoveUnused(*file);
+  return error;
 }
 
 void P9Files::End(File& file) {
   --file.users;
   RemoveUnused(file);
+  // What was flushed without room.
+  while (open_.size() > max_files_ && CloseOldest()) {
+  }
 }
 
 void P9Files::Doubt(NodeId node) {
@@ -87,7 +99,7 @@ void P9Files::CloseAll() {
   }
 }
 
-int P9Files::OpenHost(File& file) {
+int P9Files::OpenHost(File& file, Room room) {
   if (file.host != nullptr) {
     open_.splice(open_.begin(), open_, file.position);
     return 0;
@@ -100,7 +112,7 @@ int P9Files::OpenHost(File& file) {
   int error = open();
   // The process may have fewer descriptors left than this share may have.
   while ((error == EMFILE || error == ENFILE) && CloseOldest()) error = open();
-  return error != 0 ? error : KeepOpen(file, std::move(host));
+  return error != 0 ? error : KeepOpen(file, std::move(host), room);
 }
 
 bool P9Files::MakeRoom() {
@@ -110,9 +122,9 @@ bool P9Files::MakeRoom() {
   return true;
 }
 
-int P9Files::KeepOpen(File& file, std::unique_ptr<HostFile> host) {
-  if (!MakeRoom()) return ENFILE;
-  const absl::StatusOr<base::LoopFile> added = loop_.AddTemporaryFile(host->fd());
+int P9Files::KeepOpen(File& file, std::unique_ptr<HostFile> host, Room room) {
+  if (!MakeRoom() && room == Room::kNeeded) return ENFILE;
+  const absl::StatusOr<base::LoopFile> added = loop_.LendFile(host->fd());
   if (!added.ok()) return ENFILE;
   file.host = std::move(host);
   file.loop_file = *added;
@@ -157,6 +169,7 @@ void P9Files::RemoveUnused(File& file) {
   if (file.fids > 0 || file.users > 0) return;
   if (file.host != nullptr) CloseHost(file);
   files_.erase(Key(static_cast<uint64_t>(file.node), file.access));
+  tree_.Charge(kFileBytes, 0);
 }
 
 }  // namespace virtio

@@ -38,7 +38,11 @@ class P9Files {
     std::list<File*>::iterator position;
   };
 
-  // Keeps up to `max_files` open. The loop's files must be able to come and go.
+  // What a file takes of memory, its place in the tables too. It counts as a node of the tree.
+  static constexpr size_t kFileBytes = 2 * (sizeof(File) + sizeof(uint64_t) + sizeof(int));
+
+  // Keeps up to `max_files` open, and what is being flushed. The loop's files must be able to come
+  // and go.
   P9Files(HostTree& tree, base::EventLoop& loop, uint32_t max_files)
       : tree_(tree), loop_(loop), max_files_(max_files) {}
   ~P9Files();  // none may be in use
@@ -54,7 +58,11 @@ class P9Files {
   int Add(std::unique_ptr<HostFile> made, int access, uint32_t mode, File*& file);
   void Close(File& file);
   // An operation begins with the file, which is opened again if need be, or ends.
-  int Begin(File& file);
+  int Begin(File& file) { return Begin(file, Room::kNeeded); }
+  // The same to flush it, which needs no room: a database gives up on a flush that fails.
+  int BeginFlush(File& file) { return Begin(file, Room::kNotNeeded); }
+  // The same for a node that no fid may be open on.
+  int BeginFlush(NodeId node, int access, File*& file);
   void End(File& file);
   // The file is about to lose its name, or the mode by which it can be opened.
   void Doubt(NodeId node);
@@ -67,11 +75,14 @@ class P9Files {
 
  private:
   using Key = std::pair<uint64_t, int>;
+  enum class Room : uint8_t { kNeeded, kNotNeeded };
 
-  File& Insert(NodeId node, int access);
-  int OpenHost(File& file);
+  // Returns nullptr if there is no memory for one more.
+  File* Insert(NodeId node, int access);
+  int Begin(File& file, Room room);
+  int OpenHost(File& file, Room room = Room::kNeeded);
   // Takes the descriptor that was just opened.
-  int KeepOpen(File& file, std::unique_ptr<HostFile> host);
+  int KeepOpen(File& file, std::unique_ptr<HostFile> host, Room room = Room::kNeeded);
   void CloseHost(File& file);
   // Closes the descriptor that was not used for longest; false if all are needed.
   bool CloseOldest();

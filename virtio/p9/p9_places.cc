@@ -10,7 +10,8 @@ P9Places::Place* P9Places::Acquire(NodeId directory, absl::string_view name) {
     Hold(**found);
     return found->get();
   }
-  if (bytes_ + name.size() > max_bytes_) return nullptr;
+  if (bytes_ + name.size() > max_bytes_ || !tree_.Fits(kPlaceBytes + name.size())) return nullptr;
+  tree_.Charge(0, kPlaceBytes);
   auto place = std::make_unique<Place>();
   Place& made = *place;
   Put(made, directory, std::string(name));
@@ -23,6 +24,7 @@ void P9Places::Release(Place& place) {
   if (--place.users_ > 0) return;
   auto taken = places_.extract(places_.find(KeyOf(place)));
   Put(*taken.value(), NodeId{0}, {});
+  tree_.Charge(kPlaceBytes, 0);
   // A table that was large is given back.
   if (places_.bucket_count() > 1024 && places_.size() < places_.bucket_count() / 8) {
     places_.rehash(0);
@@ -39,7 +41,9 @@ void P9Places::Move(NodeId from, absl::string_view from_name, NodeId to,
   Remove(to, to_name);
   const auto found = places_.find(Key(from, from_name));
   if (found == places_.end()) return;
-  if (bytes_ - from_name.size() + to_name.size() > max_bytes_) return Remove(from, from_name);
+  if (bytes_ - from_name.size() + to_name.size() > max_bytes_ || !tree_.Fits(to_name.size())) {
+    return Remove(from, from_name);
+  }
   Replace(found, to, std::string(to_name));
 }
 
@@ -51,6 +55,7 @@ void P9Places::Replace(absl::flat_hash_set<std::unique_ptr<Place>, Hash, Same>::
 }
 
 void P9Places::Clear() {
+  tree_.Charge(places_.size() * kPlaceBytes + bytes_, 0);
   places_ = {};
   bytes_ = 0;
 }
@@ -59,9 +64,11 @@ void P9Places::Put(Place& place, NodeId directory, std::string name) {
   if (directory != NodeId{0}) {
     tree_.Hold(directory);
     bytes_ += name.size();
+    tree_.Charge(0, name.size());
   }
   if (place.is_there()) {
     bytes_ -= place.name_.size();
+    tree_.Charge(place.name_.size(), 0);
     tree_.Forget(place.directory_, 1);
   }
   place.directory_ = directory;

@@ -33,8 +33,8 @@ class P9Places {
     uint32_t users_ = 0;
   };
 
-  // `tree` must outlive the places. All names together have at most `max_bytes`: beyond, places
-  // are not made, and those that get a longer name are lost.
+  // `tree` must outlive the places. All names together have at most `max_bytes`, and places count
+  // as nodes of the tree: beyond, places are not made, and those that get a longer name are lost.
   P9Places(HostTree& tree, size_t max_bytes) : tree_(tree), max_bytes_(max_bytes) {}
 
   // Returns the place of `name` in a directory that the guest knows, for one user more, or nullptr
@@ -55,6 +55,8 @@ class P9Places {
 
  private:
   using Key = std::pair<NodeId, absl::string_view>;
+  // What a place takes of memory, but for its name.
+  static constexpr size_t kPlaceBytes = sizeof(Place) + 64;
   struct Hash {
     using is_transparent = void;
     size_t operator()(const Key& key) const { return absl::Hash<Key>()(key); }

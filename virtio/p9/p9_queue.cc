@@ -97,7 +97,7 @@ void P9Queue::BeginTransfer(P9Request& request, uint32_t max_read_bytes) {
 void P9Queue::Submit(P9Request& request) {
   const base::LoopFile file = request.transfer.file;
   if (request.syncing) {
-    if (request.transfer.sync == P9Sync::kData) return loop().Fdatasync(request, file);
+    if (request.transfer.sync == FileSync::kData) return loop().Fdatasync(request, file);
     return loop().Fsync(request, file);
   }
   if (request.type == kP9Read) {
@@ -172,7 +172,7 @@ bool P9Queue::Advance(P9Request& request, uint32_t bytes) {
 
 void P9Queue::EndData(P9Request& request, bool ending) {
   const bool must_sync = request.type == kP9Write && request.data_bytes > 0 && !request.syncing &&
-                         request.transfer.sync != P9Sync::kNone;
+                         request.transfer.sync != FileSync::kNone;
   if (!must_sync) return FinishTransfer(request, 0);
   // What may not be on the disk is not said to be written.
   if (ending) return FinishTransfer(request, EINTR);

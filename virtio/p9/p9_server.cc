@@ -100,6 +100,7 @@ void P9Server::AddCounters(Counters& counters) const {
   counters["malformed_requests"] = malformed_;
   counters["fids"] = fids_.size();
   counters["nodes"] = tree_.node_count();
+  counters["node_bytes"] = tree_.node_bytes();
   counters["open_directories"] = tree_.open_directories();
   counters["open_files"] = shared_files_.size() + files_.open_count() + locks_.size();
 }
@@ -200,6 +201,7 @@ P9Server::Reply P9Server::Version(const P9Command& command) {
 
 void P9Server::EndSession() {
   max_message_bytes_ = 0;
+  tree_.Charge(FidBytes(), 0);
   fids_ = {};
   xattrs_ = {};
   xattr_bytes_ = 0;
@@ -234,11 +236,13 @@ bool P9Server::Keep(uint32_t number, const Fid& fid) {
     Release(number, std::exchange(*old, fid));
     return true;
   }
-  if (fids_.size() >= max_fids_) {
+  if (fids_.size() >= max_fids_ || !tree_.Fits(MoreFidBytes())) {
     LetGo(fid);
     return false;
   }
+  const size_t bytes = FidBytes();
   fids_.emplace(number, fid);
+  tree_.Charge(bytes, FidBytes());
   return true;
 }
 
@@ -256,6 +260,18 @@ bool P9Server::KeepPlace(Fid& fid, NodeId directory, absl::string_view name) {
   if (!tree_.writable() || (fid.qid.type & kP9QidDirectory) != 0) return true;
   fid.place = places_.Acquire(directory, name);
   return fid.place != nullptr;
+}
+
+size_t P9Server::FidBytes() const {
+  // A hash table has a byte beside each slot.
+  return fids_.capacity() * (sizeof(decltype(fids_)::value_type) + 1);
+}
+
+size_t P9Server::MoreFidBytes() const {
+  // It grows to twice its size, or from nothing to a few slots, when an eighth is left.
+  const size_t slots = fids_.capacity();
+  const bool grows = fids_.size() >= slots - slots / 8;
+  return grows ? (slots + 8) * (sizeof(decltype(fids_)::value_type) + 1) : 0;
 }
 
 void P9Server::Forget(NodeId node) {
@@ -280,7 +296,9 @@ P9Server::Reply P9Server::Clunk(uint32_t number) {
   Release(number, fid);
   fids_.erase(number);
   // A table that was large is given back.
+  const size_t bytes = FidBytes();
   if (fids_.bucket_count() > 1024 && fids_.size() < fids_.bucket_count() / 8) fids_.rehash(0);
+  tree_.Charge(bytes, FidBytes());
   return {.error = error};
 }
 

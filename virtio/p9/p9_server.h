@@ -32,16 +32,13 @@ enum class P9Versions : uint8_t {
   kConstant,  // nothing in the tree changes
 };
 
-// What has to be on the disk before a request is answered.
-enum class P9Sync : uint8_t { kNone, kData, kAll };
-
 // A file that the loop is to read, write or flush for a request.
 struct P9Transfer {
   base::LoopFile file;
   OpenFiles::File* shared = nullptr;  // one of these two
   P9Files::File* own = nullptr;
-  bool append = false;          // WRITE: to the end, wherever that is
-  P9Sync sync = P9Sync::kNone;  // FSYNC; WRITE: behind what is written
+  bool append = false;              // WRITE: to the end, wherever that is
+  FileSync sync = FileSync::kNone;  // FSYNC; WRITE: behind what is written
 };
 
 // Answers everything but READ and WRITE of files and FSYNC, which are the loop's, and FLUSH
@@ -55,7 +52,7 @@ class P9Server {
 
   // What a guest can hold.
   struct Limits {
-    uint32_t fids = 0;
+    uint32_t fids = 0;        // and as many as there is memory for: they count as nodes of the tree
     uint32_t open_files = 0;  // descriptors
   };
   // What fids have open stays open for them, whatever the host makes of the name meanwhile. False:
@@ -64,10 +61,10 @@ class P9Server {
     return tree.writable() || versions != P9Versions::kConstant;
   }
   // How many of `open_files` are for locks; and how many own files a share has open with the
-  // others, two for each: one here and one in the loop. At least 1.
+  // others. At least 1.
   static uint32_t MaxLockedFiles(uint32_t open_files) { return std::max(open_files / 8, 1U); }
   static uint32_t MaxOwnFiles(uint32_t open_files) {
-    return open_files < 4 ? 1 : (open_files - MaxLockedFiles(open_files)) / 2;
+    return open_files < 2 ? 1 : open_files - MaxLockedFiles(open_files);
   }
 
   // `tree` and `loop` must outlive the server. The loop's files must be able to come and go.
@@ -107,8 +104,8 @@ class P9Server {
     uint8_t access = 0;  // O_ACCMODE, if it is open
     bool open = false;
     bool append = false;
-    P9Sync sync = P9Sync::kNone;  // of each write
-    bool xattr = false;           // stands for one of the file's extended attributes
+    FileSync sync = FileSync::kNone;  // of each write
+    bool xattr = false;               // stands for one of the file's extended attributes
   };
   // The value of an extended attribute, or the list of all names, that is read or written.
   struct Xattr {
@@ -127,9 +124,8 @@ class P9Server {
 
   // Files.
   Reply Open(const P9Command& command, Fid& fid);
-  static P9Sync ToSync(uint32_t flags);
   int BeginFlush(const Fid& fid, P9Transfer& transfer);
-  int BeginOwn(P9Files::File& file, P9Transfer& transfer);
+  static void UseOwn(P9Files::File& file, P9Transfer& transfer);
   Reply GetAttributes(const Fid& fid);
   Reply ReadLink(const Fid& fid);
   Reply ReadDirectory(const P9Command& command, const Fid& fid, uint32_t room);
@@ -168,6 +164,9 @@ class P9Server {
   static size_t MemoryOf(const Xattr& xattr);
 
   Fid* Find(uint32_t number);
+  // Memory that the table of fids takes, and would take more for one more fid.
+  size_t FidBytes() const;
+  size_t MoreFidBytes() const;
   // Gives `fid` a number, in place of what had it; false, and `fid` is let go of, if there are too
   // many.
   bool Keep(uint32_t number, const Fid& fid);

@@ -36,7 +36,7 @@ int16_t ToHostType(uint8_t type) {
 P9Server::Reply P9Server::Create(const P9Command& command, Fid& fid) {
   if (fid.open) return {.error = EBADF};
   // Before the file is made, which would stay.
-  if (!files_.MakeRoom()) return {.error = ENFILE};
+  if (!files_.MakeRoom() || !tree_.Fits(2 * P9Files::kFileBytes)) return {.error = ENFILE};
   P9Places::Place* place = places_.Acquire(fid.node, command.name(0));
   if (place == nullptr) return {.error = ENFILE};
   if (const int error = CreateAt(command, *place, fid); error != 0) {
@@ -80,7 +80,7 @@ int P9Server::CreateAt(const P9Command& command, P9Places::Place& place, Fid& di
   directory.open = true;
   directory.access = static_cast<uint8_t>(flags & O_ACCMODE);
   directory.append = (command.flags & O_APPEND) != 0;
-  directory.sync = ToSync(command.flags);
+  directory.sync = SyncOf(command.flags);
   return 0;
 }
 

@@ -63,14 +63,8 @@ P9Server::Reply P9Server::Open(const P9Command& command, Fid& fid) {
   fid.open = true;
   fid.access = static_cast<uint8_t>(access);
   fid.append = (flags & O_APPEND) != 0;
-  fid.sync = ToSync(command.flags);
+  fid.sync = SyncOf(command.flags);
   return Answer(P9OpenReply{.qid = fid.qid, .io_bytes = 0});
-}
-
-P9Sync P9Server::ToSync(uint32_t flags) {
-  constexpr uint32_t kAllBit = O_SYNC & ~O_DSYNC;  // O_SYNC has both
-  if ((flags & kAllBit) != 0) return P9Sync::kAll;
-  return (flags & O_DSYNC) != 0 ? P9Sync::kData : P9Sync::kNone;
 }
 
 // --- Transfers -----------------------------------------------------------------------------------
@@ -89,7 +83,7 @@ int P9Server::BeginTransfer(const P9Command& command, P9Transfer& transfer) {
   const Fid* fid = Find(command.fid);
   if (fid == nullptr) return EBADF;
   if (command.type == kP9FSync) {
-    transfer.sync = command.flags != 0 ? P9Sync::kData : P9Sync::kAll;
+    transfer.sync = command.flags != 0 ? FileSync::kData : FileSync::kAll;
     return BeginFlush(*fid, transfer);
   }
   if (!fid->open || fid->access == (command.type == kP9Read ? O_WRONLY : O_RDONLY)) return EBADF;
@@ -102,7 +96,8 @@ int P9Server::BeginTransfer(const P9Command& command, P9Transfer& transfer) {
     transfer.sync = fid->sync;
   }
   if (fid->file != nullptr) {
-    int own_error = BeginOwn(*fid->file, transfer);
+    int own_error = files_.Begin(*fid->file);
+    if (own_error == 0) UseOwn(*fid->file, transfer);
     // Linux leaves it to the server to take set-user-id bits off what users write to.
     if (own_error == 0 && command.type == kP9Write && command.count > 0 && fid->uid != 0) {
       own_error = fid->file->host->ClearPrivileges();
@@ -117,21 +112,18 @@ int P9Server::BeginTransfer(const P9Command& command, P9Transfer& transfer) {
 
 int P9Server::BeginFlush(const Fid& fid, P9Transfer& transfer) {
   if (fid.xattr) return EBADF;
-  if (fid.file != nullptr) return BeginOwn(*fid.file, transfer);
+  P9Files::File* file = fid.file;
   const bool is_directory = (fid.qid.type & kP9QidDirectory) != 0;
-  P9Files::File* file = nullptr;
-  int error = files_.Open(fid.node, is_directory ? O_DIRECTORY : O_RDONLY, file);
-  if (error != 0) return error;
-  error = BeginOwn(*file, transfer);
-  files_.Close(*file);  // when the transfer has ended
+  const int error = file != nullptr
+                        ? files_.BeginFlush(*file)
+                        : files_.BeginFlush(fid.node, is_directory ? O_DIRECTORY : O_RDONLY, file);
+  if (error == 0) UseOwn(*file, transfer);
   return error;
 }
 
-int P9Server::BeginOwn(P9Files::File& file, P9Transfer& transfer) {
-  if (const int error = files_.Begin(file); error != 0) return error;
+void P9Server::UseOwn(P9Files::File& file, P9Transfer& transfer) {
   transfer.own = &file;
   transfer.file = file.loop_file;
-  return 0;
 }
 
 void P9Server::EndTransfer(P9Transfer& transfer) {

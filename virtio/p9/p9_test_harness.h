@@ -64,6 +64,7 @@ class P9Harness {
     std::optional<std::string> closure = {};  // its text
     uint32_t max_open_files = 16;
     uint32_t max_fids = 100;
+    size_t max_node_bytes = size_t{256} << 20;
     bool writable = false;
     bool submounts = false;
     OwnerMap uids = {};
@@ -103,6 +104,7 @@ class P9Harness {
     tree.max_directories = 8;
     tree.writable = options_.writable;
     tree.submounts = options_.submounts;
+    tree.max_node_bytes = options_.max_node_bytes;
     tree.uids = options_.uids;
     tree.gids = options_.gids;
     if (options_.closure.has_value()) {

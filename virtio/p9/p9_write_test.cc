@@ -153,7 +153,7 @@ TEST(P9WritesTest, FidsInUseCanBeClunkedFlushedAndLeft) {
 // --- Bounds --------------------------------------------------------------------------------------
 
 TEST(P9FilesTest, FidsBeyondWhatMayBeOpenAreOpenedAgain) {
-  P9Harness p9({.max_open_files = 9, .writable = true}, [](const TemporaryTree&) {});
+  P9Harness p9({.max_open_files = 5, .writable = true}, [](const TemporaryTree&) {});
   std::vector<uint32_t> fids;
   for (int i = 0; i < 20; ++i) {
     fids.push_back(p9.Created(absl::StrCat(i)));
@@ -171,7 +171,7 @@ TEST(P9FilesTest, FidsBeyondWhatMayBeOpenAreOpenedAgain) {
 }
 
 TEST(P9FilesTest, WhatCannotBeOpenedAgainStaysOpen) {
-  P9Harness p9({.max_open_files = 9, .writable = true}, [](const TemporaryTree& host) {
+  P9Harness p9({.max_open_files = 5, .writable = true}, [](const TemporaryTree& host) {
     for (int i = 0; i < 20; ++i) host.Write(absl::StrCat("root/other-", i), "x");
   });
   const uint32_t unlinked = p9.Created("unlinked");
@@ -191,6 +191,11 @@ TEST(P9FilesTest, WhatCannotBeOpenedAgainStaysOpen) {
   EXPECT_EQ(p9.Unlink(kRoot, "forbidden").error, 0);
   EXPECT_EQ(p9.Unlink(kRoot, "fourth").error, 0);
   EXPECT_EQ(p9.Open(p9.Find({"other-1"}), O_RDWR).error, ENFILE);
+  // A flush needs no room: of a directory, nor of a file that is not open.
+  const auto flush = [&](uint32_t fid) { return p9.OfFid(kP9FSync, fid).error; };
+  EXPECT_EQ(flush(kRoot), 0);
+  EXPECT_EQ(flush(p9.Find({"other-1"})), 0);
+  EXPECT_EQ(p9.counter("open_files"), 4U);
   EXPECT_EQ(p9.Walk(kRoot, 900, {}).error, 0);
   EXPECT_EQ(p9.Create(900, "fifth", O_RDWR | O_EXCL, 0644).error, ENFILE);
   EXPECT_EQ(p9.Unlink(kRoot, "fifth").error, ENOENT);
@@ -202,7 +207,7 @@ TEST(P9FilesTest, WhatCannotBeOpenedAgainStaysOpen) {
 
 TEST(P9FilesTest, TransfersInFlightHoldNoMoreFilesThanMayBeOpen) {
   P9Harness p9(
-      {.harness = {.loop = {.seed = 9}, .queue_size = 64}, .max_open_files = 5, .writable = true},
+      {.harness = {.loop = {.seed = 9}, .queue_size = 64}, .max_open_files = 3, .writable = true},
       [](const TemporaryTree&) {});
   std::vector<uint32_t> fids;
   fids.reserve(10);

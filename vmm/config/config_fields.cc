@@ -171,6 +171,18 @@ void Describe(FieldVisitor& v, FsConfig& c) {
              "cache without copies (virtiofs, closure or cache always); a multiple of 2M, and 1/64 "
              "of it is taken from the guest's memory. Without it, none."},
             {.min = 2 * kMiB, .max = kMaxDaxWindows, .is_size = true}, c.dax_window);
+  v.Integer(
+      {"max_open_files",
+       "Files that the guest can have open at a time, then ENFILE; those of a readonly share "
+       "are closed and opened again instead. Each takes a descriptor of this process. Without "
+       "it, half of the share's part of them, at most 8192 (readonly: 1024)."},
+      {.min = 16, .max = 1 << 20}, c.max_open_files);
+  v.Integer(
+      {"max_node_memory",
+       "Memory for what the guest knows of the share, about 200 bytes for each file; when it "
+       "is used up, further files are ENFILE. Without it, a quarter of the guest's memory, at "
+       "least 64M and at most 1G."},
+      {.min = kMiB, .max = 64 * 1024 * kMiB, .is_size = true}, c.max_node_memory);
   v.List({"uid_map",
           "How owners look to the guest, and what the guest's are on the host. Others look like "
           "65534, and nothing can be given to them. Without it, they are the same."},

@@ -92,6 +92,8 @@ struct FsConfig {
   ShareCache cache = ShareCache::kAuto;
   bool submounts = false;
   std::optional<uint64_t> dax_window;  // bytes
+  std::optional<uint32_t> max_open_files;
+  std::optional<uint64_t> max_node_memory;  // bytes
   uint32_t num_queues = 1;
   uint32_t queue_size = 1024;
   std::vector<IdRangeConfig> uid_map;

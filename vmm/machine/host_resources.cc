@@ -27,16 +27,6 @@ namespace vmm {
 namespace {
 
 constexpr size_t kMaxShareThreads = 4;
-// Descriptors: those of the rest of the program, and what a share may keep open.
-constexpr uint64_t kOtherDescriptors = 256;
-constexpr uint64_t kMinShareDescriptors = 32;
-constexpr uint64_t kMaxShareDescriptors = 2048;
-// What a guest opens in a share in which something may change stays open, and takes two.
-constexpr uint64_t kMaxChangingShareDescriptors = 16384;
-// Nodes that a guest can hold: Linux needs 1 KiB of its RAM for each and more.
-constexpr uint64_t kRamPerNode = 512;
-constexpr uint64_t kMinShareNodes = 4096;
-constexpr uint64_t kMaxShareNodes = 2 << 20;
 
 virtio::OwnerMap ToOwnerMap(const std::vector<IdRangeConfig>& config) {
   std::vector<virtio::OwnerRange> ranges;
@@ -250,18 +240,16 @@ absl::Status HostResources::OpenShares(const VmConfig& config) {
   // The limit that a process starts with is low for those that select(), of which this is none.
   limit.rlim_cur = limit.rlim_max;
   if (setrlimit(RLIMIT_NOFILE, &limit) != 0) return base::ErrnoStatus(errno, "RLIMIT_NOFILE");
-  const uint64_t spare = limit.rlim_cur - std::min(limit.rlim_cur, kOtherDescriptors);
+  ASSIGN_OR_RETURN(const auto limits,
+                   LimitsOfShares(config.fs, limit.rlim_cur, memory_->total_bytes()));
   for (size_t i = 0; i < config.fs.size(); ++i) {
-    const uint64_t most =
-        IsImmutable(config.fs[i]) ? kMaxShareDescriptors : kMaxChangingShareDescriptors;
-    const uint64_t part = std::clamp(spare / config.fs.size(), kMinShareDescriptors, most);
-    RETURN_IF_ERROR(OpenShare(config.fs[i], i, static_cast<uint32_t>(part)));
+    RETURN_IF_ERROR(OpenShare(config.fs[i], i, limits[i]));
   }
   return absl::OkStatus();
 }
 
 absl::Status HostResources::OpenShare(const FsConfig& config, size_t index,
-                                      uint32_t max_descriptors) {
+                                      const ShareLimits& limits) {
   virtio::HostTree::Options tree_options;
   tree_options.name = absl::StrCat("fs[", index, "]");
   tree_options.path = config.path;
@@ -270,15 +258,13 @@ absl::Status HostResources::OpenShare(const FsConfig& config, size_t index,
   tree_options.submounts = config.submounts;
   tree_options.uids = ToOwnerMap(config.uid_map);
   tree_options.gids = ToOwnerMap(config.gid_map);
-  tree_options.max_directories = max_descriptors / 2;
-  tree_options.max_nodes =
-      std::clamp(memory_->total_bytes() / kRamPerNode, kMinShareNodes, kMaxShareNodes);
+  tree_options.max_directories = limits.directories;
+  tree_options.max_node_bytes = limits.node_bytes;
   ASSIGN_OR_RETURN(auto tree, virtio::HostTree::Open(std::move(tree_options)));
   base::EventLoop& loop = share_threads_[index % share_threads_.size()]->loop();
   shares_.push_back({config.id, &loop, tree.get()});
   const auto create = config.proto == ShareProtocol::k9p ? CreateP9Device : CreateFsDevice;
-  ASSIGN_OR_RETURN(auto device,
-                   create(config, max_descriptors / 2, std::move(tree), loop, *memory_));
+  ASSIGN_OR_RETURN(auto device, create(config, limits.open_files, std::move(tree), loop, *memory_));
   return Place(std::move(device), *config.pci_device_id, config.features_mask);
 }
 

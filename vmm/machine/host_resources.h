@@ -24,6 +24,7 @@
 #include "virtio/transport/device_doorbells.h"
 #include "vmm/config/vm_config.h"
 #include "vmm/machine/disk_measurer.h"
+#include "vmm/machine/share_limits.h"
 #include "vmm/machine/x86_64/guest_loader.h"
 
 namespace vmm {
@@ -110,7 +111,7 @@ class HostResources {
   absl::Status CreateLoops(const VmConfig& config);
   absl::Status OpenConsoles(const VmConfig& config, absl::AnyInvocable<void()> on_escape);
   absl::Status OpenDisk(const DiskConfig& config, size_t index);
-  absl::Status OpenShare(const FsConfig& config, size_t index, uint32_t max_descriptors);
+  absl::Status OpenShare(const FsConfig& config, size_t index, const ShareLimits& limits);
   absl::Status OpenShares(const VmConfig& config);
   absl::Status CreateDevices(const VmConfig& config);
   absl::Status Place(std::unique_ptr<virtio::Device> device, uint32_t pci_slot,
