@@ -21,13 +21,13 @@ constexpr FileSystemKind kKinds[] = {
     {0x7366746e, FileNumbers::kReused},                                    // ntfs3
     {0x01161970, FileNumbers::kReused},                                    // gfs2
     {0x7461636f, FileNumbers::kReused},                                    // ocfs2
-    {0x2fc12fc1},                                                          // zfs
+    {0x2fc12fc1, FileNumbers::kReused},                                    // zfs
     {0x00c36400},                                                          // ceph
     {0x794c7630, FileNumbers::kOwn, EntryNumbers::kDiffer},                // overlay
     {0xe0f5e1e2},                                                          // erofs
     {0x73717368},                                                          // squashfs
     {0x9660},                                                              // iso9660
-    {0x15013346},                                                          // udf
+    {0x15013346, FileNumbers::kReused},                                    // udf
     {0x28cd3d45},                                                          // cramfs
     {0x4d44, FileNumbers::kPinned},                                        // vfat, msdos
     {0x2011bab0, FileNumbers::kPinned},                                    // exfat

@@ -437,6 +437,16 @@ TEST(InodeNumbersTest, GoOnWhenThereAreMoreDevicesThanAreToldApart) {
   EXPECT_EQ(numbers.ToGuest(1, 256), uint64_t{1} << 48 | 256);
 }
 
+// UDF's numbers are places on the disk, and ZFS gives those of removed files to new ones.
+TEST(FileSystemKindTest, ANumberIsNotEnoughWhereItIsGivenToAnotherFile) {
+  constexpr int kZfs = 0x2fc12fc1;
+  for (const int magic : {EXT4_SUPER_MAGIC, UDF_SUPER_MAGIC, kZfs}) {
+    const FileSystemKind* kind = FindFileSystemKind(static_cast<uint64_t>(magic));
+    ASSERT_NE(kind, nullptr) << magic;
+    EXPECT_EQ(kind->numbers, FileNumbers::kReused) << magic;
+  }
+}
+
 TEST(FileSystemKindTest, KnowsDisksAndNoneOfTheKernelsOwn) {
   for (const uint64_t magic : {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, TMPFS_MAGIC, NFS_SUPER_MAGIC}) {
     EXPECT_NE(FindFileSystemKind(magic), nullptr) << magic;
