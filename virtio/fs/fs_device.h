@@ -30,8 +30,8 @@ class FsDevice final : public Device {
     FsCache cache = FsCache::kAuto;
     uint16_t num_queues = 1;     // of requests; 1 to 64
     uint16_t queue_size = 1024;  // power of two, 4 to kMaxQueueSize
-    // That are kept open, or of a tree that can be written to that the guest can have open. And
-    // requests at a time, but at least one a queue.
+    // That the guest can have open, or with FsCache::kAlways, by which it opens nothing, that are
+    // kept open. And requests at a time, but at least one a queue.
     uint32_t max_open_files = 256;
     // Of the DAX window, a multiple of DaxWindow::kRangeBytes; 0: none. Only for FsCache::kAlways:
     // a file that is truncated while it is mapped is a fault in the guest.

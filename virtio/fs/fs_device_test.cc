@@ -495,6 +495,23 @@ TEST(FsCaching, AnOpenFileStaysWhenTheHostReplacesIt) {
   }
 }
 
+TEST(FsCaching, OpenFilesAreBoundedWhereTheyStayOpen) {
+  for (const FsCache cache : {FsCache::kAuto, FsCache::kNever}) {
+    FsHarness fs({.cache = cache, .max_open_files = 4}, FillStore);
+    const uint64_t tool = fs.Find(fs.Find(fs.Find(1, "1-app"), "bin"), "tool");
+    uint64_t handle = 0;
+    for (int i = 0; i < 4; ++i) {
+      handle = fs.Do(FUSE_OPEN, tool, Bytes(8)).As<fuse_open_out>().fh;
+    }
+    EXPECT_EQ(fs.Do(FUSE_OPEN, tool, Bytes(8)).error, ENFILE);
+    EXPECT_EQ(fs.Read(tool, 0, 100, handle).Text(), "content of tool");
+    fuse_release_in release = {};
+    release.fh = handle;
+    EXPECT_EQ(fs.Do(FUSE_RELEASE, tool, BytesOf(release)).error, 0);
+    EXPECT_EQ(fs.Do(FUSE_OPEN, tool, Bytes(8)).error, 0);
+  }
+}
+
 TEST(FsCaching, OpeningWhatCannotBeWrittenLeavesSetIdBitsAlone) {
   FsHarness fs({.cache = FsCache::kAuto}, [](const TemporaryTree& host) {
     host.Write("root/tool", "x");

@@ -173,9 +173,10 @@ void Describe(FieldVisitor& v, FsConfig& c) {
             {.min = 2 * kMiB, .max = kMaxDaxWindows, .is_size = true}, c.dax_window);
   v.Integer(
       {"max_open_files",
-       "Files that the guest can have open at a time, then ENFILE; those of a readonly share "
-       "are closed and opened again instead. Each takes a descriptor of this process. Without "
-       "it, half of the share's part of them, at most 8192 (readonly: 1024)."},
+       "Files that the guest can have open at a time, then ENFILE, in a readonly share too; where "
+       "nothing changes (closure or cache always), and by 9p, files are closed and opened again "
+       "instead. Each takes a descriptor of this process. Without it, half of the share's part of "
+       "them, at most 8192 (1024 where nothing changes)."},
       {.min = 16, .max = 1 << 20}, c.max_open_files);
   v.Integer(
       {"max_node_memory",

@@ -11,8 +11,8 @@
 namespace vmm {
 
 struct ShareLimits {
-  // Descriptors. Of files: what the guest has open in a share that can be written to, else what is
-  // kept open for it.
+  // Descriptors. Of files: what the guest has open in a share in which something may change, else
+  // what is kept open for it.
   uint32_t open_files = 0;
   uint32_t directories = 0;
   uint64_t node_bytes = 0;  // of memory, for what the guest knows

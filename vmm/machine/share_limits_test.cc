@@ -25,6 +25,11 @@ FsConfig ReadOnly() {
   config.cache = ShareCache::kAlways;
   return config;
 }
+FsConfig ReadOnlyThatChanges() {
+  FsConfig config = ReadOnly();
+  config.cache = ShareCache::kAuto;
+  return config;
+}
 FsConfig With(uint32_t max_open_files) {
   FsConfig config;
   config.max_open_files = max_open_files;
@@ -40,6 +45,7 @@ TEST(ShareLimits, HalfOfTheDescriptorsAreForOpenFiles) {
   // Up to a bound, which is lower where nothing stays open.
   EXPECT_EQ(Limits({Writable()}, 1 << 20)[0].open_files, 8192U);
   EXPECT_EQ(Limits({ReadOnly()}, 1 << 20)[0].open_files, 1024U);
+  EXPECT_EQ(Limits({ReadOnlyThatChanges()}, 1 << 20)[0].open_files, 8192U);
   EXPECT_EQ(Limits({Writable()}, 100)[0].open_files, 16U);
 }
 
