@@ -59,16 +59,20 @@ void FileHandles::Drop(const Handle& handle) {
 }
 
 void FileHandles::Close(uint64_t number) {
-  if (const auto found = by_number_.find(number); found != by_number_.end()) Close(found);
+  const auto found = by_number_.find(number);
+  if (found == by_number_.end()) return;
+  std::unique_ptr<Handle> handle = std::move(found->second);
+  by_number_.erase(found);
+  Close(std::move(handle));
 }
 
 void FileHandles::CloseAll() {
-  while (!by_number_.empty()) Close(by_number_.begin());
+  // In one pass: begin() of a table that is emptied from its begin passes all that is gone.
+  Table all = std::exchange(by_number_, {});
+  for (auto& [number, handle] : all) Close(std::move(handle));
 }
 
-void FileHandles::Close(Table::iterator at) {
-  std::unique_ptr<Handle> handle = std::move(at->second);
-  by_number_.erase(at);
+void FileHandles::Close(std::unique_ptr<Handle> handle) {
   handle->closed = true;
   if (handle->users == 0) return Drop(*handle);
   const uint64_t number = handle->number;

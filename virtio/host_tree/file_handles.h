@@ -53,7 +53,7 @@ class FileHandles {
  private:
   using Table = absl::flat_hash_map<uint64_t, std::unique_ptr<Handle>>;
   int Insert(std::unique_ptr<HostFile> file, Handle*& handle);
-  void Close(Table::iterator at);
+  void Close(std::unique_ptr<Handle> handle);
   void Drop(const Handle& handle);
 
   base::EventLoop& loop_;

@@ -81,6 +81,26 @@ TEST_F(FileHandlesTest, ClosesWhenTheLastUseEnds) {
   EXPECT_EQ(tree_->node_count(), 1U);
 }
 
+TEST_F(FileHandlesTest, ClosesAllButWhatIsInUse) {
+  FileHandles::Handle* used = Open();
+  const uint64_t number = used->number;
+  handles_.Use(*used);
+  const uint64_t other = Open()->number;
+  handles_.CloseAll();
+  EXPECT_EQ(handles_.Find(number, node_), nullptr);
+  EXPECT_EQ(handles_.Find(other, node_), nullptr);
+  EXPECT_EQ(handles_.size(), 1U);
+  handles_.CloseAll();
+  EXPECT_EQ(handles_.size(), 1U);
+  EXPECT_FALSE(handles_.full());
+  EXPECT_NE(Open()->number, other);
+  EXPECT_TRUE(handles_.full());
+  handles_.Release(*used);
+  EXPECT_FALSE(handles_.full());
+  handles_.CloseAll();
+  EXPECT_EQ(handles_.size(), 0U);
+}
+
 TEST(WriteSourceTest, IsUsedUpInOrder) {
   char bytes[100];
   std::vector<iovec> buffers = {
