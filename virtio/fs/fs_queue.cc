@@ -15,6 +15,8 @@ namespace {
 constexpr uint32_t kHeaderBytes = sizeof(fuse_out_header);
 // How often what may be repeated is, without any progress.
 constexpr uint8_t kMaxRetries = 16;
+// Requests of a queue that wait for leases at a time, of which each keeps a copy of what it asks.
+constexpr uint32_t kMaxLeased = 64;
 
 // Whether an error says that the guest asked for what cannot be, and nothing about the host.
 bool IsTheGuests(int error) {
@@ -24,6 +26,21 @@ bool IsTheGuests(int error) {
 
 const char* What(uint32_t opcode) {
   return opcode == FUSE_READ ? "read" : opcode == FUSE_WRITE ? "write" : "allocation";
+}
+
+// Whether EAGAIN, as the answer to a request, says that another process has a lease on the file,
+// and that nothing was done.
+bool MeetsLeases(uint32_t opcode) {
+  switch (opcode) {
+    case FUSE_OPEN:
+    case FUSE_CREATE:
+    case FUSE_SETATTR:
+    case FUSE_READ:
+    case FUSE_SETUPMAPPING:
+      return true;
+    default:
+      return false;
+  }
 }
 
 }  // namespace
@@ -54,10 +71,15 @@ void FsQueue::Start(Chain& chain) {
     return Complete(chain, 0);
   }
   if (command.error != 0) return Finish(request, command.error, {});
-  if (server_.TakesTime(command.opcode)) return Begin(request);
   if (command.opcode == FUSE_REMOVEMAPPING) return RemoveMappings(request);
-  const uint32_t room = chain.writable_bytes() - kHeaderBytes;
+  Execute(request, command);
+}
+
+void FsQueue::Execute(FsRequest& request, const FsCommand& command) {
+  if (server_.TakesTime(command.opcode)) return Begin(request, command);
+  const uint32_t room = request.writable_bytes() - kHeaderBytes;
   const FsServer::Reply reply = server_.Execute(command, room);
+  if (reply.error == EAGAIN && WaitForLease(request, command)) return;
   if (reply.payload.size() > room) return Finish(request, EINVAL, {});
   Finish(request, reply.error, reply.payload);
 }
@@ -85,34 +107,61 @@ void FsQueue::RemoveMappings(FsRequest& request) {
   Finish(request, 0, {});
 }
 
-void FsQueue::Begin(FsRequest& request) {
+bool FsQueue::WaitForLease(FsRequest& request, const FsCommand& command) {
+  if (!MeetsLeases(command.opcode) || stopping()) return false;
+  if (request.leased == nullptr) {
+    // Half of the requests are left for others.
+    if (leased_ >= std::min(kMaxLeased, slab_.capacity() / 2)) return false;
+    ++leased_;
+    request.leased = std::make_unique<LeasedRequest<FsCommand>>(command);
+  }
+  const auto delay = request.leased->wait.Next(loop().Now());
+  if (!delay.has_value()) return false;
+  request.leased->resting = true;
+  ++resting_;
+  loop().Timeout(request, *delay);
+  return true;
+}
+
+void FsQueue::EndLeaseWait(FsRequest& request) {
+  // Nothing is done for a guest that is paused.
+  if (paused() && !stopping()) return;
+  request.leased->resting = false;
+  --resting_;
+  if (stopping()) return Finish(request, EINTR, {});
+  loop().turn_budget().SpendHostCall();
+  Execute(request, request.leased->command);
+}
+
+void FsQueue::Begin(FsRequest& request, const FsCommand& command) {
   const uint32_t room = request.writable_bytes() - kHeaderBytes;
   const bool counts = request.opcode == FUSE_WRITE || request.opcode == FUSE_COPY_FILE_RANGE;
   if (counts && room < sizeof(fuse_write_out)) {
     return Finish(request, EINVAL, {});
   }
-  const int error = server_.Begin(command_, request.file);
+  const int error = server_.Begin(command, request.file);
+  if (error == EAGAIN && WaitForLease(request, command)) return;
   if (error != 0) return Finish(request, error, {});
   request.data_bytes = 0;
   request.retries = 0;
   request.syncing = false;
   switch (request.opcode) {
     case FUSE_READ:
-      request.offset = command_.read.offset;
+      request.offset = command.read.offset;
       request.target.Begin(request.writable(), kHeaderBytes,
-                           std::min({command_.read.size, room, kFsMaxTransferBytes}));
+                           std::min({command.read.size, room, kFsMaxTransferBytes}));
       if (request.target.left().empty()) return FinishFile(request, 0);
       break;
     case FUSE_WRITE:
-      request.offset = command_.write.offset;
+      request.offset = command.write.offset;
       // What comes from the guest's page cache has a place, however the file was opened.
-      request.append = (command_.write.flags & O_APPEND) != 0 &&
-                       (command_.write.write_flags & FUSE_WRITE_CACHE) == 0;
-      request.source.Begin(request.readable(), command_.write.size);
+      request.append = (command.write.flags & O_APPEND) != 0 &&
+                       (command.write.write_flags & FUSE_WRITE_CACHE) == 0;
+      request.source.Begin(request.readable(), command.write.size);
       if (request.source.empty()) return FinishFile(request, 0);
       break;
     case FUSE_FALLOCATE:
-      request.allocation = command_.fallocate;
+      request.allocation = command.fallocate;
       break;
     case FUSE_SYNCFS:
       request.syncing = true;
@@ -161,6 +210,7 @@ void FsQueue::Submit(FsRequest& request) {
 // --- Complete ------------------------------------------------------------------------------------
 
 void FsQueue::OnComplete(FsRequest& request, int32_t result) {
+  if (request.leased != nullptr && request.leased->resting) return EndLeaseWait(request);
   if (stopping() && result < 0) return FinishFile(request, EINTR);
   if ((result == -EINTR || result == -EAGAIN) && request.retries < kMaxRetries) {
     ++request.retries;
@@ -242,16 +292,30 @@ void FsQueue::Finish(FsRequest& request, int error, std::span<const uint8_t> pay
   header.len = kHeaderBytes + static_cast<uint32_t>(payload.size()) + data_bytes;
   request.PushWritable(memory(), std::span(reinterpret_cast<uint8_t*>(&header), sizeof(header)));
   if (!payload.empty()) request.PushWritable(memory(), payload);
+  if (request.leased != nullptr) {
+    request.leased.reset();
+    --leased_;
+  }
   Complete(request, header.len);
 }
 
 void FsQueue::CancelRequests() {
   slab_.ForEachInUse([this](FsRequest& request) {
+    if (request.leased != nullptr && request.leased->resting && !request.pending()) {
+      return EndLeaseWait(request);  // the queue is paused
+    }
     if (request.opcode != FUSE_SYNCFS) return loop().Cancel(request);
     // The host's call cannot be cancelled, and nobody has to wait for it: it has no part of the
     // request.
     shared_.sync->Cancel(request);
     FinishFile(request, EINTR);
+  });
+}
+
+void FsQueue::ResumeRequests() {
+  slab_.ForEachInUse([this](FsRequest& request) {
+    if (request.leased == nullptr || !request.leased->resting || request.pending()) return;
+    EndLeaseWait(request);
   });
 }
 

@@ -4,6 +4,7 @@
 #define VIRTIO_FS_FS_QUEUE_H_
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 
@@ -12,6 +13,7 @@
 #include "virtio/fs/fs_request.h"
 #include "virtio/fs/fs_server.h"
 #include "virtio/host_tree/file_system_sync.h"
+#include "virtio/host_tree/lease_wait.h"
 #include "virtio/host_tree/read_target.h"
 #include "virtio/host_tree/write_source.h"
 #include "virtio/queue/device_queue.h"
@@ -53,6 +55,7 @@ struct FsRequest : base::Operation, Chain, FileSystemSync::Waiter {
   bool syncing = false;               // FSYNC, FSYNCDIR, and others behind what they changed
   fuse_fallocate_in allocation = {};  // FALLOCATE
   uint8_t retries = 0;
+  std::unique_ptr<LeasedRequest<FsCommand>> leased;  // it has met a lease of another process
 };
 
 class FsQueue final : public DeviceQueue {
@@ -67,10 +70,18 @@ class FsQueue final : public DeviceQueue {
   void ReleaseChain(Chain& chain) override { slab_.Release(static_cast<FsRequest&>(chain)); }
   void Start(Chain& chain) override;
   void CancelRequests() override;
+  uint32_t resting_requests() const override { return resting_; }
+  void ResumeRequests() override;
 
   void Forget(FsRequest& request);
   void RemoveMappings(FsRequest& request);
-  void Begin(FsRequest& request);
+  void Execute(FsRequest& request, const FsCommand& command);
+  void Begin(FsRequest& request, const FsCommand& command);
+  // Another process has a lease on the file: true if the request is executed again later; false if
+  // the process has had its time, or too many requests wait.
+  bool WaitForLease(FsRequest& request, const FsCommand& command);
+  // The time to try again has come, or the wait was cancelled.
+  void EndLeaseWait(FsRequest& request);
   // Reads what the host has cached; true if that was all there is to read.
   bool ReadCached(FsRequest& request);
   void Submit(FsRequest& request);
@@ -92,6 +103,8 @@ class FsQueue final : public DeviceQueue {
   FsShared& shared_;
   FsCommand command_;  // of the request being started
   RequestSlab<FsRequest> slab_;
+  uint32_t leased_ = 0;   // requests that have met a lease
+  uint32_t resting_ = 0;  // of these, those that wait
 };
 
 }  // namespace virtio

@@ -18,10 +18,28 @@ constexpr uint32_t kReadHeaderBytes = kHeaderBytes + sizeof(P9ReadReply);
 static_assert(kReadHeaderBytes == kErrorBytes);
 // How often a read that may be repeated is, without any progress.
 constexpr uint8_t kMaxRetries = 16;
+// Requests of a queue that wait for leases at a time, of which each keeps a copy of what it asks.
+constexpr uint32_t kMaxLeased = 64;
 
 template <base::WireType T>
 std::span<const uint8_t> BytesOf(const T& value) {
   return {reinterpret_cast<const uint8_t*>(&value), sizeof(T)};
+}
+
+// Whether EAGAIN, as the answer to a request, says that another process has a lease on the file,
+// and that nothing was done.
+bool MeetsLeases(uint8_t type) {
+  switch (type) {
+    case kP9Open:
+    case kP9Create:
+    case kP9SetAttr:
+    case kP9Read:
+    case kP9Write:
+    case kP9FSync:
+      return true;
+    default:
+      return false;
+  }
 }
 
 }  // namespace
@@ -65,31 +83,70 @@ void P9Queue::Start(Chain& chain) {
     return Complete(chain, 0);
   }
   if (command_.error != 0) return Finish(request, command_.error, {});
-  const uint32_t max_bytes = std::min(chain.writable_bytes(), agreed_bytes);
+  request.flushed = false;
   if (command_.type == kP9Flush) return Flush(request);
-  if (server_.IsTransfer(command_)) return BeginTransfer(request, max_bytes - kReadHeaderBytes);
+  Execute(request, command_);
+}
+
+void P9Queue::Execute(P9Request& request, const P9Command& command) {
+  const uint32_t max_bytes =
+      std::min(request.writable_bytes(), std::max(server_.max_message_bytes(), kP9MinMessageBytes));
+  if (server_.IsTransfer(command)) {
+    return BeginTransfer(request, command, max_bytes - kReadHeaderBytes);
+  }
   const uint32_t room = max_bytes - kHeaderBytes;
-  const P9Server::Reply reply = server_.Execute(command_, room, chain);
+  const P9Server::Reply reply = server_.Execute(command, room, request);
+  if (reply.error == EAGAIN && WaitForLease(request, command)) return;
   if (reply.payload.size() > room) return Finish(request, EMSGSIZE, {});
   Finish(request, reply.error, reply.payload);
 }
 
-void P9Queue::BeginTransfer(P9Request& request, uint32_t max_read_bytes) {
-  const int error = server_.BeginTransfer(command_, request.transfer);
+bool P9Queue::WaitForLease(P9Request& request, const P9Command& command) {
+  if (!MeetsLeases(command.type) || stopping()) return false;
+  if (request.leased == nullptr) {
+    // Half of the requests are left for others.
+    if (leased_ >= std::min(kMaxLeased, slab_.capacity() / 2)) return false;
+    ++leased_;
+    request.leased = std::make_unique<LeasedRequest<P9Command>>(command);
+  }
+  const auto delay = request.leased->wait.Next(loop().Now());
+  if (!delay.has_value()) return false;
+  request.leased->resting = true;
+  ++resting_;
+  loop().Timeout(request, *delay);
+  return true;
+}
+
+void P9Queue::EndLeaseWait(P9Request& request) {
+  // Nothing is done for a guest that is paused.
+  if (paused() && !stopping() && !request.flushed) return;
+  request.leased->resting = false;
+  --resting_;
+  if (stopping() || request.flushed) {
+    Finish(request, EINTR, {});
+    if (waiting_flushes_ > 0) FinishFlushes(request);
+    return;
+  }
+  loop().turn_budget().SpendHostCall();
+  Execute(request, request.leased->command);
+}
+
+void P9Queue::BeginTransfer(P9Request& request, const P9Command& command, uint32_t max_read_bytes) {
+  const int error = server_.BeginTransfer(command, request.transfer);
+  if (error == EAGAIN && WaitForLease(request, command)) return;
   if (error != 0) return Finish(request, error, {});
   request.transferring = true;
-  request.flushed = false;
-  request.offset = command_.offset;
+  request.offset = command.offset;
   request.data_bytes = 0;
   request.retries = 0;
-  request.syncing = command_.type == kP9FSync;
-  if (command_.type == kP9Read) {
-    const uint32_t bytes = std::min(command_.count, max_read_bytes);
+  request.syncing = command.type == kP9FSync;
+  if (command.type == kP9Read) {
+    const uint32_t bytes = std::min(command.count, max_read_bytes);
     request.target.Begin(request.writable(), kReadHeaderBytes, bytes);
     if (bytes == 0) return FinishTransfer(request, 0);
-  } else if (command_.type == kP9Write) {
-    request.source.Begin(request.readable(), command_.count);
-    if (command_.count == 0) return FinishTransfer(request, 0);
+  } else if (command.type == kP9Write) {
+    request.source.Begin(request.readable(), command.count);
+    if (command.count == 0) return FinishTransfer(request, 0);
   }
   Submit(request);
 }
@@ -113,7 +170,7 @@ void P9Queue::Flush(P9Request& request) {
   P9Request* transfer = nullptr;
   slab_.ForEachInUse([&](P9Request& other) {
     if (&other == &request || other.tag != command_.old_tag) return;
-    if (other.transferring) transfer = &other;
+    if (other.transferring || (other.leased != nullptr && other.leased->resting)) transfer = &other;
     if (other.waits_for != nullptr) transfer = other.waits_for;  // a flush of a flush
   });
   request.waits_for = transfer;
@@ -126,6 +183,7 @@ void P9Queue::Flush(P9Request& request) {
 // --- Complete ------------------------------------------------------------------------------------
 
 void P9Queue::OnComplete(P9Request& request, int32_t result) {
+  if (request.leased != nullptr && request.leased->resting) return EndLeaseWait(request);
   const bool ending = stopping() || request.flushed;
   // What was written before an error is written. A read is not short for one: that would mean the
   // end of the file.
@@ -198,12 +256,12 @@ void P9Queue::FinishTransfer(P9Request& request, int error) {
   if (waiting_flushes_ > 0) FinishFlushes(request);
 }
 
-void P9Queue::FinishFlushes(const P9Request& transfer) {
-  slab_.ForEachInUse([&](P9Request& request) {
-    if (request.waits_for != &transfer) return;
-    request.waits_for = nullptr;
+void P9Queue::FinishFlushes(const P9Request& request) {
+  slab_.ForEachInUse([&](P9Request& flush) {
+    if (flush.waits_for != &request) return;
+    flush.waits_for = nullptr;
     --waiting_flushes_;
-    Finish(request, 0, {});
+    Finish(flush, 0, {});
   });
 }
 
@@ -220,12 +278,25 @@ void P9Queue::Finish(P9Request& request, int error, std::span<const uint8_t> pay
   header.tag = request.tag;
   request.PushWritable(memory(), BytesOf(header));
   if (!payload.empty()) request.PushWritable(memory(), payload);
+  if (request.leased != nullptr) {
+    request.leased.reset();
+    --leased_;
+  }
   Complete(request, header.size.value());
 }
 
 void P9Queue::CancelRequests() {
   slab_.ForEachInUse([this](P9Request& request) {
-    if (request.transferring) loop().Cancel(request);
+    const bool rests = request.leased != nullptr && request.leased->resting;
+    if (rests && !request.pending()) return EndLeaseWait(request);  // the queue is paused
+    if (rests || request.transferring) loop().Cancel(request);
+  });
+}
+
+void P9Queue::ResumeRequests() {
+  slab_.ForEachInUse([this](P9Request& request) {
+    if (request.leased == nullptr || !request.leased->resting || request.pending()) return;
+    EndLeaseWait(request);
   });
 }
 

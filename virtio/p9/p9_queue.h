@@ -3,12 +3,14 @@
 #define VIRTIO_P9_P9_QUEUE_H_
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 
 #include "base/event_loop.h"
 #include "base/guest_memory.h"
 #include "virtio/device.h"
+#include "virtio/host_tree/lease_wait.h"
 #include "virtio/host_tree/read_target.h"
 #include "virtio/host_tree/write_source.h"
 #include "virtio/p9/p9_request.h"
@@ -33,13 +35,14 @@ struct P9Request : base::Operation, Chain {
   uint16_t tag = 0;
   bool syncing = false;            // FSYNC, and WRITE behind what it has written
   bool transferring = false;       // READ, WRITE, FSYNC: until the end
-  bool flushed = false;            // the same: the guest wants it to end
+  bool flushed = false;            // the same, and while it waits: the guest wants it to end
   P9Transfer transfer;             // the same
   ReadTarget target;               // READ
   WriteSource source;              // WRITE
   uint64_t offset = 0;             // in the file, of what is left
   uint32_t data_bytes = 0;         // read or written so far
-  P9Request* waits_for = nullptr;  // FLUSH: answered behind this transfer
+  P9Request* waits_for = nullptr;  // FLUSH: answered behind this request
+  std::unique_ptr<LeasedRequest<P9Command>> leased;  // it has met a lease of another process
 };
 
 class P9Queue final : public DeviceQueue {
@@ -57,8 +60,16 @@ class P9Queue final : public DeviceQueue {
   void ReleaseChain(Chain& chain) override { slab_.Release(static_cast<P9Request&>(chain)); }
   void Start(Chain& chain) override;
   void CancelRequests() override;
+  uint32_t resting_requests() const override { return resting_; }
+  void ResumeRequests() override;
 
-  void BeginTransfer(P9Request& request, uint32_t max_read_bytes);
+  void Execute(P9Request& request, const P9Command& command);
+  void BeginTransfer(P9Request& request, const P9Command& command, uint32_t max_read_bytes);
+  // Another process has a lease on the file: true if the request is executed again later; false if
+  // the process has had its time, or too many requests wait.
+  bool WaitForLease(P9Request& request, const P9Command& command);
+  // The time to try again has come, or the wait was cancelled.
+  void EndLeaseWait(P9Request& request);
   void Submit(P9Request& request);
   void OnComplete(P9Request& request, int32_t result);
   // Notes the bytes that were read or written; true if some are left.
@@ -66,9 +77,10 @@ class P9Queue final : public DeviceQueue {
   // All is read or written, or as much as can be: flushes what has to be on the disk, or finishes.
   void EndData(P9Request& request, bool ending);
   void FinishTransfer(P9Request& request, int error);
-  // Ends the transfer that has the tag early; the answer to the flush comes behind its own.
+  // Ends the transfer that has the tag early, or the wait; the answer to the flush comes behind its
+  // own.
   void Flush(P9Request& request);
-  void FinishFlushes(const P9Request& transfer);
+  void FinishFlushes(const P9Request& request);
 
   // Answers with an errno, or with `payload` behind the header and `data_bytes` that are there
   // already.
@@ -80,6 +92,8 @@ class P9Queue final : public DeviceQueue {
   RequestSlab<P9Request> slab_;
   P9Command command_;  // of the request being started
   uint32_t waiting_flushes_ = 0;
+  uint32_t leased_ = 0;   // requests that have met a lease
+  uint32_t resting_ = 0;  // of these, those that wait
   uint64_t read_bytes_ = 0;
   uint64_t written_bytes_ = 0;
   uint64_t host_errors_ = 0;      // transfers that failed for the host's reasons

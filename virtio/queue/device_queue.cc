@@ -51,6 +51,7 @@ void DeviceQueue::Pause(Done done) {
 void DeviceQueue::Resume() {
   paused_ = false;
   pause_done_.clear();
+  if (started() && !stopping_) ResumeRequests();
   Serve();
 }
 
@@ -132,9 +133,9 @@ void DeviceQueue::Publish() {
 }
 
 void DeviceQueue::FinishIfQuiet() {
-  if (ring_ == nullptr || ring_->in_flight() > 0) return;
+  if (ring_ == nullptr || ring_->in_flight() > resting_requests()) return;
   std::vector<Done> quiet = std::exchange(pause_done_, {});
-  if (stopping_ && !doorbell_watch_.pending()) {
+  if (stopping_ && ring_->in_flight() == 0 && !doorbell_watch_.pending()) {
     ring_.reset();
     notifier_ = nullptr;
     stopping_ = false;

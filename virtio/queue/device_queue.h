@@ -45,9 +45,9 @@ class DeviceQueue : private base::TurnHook {
   // ended: at the end of a turn, or at once if the queue is not started. `done` may destroy the
   // queue. Asked again while stopping: both are told.
   void Stop(Done done);
-  // No new pops; `done` once nothing is in flight (at the end of a turn; at once if not started).
-  // Holds for a queue started later too. Resume goes on; a `done` that has not run by then never
-  // does.
+  // No new pops; `done` once nothing is in flight but what rests (at the end of a turn; at once if
+  // not started). Holds for a queue started later too. Resume goes on; a `done` that has not run by
+  // then never does.
   void Pause(Done done);
   void Resume();
 
@@ -66,6 +66,12 @@ class DeviceQueue : private base::TurnHook {
   virtual void Start(Chain& chain) = 0;
   // Cancels whatever can be cancelled; each request still ends with Complete. Default: nothing.
   virtual void CancelRequests() {}
+  // Returns how many requests in flight wait for another process of the host and have nothing under
+  // way: Pause does not wait for them, and while paused() they neither go on nor end, but by
+  // CancelRequests. Default: none.
+  virtual uint32_t resting_requests() const { return 0; }
+  // Resume was called: requests that rested may go on. Before anything is popped. Default: nothing.
+  virtual void ResumeRequests() {}
 
   // Ends a request: into the used ring with `written_bytes`; the driver sees it and is interrupted
   // at the end of the turn. `chain` is released (ReleaseChain) and must not be used again.
@@ -79,6 +85,7 @@ class DeviceQueue : private base::TurnHook {
 
   // True from Stop until its `done`: a request of several steps ends instead of taking the next.
   bool stopping() const { return stopping_; }
+  bool paused() const { return paused_; }
 
   base::EventLoop& loop() { return loop_; }
   base::GuestMemory& memory() { return memory_; }
