@@ -77,6 +77,7 @@ class DeviceQueueTest : public testing::TestWithParam<bool> {
  protected:
   ~DeviceQueueTest() override {
     if (queue_ == nullptr || !queue_->started()) return;
+    queue_->on_start = queue_->on_release = nullptr;  // they may refer to the test's variables
     queue_->Resume();
     while (!queue_->held.empty()) queue_->CompleteOne();
     queue_->mode = EchoQueue::Mode::kAtOnce;
