@@ -6,9 +6,9 @@
 // moves or the guest asks leads out of the root.
 //
 // Functions return 0 or an errno for the guest. They may block on the host's file system: the
-// thread that calls them should serve nothing but shares. But nothing waits for another process that
-// holds a lease on a file: that is EAGAIN, nothing of consequence was done, and the holder was told
-// (LeaseWait).
+// thread that calls them should serve nothing but shares. But nothing waits for another process
+// that holds a lease on a file: that is EAGAIN, nothing of consequence was done, and the holder was
+// told (LeaseWait).
 #ifndef VIRTIO_HOST_TREE_HOST_TREE_H_
 #define VIRTIO_HOST_TREE_HOST_TREE_H_
 
