@@ -333,13 +333,13 @@ int HostTree::DirectoryFd(Node& node, int& fd) {
     // one is says whether the way was right.
     Node* last = nullptr;
     std::string path;
-    while (!closed.empty() && path.size() + 1 + closed.back()->name().size() < PATH_MAX) {
+    do {
       last = closed.back();
       if (last->orphan) return ESTALE;
       closed.pop_back();
       if (!path.empty()) path.push_back('/');
       path.append(last->name().data(), last->name().size());
-    }
+    } while (!closed.empty() && path.size() + 1 + closed.back()->name().size() < PATH_MAX);
     base::UniqueFd opened;
     if (const int error = OpenPathIn(fd, path.c_str(), *last, opened); error != 0) {
       return error;

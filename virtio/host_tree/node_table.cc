@@ -15,7 +15,7 @@ constexpr size_t kTrimPeak = 8192;
 
 // A hash table has a byte beside each slot, and a power of two of slots less one, of which an
 // eighth is kept free.
-constexpr size_t kSlotBytes = sizeof(Node*) + 1;
+constexpr size_t kSlotBytes = sizeof(void*) + 1;
 size_t MaxUsed(size_t slots) { return slots - slots / 8; }
 
 // What the heap takes for a name with its NUL.
