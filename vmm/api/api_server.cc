@@ -87,7 +87,7 @@ void ApiServer::OnRequest(ApiConnection& connection, const HttpRequest& request)
         HttpError(503, absl::StrCat(options_.max_waiting, " requests are being executed already")));
   }
   // The client may be gone by the time the answer is known, and its number is never used again.
-  RouteApiRequest(request, handler_, [this, id = connection.id()](HttpResponse response) {
+  RouteApiRequest(request, handler_, [this, id = connection.id()](const HttpResponse& response) {
     const auto client = clients_.find(id);
     if (client != clients_.end()) client->second->Reply(response);
   });
