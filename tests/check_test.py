@@ -1,0 +1,27 @@
+#!/usr/bin/env python3
+"""Every step that tools/check runs or tells of is one that it has."""
+
+import pathlib
+import re
+import unittest
+
+CHECK = pathlib.Path(__file__).resolve().parent.parent / "tools/check"
+
+
+class CheckTest(unittest.TestCase):
+    def setUp(self):
+        self.text = CHECK.read_text()
+        self.steps = set(re.findall(r"^step_([\w-]+)\(\)", self.text, re.M))
+
+    def test_all_runs_steps_that_exist(self):
+        run = re.findall(r"\brun_step ([a-z][\w-]*)", self.text)
+        self.assertIn("integration", run)
+        self.assertEqual([name for name in run if name not in self.steps], [])
+
+    def test_help_tells_of_the_steps_that_exist(self):
+        told = re.findall(r"^#   ([\w-]+) ", self.text, re.M)
+        self.assertEqual(sorted(set(told) - {"all"}), sorted(self.steps))
+
+
+if __name__ == "__main__":
+    unittest.main()

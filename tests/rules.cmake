@@ -1,0 +1,4 @@
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+foreach(name layering layering_test log_rules log_rules_test check_test)
+  add_test(NAME ${name} COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/${name}.py)
+endforeach()
