@@ -4,7 +4,7 @@
 
 namespace vmm {
 
-// Exit statuses of the program. [docs/design.md, Errors]
+// Exit statuses of the program.
 enum class ExitStatus : int {
   kPowerOff = 0,
   kBadConfigOrHost = 1,
@@ -13,6 +13,26 @@ enum class ExitStatus : int {
   kBug = 70,  // EX_SOFTWARE: not 134, which is SIGABRT in a shell
   kReboot = 133,
   kGuestFailed = 134,
+};
+
+struct ExitStatusMeaning {
+  ExitStatus status;
+  const char* meaning;
+};
+
+// What each status means, in the order of the statuses. `--help` prints these texts;
+// tests/exit_statuses.py checks that README.md and docs/vmm.8 say the same.
+inline constexpr ExitStatusMeaning kExitStatusMeanings[] = {
+    {ExitStatus::kPowerOff, "the guest powered off, or what was asked for was printed"},
+    {ExitStatus::kBadConfigOrHost,
+     "the config or the host is not as needed, or a disk lost writes"},
+    {ExitStatus::kUsage, "wrong usage"},
+    {ExitStatus::kForced,
+     "the end was forced: a second signal, --stop-timeout, Ctrl-a x, vmm.shutdown"},
+    {ExitStatus::kBug, "a bug of vmm itself"},
+    {ExitStatus::kReboot, "the guest rebooted and --on-reboot=exit was given"},
+    {ExitStatus::kGuestFailed,
+     "the guest panicked, triple faulted three times within 10 s, or KVM cannot run it any more"},
 };
 
 // Returns what `status` becomes when a disk was not written through, at the end or ever before. The

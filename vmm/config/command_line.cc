@@ -8,11 +8,13 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "base/status.h"
 #include "vmm/config/config_override.h"
 #include "vmm/config/key_path.h"
 #include "vmm/config/print_config.h"
+#include "vmm/exit_status.h"
 
 namespace vmm {
 namespace {
@@ -32,19 +34,20 @@ A vm.json that boots:
 Keys of vm.json (types, limits and defaults: docs/vm-json.md; relative paths start at its folder):
 )";
 
-constexpr const char* kExitStatus = R"(
+constexpr const char* kSignals = R"(
 Signals:
   SIGTERM and SIGINT press the guest's power button; a second one ends the machine at once.
 
-Exit status:
-  0    the guest powered off, or what was asked for was printed
-  1    the config or the host is not as needed; one line on stderr says what to do
-  2    wrong usage
-  3    the end was forced: a second signal, --stop-timeout, Ctrl-a x, vmm.shutdown
-  70   a bug of vmm itself; one line on stderr says where
-  133  the guest rebooted and --on-reboot=exit was given
-  134  the guest panicked, or the virtual CPU failed
+Exit status (a line on stderr says more about 1, 70 and 134):
 )";
+
+std::string ExitStatusHelp() {
+  std::string text;
+  for (const ExitStatusMeaning& entry : kExitStatusMeanings) {
+    absl::StrAppendFormat(&text, "  %-5d%s\n", static_cast<int>(entry.status), entry.meaning);
+  }
+  return text;
+}
 
 // The options as given, before anything but their names has been checked.
 struct RawOptions {
@@ -201,7 +204,9 @@ absl::Status ReadLogLevel(const std::string& text, CommandLine& result) {
 
 // Returns the text that was asked for instead of a machine, or nullopt.
 std::optional<std::string> TextToPrint(const CLI::App& app, const RawOptions& raw) {
-  if (raw.help) return absl::StrCat(app.help(), kExamples, VmConfigHelp(), kExitStatus);
+  if (raw.help) {
+    return absl::StrCat(app.help(), kExamples, VmConfigHelp(), kSignals, ExitStatusHelp());
+  }
   if (raw.version) return std::string("vmm " VMM_VERSION "\n");
   if (raw.print_schema) return VmConfigJsonSchema();
   return std::nullopt;
