@@ -253,7 +253,7 @@ def alternate(runs, sides, take):
 def take_figure(report, runs, what, machines, take, show):
     """Shows what runs that take turns took, on guests started for them.
 
-    Guests of an emulated lab die now and then (docs/testing.md): then there is another try, and in the end no figure.
+    Guests of an emulated lab die now and then (docs/assurance.md): then there is another try, and in the end no figure.
     """
     for _ in range(TRIES):
         try:

@@ -1,5 +1,5 @@
 // What a malicious driver does to one queue of a device, and what has to be true afterwards. Each
-// device's tests run every attack against each of its queues; docs/testing.md has the table.
+// device's tests run every attack against each of its queues; docs/assurance.md has the table.
 #ifndef TESTS_FAKES_HOSTILE_DRIVER_H_
 #define TESTS_FAKES_HOSTILE_DRIVER_H_
 
