@@ -4,6 +4,7 @@ A case runs inside the mount: `share.mnt` is the share, `share.root` the folder 
 a folder beside both.
 """
 
+import dataclasses
 import hashlib
 import json
 import mmap
@@ -15,32 +16,53 @@ import stat
 import subprocess
 import time
 
-CASES = {}  # name: (modes, prepare, run)
+CASES = {}  # name: Case
 WRITABLE = ("never", "auto")
 READ_ONLY = ("readonly", "always")
+CANNOT_RUN = 77
 
 
-def case(name, modes, prepare=None):
-    """Registers a case; `prepare` fills the folder of the host before it is shared."""
+@dataclasses.dataclass
+class Case:
+    modes: tuple
+    prepare: object
+    mount: str
+    run: object
+
+
+def case(name, modes, prepare=None, mount=None):
+    """Registers a case; `prepare` fills the folder of the host before it is shared.
+
+    `mount` is a script for bash that does so instead, in a mount namespace of the case's own, with the folder of the case as
+    working directory. It ends with CANNOT_RUN, and the reason on its last line, where this machine has not what it needs.
+    """
 
     def register(function):
-        CASES[name] = (modes, prepare, function)
+        CASES[name] = Case(modes, prepare, mount, function)
         return function
 
     return register
 
 
 def names(mode):
-    return [name for name, (modes, _, _) in CASES.items() if mode in modes]
+    return [name for name, entry in CASES.items() if mode in entry.modes]
 
 
 def prepare(name, folder):
-    if CASES[name][1]:
-        CASES[name][1](f"{folder}/root")
+    if CASES[name].prepare:
+        CASES[name].prepare(f"{folder}/root")
+
+
+def mounted(name, folder, command):
+    """Returns the command that runs `command` where the case has mounted what it wants."""
+    script = CASES[name].mount
+    if script is None:
+        return command
+    return ["unshare", "--mount", "bash", "-euc", f'(cd "$0"; {script}\n)\nexec "$@"', folder, *command]
 
 
 def run(name, folder, mode, build):
-    CASES[name][2](Share(folder, mode, build))
+    CASES[name].run(Share(folder, mode, build))
 
 
 class Share:
@@ -450,3 +472,53 @@ def open_file_stays_when_the_host_replaces_it(share):
         check_equal(f.read() == wanted, True, "what is read of the open file")
         check_equal(os.fstat(f.fileno()).st_size, 500_000, "size of the open file")
         check_equal(memory[:] == wanted, True, "what is read of the mapping")
+
+
+# --- file systems of the host -------------------------------------------------------------------------------------------
+
+BTRFS = f"""export PATH=$PATH:/usr/sbin:/sbin
+truncate -s 256M image
+mkfs.btrfs -q image 2>/dev/null && mount -o loop -t btrfs image root || {{ echo "no btrfs"; exit {CANNOT_RUN}; }}
+btrfs -q subvolume create root/one
+mkdir root/one/folder root/plain
+echo one >root/one/folder/file; echo linked >root/one/linked; ln root/one/linked root/one/folder/linked; echo plain >root/plain/file
+find root/* -exec touch -d 2001-02-03 {{}} +  # old times, as in make_tree
+btrfs -q subvolume snapshot root/one root/two
+echo two >root/two/folder/file
+touch -d 2002-03-04 root/two/folder/file root/two/folder
+btrfs -q subvolume snapshot -r root/two root/frozen"""
+
+
+@case("btrfs_subvolumes", WRITABLE + READ_ONLY, mount=BTRFS)
+def btrfs_subvolumes(share):
+    """Subvolumes and snapshots are visible, and their files, which have the same numbers on the host, are files of their own."""
+    volumes = ["frozen", "one", "two"]
+    check_equal(sorted(os.listdir(share.mnt)), sorted([*volumes, "plain"]), "what the share has")
+    host = [os.stat(f"{share.root}/{volume}/folder/file") for volume in volumes]
+    check_equal(len({state.st_ino for state in host}), 1, "numbers on the host")
+    for attempt in ("first", "second"):
+        state = [os.stat(f"{share.mnt}/{volume}/{name}") for volume in volumes for name in ("", "folder", "folder/file", "linked")]
+        check_equal(len({(one.st_dev, one.st_ino) for one in state}), len(state), f"files that are told apart at the {attempt} look")
+        check_equal([content(f"{share.mnt}/{volume}/folder/file") for volume in volumes], [b"two\n", b"one\n", b"two\n"], "content")
+    for volume in volumes:
+        entries = {entry.name: entry.inode() for entry in os.scandir(f"{share.mnt}/{volume}")}
+        check_equal(entries["folder"], os.stat(f"{share.mnt}/{volume}/folder").st_ino, "number of an entry and of its folder")
+        check_equal(os.path.samefile(f"{share.mnt}/{volume}/linked", f"{share.mnt}/{volume}/folder/linked"), True, "hard link")
+    # Programs that know files by their numbers lose none of these.
+    share.sh(f"""! cmp -s one/folder/file two/folder/file; ! diff -r one two >{share.work}/differ; grep -q one {share.work}/differ
+        mkdir {share.work}/tar {share.work}/cp; tar --format=posix -c . | tar -x -C {share.work}/tar; cp -a . {share.work}/cp; rsync -aH . {share.work}/rsync/
+        [ "$(find . -type f | wc -l)" = 10 ]; du -a . >{share.work}/du; [ "$(grep -c 'folder/file$' {share.work}/du)" = 3 ]""")  # fmt: skip
+    for copy in ("tar", "cp", "rsync"):
+        check_same_tree(f"{share.work}/{copy}", share.root, f"what {copy} has copied")
+    if share.mode not in WRITABLE:
+        return
+    share.sh("""echo more >>one/folder/file; echo new >two/new; mv two/linked two/moved; mv plain/file one/plain
+        ! echo x 2>/dev/null >frozen/new; [ "$(cat two/folder/file)" = two ]; sync -f .""")
+    check_same_tree(share.mnt, share.root, "what the host has")
+    check_equal(content(f"{share.root}/one/folder/file"), b"one\nmore\n", "what was appended")
+    # A snapshot that the host takes meanwhile.
+    share.sh("btrfs -q subvolume snapshot one three", share.root)
+    time.sleep(1.1)
+    check_equal(content(f"{share.mnt}/three/folder/file"), b"one\nmore\n", "a file of the new snapshot")
+    numbers = {os.stat(f"{share.mnt}/{volume}/folder/file").st_ino for volume in [*volumes, "three"]}
+    check_equal(len(numbers), 4, "files that are told apart")
