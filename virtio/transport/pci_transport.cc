@@ -344,21 +344,4 @@ void PciTransport::AfterConfigWrite(uint32_t offset, size_t size) {
   WriteBar(kRegisterBar, window->offset, std::span(bytes).first(window->length));
 }
 
-void ResetAll(std::span<PciTransport* const> transports, Device::Done done) {
-  // Shared by the callbacks: whichever comes last runs `done`. One more for this function itself.
-  struct Barrier {
-    Barrier(size_t count, Device::Done function) : remaining(count), done(std::move(function)) {}
-    void Arrive() {
-      if (remaining.fetch_sub(1) == 1) done();
-    }
-    std::atomic<size_t> remaining;
-    Device::Done done;
-  };
-  auto barrier = std::make_shared<Barrier>(transports.size() + 1, std::move(done));
-  for (PciTransport* transport : transports) {
-    transport->Reset([barrier] { barrier->Arrive(); });
-  }
-  barrier->Arrive();
-}
-
 }  // namespace virtio

@@ -144,10 +144,6 @@ class PciTransport final : public devices::PciHandler,
   std::vector<Done> reset_done_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Resets all of `transports`; `done` runs when the last has quiesced, on its loop's thread or at
-// once.
-void ResetAll(std::span<PciTransport* const> transports, Device::Done done);
-
 }  // namespace virtio
 
 #endif  // VIRTIO_TRANSPORT_PCI_TRANSPORT_H_

@@ -188,9 +188,7 @@ absl::Status CheckDaxWindow(const std::string& path, const FsConfig& fs) {
                           FormatSize((*fs.dax_window / kDaxWindowStep + 1) * kDaxWindowStep)));
   }
   // What is truncated while it is mapped is a fault in the guest.
-  const bool immutable = fs.readonly && (fs.cache == ShareCache::kAlways ||
-                                         (fs.cache == ShareCache::kAuto && fs.closure.has_value()));
-  if (!immutable) {
+  if (!fs.readonly || !fs.NeverChanges()) {
     return Invalid(key,
                    "is for directories in which nothing changes; set readonly to true and cache to "
                    "\"always\" (\"auto\" will do with a closure)");

@@ -100,6 +100,11 @@ struct FsConfig {
   std::vector<IdRangeConfig> gid_map;
   std::optional<uint32_t> pci_device_id;  // set in every validated config
   std::optional<uint64_t> features_mask;
+
+  // Whether the guest may believe for ever what it was told: nothing in the share changes.
+  bool NeverChanges() const {
+    return cache == ShareCache::kAlways || (cache == ShareCache::kAuto && closure.has_value());
+  }
   bool operator==(const FsConfig&) const = default;
 };
 

@@ -37,19 +37,13 @@ virtio::OwnerMap ToOwnerMap(const std::vector<IdRangeConfig>& config) {
   return virtio::OwnerMap(std::move(ranges));
 }
 
-// How long guests may believe what they were told of a share.
-bool IsImmutable(const FsConfig& config) {
-  return config.cache == ShareCache::kAlways ||
-         (config.cache == ShareCache::kAuto && config.closure.has_value());
-}
-
 absl::StatusOr<std::unique_ptr<virtio::Device>> CreateFsDevice(
     const FsConfig& config, uint32_t max_open_files, std::unique_ptr<virtio::HostTree> tree,
     base::EventLoop& loop, base::GuestMemory& memory) {
   virtio::FsDevice::Options options;
   options.id = config.id;
   options.tag = config.tag;
-  options.cache = IsImmutable(config)                  ? virtio::FsCache::kAlways
+  options.cache = config.NeverChanges()                ? virtio::FsCache::kAlways
                   : config.cache == ShareCache::kNever ? virtio::FsCache::kNever
                                                        : virtio::FsCache::kAuto;
   options.num_queues = static_cast<uint16_t>(config.num_queues);
@@ -66,7 +60,7 @@ absl::StatusOr<std::unique_ptr<virtio::Device>> CreateP9Device(
   virtio::P9Device::Options options;
   options.id = config.id;
   options.tag = config.tag;
-  options.versions = IsImmutable(config)                  ? virtio::P9Versions::kConstant
+  options.versions = config.NeverChanges()                ? virtio::P9Versions::kConstant
                      : config.cache == ShareCache::kNever ? virtio::P9Versions::kNone
                                                           : virtio::P9Versions::kContents;
   options.queue_size = static_cast<uint16_t>(config.queue_size);

@@ -42,9 +42,8 @@ absl::StatusOr<std::vector<ShareLimits>> LimitsOfShares(const std::vector<FsConf
   std::vector<ShareLimits> limits;
   limits.reserve(shares.size());
   for (const FsConfig& share : shares) {
-    const bool changes = share.cache != ShareCache::kAlways &&
-                         (share.cache != ShareCache::kAuto || !share.closure.has_value());
-    const uint64_t most = changes ? kMaxChangingShareDescriptors : kMaxShareDescriptors;
+    const uint64_t most =
+        share.NeverChanges() ? kMaxShareDescriptors : kMaxChangingShareDescriptors;
     const uint64_t half = std::clamp(spare / shares.size(), kMinShareDescriptors, most) / 2;
     const uint64_t node_bytes =
         std::clamp(ram_bytes / kRamPerNodeByte, kMinNodeBytes, kMaxNodeBytes);
