@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <gtest/gtest.h>
+#include <linux/magic.h>
 
 #include <optional>
 #include <set>
@@ -81,6 +82,25 @@ TEST_F(FsMounts, StatFsIsOfTheFileSystemOfTheNode) {
 // A file system below may take them off by rules of its own.
 TEST_F(FsMounts, TheGuestTakesSetIdBitsOff) {
   EXPECT_EQ(fs_->Init().As<fuse_init_out>().flags & FUSE_HANDLE_KILLPRIV_V2, 0U);
+}
+
+// Where files lie on another machine, that machine takes them off by its own rules.
+TEST(FsKinds, OnlyOnThisMachinesFileSystemsAreSetIdBitsTheHosts) {
+  const auto init = [](uint64_t magic) {
+    FsHarness fs({.cache = FsCache::kAuto, .writable = true, .root_magic = magic},
+                 [](TemporaryTree& host) { host.Write("root/file", "content"); });
+    EXPECT_EQ(fs.Lookup(FUSE_ROOT_ID, "file").error, 0) << magic;
+    return fs.Init().As<fuse_init_out>().flags;
+  };
+  for (const uint64_t magic : {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, TMPFS_MAGIC}) {
+    EXPECT_NE(init(magic) & FUSE_HANDLE_KILLPRIV_V2, 0U) << magic;
+  }
+  for (const uint64_t magic : {uint64_t{NFS_SUPER_MAGIC}, uint64_t{CIFS_SUPER_MAGIC},
+                               uint64_t{SMB2_SUPER_MAGIC}, uint64_t{V9FS_MAGIC}}) {
+    EXPECT_EQ(init(magic) & FUSE_HANDLE_KILLPRIV_V2, 0U) << magic;
+    // Nothing else is another's.
+    EXPECT_EQ(init(magic) | FUSE_HANDLE_KILLPRIV_V2, init(EXT4_SUPER_MAGIC)) << magic;
+  }
 }
 
 }  // namespace

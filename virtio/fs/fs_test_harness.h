@@ -115,6 +115,7 @@ class FsHarness {
     std::optional<std::string> closure = {};  // its text
     bool writable = false;
     bool submounts = false;
+    std::optional<uint64_t> root_magic = {};  // as in HostTree::Options
     uint32_t max_open_files = 16;
     uint64_t dax_window_bytes = 0;
     uint16_t num_queues = 1;
@@ -154,6 +155,7 @@ class FsHarness {
     tree.max_directories = 8;
     tree.writable = options_.writable;
     tree.submounts = options_.submounts;
+    tree.root_magic = options_.root_magic;
     tree.uids = MapToOwn(geteuid(), {0, 1000});
     tree.gids = MapToOwn(getegid(), {0, 100});
     if (options_.closure.has_value()) {

@@ -45,7 +45,8 @@ absl::StatusOr<std::unique_ptr<HostTree>> HostTree::Open(Options options) {
   if (fstatfs(root.get(), &file_system) != 0) {
     return base::ErrnoStatus(errno, absl::StrCat(name, ": statfs"));
   }
-  const FileSystemKind* kind = FindFileSystemKind(static_cast<uint64_t>(file_system.f_type));
+  const FileSystemKind* kind =
+      FindFileSystemKind(options.root_magic.value_or(static_cast<uint64_t>(file_system.f_type)));
   if (kind == nullptr) {
     return absl::FailedPreconditionError(absl::StrCat(
         name, ": files of this kind of file system (statfs type 0x", absl::Hex(file_system.f_type),

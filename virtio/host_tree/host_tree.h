@@ -111,6 +111,8 @@ class HostTree {
     // Memory for the nodes that a guest can hold, and for what Charge counts.
     size_t max_node_bytes = size_t{256} << 20;
     uint32_t max_directories = 256;  // held open at a time; at least 2
+    // For tests: the kind of file system of the root, by its statfs f_type, whatever the host says.
+    std::optional<uint64_t> root_magic = {};
   };
 
   // Opens the root and reads the closure. Needs /proc. Control thread; may block. Errors are one
