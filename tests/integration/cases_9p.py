@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import stat
+import time
 
 from cases_fs import (
     APP,
@@ -296,4 +297,8 @@ def check_frozen(vm, work, frozen):
         check(not os.path.exists(f"{frozen}/late"), "the file system is not frozen")
     finally:
         run("fsfreeze", "-u", frozen)
+    late = f"{frozen}/late"
+    wait_until(lambda: os.path.exists(late) and os.path.getsize(late) > 0, "the guest's write", 60)
+    # The job that wrote has ended by now, or ends while the shell waits for its next command.
+    time.sleep(1)
     check_equal(vm.shell("wait; cat /frozen/late"), "late", "file once the host goes on")

@@ -257,8 +257,7 @@ def newer_kernel(folder):
             "for i in 1 2 3; do while :; do echo 3 >/proc/sys/vm/drop_caches;"
             f" cat /mnt/{APP}/big /mnt/{APP}/many/*/* >/dev/null; done & done; usleep 500000"
         )
-        vm.send("reboot -f\n")
-        vm.expect(READY)
+        vm.reboot()
         vm.shell("mkdir -p /mnt; mount -t virtiofs -o ro store /mnt")
         check_hidden(vm, folder)
         vm.send("poweroff -f\n")

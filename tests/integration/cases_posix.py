@@ -41,7 +41,6 @@ def writable_vm(folder, kernel, proto, **share):
 
 
 def mount(vm, proto):
-    vm.expect(READY)
     answer = vm.shell(
         "mkdir -p /mnt /tools; mount -t virtiofs -o ro tools /tools;"
         f" {MOUNTS[proto]}; grep -c ' /mnt ' /proc/mounts"
@@ -138,6 +137,7 @@ PART = 9
 
 def posix_case(folder, kernel, proto, every=1):
     with writable_vm(folder, kernel, proto) as vm:
+        vm.expect(READY)
         mount(vm, proto)
         run_suite(vm, proto, every)
         run_stress(vm, workers=3, rounds=1000 // every)
@@ -199,6 +199,7 @@ def stress_case(folder, kernel, proto):
     with open(f"{folder}/tools/fio-command", "w", encoding="utf-8") as f:
         f.write(command)
     with writable_vm(folder, kernel, proto) as vm:
+        vm.expect(READY)
         mount(vm, proto)
         vm.shell("mkdir /mnt/fio")
         run_fio(vm)
@@ -218,7 +219,7 @@ def check_reset_under_load(vm, folder, proto):
         " for i in 1 2 3 4; do until [ -s /mnt/load/$i ]; do usleep 10000; done; done",
         seconds=300,
     )
-    vm.send("reboot -f\n")
+    vm.reboot()
     mount(vm, proto)
     check_equal(vm.shell("ls /mnt/load").split(), ["1", "2", "3", "4"], "files written to")
     vm.shell("rm -r /mnt/load")
@@ -282,6 +283,7 @@ def host_changes_case(folder, kernel, proto):
     """The guest's own files are as it left them while the host changes others all the time."""
     with writable_vm(folder, kernel, proto) as vm:
         changes = HostChanges(f"{folder}/work")
+        vm.expect(READY)
         mount(vm, proto)
         vm.shell(
             "(while :; do ls -lR /mnt; cat /mnt/host/* /mnt/away/* /mnt/swapped/*; done"

@@ -203,14 +203,24 @@ class Vm:
             ) from failure
 
     def send(self, text):
-        os.write(self._input, text.encode())
+        try:
+            os.write(self._input, text.encode())
+        except BrokenPipeError:
+            tail = self.console.tail() if self.console else ""
+            raise Failure(
+                f"vmm has ended before {text!r} was sent; console: {tail!r}; "
+                f"stderr: {self.stderr().strip()[-600:]}"
+            ) from None
 
     def shell(self, command, seconds=60):
         """Runs a command in the guest's shell and returns what it printed."""
         # Echoed by the shell's line editor, each character is a write of its own: several exits.
         # Without, a line is read as a whole by the terminal.
+        # At a prompt without its editor, though, busybox's shell takes a read that the end of a
+        # background job has interrupted for the end of the input, and exits. A shell that reads
+        # the terminal as its script has no prompt, and reads again.
         if self._commands == 0:
-            self.send("stty -echo 2>/dev/null; echo NO''-ECHO\n")
+            self.send("stty -echo 2>/dev/null; echo NO''-ECHO; exec sh /dev/tty\n")
             self.expect(r"NO-ECHO\s", seconds)
         # The marks are split in what is typed, so that an echo does not match.
         self._commands += 1
