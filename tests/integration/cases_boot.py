@@ -1,9 +1,26 @@
-"""Stock kernels boot: kernel, image format, CPU count, memory size, root and console, pairwise."""
+"""Stock kernels boot: kernel, image format, CPU count, memory size, root and console, pairwise.
+
+The guests of the pairwise rows end in different ways: each is a boot that no other case needs.
+"""
 
 import itertools
 import re
+import signal
+import time
 
-from harness import READY, Vm, case, check, check_equal, copy_image, encode, vm_config
+from harness import (
+    CASES,
+    READY,
+    Vm,
+    case,
+    check,
+    check_equal,
+    copy_image,
+    encode,
+    have,
+    run,
+    vm_config,
+)
 
 DIMENSIONS = {
     "kernel": ("cloud", "full", "backports"),
@@ -26,6 +43,7 @@ MATRIX = [
     ("backports", 4, "512M", "bzImage", "initramfs", "hvc0"),
 ]
 MIB_ABOVE_HOLE = 1024
+MOST_BOOTS = 40
 
 
 @case("matrix-is-pairwise", group="host", boots=0)
@@ -33,6 +51,12 @@ def matrix_is_pairwise(_):
     for (a, first), (b, second) in itertools.combinations(enumerate(DIMENSIONS.values()), 2):
         missing = set(itertools.product(first, second)) - {(row[a], row[b]) for row in MATRIX}
         check(not missing, f"no boot has {missing}")
+
+
+@case("guests-of-ci-within-the-budget", group="host", boots=0)
+def within_the_budget(_):
+    boots = sum(row.boots for row in CASES if not row.full)
+    check(boots <= MOST_BOOTS, f"CI starts {boots} guests, docs/testing.md allows {MOST_BOOTS}")
 
 
 def check_guest(vm, kernel_version, vcpus, memory):
@@ -54,22 +78,72 @@ def check_guest(vm, kernel_version, vcpus, memory):
         check(found and int(found.group(1)) >= MIB_ABOVE_HOLE, f"memory above the hole: {text}")
 
 
+def end_by_poweroff(vm):
+    vm.send("exit\n")
+    vm.wait(0)
+
+
+def end_by_reboot(vm):
+    vm.send("reboot -f\n")
+    vm.wait(133)
+
+
+def end_by_panic(vm):
+    vm.send("echo c >/proc/sysrq-trigger\n")
+    vm.expect(r"Kernel panic - not syncing: sysrq")
+    vm.wait(134)
+    check("panic" in vm.stderr(), f"no word of the panic on stderr: {vm.stderr()!r}")
+
+
+def end_by_two_signals(vm):
+    """The guest does not react to its power button."""
+    vm.signal(signal.SIGTERM)
+    time.sleep(1)
+    check(vm.process.poll() is None, "vmm ended at the first SIGTERM though the guest runs on")
+    vm.signal(signal.SIGTERM)
+    vm.wait(3, seconds=10)
+    check_equal(len(vm.stderr().strip().splitlines()[-1:]), 1, "lines about the forced end")
+
+
+# How the guest of a row ends if not by poweroff, and what vmm is started with.
+ENDS = {
+    MATRIX[2]: (end_by_two_signals, []),
+    MATRIX[4]: (end_by_panic, []),
+    MATRIX[8]: (end_by_reboot, ["--on-reboot=exit"]),
+}
+
+
+def check_numbers(folder, disk):
+    """The root disk is clean and has the file that the guest wrote."""
+    run("e2fsck", "-fn", disk)
+    run("debugfs", "-R", f"dump /numbers {folder}/numbers", disk)
+    with open(f"{folder}/numbers", encoding="ascii") as f:
+        check_equal(
+            f.read(), "".join(f"{n}\n" for n in range(1, 20001)), "the file that the guest wrote"
+        )
+
+
 def boot(folder, kernel, vcpus, memory, image, root, console):
+    end, options = ENDS.get((kernel, vcpus, memory, image, root, console), (end_by_poweroff, []))
     more = {"vcpus": vcpus, "memory": memory}
     if root == "disk":
+        have("debugfs", "e2fsck")
         disk = copy_image("root-image", f"{folder}/root.raw")
         more["disks"] = [{"path": disk}]
         # Moves to the disk at once; the script of the disk's init is a shell there.
         more["test"] = "root_on /dev/vda"
         more["cmdline"] = f"roottest={encode('cd /; setsid -c sh')}"
-    with Vm(folder, vm_config(kernel, image, tty=console, **more)) as vm:
+    with Vm(folder, vm_config(kernel, image, tty=console, **more), *options) as vm:
         version = vm.expect(READY).group(1)
         if root == "disk":
             check_equal(vm.expect(r"VMM-ROOT-READY (\S+)\s").group(1), "/dev/vda", "root device")
         vm.expect(r"# ")
         check_guest(vm, version, vcpus, memory)
-        vm.send("exit\n")
-        vm.wait(0)
+        if root == "disk":
+            vm.shell("seq 1 20000 >/numbers; sync")
+        end(vm)
+    if root == "disk":
+        check_numbers(folder, disk)
 
 
 def register(row):

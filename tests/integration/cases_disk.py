@@ -13,8 +13,6 @@ from harness import (
     case,
     check,
     check_equal,
-    copy_image,
-    encode,
     have,
     new_image,
     run,
@@ -224,27 +222,4 @@ def check_second_vm(folder, image):
         check(
             len(lines) == 1 and image in lines[0] and ("in use" in lines[0] or "lock" in lines[0]),
             f"the second VM on one image says: {second.stderr()!r}",
-        )
-
-
-@case("file-written-on-the-root-disk")
-def root_disk(folder):
-    have("debugfs", "e2fsck")
-    disk = copy_image("root-image", f"{folder}/root.raw")
-    script = "seq 1 20000 >/numbers; sync; md5sum </numbers"
-    config = vm_config(
-        "full",
-        disks=[{"path": disk}],
-        test="root_on /dev/vda",
-        cmdline=f"roottest={encode(script)}",
-    )
-    with Vm(folder, config) as vm:
-        vm.expect("VMM-ROOT-READY /dev/vda")
-        vm.expect(r"^[0-9a-f]{32}")
-        vm.wait(0)
-    run("e2fsck", "-fn", disk)
-    run("debugfs", "-R", f"dump /numbers {folder}/numbers", disk)
-    with open(f"{folder}/numbers", encoding="ascii") as f:
-        check_equal(
-            f.read(), "".join(f"{n}\n" for n in range(1, 20001)), "the file that the guest wrote"
         )

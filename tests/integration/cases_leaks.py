@@ -102,11 +102,11 @@ def look_for_leaks(folder, opens, resets, reboots):
     return ledger
 
 
-@case("kernel-memory-after-many-resets", boots=4)
+@case("kernel-memory-after-many-resets")
 def kernel_memory_after_resets(folder):
     look_for_leaks(folder, 1000, 3000, 2)
 
 
-@case("kernel-memory-after-20000-resets", full=True, boots=22)
+@case("kernel-memory-after-20000-resets", full=True)
 def kernel_memory_after_20000_resets(folder):
     look_for_leaks(folder, 20000, 20000, 20)

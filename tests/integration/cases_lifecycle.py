@@ -1,4 +1,4 @@
-"""How a VM ends, resets, pauses: poweroff is 0 (every boot case ends so), the rest is here."""
+"""How a VM ends, resets, pauses. Ends by poweroff, panic, reboot and two signals: cases_boot.py."""
 
 import re
 import signal
@@ -25,13 +25,6 @@ LEAK_SLACK_KIB = 128
 REBOOT_LINE = "guest reboots"
 
 
-@case("reboot-exits-133-with-on-reboot-exit")
-def reboot_exit(folder):
-    with Vm(folder, vm_config(test="reboot -f"), "--on-reboot=exit") as vm:
-        vm.expect(READY)
-        vm.wait(133)
-
-
 def count_boots(end):
     """Returns a test that counts its boots in the disk's first sector, then waits for a line."""
     return f"""
@@ -52,7 +45,7 @@ def check_no_leak(before, after, what):
     check(growth <= LEAK_SLACK_KIB, f"memory outside guest RAM grew by {growth} KiB in {what}")
 
 
-@case("reboot-in-place-20-times", boots=5)
+@case("reboot-in-place-20-times")
 def reboot_in_place(folder):
     """Every fifth reset is a reboot of the guest, the others cut its boot short by the API."""
     disk = new_image(f"{folder}/count.raw", 1 << 20)
@@ -82,7 +75,7 @@ def reboot_in_place(folder):
     check(boots_on(disk) >= booted, f"the disk counts {boots_on(disk)} boots, the guest {booted}")
 
 
-@case("reboot-by-the-guest-20-times", full=True, boots=RESETS + 1)
+@case("reboot-by-the-guest-20-times", full=True)
 def reboot_by_the_guest(folder):
     disk = new_image(f"{folder}/count.raw", 1 << 20)
     test = count_boots(f"[ $n -gt {RESETS} ] || reboot -f")
@@ -121,36 +114,6 @@ def next_boot(vm, last):
 def boots_on(disk):
     with open(disk, "rb") as f:
         return int(f.read(16).rstrip(b"\0"))
-
-
-@case("panic-exits-134")
-def panic(folder):
-    with Vm(folder, vm_config(test="panic")) as vm:
-        vm.expect(READY)
-        vm.expect(r"Kernel panic - not syncing: sysrq")
-        vm.wait(134)
-        check("panic" in vm.stderr(), f"no word of the panic on stderr: {vm.stderr()!r}")
-
-
-@case("sigterm-presses-the-power-button")
-def sigterm(folder):
-    with Vm(folder, vm_config(test="wait_button; echo PRESSED")) as vm:
-        vm.expect("LISTENING")
-        vm.signal(signal.SIGTERM)
-        vm.expect("PRESSED")
-        vm.wait(0)
-
-
-@case("second-sigterm-forces-the-end-3")
-def second_sigterm(folder):
-    with Vm(folder, vm_config(test="while :; do sleep 1; done")) as vm:
-        vm.expect(READY)
-        vm.signal(signal.SIGTERM)
-        time.sleep(1)
-        check(vm.process.poll() is None, "vmm ended at the first SIGTERM though the guest runs on")
-        vm.signal(signal.SIGTERM)
-        vm.wait(3, seconds=10)
-        check_equal(len(vm.stderr().strip().splitlines()[-1:]), 1, "lines about the forced end")
 
 
 @case("stop-timeout-forces-the-end-3")
@@ -255,14 +218,20 @@ def check_api(api):
     check("vm.snapshot" in str(body), f"a 501 names what is missing: {body}")
 
 
-@case("api-reboot-and-power-button", boots=2)
-def api_reboot(folder):
+@case("reboot-and-power-button-by-api-and-sigterm")
+def reboot_and_power_button(folder):
+    """A guest that ignores its button at first, and powers off at the second time."""
     socket_path = f"{folder}/api.sock"
-    with Vm(folder, vm_config(test="wait_button"), "--api-socket", socket_path) as vm:
+    script = "wait_button; echo PRESSED; wait_button; echo PRESSED AGAIN"
+    with Vm(folder, vm_config(test=script), "--api-socket", socket_path) as vm:
         vm.expect("LISTENING")
         api = Api(socket_path)
         api.put("vm.reboot")
         vm.expect(READY)
         vm.expect("LISTENING")
         api.put("vm.power-button")
+        vm.expect(r"PRESSED\s")
+        check(vm.process.poll() is None, "vmm ended though the guest runs on")
+        vm.signal(signal.SIGTERM)
+        vm.expect("PRESSED AGAIN")
         vm.wait(0)

@@ -56,7 +56,8 @@ CASES = []
 def case(name=None, group="lab", full=False, boots=1):
     """Registers a case.
 
-    group is host (no KVM) or lab; full cases are not in CI.
+    group is host (no KVM) or lab; full cases are not in CI. boots is how many guests the case
+    starts; resets in place are not counted.
     """
 
     def register(function):
