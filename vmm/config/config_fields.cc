@@ -25,7 +25,7 @@ void DescribePciDevice(FieldVisitor& v, std::string& id, std::optional<uint32_t>
   v.Text(
       {"id", "Name of the device in messages, counters and the API; unique, `_KIND` by default."},
       kIdRules, id);
-  v.Integer({"pci_device_id", "PCI slot; by default the lowest that is free, in a fixed order."},
+  v.Integer({"pci_device_id", "PCI slot; by default the lowest free slot, in a fixed order."},
             {.min = 1, .max = kMaxPciSlot}, pci_device_id);
   v.Integer({"features_mask", "Virtio feature bits that may be offered; for tests only."}, {},
             features_mask);
@@ -37,12 +37,12 @@ template <typename T>
 void DescribeSink(FieldVisitor& v, const char* mode_doc, T& c) {
   v.Enum({"mode", mode_doc}, {.names = kConsoleModes}, c.mode);
   v.Text({"file", "File that output is written to; needed for mode File."}, kPathRules, c.file);
-  v.Integer(
-      {"max_size",
-       "Most bytes in the file, 64M by default; then it becomes FILE.old and a new one begins. "
-       "In mode Tty: after so many bytes a file on standard output gets no more."},
-      {.min = kMiB / 16, .max = 1024 * kGiB, .is_size = true}, c.max_size);
-  v.Text({"socket", "Unix socket that is listened on; needed for mode Socket."}, kSocketRules,
+  v.Integer({"max_size",
+             "Most bytes in the file, 64M by default. A full file is renamed to FILE.old, and a "
+             "new one begins. In mode Tty, output beyond this number of bytes is dropped if "
+             "standard output is a file."},
+            {.min = kMiB / 16, .max = 1024 * kGiB, .is_size = true}, c.max_size);
+  v.Text({"socket", "Unix socket on which vmm listens; needed for mode Socket."}, kSocketRules,
          c.socket);
 }
 
@@ -60,11 +60,10 @@ std::string FormatSize(uint64_t bytes) {
 
 void Describe(FieldVisitor& v, CpusConfig& c) {
   v.Integer({"boot_vcpus", "Number of virtual CPUs."}, {.min = 1, .max = 254}, c.boot_vcpus);
-  v.Integer({"max_vcpus", "As boot_vcpus, which is its default: vCPUs cannot be added later."},
+  v.Integer({"max_vcpus", "The same number as boot_vcpus, since vCPUs cannot be added later."},
             {.min = 1, .max = 254}, c.max_vcpus);
-  v.Integer(
-      {"max_phys_bits", "Bits of a guest physical address, at most; the host may have fewer."},
-      {.min = 36, .max = 52}, c.max_phys_bits);
+  v.Integer({"max_phys_bits", "Most bits of a guest physical address; the host may have fewer."},
+            {.min = 36, .max = 52}, c.max_phys_bits);
   v.Bool({"nested", "Let the guest run virtual machines of its own (VMX or SVM)."}, c.nested);
   v.AtDefaultOnly("topology", "null");
   v.AtDefaultOnly("kvm_hyperv", "false");
@@ -75,8 +74,9 @@ void Describe(FieldVisitor& v, CpusConfig& c) {
 }
 
 void Describe(FieldVisitor& v, MemoryConfig& c) {
-  v.Integer({"size", "Guest memory; a multiple of 4 KiB, with huge pages of their size."},
-            {.min = 32 * kMiB, .max = 8192 * kGiB, .is_size = true}, c.size);
+  v.Integer(
+      {"size", "Guest memory; a multiple of 4 KiB, or of the huge page size with huge pages."},
+      {.min = 32 * kMiB, .max = 8192 * kGiB, .is_size = true}, c.size);
   v.Bool({"thp", "Let the host back guest memory with transparent huge pages."}, c.thp);
   v.Bool({"hugepages", "Take guest memory from the host's reserved huge pages."}, c.hugepages);
   v.Integer({"hugepage_size", "Size of those huge pages; by default the host's default size."},
@@ -108,21 +108,21 @@ void Describe(FieldVisitor& v, PayloadConfig& c) {
 void Describe(FieldVisitor& v, DiskConfig& c) {
   v.Text({.name = "path", .doc = "Raw image file or block device.", .required = true}, kPathRules,
          c.path);
-  v.Bool({"readonly", "Refuse writes; the image is locked shared instead of exclusively."},
+  v.Bool({"readonly", "Refuse writes. The lock on the image is then shared, not exclusive."},
          c.readonly);
   v.Bool({"direct", "Bypass the host's page cache (O_DIRECT)."}, c.direct);
   v.Bool({"sparse", "Give discarded and zeroed ranges back to the host's file system."}, c.sparse);
-  v.Integer(
-      {"logical_block_size",
-       "Bytes of the guest's sector, whatever the host's are; an image is partitioned for one."},
-      {.min = 512, .max = 4096, .power_of_two = true}, c.logical_block_size);
+  v.Integer({"logical_block_size",
+             "Bytes of the guest's sectors, whatever the host's disk has; must fit the image's "
+             "partitions."},
+            {.min = 512, .max = 4096, .power_of_two = true}, c.logical_block_size);
   v.Integer({"num_queues", "Number of request queues, at most boot_vcpus."}, {.min = 1, .max = 254},
             c.num_queues);
   v.Integer({"queue_size", "Descriptors per queue."},
             {.min = 4, .max = 32768, .power_of_two = true}, c.queue_size);
   v.Text({"serial", "Serial number that the guest sees, as in /dev/disk/by-id/virtio-SERIAL."},
          {.kind = TextKind::kAscii, .max_bytes = 20}, c.serial);
-  v.Enum({"image_type", "Format of the image; Unknown is read as Raw, nothing is detected."},
+  v.Enum({"image_type", "Format of the image. Unknown means Raw; the format is never detected."},
          {.names = kImageTypes, .not_supported = kForeignImageTypes}, c.image_type);
   DescribePciDevice(v, c.id, c.pci_device_id, c.features_mask);
   v.AtDefaultOnly("vhost_user", "false");
@@ -139,55 +139,57 @@ void Describe(FieldVisitor& v, DiskConfig& c) {
 void Describe(FieldVisitor& v, IdRangeConfig& c) {
   v.Integer({"guest", "First id in the guest."}, {.max = UINT32_MAX}, c.guest);
   v.Integer({"host", "First id on the host."}, {.max = UINT32_MAX}, c.host);
-  v.Integer({"count", "How many ids."}, {.min = 1, .max = UINT32_MAX}, c.count);
+  v.Integer({"count", "Number of ids."}, {.min = 1, .max = UINT32_MAX}, c.count);
 }
 
 void Describe(FieldVisitor& v, FsConfig& c) {
-  v.Text({.name = "tag", .doc = "Name by which the guest mounts it.", .required = true},
+  v.Text({.name = "tag", .doc = "Name by which the guest mounts the share.", .required = true},
          {.max_bytes = 36}, c.tag);
   v.Text({.name = "path", .doc = "Directory of the host.", .required = true}, kPathRules, c.path);
-  v.Enum({"proto", "Protocol that the guest speaks: its file system type."},
+  v.Enum({"proto", "Protocol of the share: the file system type that the guest mounts."},
          {.names = kShareProtocols}, c.proto);
-  v.Bool({"readonly", "Refuse every change; has to be true with a closure or cache always."},
+  v.Bool({"readonly", "Refuse every change; must be true with a closure or with cache always."},
          c.readonly);
   v.Text({"closure",
-          "File with the store paths, one a line (or a Nix registration), that are all there is in "
-          "the share; read again on SIGHUP."},
+          "File that lists the store paths to show, one in each line, or a Nix registration; "
+          "nothing else is in the share. SIGHUP reads the file again."},
          kPathRules, c.closure);
   v.Enum({"cache",
-          "How long the guest may believe what it was told: always is for directories in which "
-          "nothing changes; auto is always with a closure, else 1 s; never asks each time."},
+          "How long the guest may cache: always is for directories in which nothing changes; auto "
+          "is always with a closure, else 1 s; with never the guest asks each time."},
          {.names = kShareCaches}, c.cache);
   v.Bool({"submounts",
-          "Show what is mounted below the directory too: disks, tmpfs, overlays, network file "
-          "systems and FUSE, never procfs and its like (not with a closure or cache always)."},
+          "Show what is mounted below the directory, too: disks, tmpfs, overlays, network file "
+          "systems and FUSE, but never procfs and similar file systems. Not with a closure or "
+          "cache always."},
          c.submounts);
   v.Integer({"num_queues", "Number of request queues; Linux before 6.10 uses one, 9p has one."},
             {.min = 1, .max = 64}, c.num_queues);
   v.Integer({"queue_size", "Descriptors per queue; reads of 1 MiB take 260."},
             {.min = 8, .max = 32768, .power_of_two = true}, c.queue_size);
   v.Integer({"dax_window",
-             "Guest address space in which files of 1 MiB and more are read from the host's page "
-             "cache without copies (virtiofs, closure or cache always); a multiple of 2M, and 1/64 "
-             "of it is taken from the guest's memory. Without it, none."},
+             "Size of the guest address space through which the guest reads files of 1 MiB and "
+             "more in the host's page cache, without copies (virtiofs with a closure or cache "
+             "always). A multiple of 2M; takes 1/64 of this size from the guest's memory. By "
+             "default there is no window."},
             {.min = 2 * kMiB, .max = kMaxDaxWindows, .is_size = true}, c.dax_window);
   v.Integer(
       {"max_open_files",
-       "Files that the guest can have open at a time, then ENFILE, in a readonly share too; where "
-       "nothing changes (closure or cache always), and by 9p, files are closed and opened again "
-       "instead. Each takes a descriptor of this process. Without it, half of the share's part of "
-       "them, at most 8192 (1024 where nothing changes)."},
+       "Files that the guest can have open at a time, in a readonly share, too; opening more is "
+       "ENFILE. With a closure or cache always, and by 9p, files are closed and opened again "
+       "instead. Each open file takes a descriptor of this process. By default half of the share's "
+       "part of the descriptors, at most 8192 (1024 with a closure or cache always)."},
       {.min = 16, .max = 1 << 20}, c.max_open_files);
-  v.Integer(
-      {"max_node_memory",
-       "Memory for what the guest knows of the share, about 200 bytes for each file; when it "
-       "is used up, further files are ENFILE. Without it, a quarter of the guest's memory, at "
-       "least 64M and at most 1G."},
-      {.min = kMiB, .max = 64 * 1024 * kMiB, .is_size = true}, c.max_node_memory);
-  v.List({"uid_map",
-          "How owners look to the guest, and what the guest's are on the host. Others look like "
-          "65534, and nothing can be given to them. Without it, they are the same."},
-         64, c.uid_map);
+  v.Integer({"max_node_memory",
+             "Most memory for what the guest knows of the share, about 200 bytes for each file; "
+             "beyond it, further files are ENFILE. By default a quarter of the guest's memory, at "
+             "least 64M and at most 1G."},
+            {.min = kMiB, .max = 64 * 1024 * kMiB, .is_size = true}, c.max_node_memory);
+  v.List(
+      {"uid_map",
+       "Which user of the guest is which user of the host. Users without an entry look like 65534, "
+       "and the guest cannot give files to them. Without a map, ids are the same on both sides."},
+      64, c.uid_map);
   v.List({"gid_map", "The same for groups."}, 64, c.gid_map);
   DescribePciDevice(v, c.id, c.pci_device_id, c.features_mask);
   v.AtDefaultOnly("socket", "null");
