@@ -7,6 +7,8 @@
 #include <iterator>
 #include <string>
 
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "vmm/config/print_config.h"
 
 namespace vmm {
@@ -83,6 +85,13 @@ TEST(ParseCommandLine, HelpIsTheGoldenText) {
   EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()),
             help)
       << "UPDATE_GOLDEN=1 rewrites " << path;
+}
+
+TEST(ParseCommandLine, HelpFitsIn100Columns) {
+  const std::string help = Parse({"--help"})->text;
+  for (const absl::string_view line : absl::StrSplit(help, '\n')) {
+    EXPECT_LE(line.size(), 100) << line;
+  }
 }
 
 TEST(ParseCommandLine, SaysWhatIsWrongOnOneLine) {

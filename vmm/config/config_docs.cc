@@ -5,6 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "vmm/config/config_fields.h"
 #include "vmm/config/key_path.h"
 #include "vmm/config/print_config.h"
@@ -132,11 +134,19 @@ std::string VmConfigDocsTables() {
 
 std::string VmConfigHelp() {
   constexpr size_t kDocColumn = 32;
+  constexpr size_t kWidth = 100;
   std::string out;
   for (const Row& row : RowCollector().Collect().supported) {
     std::string line = absl::StrCat("  ", row.path);
-    line.resize(std::max(kDocColumn, line.size() + 1), ' ');
-    absl::StrAppend(&out, line, row.doc, "\n");
+    for (const absl::string_view word : absl::StrSplit(row.doc, ' ')) {
+      if (std::max(kDocColumn, line.size() + 1) + word.size() > kWidth) {
+        absl::StrAppend(&out, line, "\n");
+        line.clear();
+      }
+      line.resize(std::max(kDocColumn, line.size() + 1), ' ');
+      absl::StrAppend(&line, word);
+    }
+    absl::StrAppend(&out, line, "\n");
   }
   return out;
 }

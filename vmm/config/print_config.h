@@ -23,7 +23,7 @@ std::string VmConfigJsonSchema();
 // Returns the Markdown tables of all keys that are in docs/vm-json.md.
 std::string VmConfigDocsTables();
 
-// Returns one line per key, indented by two spaces, for --help.
+// Returns each key with its description, for --help: lines of at most 100 characters, indented.
 std::string VmConfigHelp();
 
 }  // namespace vmm
