@@ -5,6 +5,7 @@
 #include <bit>
 #include <concepts>
 #include <cstdint>
+#include <span>
 #include <type_traits>
 
 namespace base {
@@ -46,6 +47,16 @@ static_assert(sizeof(Le16) == 2 && sizeof(Le32) == 4 && sizeof(Le64) == 8 && ali
 // A type whose bytes may cross a trust boundary: copyable by bytes, without padding.
 template <typename T>
 concept WireType = std::is_trivially_copyable_v<T> && std::has_unique_object_representations_v<T>;
+
+template <WireType T>
+std::span<const uint8_t> BytesOf(const T& value) {
+  return {reinterpret_cast<const uint8_t*>(&value), sizeof(T)};
+}
+
+template <WireType T>
+std::span<uint8_t> WritableBytesOf(T& value) {
+  return {reinterpret_cast<uint8_t*>(&value), sizeof(T)};
+}
 
 }  // namespace base
 

@@ -1,10 +1,18 @@
 // The contract between a virtio device and its transport.
 //
-// Life: Create -> [transport negotiates] -> Activate -> StartQueue* -> (requests) -> StopQueue* ->
-// Deactivate. The transport's registers live on vCPU threads under the transport's lock; everything
-// of a device but its configuration reads happens on the device's event loop. No vCPU ever waits
-// for the loop: stopping is asynchronous and the driver polls device_status / queue_reset until it
-// reads back the wanted value.
+//             Activate                  StartQueue(i)               Pause
+//   inactive ----------> active: queue i stopped ----> queue i serving ----> queue i paused
+//       ^                  |             ^               |         ^             |    |
+//       |    Deactivate    |             |  StopQueue(i) |         |   Resume    |    |
+//       +------------------+             +---------------+         +-------------+    |
+//      (all queues stopped)              |                  StopQueue(i)              |
+//                                        +--------------------------------------------+
+//
+// Threads: the transport's registers live on vCPU threads, under the transport's lock; there the
+// driver reads and writes the configuration space. Every other order comes on the device's loop().
+// Queue i is served on queue_loop(i), which may be another loop. No vCPU ever waits for a loop:
+// stopping is asynchronous, and the driver polls device_status or queue_reset until it reads back
+// the value that it waits for.
 #ifndef VIRTIO_DEVICE_H_
 #define VIRTIO_DEVICE_H_
 
@@ -47,15 +55,11 @@ class ConfigOwner {
 };
 
 // A queue the driver has enabled, as handed to the device.
-struct QueueStart {
+struct EnabledQueue {
   uint16_t index = 0;
   std::unique_ptr<SplitQueue> ring;
-  base::LoopFile doorbell;  // an eventfd, known to the loop for as long as it lives
+  base::LoopFile doorbell;  // an eventfd, known to the queue's loop for as long as the loop lives
 };
-
-// What every split queue here can do, for Device::features(). [VIRTIO 1.2 §6]
-inline constexpr uint64_t kRingFeatures = (uint64_t{1} << 28)     // VIRTIO_F_INDIRECT_DESC
-                                          | (uint64_t{1} << 29);  // VIRTIO_F_EVENT_IDX
 
 // Memory that a device shares with its driver, in the shared-memory BAR. [VIRTIO 1.2 §2.10]
 struct SharedMemoryRegion {
@@ -81,7 +85,10 @@ class Device {
   virtual uint16_t type() const = 0;         // VIRTIO_ID_*
   virtual uint64_t features() const = 0;     // offered, without VERSION_1 (the transport's)
   virtual std::span<const uint16_t> queue_sizes() const = 0;  // maximum size by queue index
+  // Where the device takes its orders, and the loop that serves queue `index`. Both outlive the
+  // device.
   virtual base::EventLoop& loop() = 0;
+  virtual base::EventLoop& queue_loop(uint16_t index) = 0;
   virtual std::span<const SharedMemoryRegion> shared_memory() const { return {}; }
 
   // Configuration space. Under the transport's lock, on a vCPU thread; must not block nor call
@@ -94,8 +101,8 @@ class Device {
 
   // The driver has set DRIVER_OK with `features` accepted. `notifier` is valid until Deactivate.
   virtual void Activate(uint64_t features, DriverNotifier& notifier) = 0;
-  // Begins serving a queue: at DRIVER_OK, or later after a queue reset.
-  virtual void StartQueue(QueueStart queue) = 0;
+  // Begins serving a queue that is stopped: at DRIVER_OK, or later after a queue reset.
+  virtual void StartQueue(EnabledQueue queue) = 0;
   // Stops serving queue `index`: no new pops, in-flight requests are cancelled or waited for;
   // `done` runs when none is left and the ring will not be touched again. A queue that was not
   // started: done at once.

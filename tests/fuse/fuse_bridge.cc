@@ -84,7 +84,7 @@ FuseBridge::FuseBridge(FsDevice& device, base::GuestMemory& memory)
 }
 
 absl::Status FuseBridge::StartQueues() {
-  std::vector<QueueStart> starts;
+  std::vector<EnabledQueue> starts;
   for (uint16_t i = 0; i < kQueues; ++i) {
     Queue& queue = queues_[i];
     const uint16_t size = device_.queue_sizes()[i];
@@ -102,13 +102,13 @@ absl::Status FuseBridge::StartQueues() {
   }
   absl::Status status;
   RunOnLoop([this, &starts, &status] {
-    for (QueueStart& start : starts) {
+    for (EnabledQueue& start : starts) {
       const auto file = device_.loop().AddTemporaryFile(queues_[start.index].doorbell.get());
       if (status = file.status(); !status.ok()) return;
       start.doorbell = *file;
     }
     device_.Activate(device_.features(), *this);
-    for (QueueStart& start : starts) device_.StartQueue(std::move(start));
+    for (EnabledQueue& start : starts) device_.StartQueue(std::move(start));
   });
   return status;
 }

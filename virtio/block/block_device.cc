@@ -1,8 +1,6 @@
 #include "virtio/block/block_device.h"
 
 #include <linux/virtio_ids.h>
-#define VIRTIO_RING_NO_LEGACY  // the legacy part is not C++
-#include <linux/virtio_ring.h>
 
 #include <algorithm>
 #include <bit>
@@ -15,11 +13,25 @@
 namespace virtio {
 namespace {
 
-constexpr uint64_t Bit(int feature) { return uint64_t{1} << feature; }
-
 // Header and status take a descriptor each. [VIRTIO 1.2 §5.2.4]
 uint32_t SegMax(uint16_t queue_size) {
   return std::max(std::min<uint32_t>(queue_size, kMaxChainSegments), 3u) - 2;
+}
+
+uint64_t OfferedFeatures(const BlockDevice::Options& options, const BlockImage& image) {
+  // Not VIRTIO_BLK_F_CONFIG_WCE: the initial value of `writeback` would depend on whether
+  // VIRTIO_BLK_F_FLUSH is accepted, which a device learns later than the driver may read it; and a
+  // driver that wants write-through can do without flush. [VIRTIO 1.2 §5.2.5.2]
+  uint64_t features = FeatureBit(VIRTIO_BLK_F_SEG_MAX) | FeatureBit(VIRTIO_BLK_F_BLK_SIZE) |
+                      FeatureBit(VIRTIO_BLK_F_TOPOLOGY) | FeatureBit(VIRTIO_BLK_F_FLUSH);
+  if (options.num_queues > 1) features |= FeatureBit(VIRTIO_BLK_F_MQ);
+  if (image.readonly()) {
+    features |= FeatureBit(VIRTIO_BLK_F_RO);
+  } else {
+    features |= FeatureBit(VIRTIO_BLK_F_WRITE_ZEROES);
+    if (image.sparse()) features |= FeatureBit(VIRTIO_BLK_F_DISCARD);
+  }
+  return features;
 }
 
 }  // namespace
@@ -42,6 +54,7 @@ absl::StatusOr<std::unique_ptr<BlockDevice>> BlockDevice::Create(const Options& 
     }
     device->queues_.push_back(std::make_unique<BlockQueue>(
         loop, memory, i, device->shared_, std::move(slab).value(), std::move(bounce)));
+    device->AddQueue(*device->queues_.back(), options.queue_size);
   }
   auto file = loop.AddFile(device->image_.fd());
   if (!file.ok()) return base::Annotate(file.status(), options.id);
@@ -50,10 +63,10 @@ absl::StatusOr<std::unique_ptr<BlockDevice>> BlockDevice::Create(const Options& 
 }
 
 BlockDevice::BlockDevice(const Options& options, BlockImage image, base::EventLoop& loop)
-    : image_(std::move(image)),
-      loop_(loop),
-      queue_sizes_(options.num_queues, options.queue_size),
-      features_(OfferedFeatures(options)),
+    : QueuedDevice(
+          {.id = options.id, .type = VIRTIO_ID_BLOCK, .features = OfferedFeatures(options, image)},
+          loop),
+      image_(std::move(image)),
       config_(MakeConfig(options)) {
   shared_.id = options.id;
   shared_.path = image_.path();
@@ -62,33 +75,10 @@ BlockDevice::BlockDevice(const Options& options, BlockImage image, base::EventLo
   shared_.io_alignment = image_.io_alignment();
   shared_.range_alignment = image_.range_alignment();
   shared_.memory_alignment = image_.memory_alignment();
-  shared_.limits = {
-      .capacity_sectors = config_.capacity_sectors.value(),
-      .readonly = image_.readonly(),
-      .discard = (features_ & Bit(VIRTIO_BLK_F_DISCARD)) != 0,
-      .write_zeroes = (features_ & Bit(VIRTIO_BLK_F_WRITE_ZEROES)) != 0,
-  };
+  shared_.limits.capacity_sectors = config_.capacity_sectors.value();
+  shared_.limits.readonly = image_.readonly();
   // An image that is to stay allocated is zeroed in place whatever the driver allows.
   shared_.can_zero_by_unmap = image_.sparse();
-}
-
-uint16_t BlockDevice::type() const { return VIRTIO_ID_BLOCK; }
-
-uint64_t BlockDevice::OfferedFeatures(const Options& options) const {
-  // Not VIRTIO_BLK_F_CONFIG_WCE: the initial value of `writeback` would depend on whether
-  // VIRTIO_BLK_F_FLUSH is accepted, which a device learns later than the driver may read it; and a
-  // driver that wants write-through can do without flush. [VIRTIO 1.2 §5.2.5.2]
-  uint64_t features = Bit(VIRTIO_RING_F_EVENT_IDX) | Bit(VIRTIO_RING_F_INDIRECT_DESC) |
-                      Bit(VIRTIO_BLK_F_SEG_MAX) | Bit(VIRTIO_BLK_F_BLK_SIZE) |
-                      Bit(VIRTIO_BLK_F_TOPOLOGY) | Bit(VIRTIO_BLK_F_FLUSH);
-  if (options.num_queues > 1) features |= Bit(VIRTIO_BLK_F_MQ);
-  if (image_.readonly()) {
-    features |= Bit(VIRTIO_BLK_F_RO);
-  } else {
-    features |= Bit(VIRTIO_BLK_F_WRITE_ZEROES);
-    if (image_.sparse()) features |= Bit(VIRTIO_BLK_F_DISCARD);
-  }
-  return features & options.features_mask;
 }
 
 BlockConfig BlockDevice::MakeConfig(const Options& options) const {
@@ -115,48 +105,15 @@ BlockConfig BlockDevice::MakeConfig(const Options& options) const {
   return config;
 }
 
-void BlockDevice::ReadConfig(uint32_t offset, std::span<uint8_t> to) {
-  const auto* bytes = reinterpret_cast<const uint8_t*>(&config_);
-  for (size_t i = 0; i < to.size(); ++i) {
-    const uint64_t at = uint64_t{offset} + i;
-    to[i] = at < sizeof(config_) ? bytes[at] : 0;
-  }
-}
-
-void BlockDevice::Activate(uint64_t features, DriverNotifier& notifier) {
-  notifier_ = &notifier;
+void BlockDevice::OnActivated(uint64_t features) {
   // "neither VIRTIO_BLK_F_CONFIG_WCE nor VIRTIO_BLK_F_FLUSH feature were negotiated, but
   // VIRTIO_BLK_F_FLUSH was offered": completed writes are stable. [VIRTIO 1.2 §5.2.6.2]
-  shared_.write_through = (features & Bit(VIRTIO_BLK_F_FLUSH)) == 0;
+  shared_.write_through = (features & FeatureBit(VIRTIO_BLK_F_FLUSH)) == 0;
+  shared_.limits.discard = (features & FeatureBit(VIRTIO_BLK_F_DISCARD)) != 0;
+  shared_.limits.write_zeroes = (features & FeatureBit(VIRTIO_BLK_F_WRITE_ZEROES)) != 0;
 }
 
-void BlockDevice::StartQueue(QueueStart queue) {
-  const uint16_t index = queue.index;
-  CHECK(index < queues_.size());
-  queues_[index]->StartServing(std::move(queue), *notifier_);
-}
-
-void BlockDevice::StopQueue(uint16_t index, Done done) { queues_[index]->Stop(std::move(done)); }
-
-void BlockDevice::Deactivate() {
-  shared_.write_through = false;
-  notifier_ = nullptr;
-}
-
-void BlockDevice::Pause(Done done) {
-  pause_done_ = std::move(done);
-  pausing_ = queues_.size();
-  for (const auto& queue : queues_) {
-    queue->Pause([this] {
-      if (--pausing_ == 0) std::exchange(pause_done_, nullptr)();
-    });
-  }
-}
-
-void BlockDevice::Resume() {
-  pause_done_ = nullptr;
-  for (const auto& queue : queues_) queue->Resume();
-}
+void BlockDevice::OnDeactivated() { shared_.write_through = false; }
 
 void BlockDevice::Resize(uint64_t size_bytes) {
   const uint64_t before = shared_.limits.capacity_sectors;
@@ -174,32 +131,24 @@ void BlockDevice::Resize(uint64_t size_bytes) {
   ChangeConfig(/*features=*/0, [this, after] { config_.capacity_sectors = after; });
 }
 
-Counters BlockDevice::counters() const {
+void BlockDevice::AddCounters(Counters& counters) const {
   const BlockShared::Counters& c = shared_.counters;
-  Counters all = {
-      {"read_ops", c.read_ops},
-      {"read_bytes", c.read_bytes},
-      {"write_ops", c.write_ops},
-      {"write_bytes", c.write_bytes},
-      {"flush_ops", c.flush_ops},
-      {"discard_ops", c.discard_ops},
-      {"write_zeroes_ops", c.write_zeroes_ops},
-      {"host_errors", c.host_errors},
-      {"invalid_requests", c.invalid},
-      {"unsupported_requests", c.unsupported},
-      {"requests_without_status", c.without_status},
-      {"retries", c.retries},
-      {"short_transfers", c.short_transfers},
-      {"bounced_requests", c.bounced},
-      {"unaligned_writes", c.unaligned_writes},
-      {"syncs", c.syncs},
-  };
-  for (const auto& queue : queues_) {
-    all["kicks"] += queue->queue_counters().kicks;
-    all["chains"] += queue->queue_counters().chains;
-    all["interrupts"] += queue->queue_counters().interrupts;
-  }
-  return all;
+  counters["read_ops"] = c.read_ops;
+  counters["read_bytes"] = c.read_bytes;
+  counters["write_ops"] = c.write_ops;
+  counters["write_bytes"] = c.write_bytes;
+  counters["flush_ops"] = c.flush_ops;
+  counters["discard_ops"] = c.discard_ops;
+  counters["write_zeroes_ops"] = c.write_zeroes_ops;
+  counters["host_errors"] = c.host_errors;
+  counters["invalid_requests"] = c.invalid;
+  counters["unsupported_requests"] = c.unsupported;
+  counters["requests_without_status"] = c.without_status;
+  counters["retries"] = c.retries;
+  counters["short_transfers"] = c.short_transfers;
+  counters["bounced_requests"] = c.bounced;
+  counters["unaligned_writes"] = c.unaligned_writes;
+  counters["syncs"] = c.syncs;
 }
 
 }  // namespace virtio

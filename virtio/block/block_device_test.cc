@@ -250,11 +250,13 @@ TEST(BlockDeviceTest, ConfigReadsBehindItsEndAreZero) {
   }
 }
 
-TEST(BlockDeviceTest, FeaturesMaskTakesFeaturesAway) {
-  BlockHarness disk(
-      {.device = {.id = "d", .queue_size = 16, .features_mask = ~Bit(VIRTIO_BLK_F_WRITE_ZEROES)}});
-  EXPECT_EQ(disk.device().features() & Bit(VIRTIO_BLK_F_WRITE_ZEROES), 0u);
-  EXPECT_EQ(disk.DoRanges(VIRTIO_BLK_T_WRITE_ZEROES, {{0, 1, 0}}), VIRTIO_BLK_S_UNSUPP);
+TEST(BlockDeviceTest, RequestsOfFeaturesThatAreNotAcceptedAreUnsupported) {
+  BlockHarness no_zeroes({.features_off = Bit(VIRTIO_BLK_F_WRITE_ZEROES)});
+  EXPECT_EQ(no_zeroes.DoRanges(VIRTIO_BLK_T_WRITE_ZEROES, {{0, 1, 0}}), VIRTIO_BLK_S_UNSUPP);
+  EXPECT_EQ(no_zeroes.DoRanges(VIRTIO_BLK_T_DISCARD, {{0, 1, 0}}), VIRTIO_BLK_S_OK);
+  BlockHarness no_discard({.features_off = Bit(VIRTIO_BLK_F_DISCARD)});
+  EXPECT_EQ(no_discard.DoRanges(VIRTIO_BLK_T_WRITE_ZEROES, {{0, 1, 0}}), VIRTIO_BLK_S_OK);
+  EXPECT_EQ(no_discard.DoRanges(VIRTIO_BLK_T_DISCARD, {{0, 1, 0}}), VIRTIO_BLK_S_UNSUPP);
 }
 
 TEST(BlockDeviceTest, GrownImageRaisesCapacity) {

@@ -12,6 +12,7 @@
 #include "base/limited_log.h"
 #include "virtio/block/block_image.h"
 #include "virtio/block/block_wire.h"
+#include "virtio/queue/iovecs.h"
 
 namespace virtio {
 namespace {
@@ -344,15 +345,9 @@ void BlockQueue::OnTransferred(BlockRequest& request, int32_t result) {
 void BlockQueue::Consume(BlockRequest& request, size_t bytes) {
   request.offset += bytes;
   const bool to_guest = request.step == BlockRequest::Step::kTransfer && IsRead(request);
-  while (bytes > 0 && !request.left.empty()) {
-    iovec& iov = request.left.front();
-    const size_t taken = std::min(bytes, iov.iov_len);
-    if (to_guest) memory().MarkWritten({iov.iov_base, taken});
-    iov.iov_base = static_cast<uint8_t*>(iov.iov_base) + taken;
-    iov.iov_len -= taken;
-    bytes -= taken;
-    if (iov.iov_len == 0) request.left = request.left.subspan(1);
-  }
+  ConsumeFront(request.left, bytes, [this, to_guest](const iovec& piece) {
+    if (to_guest) memory().MarkWritten(piece);
+  });
 }
 
 void BlockQueue::OnPieceDone(BlockRequest& request) {

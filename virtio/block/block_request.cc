@@ -5,11 +5,6 @@
 namespace virtio {
 namespace {
 
-template <base::WireType T>
-bool Pop(Chain& chain, T& value) {
-  return chain.PopReadable(std::span(reinterpret_cast<uint8_t*>(&value), sizeof(T)));
-}
-
 // True if `count` sectors from `sector` exist.
 bool InBounds(uint64_t sector, uint64_t count, const BlockLimits& limits) {
   return sector <= limits.capacity_sectors && count <= limits.capacity_sectors - sector;
@@ -31,7 +26,7 @@ BlockKind ParseRanges(BlockKind kind, Chain& chain, const BlockLimits& limits,
   if (bytes / sizeof(BlockRange) > kMaxBlockRanges) return BlockKind::kInvalid;
   BlockKind result = kind;
   BlockRange range;
-  while (Pop(chain, range)) {
+  while (chain.Pop(range)) {
     const uint32_t flags = range.flags.value();
     const bool unmap = (flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP) != 0;
     // "MUST set the status byte to VIRTIO_BLK_S_UNSUPP for discard [...] and write zeroes commands
@@ -55,7 +50,7 @@ BlockKind Parse(Chain& chain, const BlockLimits& limits, BlockCommand& command) 
   if (!chain.SplitStatusByte()) return BlockKind::kNoStatus;
   // GUEST: the header, fetched once.
   BlockHeader header;
-  if (!Pop(chain, header)) return BlockKind::kInvalid;
+  if (!chain.Pop(header)) return BlockKind::kInvalid;
   switch (header.type.value()) {
     case VIRTIO_BLK_T_IN:
       return ParseTransfer(BlockKind::kRead, header.sector.value(), chain.writable_bytes(), limits,

@@ -68,16 +68,6 @@ TEST_F(ConsoleTest, Console_5_3_2_TwoQueuesWithoutMultiport) {
   EXPECT_EQ(console_.features() & (1u << VIRTIO_CONSOLE_F_MULTIPORT), 0u);
 }
 
-TEST_F(ConsoleTest, Console_5_3_3_FeaturesMaskTakesBitsAway) {
-  FakeBackend backend;
-  ConsoleDevice plain({.id = "_console", .features_mask = 0}, harness_.loop(), harness_.memory(),
-                      backend);
-  EXPECT_EQ(plain.features(), 0u);
-  const uint8_t byte[] = {'x', 0, 0, 0};
-  plain.WriteConfig(offsetof(ConsoleConfig, emergency_write), byte);
-  EXPECT_EQ(backend.output, "");
-}
-
 // --- §5.3.4: configuration ---
 
 TEST_F(ConsoleTest, Console_5_3_4_SizeIsInTheConfiguration) {
@@ -336,7 +326,6 @@ TEST_F(ConsoleTest, Console_2_6_1_QueuesAreResetOneByOne) {
 
 TEST_F(ConsoleTest, StopOfAQueueThatNeverStartedIsDoneAtOnce) {
   EXPECT_TRUE(harness_.StopQueue(console_, kRx));
-  EXPECT_TRUE(harness_.StopQueue(console_, 7));
 }
 
 // --- §5.3.6: size ---

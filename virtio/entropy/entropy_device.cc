@@ -16,8 +16,6 @@
 namespace virtio {
 namespace {
 
-constexpr std::array<uint16_t, 1> kQueueSizes = {kEntropyQueueSize};
-
 struct Source {
   base::UniqueFd fd;
   bool seekable = false;
@@ -71,47 +69,16 @@ absl::StatusOr<std::unique_ptr<EntropyDevice>> EntropyDevice::Create(Options opt
 
 EntropyDevice::EntropyDevice(Options options, base::EventLoop& loop, base::GuestMemory& memory,
                              base::UniqueFd source_fd, base::LoopFile source, bool seekable)
-    : options_(std::move(options)),
-      loop_(loop),
+    : QueuedDevice({.id = std::move(options.id), .type = VIRTIO_ID_RNG}, loop),
       source_fd_(std::move(source_fd)),
-      source_(source),
-      queue_(loop, memory, source, seekable) {}
-
-uint16_t EntropyDevice::type() const { return VIRTIO_ID_RNG; }
-
-std::span<const uint16_t> EntropyDevice::queue_sizes() const { return kQueueSizes; }
-
-void EntropyDevice::ReadConfig(uint32_t /*offset*/, std::span<uint8_t> to) {
-  std::fill(to.begin(), to.end(), uint8_t{0});
+      queue_(loop, memory, source, seekable) {
+  AddQueue(queue_, kEntropyQueueSize);
 }
 
-void EntropyDevice::Activate(uint64_t /*features*/, DriverNotifier& notifier) {
-  notifier_ = &notifier;
-}
-
-void EntropyDevice::StartQueue(QueueStart queue) {
-  if (queue.index != 0 || notifier_ == nullptr) return;
-  queue_.StartServing(std::move(queue), *notifier_);
-}
-
-void EntropyDevice::StopQueue(uint16_t index, Done done) {
-  if (index != 0 || !queue_.started()) return done();
-  queue_.Stop(std::move(done));
-}
-
-void EntropyDevice::Deactivate() { notifier_ = nullptr; }
-
-void EntropyDevice::Pause(Done done) {
-  queue_.Pause(std::move(done));
-  queue_.StopWaiting();
-}
-
-void EntropyDevice::Resume() { queue_.Resume(); }
-
-Counters EntropyDevice::counters() const {
-  return {{"requests", queue_.requests()},
-          {"bytes", queue_.bytes()},
-          {"source_errors", queue_.source_errors()}};
+void EntropyDevice::AddCounters(Counters& counters) const {
+  counters["requests"] = queue_.requests();
+  counters["bytes"] = queue_.bytes();
+  counters["source_errors"] = queue_.source_errors();
 }
 
 }  // namespace virtio

@@ -10,12 +10,12 @@
 #include "base/event_loop.h"
 #include "base/guest_memory.h"
 #include "base/unique_fd.h"
-#include "virtio/device.h"
 #include "virtio/entropy/entropy_queue.h"
+#include "virtio/queue/queued_device.h"
 
 namespace virtio {
 
-class EntropyDevice final : public Device {
+class EntropyDevice final : public QueuedDevice {
  public:
   struct Options {
     std::string id = "_rng";
@@ -32,36 +32,16 @@ class EntropyDevice final : public Device {
   // The queue is stopped. The loop, which outlives it, may keep a reference to the source.
   ~EntropyDevice() override = default;
 
-  absl::string_view id() const override { return options_.id; }
-  uint16_t type() const override;
-  uint64_t features() const override { return kRingFeatures; }
-  std::span<const uint16_t> queue_sizes() const override;
-  base::EventLoop& loop() override { return loop_; }
-
-  uint32_t config_size() const override { return 0; }
-  void ReadConfig(uint32_t offset, std::span<uint8_t> to) override;
-
-  void Activate(uint64_t features, DriverNotifier& notifier) override;
-  void StartQueue(QueueStart queue) override;
-  void StopQueue(uint16_t index, Done done) override;
-  void Deactivate() override;
-  void Pause(Done done) override;
-  void Resume() override;
-
-  // requests; bytes: given to the guest; source_errors: requests the kernel's generator stood in
-  // for.
-  Counters counters() const override;
-
  private:
   EntropyDevice(Options options, base::EventLoop& loop, base::GuestMemory& memory,
                 base::UniqueFd source_fd, base::LoopFile source, bool seekable);
 
-  const Options options_;
-  base::EventLoop& loop_;
+  // requests; bytes: given to the guest; source_errors: requests the kernel's generator stood in
+  // for.
+  void AddCounters(Counters& counters) const override;
+
   const base::UniqueFd source_fd_;
-  const base::LoopFile source_;
   EntropyQueue queue_;
-  DriverNotifier* notifier_ = nullptr;
 };
 
 }  // namespace virtio

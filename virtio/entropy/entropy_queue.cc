@@ -7,23 +7,9 @@
 #include <algorithm>
 
 #include "base/limited_log.h"
+#include "virtio/queue/iovecs.h"
 
 namespace virtio {
-namespace {
-
-// Copies to `to` the part of `from` that covers its first `max_bytes`; returns what was filled.
-std::span<const iovec> Prefix(std::span<const iovec> from, size_t max_bytes, std::span<iovec> to) {
-  size_t count = 0;
-  for (const iovec& segment : from) {
-    if (max_bytes == 0 || count == to.size()) break;
-    to[count] = {segment.iov_base, std::min(segment.iov_len, max_bytes)};
-    max_bytes -= to[count].iov_len;
-    ++count;
-  }
-  return to.first(count);
-}
-
-}  // namespace
 
 EntropyQueue::EntropyQueue(base::EventLoop& loop, base::GuestMemory& memory, base::LoopFile source,
                            bool seekable)
@@ -45,7 +31,8 @@ void EntropyQueue::ReleaseChain(Chain& /*chain*/) { in_use_ = false; }
 
 void EntropyQueue::Start(Chain& chain) {
   ++requests_;
-  target_ = Prefix(chain.writable(), kEntropyMaxRequestBytes, target_iovecs_);
+  target_ = chain.writable();
+  KeepFront(target_, std::min<size_t>(chain.writable_bytes(), kEntropyMaxRequestBytes));
   if (chain.writable_bytes() == 0) return Finish(0);  // there is no place for a byte
   if (!source_.valid()) return FillFromKernel();
   loop().ReadV(read_, source_, target_, seekable_ ? source_offset_ : 0);

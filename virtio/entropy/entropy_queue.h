@@ -29,10 +29,6 @@ class EntropyQueue final : public DeviceQueue {
   EntropyQueue(base::EventLoop& loop, base::GuestMemory& memory, base::LoopFile source,
                bool seekable);
 
-  // Ends a read from the source that may otherwise wait for ever; its request is filled by the
-  // kernel's generator.
-  void StopWaiting();
-
   uint64_t requests() const { return requests_; }
   uint64_t bytes() const { return bytes_; }
   uint64_t source_errors() const { return source_errors_; }
@@ -51,7 +47,11 @@ class EntropyQueue final : public DeviceQueue {
   void ReleaseChain(Chain& chain) override;
   void Start(Chain& chain) override;
   void CancelRequests() override { StopWaiting(); }
+  void PauseRequests() override { StopWaiting(); }
 
+  // Ends a read from the source that may otherwise wait for ever; its request is filled by the
+  // kernel's generator.
+  void StopWaiting();
   void OnSourceRead(int32_t result);
   void FillFromKernel();
   void Finish(size_t written_bytes);
@@ -64,8 +64,7 @@ class EntropyQueue final : public DeviceQueue {
   // The one request in flight.
   Chain chain_;
   std::array<iovec, kEntropyQueueSize> segments_;
-  std::array<iovec, kEntropyQueueSize> target_iovecs_;
-  std::span<const iovec> target_;  // the prefix of the writable bytes to fill
+  std::span<iovec> target_;  // the prefix of the writable bytes to fill
   bool in_use_ = false;
 
   uint64_t requests_ = 0;

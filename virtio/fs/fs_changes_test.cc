@@ -397,7 +397,7 @@ TEST_F(FsChanges, AllocatesSeeksAndCopies) {
 TEST_F(FsChanges, ExtendedAttributesAreThoseOfUsers) {
   const uint64_t node = fs.Find(1, "file");
   const auto set = [this, node](absl::string_view name, const std::string& value) {
-    const Bytes start = BytesOf(base::Le32(static_cast<uint32_t>(value.size())));
+    const Bytes start = virtio::BytesOf(base::Le32(static_cast<uint32_t>(value.size())));
     return fs
         .Do(FUSE_SETXATTR, node,
             Join(Join(Join(start, Bytes(4)), NameBytes({name})), Bytes(value.begin(), value.end())))

@@ -10,7 +10,6 @@
 #include "absl/status/statusor.h"
 #include "base/event_loop.h"
 #include "base/guest_memory.h"
-#include "virtio/device.h"
 #include "virtio/fs/dax_window.h"
 #include "virtio/fs/fs_queue.h"
 #include "virtio/fs/fs_server.h"
@@ -19,10 +18,11 @@
 #include "virtio/host_tree/file_system_sync.h"
 #include "virtio/host_tree/host_tree.h"
 #include "virtio/host_tree/open_files.h"
+#include "virtio/queue/queued_device.h"
 
 namespace virtio {
 
-class FsDevice final : public Device {
+class FsDevice final : public QueuedDevice {
  public:
   struct Options {
     std::string id;   // "_fs0"
@@ -36,8 +36,7 @@ class FsDevice final : public Device {
     // Of the DAX window, a multiple of DaxWindow::kRangeBytes; 0: none. Only for FsCache::kAlways:
     // a file that is truncated while it is mapped is a fault in the guest.
     uint64_t dax_window_bytes = 0;
-    uint64_t features_mask = ~uint64_t{0};  // of what is offered; for tests
-    FileSystemSync::Options sync = {};      // for tests
+    FileSystemSync::Options sync = {};  // for tests
     FsServer::Clock real_time = FsServer::RealTime;
   };
 
@@ -48,30 +47,19 @@ class FsDevice final : public Device {
                                                           base::EventLoop& loop,
                                                           base::GuestMemory& memory);
 
-  absl::string_view id() const override { return options_.id; }
-  uint16_t type() const override;
-  uint64_t features() const override { return kRingFeatures & options_.features_mask; }
-  std::span<const uint16_t> queue_sizes() const override { return queue_sizes_; }
-  base::EventLoop& loop() override { return loop_; }
   std::span<const SharedMemoryRegion> shared_memory() const override { return shared_memory_; }
-  uint32_t config_size() const override { return sizeof(FsConfig); }
-  void ReadConfig(uint32_t offset, std::span<uint8_t> to) override;
-
-  void Activate(uint64_t features, DriverNotifier& notifier) override;
-  void StartQueue(QueueStart queue) override;
-  void StopQueue(uint16_t index, Done done) override;
-  void Deactivate() override;
-  void Pause(Done done) override;
-  void Resume() override;
-  Counters counters() const override;
 
  private:
   FsDevice(Options options, std::unique_ptr<HostTree> tree, std::unique_ptr<DaxWindow> dax,
            base::EventLoop& loop);
 
+  std::span<const uint8_t> config_bytes() const override { return base::BytesOf(config_); }
+  void OnQueueStarted() override;
+  void OnQueueStopped(Done done) override;
+  void OnDeactivated() override { server_.EndSession(); }
+  void AddCounters(Counters& counters) const override;
+
   const Options options_;
-  base::EventLoop& loop_;
-  const std::vector<uint16_t> queue_sizes_;  // high priority first
   FsConfig config_;
   std::unique_ptr<HostTree> tree_;
   std::unique_ptr<DaxWindow> dax_;  // or null
@@ -81,10 +69,7 @@ class FsDevice final : public Device {
   FsServer server_;
   std::unique_ptr<FileSystemSync> sync_;  // or null
   FsShared shared_;
-  std::vector<std::unique_ptr<FsQueue>> queues_;
-  DriverNotifier* notifier_ = nullptr;
-  size_t pausing_ = 0;  // queues that are not quiet yet
-  Done pause_done_;
+  std::vector<std::unique_ptr<FsQueue>> queues_;  // high priority first
 };
 
 }  // namespace virtio

@@ -90,7 +90,7 @@ void FsQueue::Forget(FsRequest& request) {
   if (command.opcode != FUSE_BATCH_FORGET) return;
   for (uint64_t i = 0; i < command.forget_count; ++i) {
     fuse_forget_one one;
-    if (!request.PopReadable(std::span(reinterpret_cast<uint8_t*>(&one), sizeof(one)))) return;
+    if (!request.Pop(one)) return;
     server_.Forget(one.nodeid, one.nlookup);
   }
 }
@@ -98,9 +98,7 @@ void FsQueue::Forget(FsRequest& request) {
 void FsQueue::RemoveMappings(FsRequest& request) {
   for (uint32_t i = 0; i < command_.remove_count; ++i) {
     fuse_removemapping_one one;
-    if (!request.PopReadable(std::span(reinterpret_cast<uint8_t*>(&one), sizeof(one)))) {
-      return Finish(request, EINVAL, {});
-    }
+    if (!request.Pop(one)) return Finish(request, EINVAL, {});
     const int error = server_.RemoveMapping(one.moffset, one.len);
     if (error != 0) return Finish(request, error, {});
   }
@@ -157,7 +155,8 @@ void FsQueue::Begin(FsRequest& request, const FsCommand& command) {
       // What comes from the guest's page cache has a place, however the file was opened.
       request.append = (command.write.flags & O_APPEND) != 0 &&
                        (command.write.write_flags & FUSE_WRITE_CACHE) == 0;
-      request.source.Begin(request.readable(), command.write.size);
+      request.source = request.readable();
+      KeepFront(request.source, command.write.size);
       if (request.source.empty()) return FinishFile(request, 0);
       break;
     case FUSE_FALLOCATE:
@@ -199,8 +198,8 @@ void FsQueue::Submit(FsRequest& request) {
     case FUSE_READ:
       return loop().ReadV(request, file, request.target.left(), request.offset);
     case FUSE_WRITE:
-      if (request.append) return loop().AppendV(request, file, request.source.next());
-      return loop().WriteV(request, file, request.source.next(), request.offset);
+      if (request.append) return loop().AppendV(request, file, request.source);
+      return loop().WriteV(request, file, request.source, request.offset);
     default:
       return loop().Fallocate(request, file, static_cast<int>(request.allocation.mode),
                               request.allocation.offset, request.allocation.length);
@@ -243,7 +242,7 @@ bool FsQueue::Advance(FsRequest& request, uint32_t bytes) {
     request.target.Consume(memory(), bytes);
     return !request.target.left().empty();
   }
-  request.source.Consume(bytes);
+  ConsumeFront(request.source, bytes);
   return !request.source.empty();
 }
 
@@ -281,7 +280,7 @@ void FsQueue::FinishFile(FsRequest& request, int error) {
   if (!counts || error != 0) return Finish(request, error, {});
   if (request.opcode == FUSE_WRITE) shared_.written_bytes += request.data_bytes;
   const fuse_write_out out = {.size = request.data_bytes, .padding = 0};
-  Finish(request, 0, std::span(reinterpret_cast<const uint8_t*>(&out), sizeof(out)));
+  Finish(request, 0, base::BytesOf(out));
 }
 
 void FsQueue::Finish(FsRequest& request, int error, std::span<const uint8_t> payload,
@@ -290,7 +289,7 @@ void FsQueue::Finish(FsRequest& request, int error, std::span<const uint8_t> pay
   header.unique = request.unique;
   header.error = -error;
   header.len = kHeaderBytes + static_cast<uint32_t>(payload.size()) + data_bytes;
-  request.PushWritable(memory(), std::span(reinterpret_cast<uint8_t*>(&header), sizeof(header)));
+  request.Push(memory(), header);
   if (!payload.empty()) request.PushWritable(memory(), payload);
   if (request.leased != nullptr) {
     request.leased.reset();

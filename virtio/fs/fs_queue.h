@@ -14,9 +14,8 @@
 #include "virtio/fs/fs_server.h"
 #include "virtio/host_tree/file_system_sync.h"
 #include "virtio/host_tree/lease_wait.h"
-#include "virtio/host_tree/read_target.h"
-#include "virtio/host_tree/write_source.h"
 #include "virtio/queue/device_queue.h"
+#include "virtio/queue/read_target.h"
 #include "virtio/queue/request_slab.h"
 
 namespace virtio {
@@ -48,7 +47,7 @@ struct FsRequest : base::Operation, Chain, FileSystemSync::Waiter {
   uint32_t opcode = 0;
   FsServer::File file;                // of those that take time; in use until the end
   ReadTarget target;                  // READ
-  WriteSource source;                 // WRITE
+  std::span<iovec> source;            // WRITE: what is left to be written
   uint64_t offset = 0;                // of what is left of `target` or `source` in the file
   uint32_t data_bytes = 0;            // read, written or copied so far
   bool append = false;                // WRITE: at the end, not at `offset`

@@ -17,8 +17,7 @@ static_assert(sizeof(SetXattrStart) == FUSE_COMPAT_SETXATTR_IN_SIZE);
 
 template <base::WireType T>
 int Pop(Chain& chain, T& value) {
-  const bool popped = chain.PopReadable(std::span(reinterpret_cast<uint8_t*>(&value), sizeof(T)));
-  return popped ? 0 : EINVAL;
+  return chain.Pop(value) ? 0 : EINVAL;
 }
 
 // The rest of the chain is text of at most `max_bytes`.

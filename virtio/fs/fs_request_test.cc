@@ -123,7 +123,7 @@ TEST_F(FsRequestTest, TwoNamesEndInANulEach) {
 
 TEST_F(FsRequestTest, ValuesAreAnyBytesOfTheLengthThatIsSaid) {
   const auto set = [this](uint32_t size, absl::string_view text) {
-    const Bytes start = Join(BytesOf(base::Le32(size)), BytesOf(base::Le32(2)));
+    const Bytes start = Join(virtio::BytesOf(base::Le32(size)), virtio::BytesOf(base::Le32(2)));
     return Parse(Request(FUSE_SETXATTR, Join(start, Name(text))));
   };
   const FsCommand good = set(3, absl::string_view("user.a\0\0x\0", 10));

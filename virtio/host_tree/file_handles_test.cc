@@ -12,7 +12,6 @@
 #include "tests/fakes/fake_event_loop.h"
 #include "virtio/host_tree/host_tree.h"
 #include "virtio/host_tree/temporary_tree_fixtures.h"
-#include "virtio/host_tree/write_source.h"
 
 namespace virtio {
 namespace {
@@ -99,29 +98,6 @@ TEST_F(FileHandlesTest, ClosesAllButWhatIsInUse) {
   EXPECT_FALSE(handles_.full());
   handles_.CloseAll();
   EXPECT_EQ(handles_.size(), 0U);
-}
-
-TEST(WriteSourceTest, IsUsedUpInOrder) {
-  char bytes[100];
-  std::vector<iovec> buffers = {
-      {bytes, 10}, {bytes + 20, 0}, {bytes + 30, 10}, {bytes + 40, 10}, {bytes + 60, 0}};
-  WriteSource source;
-  source.Begin(buffers, 25);
-  ASSERT_EQ(source.next().size(), 4U);
-  EXPECT_EQ(source.next()[3].iov_len, 5U);
-  source.Consume(10);
-  EXPECT_EQ(source.next()[0].iov_base, bytes + 30);
-  source.Consume(12);
-  ASSERT_EQ(source.next().size(), 1U);
-  EXPECT_EQ(source.next()[0].iov_base, bytes + 42);
-  source.Consume(3);
-  EXPECT_TRUE(source.empty());
-
-  std::vector<iovec> many(3000, {bytes, 1});
-  source.Begin(many, many.size());
-  EXPECT_EQ(source.next().size(), 1024U);
-  source.Begin(many, 0);
-  EXPECT_TRUE(source.empty());
 }
 
 }  // namespace

@@ -30,56 +30,24 @@ absl::StatusOr<std::unique_ptr<P9Device>> P9Device::Create(Options options,
 
 P9Device::P9Device(Options options, std::unique_ptr<HostTree> tree, base::EventLoop& loop,
                    base::GuestMemory& memory, RequestSlab<P9Request> slab)
-    : options_(std::move(options)),
-      loop_(loop),
+    : QueuedDevice({.id = options.id, .type = VIRTIO_ID_9P, .features = kP9FeatureMountTag}, loop),
+      options_(std::move(options)),
       tree_(std::move(tree)),
       server_(*tree_, loop, options_.versions,
               {.fids = options_.max_fids, .open_files = options_.max_open_files}),
       queue_(loop, memory, options_.id, server_, std::move(slab)) {
   config_.tag_size = static_cast<uint16_t>(options_.tag.size());
   std::copy(options_.tag.begin(), options_.tag.end(), config_.tag);
+  AddQueue(queue_, options_.queue_size);
 }
 
-uint16_t P9Device::type() const { return VIRTIO_ID_9P; }
-
-uint32_t P9Device::config_size() const {
-  return static_cast<uint32_t>(sizeof(config_.tag_size) + options_.tag.size());
+std::span<const uint8_t> P9Device::config_bytes() const {
+  return base::BytesOf(config_).first(sizeof(config_.tag_size) + options_.tag.size());
 }
 
-void P9Device::ReadConfig(uint32_t offset, std::span<uint8_t> to) {
-  const auto* bytes = reinterpret_cast<const uint8_t*>(&config_);
-  for (size_t i = 0; i < to.size(); ++i) {
-    const uint64_t at = uint64_t{offset} + i;
-    to[i] = at < sizeof(config_) ? bytes[at] : 0;
-  }
-}
-
-void P9Device::Activate(uint64_t /*features*/, DriverNotifier& notifier) { notifier_ = &notifier; }
-
-void P9Device::StartQueue(QueueStart queue) {
-  CHECK(queue.index == 0);
-  queue_.StartServing(std::move(queue), *notifier_);
-}
-
-void P9Device::StopQueue(uint16_t index, Done done) {
-  CHECK(index == 0);
-  queue_.Stop(std::move(done));
-}
-
-void P9Device::Deactivate() {
-  server_.EndSession();
-  notifier_ = nullptr;
-}
-
-void P9Device::Pause(Done done) { queue_.Pause(std::move(done)); }
-
-void P9Device::Resume() { queue_.Resume(); }
-
-Counters P9Device::counters() const {
-  Counters all;
-  server_.AddCounters(all);
-  queue_.AddCounters(all);
-  return all;
+void P9Device::AddCounters(Counters& counters) const {
+  server_.AddCounters(counters);
+  queue_.AddCounters(counters);
 }
 
 }  // namespace virtio

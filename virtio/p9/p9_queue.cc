@@ -21,11 +21,6 @@ constexpr uint8_t kMaxRetries = 16;
 // Requests of a queue that wait for leases at a time, of which each keeps a copy of what it asks.
 constexpr uint32_t kMaxLeased = 64;
 
-template <base::WireType T>
-std::span<const uint8_t> BytesOf(const T& value) {
-  return {reinterpret_cast<const uint8_t*>(&value), sizeof(T)};
-}
-
 // Whether EAGAIN, as the answer to a request, says that another process has a lease on the file,
 // and that nothing was done.
 bool MeetsLeases(uint8_t type) {
@@ -60,9 +55,6 @@ void P9Queue::AddCounters(Counters& counters) const {
   counters["short_transfers"] = short_transfers_;
   counters["retries"] = retries_;
   counters["requests_without_room"] = without_room_;
-  counters["kicks"] = queue_counters().kicks;
-  counters["chains"] = queue_counters().chains;
-  counters["interrupts"] = queue_counters().interrupts;
 }
 
 // --- Parse and submit ----------------------------------------------------------------------------
@@ -145,7 +137,8 @@ void P9Queue::BeginTransfer(P9Request& request, const P9Command& command, uint32
     request.target.Begin(request.writable(), kReadHeaderBytes, bytes);
     if (bytes == 0) return FinishTransfer(request, 0);
   } else if (command.type == kP9Write) {
-    request.source.Begin(request.readable(), command.count);
+    request.source = request.readable();
+    KeepFront(request.source, command.count);
     if (command.count == 0) return FinishTransfer(request, 0);
   }
   Submit(request);
@@ -160,8 +153,8 @@ void P9Queue::Submit(P9Request& request) {
   if (request.type == kP9Read) {
     return loop().ReadV(request, file, request.target.left(), request.offset);
   }
-  if (request.transfer.append) return loop().AppendV(request, file, request.source.next());
-  loop().WriteV(request, file, request.source.next(), request.offset);
+  if (request.transfer.append) return loop().AppendV(request, file, request.source);
+  loop().WriteV(request, file, request.source, request.offset);
 }
 
 // The guest may use the buffers and the tag of what it flushed again once the flush is answered, so
@@ -222,7 +215,7 @@ bool P9Queue::Advance(P9Request& request, uint32_t bytes) {
     request.target.Consume(memory(), bytes);
     return !request.target.left().empty();
   }
-  request.source.Consume(bytes);
+  ConsumeFront(request.source, bytes);
   return !request.source.empty();
 }
 
@@ -246,10 +239,10 @@ void P9Queue::FinishTransfer(P9Request& request, int error) {
   if (request.type == kP9Read) {
     request.target.End();
     if (error == 0) read_bytes_ += request.data_bytes;
-    Finish(request, error, BytesOf(count), request.data_bytes);
+    Finish(request, error, base::BytesOf(count), request.data_bytes);
   } else if (request.type == kP9Write) {
     if (error == 0) written_bytes_ += request.data_bytes;
-    Finish(request, error, BytesOf(count));
+    Finish(request, error, base::BytesOf(count));
   } else {
     Finish(request, error, {});
   }
@@ -269,14 +262,14 @@ void P9Queue::Finish(P9Request& request, int error, std::span<const uint8_t> pay
                      uint32_t data_bytes) {
   const P9ErrorReply refusal = {.error = static_cast<uint32_t>(error)};
   if (error != 0) {
-    payload = BytesOf(refusal);
+    payload = base::BytesOf(refusal);
     data_bytes = 0;
   }
   P9Header header;
   header.size = kHeaderBytes + static_cast<uint32_t>(payload.size()) + data_bytes;
   header.type = error != 0 ? uint8_t{kP9Error} : static_cast<uint8_t>(request.type + 1);
   header.tag = request.tag;
-  request.PushWritable(memory(), BytesOf(header));
+  request.Push(memory(), header);
   if (!payload.empty()) request.PushWritable(memory(), payload);
   if (request.leased != nullptr) {
     request.leased.reset();

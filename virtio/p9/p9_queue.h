@@ -11,12 +11,11 @@
 #include "base/guest_memory.h"
 #include "virtio/device.h"
 #include "virtio/host_tree/lease_wait.h"
-#include "virtio/host_tree/read_target.h"
-#include "virtio/host_tree/write_source.h"
 #include "virtio/p9/p9_request.h"
 #include "virtio/p9/p9_server.h"
 #include "virtio/queue/chain.h"
 #include "virtio/queue/device_queue.h"
+#include "virtio/queue/read_target.h"
 #include "virtio/queue/request_slab.h"
 
 namespace virtio {
@@ -38,7 +37,7 @@ struct P9Request : base::Operation, Chain {
   bool flushed = false;            // the same, and while it waits: the guest wants it to end
   P9Transfer transfer;             // the same
   ReadTarget target;               // READ
-  WriteSource source;              // WRITE
+  std::span<iovec> source;         // WRITE: what is left to be written
   uint64_t offset = 0;             // in the file, of what is left
   uint32_t data_bytes = 0;         // read or written so far
   P9Request* waits_for = nullptr;  // FLUSH: answered behind this request

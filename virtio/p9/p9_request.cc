@@ -7,15 +7,10 @@
 namespace virtio {
 namespace {
 
-template <base::WireType T>
-bool Pop(Chain& chain, T& value) {
-  return chain.PopReadable(std::span(reinterpret_cast<uint8_t*>(&value), sizeof(T)));
-}
-
 // Takes a string of up to `max_bytes` off the chain and makes it the next name.
 int PopString(Chain& chain, P9Command& command, size_t max_bytes) {
   base::Le16 size;
-  if (!Pop(chain, size)) return EINVAL;
+  if (!chain.Pop(size)) return EINVAL;
   if (size.value() > max_bytes) return ENAMETOOLONG;
   const uint16_t begin = command.name_ends[command.name_count];
   auto* bytes = reinterpret_cast<uint8_t*>(command.name_bytes.data()) + begin;
@@ -28,7 +23,7 @@ int PopName(Chain& chain, P9Command& command) { return PopString(chain, command,
 
 int PopNumber(Chain& chain, uint32_t& number) {
   base::Le32 value;
-  if (!Pop(chain, value)) return EINVAL;
+  if (!chain.Pop(value)) return EINVAL;
   number = value.value();
   return 0;
 }
@@ -37,7 +32,7 @@ int PopFid(Chain& chain, P9Command& command) { return PopNumber(chain, command.f
 
 int PopTwoFids(Chain& chain, P9Command& command) {
   P9TwoFidsRequest request;
-  if (!Pop(chain, request)) return EINVAL;
+  if (!chain.Pop(request)) return EINVAL;
   command.fid = request.fid.value();
   command.new_fid = request.new_fid.value();
   return 0;
@@ -50,7 +45,7 @@ int PopFidAndName(Chain& chain, P9Command& command) {
 
 int PopVersion(Chain& chain, P9Command& command) {
   P9VersionRequest request;
-  if (!Pop(chain, request)) return EINVAL;
+  if (!chain.Pop(request)) return EINVAL;
   command.max_message_bytes = request.max_message_bytes.value();
   const uint16_t size = request.dialect_size.value();
   if (size > chain.readable_bytes()) return EINVAL;
@@ -64,7 +59,7 @@ int PopVersion(Chain& chain, P9Command& command) {
 
 int PopAttach(Chain& chain, P9Command& command) {
   P9AttachRequest request;
-  if (!Pop(chain, request)) return EINVAL;
+  if (!chain.Pop(request)) return EINVAL;
   command.fid = request.fid.value();
   if (const int error = PopName(chain, command); error != 0) return error;
   command.name_count = 0;  // the user counts by number
@@ -74,7 +69,7 @@ int PopAttach(Chain& chain, P9Command& command) {
 
 int PopWalk(Chain& chain, P9Command& command) {
   P9WalkRequest request;
-  if (!Pop(chain, request)) return EINVAL;
+  if (!chain.Pop(request)) return EINVAL;
   command.fid = request.fid.value();
   command.new_fid = request.new_fid.value();
   if (request.count.value() > kP9MaxWalkNames) return EINVAL;
@@ -86,7 +81,7 @@ int PopWalk(Chain& chain, P9Command& command) {
 
 int PopOpen(Chain& chain, P9Command& command) {
   P9OpenRequest request;
-  if (!Pop(chain, request)) return EINVAL;
+  if (!chain.Pop(request)) return EINVAL;
   command.fid = request.fid.value();
   command.flags = request.flags.value();
   return 0;
@@ -94,7 +89,7 @@ int PopOpen(Chain& chain, P9Command& command) {
 
 int PopRead(Chain& chain, P9Command& command) {
   P9ReadRequest request;
-  if (!Pop(chain, request)) return EINVAL;
+  if (!chain.Pop(request)) return EINVAL;
   command.fid = request.fid.value();
   command.offset = request.offset.value();
   command.count = request.count.value();
@@ -109,7 +104,7 @@ int PopWrite(Chain& chain, P9Command& command) {
 int PopCreate(Chain& chain, P9Command& command) {
   if (const int error = PopFidAndName(chain, command); error != 0) return error;
   P9CreateArguments arguments;
-  if (!Pop(chain, arguments)) return EINVAL;
+  if (!chain.Pop(arguments)) return EINVAL;
   command.flags = arguments.flags.value();
   command.mode = arguments.mode.value();
   command.gid = arguments.gid.value();
@@ -119,7 +114,7 @@ int PopCreate(Chain& chain, P9Command& command) {
 int PopMkDir(Chain& chain, P9Command& command) {
   if (const int error = PopFidAndName(chain, command); error != 0) return error;
   P9MkDirArguments arguments;
-  if (!Pop(chain, arguments)) return EINVAL;
+  if (!chain.Pop(arguments)) return EINVAL;
   command.mode = arguments.mode.value();
   command.gid = arguments.gid.value();
   return 0;
@@ -128,7 +123,7 @@ int PopMkDir(Chain& chain, P9Command& command) {
 int PopMkNod(Chain& chain, P9Command& command) {
   if (const int error = PopFidAndName(chain, command); error != 0) return error;
   P9MkNodArguments arguments;
-  if (!Pop(chain, arguments)) return EINVAL;
+  if (!chain.Pop(arguments)) return EINVAL;
   command.mode = arguments.mode.value();
   command.device_major = arguments.major.value();
   command.device_minor = arguments.minor.value();
@@ -162,21 +157,21 @@ int PopUnlinkAt(Chain& chain, P9Command& command) {
 int PopXattrCreate(Chain& chain, P9Command& command) {
   if (const int error = PopFidAndName(chain, command); error != 0) return error;
   P9XattrCreateArguments arguments;
-  if (!Pop(chain, arguments)) return EINVAL;
+  if (!chain.Pop(arguments)) return EINVAL;
   command.size_bytes = arguments.size_bytes.value();
   command.flags = arguments.flags.value();
   return 0;
 }
 
 int PopSetAttributes(Chain& chain, P9Command& command) {
-  if (!Pop(chain, command.attributes)) return EINVAL;
+  if (!chain.Pop(command.attributes)) return EINVAL;
   command.fid = command.attributes.fid.value();
   return 0;
 }
 
 int PopLock(Chain& chain, P9Command& command) {
   P9LockRequest request;
-  if (!Pop(chain, request)) return EINVAL;
+  if (!chain.Pop(request)) return EINVAL;
   command.fid = request.fid.value();
   command.lock = {request.type, request.start, request.length, request.process};
   return PopName(chain, command);
@@ -184,7 +179,7 @@ int PopLock(Chain& chain, P9Command& command) {
 
 int PopGetLock(Chain& chain, P9Command& command) {
   P9GetLockRequest request;
-  if (!Pop(chain, request)) return EINVAL;
+  if (!chain.Pop(request)) return EINVAL;
   command.fid = request.fid.value();
   command.lock = request.lock;
   return PopName(chain, command);
@@ -198,7 +193,7 @@ int PopFSync(Chain& chain, P9Command& command) {
 
 int PopFlush(Chain& chain, P9Command& command) {
   P9FlushRequest request;
-  if (!Pop(chain, request)) return EINVAL;
+  if (!chain.Pop(request)) return EINVAL;
   command.old_tag = request.old_tag.value();
   return 0;
 }
@@ -262,7 +257,7 @@ int PopArguments(Chain& chain, P9Command& command) {
 void ParseP9Request(Chain& chain, P9Command& command) {
   const uint32_t bytes = chain.readable_bytes();
   P9Header header;
-  command.has_header = Pop(chain, header);
+  command.has_header = chain.Pop(header);
   command.type = header.type;
   command.tag = header.tag.value();
   command.name_count = 0;

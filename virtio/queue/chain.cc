@@ -2,20 +2,12 @@
 
 #include <algorithm>
 
+#include "virtio/queue/iovecs.h"
+
 namespace virtio {
-namespace {
-
-// Drops the first `bytes` of `iov`.
-void Advance(iovec& iov, size_t bytes) {
-  iov.iov_base = static_cast<uint8_t*>(iov.iov_base) + bytes;
-  iov.iov_len -= bytes;
-}
-
-}  // namespace
 
 void Chain::Reset(uint16_t head) {
-  first_readable_ = readable_count_ = 0;
-  first_writable_ = writable_count_ = 0;
+  readable_ = writable_ = {};
   readable_bytes_ = ram_bytes_ = writable_bytes_ = original_writable_bytes_ = 0;
   only_ram_ = true;
   status_byte_ = nullptr;
@@ -28,46 +20,31 @@ bool Chain::PopReadable(std::span<uint8_t> to) {
   if (to.size() > ram_bytes_) return false;
   readable_bytes_ -= static_cast<uint32_t>(to.size());
   ram_bytes_ -= static_cast<uint32_t>(to.size());
-  while (!to.empty()) {
-    iovec& iov = storage_[first_readable_];
-    const size_t bytes = std::min(to.size(), iov.iov_len);
-    base::CopyFromGuest(to.data(), iov.iov_base, bytes);
-    to = to.subspan(bytes);
-    Advance(iov, bytes);
-    if (iov.iov_len == 0) {
-      ++first_readable_;
-      --readable_count_;
-    }
-  }
+  ConsumeFront(readable_, to.size(), [&to](const iovec& piece) {
+    base::CopyFromGuest(to.data(), piece.iov_base, piece.iov_len);
+    to = to.subspan(piece.iov_len);
+  });
   return true;
 }
 
 size_t Chain::PushWritable(base::GuestMemory& memory, std::span<const uint8_t> from) {
   const size_t total = std::min<size_t>(from.size(), writable_bytes_);
-  from = from.first(total);
   writable_bytes_ -= static_cast<uint32_t>(total);
-  while (!from.empty()) {
-    iovec& iov = storage_[first_writable_];
-    const size_t bytes = std::min(from.size(), iov.iov_len);
-    base::CopyToGuest(iov.iov_base, from.data(), bytes);
-    memory.MarkWritten({iov.iov_base, bytes});
-    from = from.subspan(bytes);
-    Advance(iov, bytes);
-    if (iov.iov_len == 0) {
-      ++first_writable_;
-      --writable_count_;
-    }
-  }
+  ConsumeFront(writable_, total, [&](const iovec& piece) {
+    base::CopyToGuest(piece.iov_base, from.data(), piece.iov_len);
+    memory.MarkWritten(piece);
+    from = from.subspan(piece.iov_len);
+  });
   return total;
 }
 
 bool Chain::SplitStatusByte() {
   if (writable_bytes_ == 0) return false;
-  iovec& last = storage_[first_writable_ + writable_count_ - 1];
+  iovec& last = writable_.back();
   --last.iov_len;
   --writable_bytes_;
   status_byte_ = static_cast<uint8_t*>(last.iov_base) + last.iov_len;
-  if (last.iov_len == 0) --writable_count_;
+  if (last.iov_len == 0) writable_ = writable_.first(writable_.size() - 1);
   return true;
 }
 

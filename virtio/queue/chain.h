@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 
+#include "base/endian.h"
 #include "base/guest_memory.h"
 
 namespace virtio {
@@ -34,8 +35,16 @@ class Chain {
   // if it is shorter or does not lie in RAM. The only way to look at a request: fetch once, use the
   // copy.
   bool PopReadable(std::span<uint8_t> to);
+  template <base::WireType T>
+  bool Pop(T& value) {
+    return PopReadable(base::WritableBytesOf(value));
+  }
   // Copies into the first bytes of the writable stream and removes them. Returns the bytes copied.
   size_t PushWritable(base::GuestMemory& memory, std::span<const uint8_t> from);
+  template <base::WireType T>
+  size_t Push(base::GuestMemory& memory, const T& value) {
+    return PushWritable(memory, base::BytesOf(value));
+  }
   // Removes the last writable byte and remembers where it is, for StoreStatus. False if there is
   // none.
   bool SplitStatusByte();
@@ -43,8 +52,8 @@ class Chain {
   void StoreStatus(base::GuestMemory& memory, uint8_t status);
 
   // What is left of either stream, for the kernel to read from or write to. Never parse through it.
-  std::span<iovec> readable() { return storage_.subspan(first_readable_, readable_count_); }
-  std::span<iovec> writable() { return storage_.subspan(first_writable_, writable_count_); }
+  std::span<iovec> readable() { return readable_; }
+  std::span<iovec> writable() { return writable_; }
 
   // Total writable bytes as the driver gave them: the bound of a used length.
   uint32_t original_writable_bytes() const { return original_writable_bytes_; }
@@ -57,17 +66,16 @@ class Chain {
   // Adds bytes at the end: readable ones all before writable ones. False if the storage is full.
   // After readable bytes in a window only the kernel may look at what follows.
   bool Append(const iovec& iov, bool writable, bool in_window = false) {
-    const uint32_t count = readable_count_ + writable_count_;
+    const size_t count = readable_.size() + writable_.size();
     if (count >= storage_.size()) return false;
     storage_[count] = iov;
     const auto bytes = static_cast<uint32_t>(iov.iov_len);
     if (writable) {
-      if (writable_count_ == 0) first_writable_ = count;
-      ++writable_count_;
+      writable_ = storage_.subspan(readable_.size(), writable_.size() + 1);
       writable_bytes_ += bytes;
       original_writable_bytes_ += bytes;
     } else {
-      ++readable_count_;
+      readable_ = storage_.first(count + 1);
       readable_bytes_ += bytes;
       only_ram_ &= !in_window;
       if (only_ram_) ram_bytes_ += bytes;
@@ -76,10 +84,8 @@ class Chain {
   }
 
   std::span<iovec> storage_;
-  uint32_t first_readable_ = 0;
-  uint32_t readable_count_ = 0;
-  uint32_t first_writable_ = 0;
-  uint32_t writable_count_ = 0;
+  std::span<iovec> readable_;
+  std::span<iovec> writable_;
   uint32_t readable_bytes_ = 0;
   uint32_t ram_bytes_ = 0;  // of the readable ones, up to the first in a window
   uint32_t writable_bytes_ = 0;

@@ -1,7 +1,12 @@
 #include "virtio/queue/chain.h"
 
 #include <gtest/gtest.h>
+#include <sys/uio.h>
 
+#include <string>
+#include <vector>
+
+#include "virtio/queue/iovecs.h"
 #include "virtio/queue/request_slab.h"
 
 namespace virtio {
@@ -48,6 +53,31 @@ TEST(RequestSlabTest, VisitsRequestsInUse) {
   });
   EXPECT_EQ(visited, 1);
   slab->Release(*b);
+}
+
+TEST(IovecsTest, AreKeptAndUsedUpFromTheFront) {
+  char bytes[100];
+  std::vector<iovec> buffers = {
+      {bytes, 10}, {bytes + 20, 0}, {bytes + 30, 10}, {bytes + 40, 10}, {bytes + 60, 0}};
+  std::span<iovec> left = buffers;
+  KeepFront(left, 25);
+  ASSERT_EQ(left.size(), 4U);
+  EXPECT_EQ(left[3].iov_len, 5U);
+  ConsumeFront(left, 10);
+  EXPECT_EQ(left[0].iov_base, bytes + 30) << "a buffer without bytes is dropped";
+  std::string pieces;
+  ConsumeFront(left, 12, [&](const iovec& piece) {
+    pieces += std::to_string(static_cast<char*>(piece.iov_base) - bytes) + "+" +
+              std::to_string(piece.iov_len) + " ";
+  });
+  EXPECT_EQ(pieces, "30+10 40+2 ");
+  ASSERT_EQ(left.size(), 1U);
+  EXPECT_EQ(left[0].iov_base, bytes + 42);
+  ConsumeFront(left, 100);
+  EXPECT_TRUE(left.empty());
+  left = buffers;
+  KeepFront(left, 0);
+  EXPECT_TRUE(left.empty());
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ DeviceQueue::DeviceQueue(base::EventLoop& loop, base::GuestMemory& memory, uint1
 
 DeviceQueue::~DeviceQueue() { CHECK(ring_ == nullptr); }
 
-void DeviceQueue::StartServing(QueueStart start, DriverNotifier& notifier) {
+void DeviceQueue::StartServing(EnabledQueue start, DriverNotifier& notifier) {
   CHECK(ring_ == nullptr && start.ring != nullptr);
   ring_ = std::move(start.ring);
   notifier_ = &notifier;
@@ -45,6 +45,7 @@ void DeviceQueue::Pause(Done done) {
   paused_ = true;
   if (!started()) return done();
   pause_done_.push_back(std::move(done));
+  PauseRequests();
   loop_.AtTurnEnd(*this);
 }
 
@@ -65,7 +66,7 @@ void DeviceQueue::OnDoorbell(int32_t result) {
         absl::StrCat("queue ", index_, ": watching the doorbell: ", strerrordesc_np(-result)));
     return;
   }
-  ++counters_.kicks;
+  counters_.kicks.Increment();
 }
 
 void DeviceQueue::Serve() {
@@ -87,7 +88,7 @@ DeviceQueue::Outcome DeviceQueue::ServeSome() {
     if (chain == nullptr) return Outcome::kIdle;  // the next Complete leads here again
     switch (ring_->Pop(*chain)) {
       case SplitQueue::PopResult::kChain:
-        ++counters_.chains;
+        counters_.chains.Increment();
         budget.Spend(chain->descriptors());
         Start(*chain);
         break;
@@ -128,7 +129,7 @@ void DeviceQueue::OnTurnEnd() {
 
 void DeviceQueue::Publish() {
   if (ring_ == nullptr || !ring_->Publish()) return;
-  ++counters_.interrupts;
+  counters_.interrupts.Increment();
   notifier_->NotifyQueue(index_);
 }
 

@@ -9,6 +9,7 @@
 #ifndef VIRTIO_QUEUE_DEVICE_QUEUE_H_
 #define VIRTIO_QUEUE_DEVICE_QUEUE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -21,11 +22,23 @@
 
 namespace virtio {
 
+// A number that one thread counts and any thread reads.
+class QueueCounter {
+ public:
+  void Increment() {
+    value_.store(value_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+  uint64_t value() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> value_{0};
+};
+
 // What a queue has done since it was made.
 struct QueueCounters {
-  uint64_t kicks = 0;       // doorbell signals seen (several kicks may be one)
-  uint64_t chains = 0;      // popped
-  uint64_t interrupts = 0;  // asked for
+  QueueCounter kicks;       // doorbell signals seen (several kicks may be one)
+  QueueCounter chains;      // popped
+  QueueCounter interrupts;  // asked for
 };
 
 // One queue of a device, started and stopped as the driver likes. A device derives from it and says
@@ -40,7 +53,7 @@ class DeviceQueue : private base::TurnHook {
   ~DeviceQueue() override;  // must be stopped
 
   // Takes the ring and begins serving; watches the doorbell.
-  void StartServing(QueueStart start, DriverNotifier& notifier);
+  void StartServing(EnabledQueue start, DriverNotifier& notifier);
   // No new pops, CancelRequests(), and `done` once nothing is in flight and the doorbell watch has
   // ended: at the end of a turn, or at once if the queue is not started. `done` may destroy the
   // queue. Asked again while stopping: both are told.
@@ -53,6 +66,7 @@ class DeviceQueue : private base::TurnHook {
 
   bool started() const { return ring_ != nullptr; }
   uint16_t index() const { return index_; }
+  base::EventLoop& loop() const { return loop_; }
   const QueueCounters& queue_counters() const { return counters_; }
 
  protected:
@@ -66,6 +80,9 @@ class DeviceQueue : private base::TurnHook {
   virtual void Start(Chain& chain) = 0;
   // Cancels whatever can be cancelled; each request still ends with Complete. Default: nothing.
   virtual void CancelRequests() {}
+  // Pause was called on a queue that is started: requests that may otherwise wait for ever are
+  // ended early. Default: nothing.
+  virtual void PauseRequests() {}
   // Returns how many requests in flight wait for another process of the host and have nothing under
   // way: Pause does not wait for them, and while paused() they neither go on nor end, but by
   // CancelRequests. Default: none.
@@ -87,7 +104,6 @@ class DeviceQueue : private base::TurnHook {
   bool stopping() const { return stopping_; }
   bool paused() const { return paused_; }
 
-  base::EventLoop& loop() { return loop_; }
   base::GuestMemory& memory() { return memory_; }
 
  private:

@@ -151,7 +151,7 @@ TEST_P(DeviceQueueTest, OneInterruptForABatch) {
   loop_.RunUntilIdle();
   EXPECT_EQ(TakeUsed(), 5);
   EXPECT_EQ(interrupts(), 1u);
-  EXPECT_EQ(queue_->queue_counters().chains, 5u);
+  EXPECT_EQ(queue_->queue_counters().chains.value(), 5u);
 }
 
 TEST_P(DeviceQueueTest, ServesAgainAndAgain) {
@@ -232,7 +232,7 @@ TEST_P(DeviceQueueTest, WhatTheInterruptBringsIsServedInTheSameTurnWithoutAKick)
   // What comes later is kicked for again.
   Offer(1);
   EXPECT_TRUE(driver_->Publish());
-  EXPECT_EQ(queue_->queue_counters().kicks, 1u);
+  EXPECT_EQ(queue_->queue_counters().kicks.value(), 1u);
   answering_.interrupted = [] {};
 }
 

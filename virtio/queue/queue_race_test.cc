@@ -119,7 +119,7 @@ TEST_P(QueueRaceTest, NothingIsLost) {
   thread->Stop();
   std::printf("%llu chains, %llu kicks seen, %llu interrupts\n",
               static_cast<unsigned long long>(kChains),
-              static_cast<unsigned long long>(queue.queue_counters().kicks),
+              static_cast<unsigned long long>(queue.queue_counters().kicks.value()),
               static_cast<unsigned long long>(notifier.interrupts.load()));
 }
 

@@ -26,7 +26,22 @@ struct QueueAddresses {
   uint64_t device_area = 0;       // "used", 4-byte aligned
 };
 
+// The bit of a feature set that stands for feature number `feature`. [VIRTIO 1.2 §2.2]
+constexpr uint64_t FeatureBit(unsigned feature) { return uint64_t{1} << feature; }
+
+// What every split queue here can do; linux/virtio_ring.h, which has names for the numbers, is not
+// C++. [VIRTIO 1.2 §6]
+inline constexpr uint64_t kFeatureIndirectDescriptors = FeatureBit(28);
+inline constexpr uint64_t kFeatureEventIndex = FeatureBit(29);
+inline constexpr uint64_t kRingFeatures = kFeatureIndirectDescriptors | kFeatureEventIndex;
+
+// Of kRingFeatures, those that a driver has accepted.
 struct RingFeatures {
+  static RingFeatures Of(uint64_t accepted_features) {
+    return {.event_idx = (accepted_features & kFeatureEventIndex) != 0,
+            .indirect = (accepted_features & kFeatureIndirectDescriptors) != 0};
+  }
+
   bool event_idx = false;
   bool indirect = false;
 };

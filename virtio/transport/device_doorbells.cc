@@ -18,7 +18,7 @@ absl::StatusOr<std::unique_ptr<DeviceDoorbells>> DeviceDoorbells::Create(Device&
       return base::ErrnoStatus(
           errno, absl::StrCat(device.id(), ": cannot create eventfd ", i, " of ", queues));
     }
-    auto file = device.loop().AddFile(doorbell.fd.get());
+    auto file = device.queue_loop(static_cast<uint16_t>(i)).AddFile(doorbell.fd.get());
     if (!file.ok()) return base::Annotate(file.status(), device.id());
     doorbell.file = *file;
   }

@@ -35,6 +35,7 @@ class FakeDevice final : public Device {
   uint64_t features() const override { return options_.features; }
   std::span<const uint16_t> queue_sizes() const override { return options_.queue_sizes; }
   base::EventLoop& loop() override { return loop_; }
+  base::EventLoop& queue_loop(uint16_t /*index*/) override { return loop_; }
   std::span<const SharedMemoryRegion> shared_memory() const override {
     return options_.shared_memory;
   }
@@ -54,7 +55,7 @@ class FakeDevice final : public Device {
     notifier = &with;
     Note("activate");
   }
-  void StartQueue(QueueStart queue) override {
+  void StartQueue(EnabledQueue queue) override {
     CHECK(notifier != nullptr && running.count(queue.index) == 0);
     Note("start" + std::to_string(queue.index));
     running[queue.index] = std::move(queue);
@@ -94,7 +95,7 @@ class FakeDevice final : public Device {
   std::array<uint8_t, 4096> config = {1, 2, 3, 4, 5, 6, 7, 8};
   uint64_t accepted = 0;
   DriverNotifier* notifier = nullptr;
-  std::map<uint16_t, QueueStart> running;
+  std::map<uint16_t, EnabledQueue> running;
 
  private:
   void Note(const std::string& order) { orders_ += (orders_.empty() ? "" : " ") + order; }

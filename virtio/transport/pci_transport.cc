@@ -14,15 +14,12 @@
 namespace virtio {
 namespace {
 
-constexpr uint64_t Bit(unsigned feature) { return uint64_t{1} << feature; }
-// [VIRTIO 1.2 §6]; the kernel's header for them is not C++.
-constexpr unsigned kFeatureIndirectDescriptors = 28;
-constexpr unsigned kFeatureEventIndex = 29;
-constexpr uint64_t kTransportFeatures = Bit(VIRTIO_F_VERSION_1) | Bit(VIRTIO_F_RING_RESET);
+constexpr uint64_t kTransportFeatures =
+    FeatureBit(VIRTIO_F_VERSION_1) | FeatureBit(VIRTIO_F_RING_RESET);
 
 uint64_t OfferedFeatures(const Device& device, const PciTransport::Options& options) {
   return ((device.features() | kTransportFeatures) & options.features_mask) |
-         Bit(VIRTIO_F_VERSION_1);
+         FeatureBit(VIRTIO_F_VERSION_1);
 }
 
 // One vector for each queue and one for configuration changes.
@@ -203,20 +200,16 @@ void PciTransport::SetNeedsReset(absl::string_view why) {
   notify_config_ |= config_.driver_ok();
 }
 
-std::optional<QueueStart> PciTransport::MakeQueue(uint16_t queue) {
-  const uint64_t features = config_.state().driver_features;
-  const RingFeatures ring_features = {
-      .event_idx = (features & Bit(kFeatureEventIndex)) != 0,
-      .indirect = (features & Bit(kFeatureIndirectDescriptors)) != 0,
-  };
+std::optional<EnabledQueue> PciTransport::MakeQueue(uint16_t queue) {
   QueueError error = QueueError::kNone;
   std::unique_ptr<SplitQueue> ring =
-      SplitQueue::Create(memory_, config_.state().queues[queue].addresses, ring_features, error);
+      SplitQueue::Create(memory_, config_.state().queues[queue].addresses,
+                         RingFeatures::Of(config_.state().driver_features), error);
   if (ring == nullptr) {
     SetNeedsReset(absl::StrCat("queue ", queue, ": ", ToString(error)));
     return std::nullopt;
   }
-  return QueueStart{queue, std::move(ring), device_doorbells_.file(queue)};
+  return EnabledQueue{queue, std::move(ring), device_doorbells_.file(queue)};
 }
 
 void PciTransport::OnDriverOk() {
@@ -224,15 +217,15 @@ void PciTransport::OnDriverOk() {
   config_owed_.reset();
   // Its driver would take the zeroes that it reads for what the device shows there.
   if (shared_memory_failed_) return SetNeedsReset("the host could not map its shared memory");
-  std::vector<QueueStart> queues;
+  std::vector<EnabledQueue> queues;
   const auto queue_count = static_cast<uint16_t>(config_.state().queues.size());
   for (uint16_t i = 0; i < queue_count; ++i) {
     if (!config_.state().queues[i].enabled) continue;
-    std::optional<QueueStart> queue = MakeQueue(i);
+    std::optional<EnabledQueue> queue = MakeQueue(i);
     if (!queue) return;  // a device with a broken queue does not start at all
     queues.push_back(*std::move(queue));
   }
-  for (const QueueStart& queue : queues) doorbells_.Enable(queue.index);
+  for (const EnabledQueue& queue : queues) doorbells_.Enable(queue.index);
   active_ = true;
   device_.loop().Post(
       [this, features = config_.state().driver_features, started = std::move(queues)]() mutable {
@@ -242,7 +235,7 @@ void PciTransport::OnDriverOk() {
 
 void PciTransport::OnQueueEnabled(uint16_t index) {
   if (!active_) return;
-  std::optional<QueueStart> queue = MakeQueue(index);
+  std::optional<EnabledQueue> queue = MakeQueue(index);
   if (!queue) return;
   doorbells_.Enable(index);
   device_.loop().Post(

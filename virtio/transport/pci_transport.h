@@ -101,7 +101,7 @@ class PciTransport final : public devices::PciHandler,
   void UpdateGeneration() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // Checks what the driver programmed; nullopt, with DEVICE_NEEDS_RESET set, if it is no ring.
-  std::optional<QueueStart> MakeQueue(uint16_t queue) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::optional<EnabledQueue> MakeQueue(uint16_t queue) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SetNeedsReset(absl::string_view why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ResetRegisters() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool Accepted(uint64_t features) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {

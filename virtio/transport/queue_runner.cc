@@ -6,13 +6,13 @@
 namespace virtio {
 
 void QueueRunner::Activate(uint64_t features, DriverNotifier& notifier,
-                           std::vector<QueueStart> queues) {
+                           std::vector<EnabledQueue> queues) {
   active_ = true;
   device_.Activate(features, notifier);
-  for (QueueStart& queue : queues) StartQueue(std::move(queue));
+  for (EnabledQueue& queue : queues) StartQueue(std::move(queue));
 }
 
-void QueueRunner::StartQueue(QueueStart queue) {
+void QueueRunner::StartQueue(EnabledQueue queue) {
   Phase& phase = phases_[queue.index];
   if (!active_ || phase != Phase::kStopped) return;
   phase = Phase::kStarted;

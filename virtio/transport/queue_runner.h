@@ -19,9 +19,9 @@ class QueueRunner {
       : device_(device), phases_(device.queue_sizes().size(), Phase::kStopped) {}
 
   // Activates the device and starts `queues`.
-  void Activate(uint64_t features, DriverNotifier& notifier, std::vector<QueueStart> queues);
+  void Activate(uint64_t features, DriverNotifier& notifier, std::vector<EnabledQueue> queues);
   // Starts one more queue. Dropped if the device is not active or the queue has not stopped.
-  void StartQueue(QueueStart queue);
+  void StartQueue(EnabledQueue queue);
   // `done` runs once the queue has stopped: at once if it was not started.
   void StopQueue(uint16_t index, Done done);
   // Stops all queues and deactivates the device, then runs `done`. Queues that are being stopped

@@ -22,10 +22,11 @@ class CountingDevice final : public virtio::Device {
   uint64_t features() const override { return 0; }
   std::span<const uint16_t> queue_sizes() const override { return {}; }
   base::FakeEventLoop& loop() override { return loop_; }
+  base::FakeEventLoop& queue_loop(uint16_t /*index*/) override { return loop_; }
   uint32_t config_size() const override { return 0; }
   void ReadConfig(uint32_t /*offset*/, std::span<uint8_t> /*to*/) override {}
   void Activate(uint64_t /*features*/, virtio::DriverNotifier& /*notifier*/) override {}
-  void StartQueue(virtio::QueueStart /*queue*/) override {}
+  void StartQueue(virtio::EnabledQueue /*queue*/) override {}
   void StopQueue(uint16_t /*index*/, Done done) override { done(); }
   void Deactivate() override {}
   void Pause(Done done) override { done(); }

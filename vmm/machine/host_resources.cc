@@ -50,7 +50,6 @@ absl::StatusOr<std::unique_ptr<virtio::Device>> CreateFsDevice(
   options.queue_size = static_cast<uint16_t>(config.queue_size);
   options.max_open_files = max_open_files;
   options.dax_window_bytes = config.dax_window.value_or(0);
-  options.features_mask = config.features_mask.value_or(~uint64_t{0});
   return virtio::FsDevice::Create(std::move(options), std::move(tree), loop, memory);
 }
 
@@ -65,7 +64,6 @@ absl::StatusOr<std::unique_ptr<virtio::Device>> CreateP9Device(
                                                           : virtio::P9Versions::kContents;
   options.queue_size = static_cast<uint16_t>(config.queue_size);
   options.max_open_files = max_open_files;
-  options.features_mask = config.features_mask.value_or(~uint64_t{0});
   return virtio::P9Device::Create(std::move(options), std::move(tree), loop, memory);
 }
 
@@ -203,7 +201,6 @@ absl::Status HostResources::OpenDisk(const DiskConfig& config, size_t index) {
   options.serial = config.serial.value_or("");
   options.num_queues = static_cast<uint16_t>(config.num_queues);
   options.queue_size = static_cast<uint16_t>(config.queue_size);
-  options.features_mask = config.features_mask.value_or(~uint64_t{0});
   ASSIGN_OR_RETURN(auto device,
                    virtio::BlockDevice::Create(options, std::move(image), NextLoop(), *memory_));
   virtio::BlockDevice* const disk = device.get();
@@ -280,13 +277,9 @@ absl::Status HostResources::OpenConsoles(const VmConfig& config,
 
 absl::Status HostResources::CreateDevices(const VmConfig& config) {
   if (console_backend_ != nullptr) {
-    const std::optional<uint64_t>& mask = config.console.features_mask;
-    RETURN_IF_ERROR(
-        Place(std::make_unique<virtio::ConsoleDevice>(
-                  virtio::ConsoleDevice::Options{.id = config.console.id,
-                                                 .features_mask = mask.value_or(~uint64_t{0})},
-                  console_loop(), *memory_, *console_backend_),
-              *config.console.pci_device_id, mask));
+    RETURN_IF_ERROR(Place(std::make_unique<virtio::ConsoleDevice>(config.console.id, console_loop(),
+                                                                  *memory_, *console_backend_),
+                          *config.console.pci_device_id, config.console.features_mask));
   }
   ASSIGN_OR_RETURN(auto entropy,
                    virtio::EntropyDevice::Create({.id = config.rng.id, .source = config.rng.src},

@@ -1,15 +1,15 @@
 // Where the bytes of a file go in a guest's buffers.
-#ifndef VIRTIO_HOST_TREE_READ_TARGET_H_
-#define VIRTIO_HOST_TREE_READ_TARGET_H_
+#ifndef VIRTIO_QUEUE_READ_TARGET_H_
+#define VIRTIO_QUEUE_READ_TARGET_H_
 
 #include <sys/uio.h>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
 #include "base/guest_memory.h"
+#include "virtio/queue/iovecs.h"
 
 namespace virtio {
 
@@ -30,15 +30,9 @@ class ReadTarget {
     if (skip > 0) {
       divided_ = &left_.front();
       whole_ = *divided_;
-      Drop(*divided_, skip);
+      ConsumeFront(left_, skip);
     }
-    size_t count = 0;
-    for (size_t end = 0; end < bytes; ++count) {
-      iovec& iov = left_[count];
-      iov.iov_len = std::min(iov.iov_len, bytes - end);
-      end += iov.iov_len;
-    }
-    left_ = left_.first(count);
+    KeepFront(left_, bytes);
   }
 
   // What is to be filled yet, in order.
@@ -46,14 +40,7 @@ class ReadTarget {
 
   // The first `bytes` of what was left have been filled.
   void Consume(base::GuestMemory& memory, size_t bytes) {
-    while (bytes > 0 && !left_.empty()) {
-      iovec& iov = left_.front();
-      const size_t filled = std::min(bytes, iov.iov_len);
-      memory.MarkWritten({iov.iov_base, filled});
-      Drop(iov, filled);
-      bytes -= filled;
-      if (iov.iov_len == 0) left_ = left_.subspan(1);
-    }
+    ConsumeFront(left_, bytes, [&memory](const iovec& filled) { memory.MarkWritten(filled); });
   }
 
   void End() {
@@ -61,11 +48,6 @@ class ReadTarget {
   }
 
  private:
-  static void Drop(iovec& iov, size_t bytes) {
-    iov.iov_base = static_cast<uint8_t*>(iov.iov_base) + bytes;
-    iov.iov_len -= bytes;
-  }
-
   std::span<iovec> left_;
   // The buffer in which the header ends and the data begin, as the driver gave it.
   iovec* divided_ = nullptr;
@@ -74,4 +56,4 @@ class ReadTarget {
 
 }  // namespace virtio
 
-#endif  // VIRTIO_HOST_TREE_READ_TARGET_H_
+#endif  // VIRTIO_QUEUE_READ_TARGET_H_
