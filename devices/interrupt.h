@@ -30,11 +30,16 @@ struct MsiMessage {
 class MsiInterrupt {
  public:
   virtual ~MsiInterrupt() = default;
-  // Sets where Trigger goes. Takes effect before it returns; costs a host call only if `message`
-  // changed.
+  // Sets where Trigger goes, and connects the eventfd. Takes effect before it returns; costs a host
+  // call only if `message` changed or the eventfd was not connected.
   virtual absl::Status SetMessage(const MsiMessage& message) = 0;
   // Sends the message once. Any thread; never blocks.
   virtual void Trigger() = 0;
+  // An eventfd, valid as long as this. While it is connected, which it is not at first, a signal is
+  // as good as Trigger: for what the host's kernel interrupts by itself (vhost, VFIO). Any thread.
+  virtual int event_fd() const = 0;
+  // Signals of the eventfd wait in it from now on, until SetMessage connects it again.
+  virtual void Disconnect() = 0;
 };
 
 // Makes MSI sources and sends single messages. Any thread.

@@ -25,6 +25,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/event_loop.h"
 #include "base/mutex.h"
@@ -32,12 +33,18 @@
 
 namespace virtio {
 
-// How a device reaches its driver. Implemented by the transport. Any thread; never blocks.
+// How a device reaches its driver. Implemented by the transport. Where not said otherwise: any
+// thread; never blocks.
 class DriverNotifier {
  public:
   virtual ~DriverNotifier() = default;
   // "Used buffers" interrupt of queue `index`.
   virtual void NotifyQueue(uint16_t index) = 0;
+  // Returns an eventfd whose signals interrupt the driver as NotifyQueue does, for a queue that is
+  // served by the host's kernel (vhost). Valid until Deactivate; the driver may move the queue's
+  // interrupt only while the queue is stopped. Errors: the driver wants no interrupts, or the host
+  // has none left. On the device's loop; may wait for the host.
+  virtual absl::StatusOr<int> QueueInterruptFd(uint16_t index) = 0;
   // Sets DEVICE_NEEDS_RESET and tells the driver; logs `why` (rate limited). [VIRTIO 1.2 §2.1.2]
   virtual void NeedsReset(absl::string_view why) = 0;
 };

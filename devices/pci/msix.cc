@@ -1,12 +1,15 @@
 #include "devices/pci/msix.h"
 
 #include <linux/pci_regs.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "base/limited_log.h"
 #include "base/log.h"
+#include "base/status.h"
 
 namespace devices {
 namespace {
@@ -67,7 +70,7 @@ void MsixTable::ReadPba(uint64_t offset, std::span<uint8_t> data) {
       if (index >= count_) break;
       Vector& vector = vectors_[index];
       base::MutexLock lock(vector.mutex);
-      if (vector.pending) byte = static_cast<uint8_t>(byte | (1u << bit));
+      if (IsPending(vector)) byte = static_cast<uint8_t>(byte | (1u << bit));
     }
     ++offset;
   }
@@ -83,7 +86,7 @@ void MsixTable::SetControl(bool enabled, bool all_masked) {
     if (!enabled) {
       // ORDERING: Trigger looks at enabled_ under the vector's lock; after this it sees false.
       base::MutexLock vector_lock(vector.mutex);
-      vector.pending = false;
+      ForgetPending(vector);
     }
   }
 }
@@ -92,8 +95,16 @@ void MsixTable::Update(Vector& vector) {
   const bool open = enabled_.load(std::memory_order_relaxed) && !all_masked_ &&
                     (vector.entry[kControlWord] & PCI_MSIX_ENTRY_CTRL_MASKBIT) == 0;
   if (!open) {
-    base::MutexLock lock(vector.mutex);
-    vector.open = false;
+    MsiInterrupt* shared;
+    {
+      base::MutexLock lock(vector.mutex);
+      vector.open = false;
+      shared = vector.shared ? vector.interrupt.get() : nullptr;
+    }
+    if (shared == nullptr) return;
+    // LIFETIME: interrupts are replaced under the table's lock only.
+    shared->Disconnect();
+    vector.routed = false;
     return;
   }
   const MsiMessage message = {
@@ -109,33 +120,72 @@ void MsixTable::Update(Vector& vector) {
 
 void MsixTable::Route(Vector& vector, const MsiMessage& message) {
   std::unique_ptr<MsiInterrupt> interrupt;
+  bool shared;
   {
     base::MutexLock lock(vector.mutex);
     if (vector.routed && vector.message == message) return;
     vector.open = false;  // whatever is triggered while the route changes stays pending
     vector.message = message;
     interrupt = std::move(vector.interrupt);
+    shared = std::exchange(vector.shared, false);
   }
-  if (!vector.routed) {
-    vector.routed = true;
-    absl::StatusOr<std::unique_ptr<MsiInterrupt>> made = controller_.CreateInterrupt();
-    if (made.ok()) {
-      interrupt = *std::move(made);
-    } else {
-      LOG_LIMITED(Warning, 10, name_)
-          << name_
-          << ": no interrupt of its own, sending single messages: " << made.status().message();
-    }
-  }
+  vector.routed = true;
+  if (interrupt == nullptr && !std::exchange(vector.asked, true)) interrupt = NewInterrupt();
   if (interrupt != nullptr) {
     if (const absl::Status status = interrupt->SetMessage(message); !status.ok()) {
       LOG_LIMITED(Warning, 10, name_)
           << name_ << ": cannot route an interrupt, sending single messages: " << status.message();
-      interrupt.reset();
+      // An eventfd that others have stays valid; what they signal waits in it.
+      if (!shared) interrupt.reset();
     }
   }
   base::MutexLock lock(vector.mutex);
   vector.interrupt = std::move(interrupt);
+  vector.shared = shared;
+}
+
+std::unique_ptr<MsiInterrupt> MsixTable::NewInterrupt() {
+  absl::StatusOr<std::unique_ptr<MsiInterrupt>> made = controller_.CreateInterrupt();
+  if (made.ok()) return *std::move(made);
+  LOG_LIMITED(Warning, 10, name_) << name_ << ": no interrupt of its own, sending single messages: "
+                                  << made.status().message();
+  return nullptr;
+}
+
+absl::StatusOr<int> MsixTable::EventFd(uint16_t index) {
+  if (index >= count_) return absl::InvalidArgumentError("the driver gave it no vector");
+  base::MutexLock lock(table_mutex_);
+  Vector& vector = vectors_[index];
+  {
+    base::MutexLock vector_lock(vector.mutex);
+    vector.shared = vector.interrupt != nullptr;
+    if (vector.shared) return vector.interrupt->event_fd();
+  }
+  // Never unmasked so far, or the host had none left then.
+  ASSIGN_OR_RETURN(std::unique_ptr<MsiInterrupt> made, controller_.CreateInterrupt());
+  const int event_fd = made->event_fd();
+  {
+    base::MutexLock vector_lock(vector.mutex);
+    vector.interrupt = std::move(made);
+    vector.shared = true;
+  }
+  vector.asked = true;
+  vector.routed = false;
+  Update(vector);
+  return event_fd;
+}
+
+bool MsixTable::IsPending(const Vector& vector) {
+  if (vector.pending || vector.open || !vector.shared) return vector.pending;
+  pollfd signalled = {.fd = vector.interrupt->event_fd(), .events = POLLIN, .revents = 0};
+  return poll(&signalled, 1, 0) > 0;
+}
+
+void MsixTable::ForgetPending(Vector& vector) {
+  vector.pending = false;
+  if (!vector.shared) return;
+  eventfd_t signals;
+  eventfd_read(vector.interrupt->event_fd(), &signals);  // fails if there are none
 }
 
 void MsixTable::Send(Vector& vector) {
@@ -160,7 +210,7 @@ void MsixTable::Trigger(uint16_t index) {
 void MsixTable::ClearPending() {
   for (Vector& vector : std::span(vectors_.get(), count_)) {
     base::MutexLock lock(vector.mutex);
-    vector.pending = false;
+    ForgetPending(vector);
   }
 }
 
@@ -170,8 +220,9 @@ void MsixTable::Reset() {
   for (Vector& vector : std::span(vectors_.get(), count_)) {
     vector.entry = {};
     vector.entry[kControlWord] = PCI_MSIX_ENTRY_CTRL_MASKBIT;
-    vector.routed = false;
+    vector.asked = vector.routed = false;
     base::MutexLock vector_lock(vector.mutex);
+    vector.shared = false;
     vector.interrupt.reset();
     vector.message = {};
   }

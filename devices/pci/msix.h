@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/mutex.h"
 #include "devices/interrupt.h"
@@ -51,6 +52,12 @@ class MsixTable {
   // disabled or there is no such vector. Any thread; never blocks.
   void Trigger(uint16_t vector);
 
+  // Returns an eventfd that the host's kernel signals to send the vector's message (vhost, VFIO).
+  // While the vector is masked signals wait in it, as pending interrupts do. It is valid until
+  // Reset; Trigger may be used beside it. Errors: there is no such vector, or the host has no
+  // interrupt left. Any thread but one that must not wait for the host.
+  absl::StatusOr<int> EventFd(uint16_t vector);
+
   // Forgets pending interrupts.
   void ClearPending();
   // Back to power-on: disabled, all masked, all interrupts given back. No vCPU may be running.
@@ -60,13 +67,16 @@ class MsixTable {
   struct Vector {
     // The guest's view, under table_mutex_.
     std::array<uint32_t, kEntryBytes / 4> entry = {};
-    bool routed = false;
+    bool asked = false;   // for an interrupt
+    bool routed = false;  // `message` counts, and the interrupt is connected
 
     // What Trigger needs. `interrupt` is null when the host had none left: then each message is
     // sent by itself.
     base::Mutex mutex;
     bool open ABSL_GUARDED_BY(mutex) = false;
     bool pending ABSL_GUARDED_BY(mutex) = false;
+    // Others than Trigger signal the interrupt's eventfd; what is pending may be in it.
+    bool shared ABSL_GUARDED_BY(mutex) = false;
     std::unique_ptr<MsiInterrupt> interrupt ABSL_GUARDED_BY(mutex);
     MsiMessage message ABSL_GUARDED_BY(mutex);
   };
@@ -74,6 +84,9 @@ class MsixTable {
   // Makes the vector's state follow its entry and the control register.
   void Update(Vector& vector) ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_mutex_);
   void Route(Vector& vector, const MsiMessage& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_mutex_);
+  std::unique_ptr<MsiInterrupt> NewInterrupt();
+  static bool IsPending(const Vector& vector) ABSL_SHARED_LOCKS_REQUIRED(vector.mutex);
+  static void ForgetPending(Vector& vector) ABSL_EXCLUSIVE_LOCKS_REQUIRED(vector.mutex);
   void Send(Vector& vector) ABSL_EXCLUSIVE_LOCKS_REQUIRED(vector.mutex);
 
   MsiController& controller_;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <linux/pci_regs.h>
+#include <sys/eventfd.h>
 
 #include <array>
 #include <bit>
@@ -204,6 +205,91 @@ TEST_F(Msix, ResetGivesEverythingBack) {
   EXPECT_EQ(controller.in_use(), 1);
   EXPECT_EQ(controller.route_changes(), 2u);  // a new interrupt knows nothing of the old message
   EXPECT_EQ(Pending(), 0u);
+}
+
+// --- Eventfds that others signal ---
+
+TEST_F(Msix, AnEventfdSendsTheVectorsMessage) {
+  SetMessage(0, 5);
+  SetMessage(1, 6);
+  table.SetControl(true, false);
+  Mask(0, false);
+  const int fd = table.EventFd(0).value();
+  EXPECT_EQ(table.EventFd(0).value(), fd) << "always the same";
+  EXPECT_NE(table.EventFd(1).value(), fd);
+  ASSERT_EQ(eventfd_write(fd, 1), 0);
+  controller.DeliverSignals();
+  EXPECT_EQ(controller.delivered(5), 1u);
+  table.Trigger(0);
+  EXPECT_EQ(controller.delivered(5), 2u);
+  EXPECT_EQ(controller.in_use(), 2);
+  EXPECT_FALSE(table.EventFd(70).ok());
+  EXPECT_FALSE(table.EventFd(0xffff).ok());
+}
+
+TEST_F(Msix, SignalsOfAMaskedVectorWaitInItsEventfd) {
+  SetMessage(0, 5);
+  table.SetControl(true, false);
+  const int fd = table.EventFd(0).value();  // before it is unmasked for the first time
+  ASSERT_EQ(eventfd_write(fd, 1), 0);
+  controller.DeliverSignals();
+  EXPECT_EQ(controller.delivered(), 0u);
+  EXPECT_EQ(Pending(), 1u);
+  Mask(0, false);
+  controller.DeliverSignals();
+  EXPECT_EQ(controller.delivered(5), 1u);
+  EXPECT_EQ(Pending(), 0u);
+
+  Mask(0, true);
+  ASSERT_EQ(eventfd_write(fd, 1), 0);
+  controller.DeliverSignals();
+  EXPECT_EQ(controller.delivered(), 1u);
+  SetMessage(0, 7);
+  Mask(0, false);
+  controller.DeliverSignals();
+  EXPECT_EQ(controller.delivered(7), 1u) << "by the message that counts then";
+  EXPECT_EQ(table.EventFd(0).value(), fd);
+}
+
+TEST_F(Msix, SignalsAreForgottenWithWhatIsPending) {
+  SetMessage(0, 5);
+  table.SetControl(true, false);
+  const int fd = table.EventFd(0).value();
+  ASSERT_EQ(eventfd_write(fd, 1), 0);
+  table.ClearPending();
+  EXPECT_EQ(Pending(), 0u);
+  ASSERT_EQ(eventfd_write(fd, 1), 0);
+  table.SetControl(false, false);
+  table.SetControl(true, false);
+  Mask(0, false);
+  controller.DeliverSignals();
+  EXPECT_EQ(controller.delivered(), 0u);
+}
+
+TEST_F(Msix, AnEventfdStaysValidWhenTheHostCannotRouteIt) {
+  SetMessage(0, 5);
+  table.SetControl(true, false);
+  const int fd = table.EventFd(0).value();
+  controller.FailRoute(true);
+  Mask(0, false);
+  EXPECT_EQ(controller.in_use(), 1);
+  EXPECT_EQ(table.EventFd(0).value(), fd);
+  table.Reset();
+  EXPECT_EQ(controller.in_use(), 0);
+}
+
+TEST_F(Msix, WithoutInterruptsThereIsNoEventfd) {
+  SetMessage(0, 5);
+  table.SetControl(true, false);
+  controller.FailCreate(true);
+  EXPECT_FALSE(table.EventFd(0).ok());
+  Mask(0, false);
+  table.Trigger(0);
+  EXPECT_EQ(controller.sent(), 1u);
+  controller.FailCreate(false);
+  ASSERT_EQ(eventfd_write(table.EventFd(0).value(), 1), 0);
+  controller.DeliverSignals();
+  EXPECT_EQ(controller.delivered(5), 2u);
 }
 
 // One thread triggers, one masks, moves and unmasks: no interrupt may be lost, whatever the order.

@@ -32,6 +32,9 @@ class FakeNotifier final : public DriverNotifier, public ConfigOwner {
     ++config_changes;
     config_features = features;
   }
+  absl::StatusOr<int> QueueInterruptFd(uint16_t /*index*/) override {
+    return absl::UnimplementedError("a test");
+  }
   void NeedsReset(absl::string_view why) override {
     ++needs_reset;
     last_reason = std::string(why);

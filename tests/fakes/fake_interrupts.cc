@@ -1,8 +1,10 @@
 #include "tests/fakes/fake_interrupts.h"
 
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/unique_fd.h"
 
 namespace devices {
 
@@ -10,14 +12,21 @@ class FakeMsiController::Interrupt final : public MsiInterrupt {
  public:
   explicit Interrupt(FakeMsiController& controller) : controller_(controller) {
     ++controller_.in_use_;
+    base::MutexLock lock(controller_.mutex_);
+    controller_.interrupts_.insert(this);
   }
-  ~Interrupt() override { --controller_.in_use_; }
+  ~Interrupt() override {
+    --controller_.in_use_;
+    base::MutexLock lock(controller_.mutex_);
+    controller_.interrupts_.erase(this);
+  }
 
   absl::Status SetMessage(const MsiMessage& message) override {
     if (controller_.fail_route_) return absl::InternalError("no route");
     base::MutexLock lock(mutex_);
     if (!(message == message_)) ++controller_.route_changes_;
     message_ = message;
+    connected_ = true;
     return absl::OkStatus();
   }
 
@@ -29,16 +38,38 @@ class FakeMsiController::Interrupt final : public MsiInterrupt {
     }
     controller_.Deliver(message);
   }
+  int event_fd() const override { return event_fd_.get(); }
+  void Disconnect() override {
+    base::MutexLock lock(mutex_);
+    connected_ = false;
+  }
+  // Does what a host's kernel does by itself.
+  void DeliverSignals() {
+    eventfd_t signals;
+    base::MutexLock lock(mutex_);
+    if (connected_ && eventfd_read(event_fd_.get(), &signals) == 0) controller_.Deliver(message_);
+  }
 
  private:
   FakeMsiController& controller_;
+  const base::UniqueFd event_fd_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   base::Mutex mutex_;
   MsiMessage message_ ABSL_GUARDED_BY(mutex_);
+  bool connected_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 absl::StatusOr<std::unique_ptr<MsiInterrupt>> FakeMsiController::CreateInterrupt() {
   if (fail_create_) return absl::ResourceExhaustedError("no interrupt left");
   return std::make_unique<Interrupt>(*this);
+}
+
+void FakeMsiController::DeliverSignals() {
+  std::set<Interrupt*> interrupts;
+  {
+    base::MutexLock lock(mutex_);
+    interrupts = interrupts_;
+  }
+  for (Interrupt* interrupt : interrupts) interrupt->DeliverSignals();
 }
 
 void FakeMsiController::Send(const MsiMessage& message) {

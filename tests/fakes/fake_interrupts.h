@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "base/mutex.h"
@@ -28,6 +29,10 @@ class FakeMsiController final : public MsiController {
   void FailCreate(bool fail) { fail_create_ = fail; }
   void FailRoute(bool fail) { fail_route_ = fail; }
 
+  // Delivers what was signalled in eventfds that are connected, as the host's kernel does. No
+  // interrupt may be destroyed meanwhile.
+  void DeliverSignals();
+
   absl::StatusOr<std::unique_ptr<MsiInterrupt>> CreateInterrupt() override;
   void Send(const MsiMessage& message) override;
 
@@ -42,6 +47,7 @@ class FakeMsiController final : public MsiController {
   std::atomic<int> in_use_{0};
   base::Mutex mutex_;
   std::map<uint32_t, uint64_t> delivered_ ABSL_GUARDED_BY(mutex_);  // by data
+  std::set<Interrupt*> interrupts_ ABSL_GUARDED_BY(mutex_);
 };
 
 class FakeDoorbellMapper final : public DoorbellMapper {

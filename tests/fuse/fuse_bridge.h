@@ -67,6 +67,9 @@ class FuseBridge final : public DriverNotifier {
 
   // DriverNotifier: the loop's thread.
   void NotifyQueue(uint16_t index) override;
+  absl::StatusOr<int> QueueInterruptFd(uint16_t /*index*/) override {
+    return absl::UnimplementedError("a test");
+  }
   void NeedsReset(absl::string_view why) override;
 
   // Takes requests from the client until none is waiting or all slots are in use. Returns false at

@@ -19,6 +19,9 @@ constexpr uint16_t kQueueSize = 64;
 class EventFdNotifier final : public DriverNotifier {
  public:
   void NotifyQueue(uint16_t /*index*/) override { eventfd_write(interrupt.get(), 1); }
+  absl::StatusOr<int> QueueInterruptFd(uint16_t /*index*/) override {
+    return absl::UnimplementedError("a test");
+  }
   void NeedsReset(absl::string_view /*why*/) override { broken = true; }
   base::UniqueFd interrupt{eventfd(0, EFD_CLOEXEC)};
   std::atomic<bool> broken = false;

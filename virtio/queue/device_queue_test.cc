@@ -69,6 +69,9 @@ void EchoRequest::OnComplete(int32_t /*result*/) { queue.CompleteTimed(*this); }
 class AnsweringNotifier final : public DriverNotifier {
  public:
   void NotifyQueue(uint16_t /*index*/) override { interrupted(); }
+  absl::StatusOr<int> QueueInterruptFd(uint16_t /*index*/) override {
+    return absl::UnimplementedError("a test");
+  }
   void NeedsReset(absl::string_view /*why*/) override { ADD_FAILURE(); }
   std::function<void()> interrupted = [] {};
 };

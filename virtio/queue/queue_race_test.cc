@@ -26,6 +26,9 @@ class EventFdNotifier final : public DriverNotifier {
     interrupts.fetch_add(1, std::memory_order_relaxed);
     eventfd_write(interrupt.get(), 1);
   }
+  absl::StatusOr<int> QueueInterruptFd(uint16_t /*index*/) override {
+    return absl::UnimplementedError("a test");
+  }
   void NeedsReset(absl::string_view /*why*/) override { broken = true; }
 
   base::UniqueFd interrupt{eventfd(0, EFD_CLOEXEC)};

@@ -267,6 +267,9 @@ TEST(QueuedDeviceThreadTest, QueuesOnThreadsStartServePauseAndStop) {
   class CountingNotifier final : public DriverNotifier {
    public:
     void NotifyQueue(uint16_t index) override { interrupts[index].Increment(); }
+    absl::StatusOr<int> QueueInterruptFd(uint16_t /*index*/) override {
+      return absl::UnimplementedError("a test");
+    }
     void NeedsReset(absl::string_view why) override { ADD_FAILURE() << why; }
     std::array<QueueCounter, 2> interrupts;
   } notifier;

@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <utility>
 
+#include "base/log.h"
+
 namespace virtio {
 namespace {
 
@@ -144,6 +146,13 @@ SplitQueue::PopResult SplitQueue::Pop(Chain& chain) {
   ++in_flight_count_;
   ++next_avail_;
   return PopResult::kChain;
+}
+
+void SplitQueue::Unpop(const Chain& chain) {
+  CHECK(in_flight_[chain.head()]);
+  in_flight_[chain.head()] = false;
+  --in_flight_count_;
+  --next_avail_;
 }
 
 inline QueueError SplitQueue::Append(const Descriptor& descriptor, Chain& chain,

@@ -82,6 +82,10 @@ class SplitQueue {
   // Takes the next available chain into `chain`. After kBroken every Pop is kBroken and error()
   // says why. Descriptors without bytes are skipped, wherever they point.
   PopResult Pop(Chain& chain);
+  // Gives back the newest chain that Pop took and that was neither given back nor used, as if it
+  // had not been popped: a device that takes several buffers for one packet takes back what the
+  // packet did not need. Before anything is written to it. [VIRTIO 1.2 §5.1.6.4]
+  void Unpop(const Chain& chain);
   // True if Pop would not return kEmpty.
   bool HasAvailable() const;
 

@@ -289,6 +289,49 @@ TEST_F(SplitQueueTest, HeadMayBeUsedAgainAfterIt) {
   }
 }
 
+TEST_F(SplitQueueTest, ChainsThatAreGivenBackAreTakenAgain) {
+  Make(4);
+  driver_->StartAt(0xfffe);
+  queue_->set_positions({0xfffe, 0xfffe});
+  const uint16_t first = driver_->Chain().Writable(8).Offer();
+  const uint16_t second = driver_->Chain().Writable(9).Offer();
+  const uint16_t third = driver_->Chain().Writable(10).Offer();
+  driver_->Publish();
+  std::array<Chain, 3> chains;
+  std::array<std::array<iovec, 4>, 3> storage;
+  for (size_t i = 0; i < 3; ++i) {
+    chains[i].SetStorage(storage[i]);
+    ASSERT_EQ(queue_->Pop(chains[i]), SplitQueue::PopResult::kChain);
+  }
+  queue_->Unpop(chains[2]);
+  queue_->Unpop(chains[1]);
+  EXPECT_EQ(queue_->in_flight(), 1);
+  EXPECT_TRUE(queue_->HasAvailable());
+  queue_->PushUsed(chains[0], 1);
+  queue_->Publish();
+  EXPECT_EQ(driver_->PopUsed()->id, first);
+  for (const uint16_t head : {second, third}) {
+    ASSERT_EQ(queue_->Pop(chain_), SplitQueue::PopResult::kChain);
+    EXPECT_EQ(chain_.head(), head);
+    queue_->PushUsed(chain_, 1);
+  }
+  EXPECT_EQ(queue_->Pop(chain_), SplitQueue::PopResult::kEmpty);
+  queue_->Publish();
+  EXPECT_EQ(driver_->PopUsed()->id, second);
+  EXPECT_EQ(driver_->PopUsed()->id, third);
+}
+
+// GUEST: what is given back is looked at anew.
+TEST_F(SplitQueueTest, AChainThatIsGivenBackIsCheckedAgain) {
+  Make(4);
+  const uint16_t head = driver_->Chain().Writable(8).Offer();
+  driver_->Publish();
+  ASSERT_EQ(queue_->Pop(chain_), SplitQueue::PopResult::kChain);
+  queue_->Unpop(chain_);
+  driver_->WriteDescriptor(head, {.addr = kRamEnd, .len = 8, .flags = 2, .next = 0});
+  EXPECT_EQ(PopError(), QueueError::kBufferNotInRam);
+}
+
 TEST_F(SplitQueueTest, AvailIndexJumpIsRefused) {
   for (const uint16_t index : {uint16_t{5}, uint16_t{0x8000}, uint16_t{0xffff}}) {
     Make(4);

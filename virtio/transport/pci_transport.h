@@ -77,6 +77,9 @@ class PciTransport final : public devices::PciHandler,
 
   // DriverNotifier; any thread.
   void NotifyQueue(uint16_t index) override { interrupts_.NotifyQueue(index); }
+  absl::StatusOr<int> QueueInterruptFd(uint16_t index) override {
+    return msix_.EventFd(interrupts_.queue_vector(index));
+  }
   void NeedsReset(absl::string_view why) override;
 
   // ConfigOwner; any thread.

@@ -1,5 +1,6 @@
 // One test for each device-normative MUST of VIRTIO 1.2 §4.1.4.4 to §4.1.5, named after its clause.
 #include <gtest/gtest.h>
+#include <sys/eventfd.h>
 
 #include <initializer_list>
 #include <set>
@@ -289,6 +290,22 @@ TEST(Pci, Pci_4_1_5_3_1_NoVectorNoQueueInterrupt) {
   EXPECT_EQ(t.ReadPci<uint16_t>(PCI_STATUS) & PCI_STATUS_INTERRUPT, 0);
   t.device.notifier->NotifyQueue(0);
   EXPECT_EQ(t.msi.delivered(), 1u);
+}
+
+// A queue that the host's kernel serves interrupts by an eventfd.
+TEST(Pci, SignalsOfAQueuesEventfdAreItsInterrupts) {
+  TransportHarness t;
+  t.InitialiseMsix();
+  t.Initialise();
+  t.loop.RunUntilIdle();
+  const int fd = t.device.notifier->QueueInterruptFd(1).value();
+  ASSERT_EQ(eventfd_write(fd, 1), 0);
+  t.msi.DeliverSignals();
+  EXPECT_EQ(t.msi.delivered(102), 1u);
+  EXPECT_EQ(t.msi.delivered(), 1u);
+  t.SelectQueue(0);
+  t.SetCommon<uint16_t>(VIRTIO_PCI_COMMON_Q_MSIX, VIRTIO_MSI_NO_VECTOR);
+  EXPECT_FALSE(t.device.notifier->QueueInterruptFd(0).ok());
 }
 
 // "If MSI-X capability is enabled and config_msix_vector is NO_VECTOR, the device MUST NOT deliver

@@ -33,27 +33,22 @@ class KvmVm::Msi final : public devices::MsiInterrupt {
       : vm_(vm), gsi_(gsi), event_fd_(std::move(event_fd)) {}
 
   ~Msi() override {
-    kvm_irqfd irqfd = {};
-    irqfd.fd = static_cast<uint32_t>(event_fd_.get());
-    irqfd.gsi = gsi_;
-    irqfd.flags = KVM_IRQFD_FLAG_DEASSIGN;
-    if (connected_) ioctl(vm_.fd(), KVM_IRQFD, &irqfd);
+    Disconnect();
     base::MutexLock lock(vm_.mutex_);
     vm_.routes_[gsi_].reset();
     vm_.gsi_used_[gsi_] = false;
   }
 
   absl::Status SetMessage(const devices::MsiMessage& message) override {
-    if (message_ == message) return absl::OkStatus();
-    RETURN_IF_ERROR(vm_.SetRoute(gsi_, message));
-    message_ = message;
-    if (!connected_) {
-      kvm_irqfd irqfd = {};
-      irqfd.fd = static_cast<uint32_t>(event_fd_.get());
-      irqfd.gsi = gsi_;
-      if (ioctl(vm_.fd(), KVM_IRQFD, &irqfd) != 0) return base::ErrnoStatus(errno, "KVM_IRQFD");
-      connected_ = true;
+    if (message_ != message) {
+      RETURN_IF_ERROR(vm_.SetRoute(gsi_, message));
+      message_ = message;
     }
+    if (connected_) return absl::OkStatus();
+    // KVM looks at once whether the eventfd was signalled meanwhile.
+    kvm_irqfd irqfd = Connection(/*flags=*/0);
+    if (ioctl(vm_.fd(), KVM_IRQFD, &irqfd) != 0) return base::ErrnoStatus(errno, "KVM_IRQFD");
+    connected_ = true;
     return absl::OkStatus();
   }
 
@@ -63,7 +58,23 @@ class KvmVm::Msi final : public devices::MsiInterrupt {
     [[maybe_unused]] const ssize_t ignored = write(event_fd_.get(), &one, sizeof(one));
   }
 
+  int event_fd() const override { return event_fd_.get(); }
+
+  void Disconnect() override {
+    if (!std::exchange(connected_, false)) return;
+    kvm_irqfd irqfd = Connection(KVM_IRQFD_FLAG_DEASSIGN);
+    ioctl(vm_.fd(), KVM_IRQFD, &irqfd);
+  }
+
  private:
+  kvm_irqfd Connection(uint32_t flags) const {
+    kvm_irqfd irqfd = {};
+    irqfd.fd = static_cast<uint32_t>(event_fd_.get());
+    irqfd.gsi = gsi_;
+    irqfd.flags = flags;
+    return irqfd;
+  }
+
   KvmVm& vm_;
   const uint32_t gsi_;
   base::UniqueFd event_fd_;

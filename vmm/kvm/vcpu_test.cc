@@ -296,13 +296,21 @@ TEST_F(VcpuTest, MsiArrivesAtTheLocalApic) {
   ASSERT_TRUE(interrupt.ok()) << interrupt.status();
   ASSERT_TRUE((*interrupt)->SetMessage({0xFEE0'0000, 0x55}).ok());
   (*interrupt)->Trigger();
-  // Delivery is by a work item where KVM cannot do it at once.
-  EXPECT_TRUE(Eventually([&] {
+  const auto requested = [&](unsigned vector) {
     EXPECT_EQ(ioctl(vcpu, KVM_GET_LAPIC, &lapic), 0);
-    uint32_t request;  // IRR, bits 95:64, for vector 0x55
+    uint32_t request;  // IRR, bits 95:64
     std::memcpy(&request, &lapic.regs[0x200 + 2 * 0x10], sizeof(request));
-    return (request >> (0x55 - 64) & 1) != 0;
-  }));
+    return (request >> (vector - 64) & 1) != 0;
+  };
+  // Delivery is by a work item where KVM cannot do it at once.
+  EXPECT_TRUE(Eventually([&] { return requested(0x55); }));
+
+  // A signal that comes while the eventfd is not connected waits for the message.
+  (*interrupt)->Disconnect();
+  ASSERT_EQ(eventfd_write((*interrupt)->event_fd(), 1), 0);
+  usleep(20'000);
+  ASSERT_TRUE((*interrupt)->SetMessage({0xFEE0'0000, 0x56}).ok());
+  EXPECT_TRUE(Eventually([&] { return requested(0x56); }));
 }
 
 TEST_F(VcpuTest, PauseStopsAllGuestCodeAndResumeGoesOn) {
