@@ -9,10 +9,14 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <optional>
+#include <vector>
 
 #include "virtio/fs/fs_test_harness.h"
+#include "virtio/host_tree/forgetful_fuse_fixtures.h"
 #include "virtio/host_tree/lease_fixtures.h"
 #include "virtio/host_tree/lease_wait.h"
+#include "virtio/host_tree/mount_fixtures.h"
 
 namespace virtio {
 namespace {
@@ -230,6 +234,91 @@ TEST_F(FsLeaseReadOnlyTest, AReadWaits) {
   lease_.GiveUp();
   fs_.loop().AdvanceTime(std::chrono::seconds(1));
   EXPECT_EQ(fs_.Take(head).Text(), "content");
+}
+
+// --- Delegations ---------------------------------------------------------------------------------
+
+// A FUSE server stands in for the wait of the host's call.
+class FsDelegationTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!mounts_.can_mount() || !fuse_.is_there()) GTEST_SKIP() << "no FUSE, or no right to mount";
+    fs_.emplace(
+        FsHarness::Options{.cache = FsCache::kAuto, .writable = true}, [this](TemporaryTree& host) {
+          ASSERT_EQ(mounts_.Add(host.Path("root"), "fuse", "none", 0, fuse_.options().c_str()), 0);
+          fuse_.Start();
+        });
+    node_ = fs_->Find(FUSE_ROOT_ID, "f0");
+    fuse_.Delegate();
+  }
+  void TearDown() override {
+    mounts_.RemoveAll();
+    fs_.reset();
+  }
+  // Sends a request that does not end now.
+  uint16_t Send(uint32_t opcode, uint64_t node, const Bytes& arguments) {
+    const Bytes request = fs_->Request(opcode, node, arguments);
+    fs_->driver().EnableInterrupts();
+    const uint16_t head =
+        fs_->driver().Chain().Readable(request).Writable(16).Writable(4096).Offer();
+    fs_->harness().Publish(FsHarness::kRequests);
+    EXPECT_FALSE(fs_->driver().PopUsed().has_value()) << opcode;
+    EXPECT_EQ(fs_->loop().in_flight(Kind::kTimeout), 1U) << opcode;
+    return head;
+  }
+
+  // Takes the answer of a request that was sent before others.
+  int TakeError(uint16_t head) {
+    const auto used = fs_->driver().PopUsed();
+    EXPECT_TRUE(used.has_value() && used->id == head);
+    const auto bytes = fs_->driver().WritableBytes(head);
+    fuse_out_header header;
+    std::memcpy(&header, bytes.data(), sizeof(header));
+    return -header.error;
+  }
+
+  HostMounts mounts_;
+  ForgetfulFuse fuse_{4};
+  std::optional<FsHarness> fs_;
+  uint64_t node_ = 0;
+};
+
+TEST_F(FsDelegationTest, ChangesWaitForTheClientAndTheThreadDoesNot) {
+  fuse_setattr_in mode = {};
+  mode.valid = FATTR_MODE;
+  mode.mode = 0600;
+  const std::vector<FsChange> changes = {
+      {FUSE_SETATTR, node_, BytesOf(mode)},
+      {FUSE_SETXATTR, node_, Join(Join(Bytes{1, 0, 0, 0, 0, 0, 0, 0}, NameBytes({"user.a"})), {7})},
+      {FUSE_REMOVEXATTR, node_, NameBytes({"user.a"})},
+      {FUSE_RENAME, FUSE_ROOT_ID,
+       Join(BytesOf(fuse_rename_in{FUSE_ROOT_ID}), NameBytes({"f1", "new"}))},
+      {FUSE_RENAME2, FUSE_ROOT_ID,
+       Join(BytesOf(fuse_rename2_in{FUSE_ROOT_ID, 1, 0}), NameBytes({"f2", "new"}))},
+      {FUSE_UNLINK, FUSE_ROOT_ID, NameBytes({"f3"})},
+  };
+  int made = 0;
+  for (const FsChange& change : changes) {
+    fuse_.Delegate();
+    const uint16_t head = Send(change.opcode, change.node, change.arguments);
+    // Others are served meanwhile, and a pause does not wait.
+    EXPECT_EQ(fs_->Do(FUSE_GETATTR, node_, BytesOf(fuse_getattr_in{})).error, 0);
+    EXPECT_TRUE(fs_->harness().Pause(fs_->device()));
+    fs_->device().Resume();
+    fs_->loop().AdvanceTime(std::chrono::milliseconds(500));
+    EXPECT_FALSE(fs_->driver().PopUsed().has_value()) << change.opcode;
+    EXPECT_EQ(fuse_.changes(), made) << change.opcode;
+    fuse_.GiveBack();
+    fs_->loop().AdvanceTime(std::chrono::milliseconds(250));
+    EXPECT_EQ(TakeError(head), 0) << change.opcode;
+    EXPECT_EQ(fuse_.changes(), ++made) << change.opcode;
+  }
+}
+
+TEST_F(FsDelegationTest, AResetEndsTheWait) {
+  Send(FUSE_UNLINK, FUSE_ROOT_ID, NameBytes({"f0"}));
+  EXPECT_TRUE(fs_->Stop());
+  EXPECT_EQ(fuse_.changes(), 0);
 }
 
 }  // namespace

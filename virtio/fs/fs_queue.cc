@@ -28,15 +28,22 @@ const char* What(uint32_t opcode) {
   return opcode == FUSE_READ ? "read" : opcode == FUSE_WRITE ? "write" : "allocation";
 }
 
-// Whether EAGAIN, as the answer to a request, says that another process has a lease on the file,
-// and that nothing was done.
+// Whether EAGAIN, as the answer to a request, says that another process has a lease on the file, or
+// that it is delegated, and that nothing was done.
 bool MeetsLeases(uint32_t opcode) {
   switch (opcode) {
     case FUSE_OPEN:
     case FUSE_CREATE:
-    case FUSE_SETATTR:
+    case FUSE_LINK:
     case FUSE_READ:
+    case FUSE_REMOVEXATTR:
+    case FUSE_RENAME:
+    case FUSE_RENAME2:
+    case FUSE_RMDIR:
+    case FUSE_SETATTR:
     case FUSE_SETUPMAPPING:
+    case FUSE_SETXATTR:
+    case FUSE_UNLINK:
       return true;
     default:
       return false;

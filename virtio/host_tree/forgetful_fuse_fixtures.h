@@ -1,5 +1,6 @@
 // A FUSE file system for tests whose files get other numbers once the kernel has forgotten them, as
-// those of most FUSE servers do.
+// those of most FUSE servers do. Changes can be had to wait as those of files that nfsd has
+// delegated do.
 #ifndef VIRTIO_HOST_TREE_FORGETFUL_FUSE_FIXTURES_H_
 #define VIRTIO_HOST_TREE_FORGETFUL_FUSE_FIXTURES_H_
 
@@ -21,6 +22,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -31,9 +33,10 @@
 
 namespace virtio {
 
-// Serves regular files f0, f1, ... of one directory, whose contents are "file 0", "file 1", ...
-// They can only be read. The number of a file is made up when the kernel looks it up and does not
-// know it. A thread of its own serves, from Start until the mount is gone.
+// Serves regular files f0, f1, ... of one directory, whose contents are "file 0", "file 1", ... and
+// stay so: changes are answered with success, or ENOSYS, and not made. The number of a file is made
+// up when the kernel looks it up and does not know it. A thread of its own serves, from Start until
+// the mount is gone.
 class ForgetfulFuse {
  public:
   explicit ForgetfulFuse(int files)
@@ -56,6 +59,22 @@ class ForgetfulFuse {
   }
   void Start() {
     thread_ = std::thread([this] { Serve(); });
+  }
+
+  // From here on a change waits until a signal interrupts the call, which then fails with EINTR.
+  void Delegate() {
+    const std::lock_guard lock(mutex_);
+    delegated_ = true;
+  }
+  // No longer. What waits goes on waiting.
+  void GiveBack() {
+    const std::lock_guard lock(mutex_);
+    delegated_ = false;
+  }
+  // How many changes were made.
+  int changes() const {
+    const std::lock_guard lock(mutex_);
+    return changes_;
   }
 
   // Has the kernel drop what it caches of the name of a file, and of the file if nobody holds it.
@@ -157,8 +176,24 @@ class ForgetfulFuse {
       case FUSE_RELEASE:
       case FUSE_FLUSH:
         return Send(in, nullptr, 0);
-      case FUSE_INTERRUPT:
-        return;
+      case FUSE_UNLINK:
+      case FUSE_RENAME:
+      case FUSE_RENAME2:
+      case FUSE_SETXATTR:
+      case FUSE_REMOVEXATTR:
+        return Change(in, nullptr, 0);
+      case FUSE_SETATTR: {
+        fuse_attr_out out = {};
+        out.attr = Attributes(in.nodeid, FindIndex(in.nodeid));
+        return Change(in, &out, sizeof(out));
+      }
+      case FUSE_INTERRUPT: {
+        const uint64_t unique = Arguments<fuse_interrupt_in>(request).unique;
+        if (waiting_.erase(unique) == 0) return;
+        fuse_in_header waits = {};
+        waits.unique = unique;
+        return Refuse(waits, EINTR);
+      }
       default:
         return Refuse(in, ENOSYS);
     }
@@ -166,7 +201,8 @@ class ForgetfulFuse {
 
   void LookUp(const fuse_in_header& in, const char* name) {
     const int index = name[0] == 'f' ? std::atoi(name + 1) : files_;
-    if (in.nodeid != FUSE_ROOT_ID || index >= files_) return Refuse(in, ENOENT);
+    const bool is_there = index < files_ && absl::StrCat("f", index) == name;
+    if (in.nodeid != FUSE_ROOT_ID || !is_there) return Refuse(in, ENOENT);
     Number& number = numbers_.try_emplace(index, Number{next_number_, 0}).first->second;
     if (number.number == next_number_) ++next_number_;
     ++number.lookups;
@@ -203,6 +239,14 @@ class ForgetfulFuse {
     return attributes;
   }
 
+  void Change(const fuse_in_header& in, const void* payload, size_t bytes) {
+    if (delegated_) {
+      waiting_.insert(in.unique);
+      return;
+    }
+    ++changes_;
+    Send(in, payload, bytes);
+  }
   void Refuse(const fuse_in_header& in, int error) { Send(in, nullptr, 0, error); }
   // The kernel may have given the request up.
   void Send(const fuse_in_header& in, const void* payload, size_t bytes, int error = 0) {
@@ -219,10 +263,13 @@ class ForgetfulFuse {
   const int files_;
   const base::UniqueFd device_;
   const base::UniqueFd stop_;  // eventfd
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable forgotten_;
   std::map<int, Number> numbers_;  // by the index of the file: those that the kernel knows
   uint64_t next_number_ = 100;
+  bool delegated_ = false;
+  std::set<uint64_t> waiting_;  // changes, by the number of the request
+  int changes_ = 0;
   std::thread thread_;
 };
 

@@ -103,9 +103,10 @@ int HostTree::CheckOwner(int fd, int error) const {
   return failed != 0 ? failed : CheckOwner(status, error);
 }
 
-int HostTree::ChangeMode(int fd, uint32_t mode) const {
+int HostTree::ChangeMode(int fd, uint32_t mode) {
   // Not fchmod: that takes no O_PATH descriptor, and not every file can be opened.
-  return fchmodat(descriptors_.get(), std::to_string(fd).c_str(), mode & 07777, 0) == 0 ? 0 : errno;
+  return watch_.Run(
+      [&] { return fchmodat(descriptors_.get(), std::to_string(fd).c_str(), mode & 07777, 0); });
 }
 
 int HostTree::ChangeSize(const Node& node, int fd, uint64_t size_bytes, bool clear_privileges) {
@@ -150,14 +151,16 @@ int HostTree::SetAttributes(NodeId id, const AttributeChanges& changes, const Ho
     const auto uid = changes.uid.has_value() ? options_.uids.ToHost(*changes.uid) : UINT32_MAX;
     const auto gid = changes.gid.has_value() ? options_.gids.ToHost(*changes.gid) : UINT32_MAX;
     if (!uid.has_value() || !gid.has_value()) return EPERM;
-    if (fchownat(fd, "", *uid, *gid, AT_EMPTY_PATH) != 0) return errno;
+    const int error = watch_.Run([&] { return fchownat(fd, "", *uid, *gid, AT_EMPTY_PATH); });
+    if (error != 0) return error;
   }
   if (changes.mode.has_value()) {
     if (const int error = ChangeMode(fd, *changes.mode); error != 0) return error;
   }
   if (sets_times) {
     const timespec times[2] = {changes.accessed, changes.modified};
-    if (utimensat(fd, "", times, AT_EMPTY_PATH) != 0) return errno;
+    const int error = watch_.Run([&] { return utimensat(fd, "", times, AT_EMPTY_PATH); });
+    if (error != 0) return error;
   }
   struct statx status;
   if (const int error = Status(fd, "", status); error != 0) return error;
@@ -233,8 +236,8 @@ int HostTree::SetXattr(NodeId id, absl::string_view name, absl::string_view valu
   base::UniqueFd opened;
   if (const int error = XattrFd(id, name, fd, opened); error != 0) return error;
   if (const int error = CheckOwner(fd, EPERM); error != 0) return error;
-  return fsetxattr(fd, std::string(name).c_str(), value.data(), value.size(), flags) == 0 ? 0
-                                                                                          : errno;
+  return watch_.Run(
+      [&] { return fsetxattr(fd, std::string(name).c_str(), value.data(), value.size(), flags); });
 }
 
 int HostTree::RemoveXattr(NodeId id, absl::string_view name) {
@@ -243,7 +246,7 @@ int HostTree::RemoveXattr(NodeId id, absl::string_view name) {
   base::UniqueFd opened;
   if (const int error = XattrFd(id, name, fd, opened); error != 0) return error;
   if (const int error = CheckOwner(fd, EPERM); error != 0) return error;
-  return fremovexattr(fd, std::string(name).c_str()) == 0 ? 0 : errno;
+  return watch_.Run([&] { return fremovexattr(fd, std::string(name).c_str()); });
 }
 
 }  // namespace virtio

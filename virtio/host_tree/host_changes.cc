@@ -82,7 +82,7 @@ absl::Status HostTree::PrepareChanges() {
   keeps_owners_ =
       rights.any_owner && !(options_.uids.ranges().empty() && options_.gids.ranges().empty());
   own_uid_ = rights.uid;
-  return absl::OkStatus();
+  return watch_.Start();
 }
 
 int HostTree::BeginChange(NodeId directory, absl::string_view name, Node*& parent, int& fd) {
@@ -293,10 +293,12 @@ int HostTree::Link(NodeId id, NodeId directory, absl::string_view name, FoundNod
   base::UniqueFd opened;
   if (const int error = NodeFd(*node, fd, opened); error != 0) return error;
   // By descriptor: its name may be another's by now.
-  if (linkat(descriptors_.get(), std::to_string(fd).c_str(), to.get(), NameBuffer(name).bytes,
-             AT_SYMLINK_FOLLOW) != 0) {
-    return errno;
-  }
+  const NameBuffer name_buffer(name);
+  const int error = watch_.Run([&] {
+    return linkat(descriptors_.get(), std::to_string(fd).c_str(), to.get(), name_buffer.bytes,
+                  AT_SYMLINK_FOLLOW);
+  });
+  if (error != 0) return error;
   return Enter(*parent, to.get(), name, found);
 }
 
@@ -313,7 +315,9 @@ int HostTree::Remove(NodeId directory, absl::string_view name, int flags) {
   int parent_fd;
   if (const int error = BeginChange(directory, name, parent, parent_fd); error != 0) return error;
   Node* victim = KeepVictim(*parent, parent_fd, name);
-  if (unlinkat(parent_fd, NameBuffer(name).bytes, flags) != 0) return errno;
+  const NameBuffer name_buffer(name);
+  const int error = watch_.Run([&] { return unlinkat(parent_fd, name_buffer.bytes, flags); });
+  if (error != 0) return error;
   if (victim != nullptr) victim->orphan = true;
   return 0;
 }
@@ -356,10 +360,12 @@ int HostTree::Rename(NodeId from, absl::string_view from_name, NodeId to, absl::
   const base::UniqueFd to_fd(fcntl(fd, F_DUPFD_CLOEXEC, 0));
   if (!to_fd.valid()) return errno;
   Node* victim = flags == RENAME_EXCHANGE ? nullptr : KeepVictim(*to_parent, to_fd.get(), to_name);
-  if (renameat2(from_fd.get(), NameBuffer(from_name).bytes, to_fd.get(), NameBuffer(to_name).bytes,
-                flags) != 0) {
-    return errno;
-  }
+  const NameBuffer from_buffer(from_name);
+  const NameBuffer to_buffer(to_name);
+  const int error = watch_.Run([&] {
+    return renameat2(from_fd.get(), from_buffer.bytes, to_fd.get(), to_buffer.bytes, flags);
+  });
+  if (error != 0) return error;
   if (victim != nullptr) victim->orphan = true;
   if (leaves_whiteout) OwnWhiteout(from_fd.get(), from_name, owner);
   // A directory that the guest has forgotten is kept by what is in it, which is leaving.

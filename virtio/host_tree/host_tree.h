@@ -7,7 +7,8 @@
 //
 // Functions return 0 or an errno for the guest. They may block on the host's file system: the
 // thread that calls them should serve nothing but shares. But nothing waits for another process
-// that holds a lease on a file: that is EAGAIN, nothing of consequence was done, and the holder was
+// that holds a lease on a file, nor, for longer than CallWatch::kPatience, for a client of nfsd
+// that a file is delegated to: that is EAGAIN, nothing of consequence was done, and the holder was
 // told (LeaseWait).
 #ifndef VIRTIO_HOST_TREE_HOST_TREE_H_
 #define VIRTIO_HOST_TREE_HOST_TREE_H_
@@ -27,6 +28,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/unique_fd.h"
+#include "virtio/host_tree/call_watch.h"
 #include "virtio/host_tree/closure.h"
 #include "virtio/host_tree/host_file.h"
 #include "virtio/host_tree/host_file_systems.h"
@@ -342,7 +344,7 @@ class HostTree {
   int CheckOwner(const struct statx& status, int error) const;
   // The same for an open file; 0 if every owner counts as the guest's.
   int CheckOwner(int fd, int error) const;
-  int ChangeMode(int fd, uint32_t mode) const;
+  int ChangeMode(int fd, uint32_t mode);
   int ChangeSize(const Node& node, int fd, uint64_t size_bytes, bool clear_privileges);
   // Opens a file or directory such that its extended attributes can be got at.
   int XattrFd(NodeId id, absl::string_view name, int& fd, base::UniqueFd& opened);
@@ -369,6 +371,7 @@ class HostTree {
   InodeNumbers numbers_;
   base::UniqueFd descriptors_;  // /proc/self/fd
   // If the tree is writable:
+  CallWatch watch_;  // of calls that may meet a delegation
   uint32_t own_uid_ = 0;
   time_t making_since_ = 0;  // when the last BeginMaking was
   // The maps leave owners out whose files vmm could change all the same: its rights are not the

@@ -5,9 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <utility>
+#include <vector>
 
+#include "virtio/host_tree/forgetful_fuse_fixtures.h"
 #include "virtio/host_tree/lease_fixtures.h"
 #include "virtio/host_tree/lease_wait.h"
+#include "virtio/host_tree/mount_fixtures.h"
 #include "virtio/p9/p9_test_harness.h"
 
 namespace virtio {
@@ -80,6 +84,40 @@ TEST_P(P9LeaseTest, TheHolderGetsNoMoreTimeThanTheHostGivesIt) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shares, P9LeaseTest, testing::Bool());
+
+// --- Delegations ---------------------------------------------------------------------------------
+
+// A FUSE server stands in for the wait of the host's call.
+TEST(P9DelegationTest, ChangesWaitForTheClientAndTheThreadDoesNot) {
+  HostMounts mounts;
+  ForgetfulFuse fuse(4);
+  if (!mounts.can_mount() || !fuse.is_there()) GTEST_SKIP() << "no FUSE, or no right to mount";
+  P9Harness p9({.writable = true}, [&](const TemporaryTree& host) {
+    ASSERT_EQ(mounts.Add(host.Path("root"), "fuse", "none", 0, fuse.options().c_str()), 0);
+    fuse.Start();
+  });
+  constexpr uint32_t kRoot = P9Harness::kRoot;
+  const std::vector<std::pair<uint8_t, P9Bytes>> changes = {
+      {kP9RenameAt, P9Bytes().Number(kRoot).String("f0").Number(kRoot).String("new")},
+      {kP9UnlinkAt, P9Bytes().Number(kRoot).String("f1").Number(uint32_t{0})},
+  };
+  int made = 0;
+  for (const auto& [type, message] : changes) {
+    fuse.Delegate();
+    p9.driver().EnableInterrupts();
+    const uint16_t head = p9.Offer(type, 7, message, 64);
+    p9.harness().Publish(0);
+    EXPECT_EQ(p9.loop().in_flight(base::FakeEventLoop::Kind::kTimeout), 1U) << int{type};
+    EXPECT_EQ(p9.Walk(kRoot, 900, {}).error, 0);  // others are served
+    EXPECT_EQ(p9.Clunk(900).error, 0);
+    EXPECT_EQ(fuse.changes(), made);
+    fuse.GiveBack();
+    p9.loop().AdvanceTime(std::chrono::seconds(1));
+    EXPECT_EQ(p9.Take(head, type, 7).error, 0) << int{type};
+    EXPECT_EQ(fuse.changes(), ++made);
+  }
+  mounts.RemoveAll();
+}
 
 }  // namespace
 }  // namespace virtio

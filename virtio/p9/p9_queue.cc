@@ -21,8 +21,9 @@ constexpr uint8_t kMaxRetries = 16;
 // Requests of a queue that wait for leases at a time, of which each keeps a copy of what it asks.
 constexpr uint32_t kMaxLeased = 64;
 
-// Whether EAGAIN, as the answer to a request, says that another process has a lease on the file,
-// and that nothing was done.
+// Whether EAGAIN, as the answer to a request, says that another process has a lease on the file, or
+// that it is delegated, and that nothing was done. Not of REMOVE and CLUNK: the fid is gone by
+// then.
 bool MeetsLeases(uint8_t type) {
   switch (type) {
     case kP9Open:
@@ -31,6 +32,10 @@ bool MeetsLeases(uint8_t type) {
     case kP9Read:
     case kP9Write:
     case kP9FSync:
+    case kP9Link:
+    case kP9Rename:
+    case kP9RenameAt:
+    case kP9UnlinkAt:
       return true;
     default:
       return false;
