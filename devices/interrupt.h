@@ -50,17 +50,6 @@ class MsiController {
   virtual void Send(const MsiMessage& message) = 0;
 };
 
-// Connects guest writes at an MMIO address to an eventfd, so that a notify costs no exit to user
-// space.
-class DoorbellMapper {
- public:
-  virtual ~DoorbellMapper() = default;
-  // A write of any size at `address` signals `event_fd`. Errors are harmless: the write then
-  // arrives at the bus and the device signals the eventfd itself. Any thread.
-  virtual absl::Status Map(uint64_t address, int event_fd) = 0;
-  virtual void Unmap(uint64_t address, int event_fd) = 0;
-};
-
 }  // namespace devices
 
 #endif  // DEVICES_INTERRUPT_H_

@@ -6,13 +6,13 @@
 #include <algorithm>
 #include <utility>
 
-#include "devices/character/keep_forever.h"
+#include "devices/character/retain_until_exit.h"
 
 namespace devices {
 
 InputPump::~InputPump() {
   // LIFETIME: the loop was stopped during a read.
-  if (read_.pending()) KeepForever(std::move(buffer_));
+  if (read_.pending()) RetainUntilExit(std::move(buffer_));
 }
 
 void InputPump::SetClient(CharacterClient* client) {

@@ -12,7 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/limited_log.h"
 #include "base/log.h"
-#include "devices/character/keep_forever.h"
+#include "devices/character/retain_until_exit.h"
 
 namespace devices {
 namespace {
@@ -35,7 +35,7 @@ OutputPump::OutputPump(base::EventLoop& loop, std::string name)
 
 OutputPump::~OutputPump() {
   // LIFETIME: the loop was stopped during a write.
-  if (write_.pending()) KeepForever(std::move(staged_));
+  if (write_.pending()) RetainUntilExit(std::move(staged_));
 }
 
 void OutputPump::Attach(const OutputSink& sink) {

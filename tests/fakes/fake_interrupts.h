@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "devices/doorbell_mapper.h"
 #include "devices/interrupt.h"
 
 namespace devices {

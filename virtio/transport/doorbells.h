@@ -10,7 +10,7 @@
 
 #include "absl/strings/string_view.h"
 #include "base/mutex.h"
-#include "devices/interrupt.h"
+#include "devices/doorbell_mapper.h"
 #include "virtio/transport/device_doorbells.h"
 
 namespace virtio {

@@ -18,6 +18,7 @@
 #include "absl/strings/string_view.h"
 #include "base/guest_memory.h"
 #include "base/mutex.h"
+#include "devices/doorbell_mapper.h"
 #include "devices/interrupt.h"
 #include "devices/memory_mapper.h"
 #include "devices/pci/msix.h"

@@ -30,19 +30,19 @@ struct Endpoint {
   bool waits = false;  // for the VM or a device, before it answers
 };
 
-HttpResponse ErrorResponse(const absl::Status& status) {
+HttpResponse StatusResponse(const absl::Status& status) {
   int code = 500;
   if (status.code() == absl::StatusCode::kInvalidArgument) code = 400;
   if (status.code() == absl::StatusCode::kNotFound) code = 404;
   if (status.code() == absl::StatusCode::kAlreadyExists) code = 409;
   if (status.code() == absl::StatusCode::kResourceExhausted) code = 429;
   if (status.code() == absl::StatusCode::kUnimplemented) code = 501;
-  return HttpError(code, status.message());
+  return ErrorResponse(code, status.message());
 }
 
 ApiHandler::Done NoContent(ApiReply reply) {
   return [reply = std::move(reply)](const absl::Status& status) mutable {
-    reply(status.ok() ? HttpResponse{} : ErrorResponse(status));
+    reply(status.ok() ? HttpResponse{} : StatusResponse(status));
   };
 }
 
@@ -87,7 +87,7 @@ void Counters(ApiHandler& handler, ApiReply reply) {
 void ReloadClosures(ApiHandler& handler, ApiReply reply) {
   handler.ReloadClosures(
       [reply = std::move(reply)](absl::StatusOr<std::vector<DeviceCounters>> shares) mutable {
-        reply(shares.ok() ? Json(*std::move(shares)) : ErrorResponse(shares.status()));
+        reply(shares.ok() ? Json(*std::move(shares)) : StatusResponse(shares.status()));
       });
 }
 
@@ -159,15 +159,15 @@ Route Find(const HttpRequest& request) {
 std::optional<HttpResponse> Refusal(const HttpRequest& request, const Route& route) {
   const auto& [name, endpoint] = route;
   if (endpoint == nullptr) {
-    return HttpError(404, absl::StrCat(request.target, ": no such endpoint"));
+    return ErrorResponse(404, absl::StrCat(request.target, ": no such endpoint"));
   }
   if (request.method != endpoint->method) {
-    return HttpError(
+    return ErrorResponse(
         400, absl::StrCat(name, ": the method is ", endpoint->method, ", not ", request.method));
   }
-  if (endpoint->action == nullptr) return HttpError(501, absl::StrCat(name, ": not supported"));
+  if (endpoint->action == nullptr) return ErrorResponse(501, absl::StrCat(name, ": not supported"));
   if (!endpoint->has_body && !request.body.empty()) {
-    return HttpError(400, absl::StrCat(name, ": takes no body"));
+    return ErrorResponse(400, absl::StrCat(name, ": takes no body"));
   }
   return std::nullopt;
 }

@@ -83,8 +83,8 @@ void ApiServer::OnRequest(ApiConnection& connection, const HttpRequest& request)
       }));
   // `connection` is one of them.
   if (executing > options_.max_waiting && !IsAnsweredAtOnce(request)) {
-    return connection.ReplyAndClose(
-        HttpError(503, absl::StrCat(options_.max_waiting, " requests are being executed already")));
+    return connection.ReplyAndClose(ErrorResponse(
+        503, absl::StrCat(options_.max_waiting, " requests are being executed already")));
   }
   // The client may be gone by the time the answer is known, and its number is never used again.
   RouteApiRequest(request, handler_, [this, id = connection.id()](const HttpResponse& response) {

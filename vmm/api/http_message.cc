@@ -46,7 +46,7 @@ bool HttpRequestParser::empty() const { return buffer_.empty() && !impl_->starte
 
 HttpRequestParser::Outcome HttpRequestParser::Fail(int status, absl::string_view message) {
   failed_ = true;
-  error_ = HttpError(status, message);
+  error_ = ErrorResponse(status, message);
   buffer_.clear();
   return Outcome::kError;
 }
@@ -92,7 +92,7 @@ HttpRequest HttpRequestParser::TakeRequest() {
   return request;
 }
 
-HttpResponse HttpError(int status, absl::string_view message) {
+HttpResponse ErrorResponse(int status, absl::string_view message) {
   const std::string text(message.data(), message.size());
   return {.status = status, .body = PrintJson(JsonValue{JsonArray{JsonValue{text}}}, 0)};
 }

@@ -27,7 +27,7 @@ struct HttpResponse {
 };
 
 // Returns an error response: its body is a JSON array of one string, as cloud-hypervisor's are.
-HttpResponse HttpError(int status, absl::string_view message);
+HttpResponse ErrorResponse(int status, absl::string_view message);
 
 // Returns the bytes of `response`. `keep_alive`: whether the connection stays open after it.
 std::string SerializeHttpResponse(const HttpResponse& response, bool keep_alive);

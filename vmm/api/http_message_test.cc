@@ -138,9 +138,10 @@ TEST(HttpResponse, CarriesJsonWithItsLength) {
 }
 
 TEST(HttpResponse, ErrorsAreArraysOfStrings) {
-  EXPECT_EQ(HttpError(400, "a \"b\"\n").body, "[\"a \\\"b\\\"\\n\"]");
-  EXPECT_EQ(HttpError(400, "x").status, 400);
-  EXPECT_EQ(HttpError(404, "\xff").body, "[\"\xef\xbf\xbd\"]") << "what was sent may be no UTF-8";
+  EXPECT_EQ(ErrorResponse(400, "a \"b\"\n").body, "[\"a \\\"b\\\"\\n\"]");
+  EXPECT_EQ(ErrorResponse(400, "x").status, 400);
+  EXPECT_EQ(ErrorResponse(404, "\xff").body, "[\"\xef\xbf\xbd\"]")
+      << "what was sent may be no UTF-8";
 }
 
 }  // namespace

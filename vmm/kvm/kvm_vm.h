@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "base/mutex.h"
 #include "base/unique_fd.h"
+#include "devices/doorbell_mapper.h"
 #include "devices/interrupt.h"
 #include "devices/memory_mapper.h"
 #include "devices/x86_64/ioapic.h"

@@ -1,6 +1,6 @@
 // A place for buffers that the kernel may still be using when their owner goes.
-#ifndef DEVICES_CHARACTER_KEEP_FOREVER_H_
-#define DEVICES_CHARACTER_KEEP_FOREVER_H_
+#ifndef DEVICES_CHARACTER_RETAIN_UNTIL_EXIT_H_
+#define DEVICES_CHARACTER_RETAIN_UNTIL_EXIT_H_
 
 #include <memory>
 #include <utility>
@@ -11,11 +11,11 @@ namespace devices {
 // Keeps `buffer` allocated until the process ends, where a leak checker sees that it is meant to.
 // For destructors that find an operation in flight on a loop that has stopped: if the memory were
 // used again, the kernel would write into it, or write out what it then holds. Main thread.
-inline void KeepForever(std::shared_ptr<void> buffer) {
+inline void RetainUntilExit(std::shared_ptr<void> buffer) {
   static auto* const kept = new std::vector<std::shared_ptr<void>>();
   kept->push_back(std::move(buffer));
 }
 
 }  // namespace devices
 
-#endif  // DEVICES_CHARACTER_KEEP_FOREVER_H_
+#endif  // DEVICES_CHARACTER_RETAIN_UNTIL_EXIT_H_
