@@ -61,12 +61,12 @@ void OnSignal(int signal, Controller& controller, HostResources& host) {
       // The terminal is the shell's while this process is stopped.
       devices::RestoreTerminal();
       StopAsJob();
-      return host.NotifyTerminal();
+      return host.consoles().NotifyTerminal();
     case SIGCONT:
     case SIGWINCH:
-      return host.NotifyTerminal();
+      return host.consoles().NotifyTerminal();
     case SIGHUP:
-      return host.Reread();
+      return host.devices().Reread();
     default:
       return;
   }

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "base/gather.h"
 #include "vmm/config/print_config.h"
 
 namespace vmm {
@@ -45,18 +46,10 @@ std::vector<std::pair<std::string, uint64_t>> BootTimes(devices::DebugPort& port
   return result;
 }
 
-std::vector<virtio::Device*> DevicesOf(HostResources& host) {
-  std::vector<virtio::Device*> devices;
-  for (const PlacedDevice& placed : host.devices()) devices.push_back(placed.device.get());
-  return devices;
-}
-
-// Answers of the shares' loops, gathered on the control loop; some may have failed.
+// Answers of shares about their closures. Control loop.
 struct Reload {
   std::vector<DeviceCounters> gained;
   std::vector<std::string> errors;
-  size_t missing = 0;
-  absl::AnyInvocable<void(absl::StatusOr<std::vector<DeviceCounters>>)> done;
 
   void Add(const std::string& share, const absl::StatusOr<size_t>& added) {
     if (added.ok()) {
@@ -65,11 +58,6 @@ struct Reload {
       errors.push_back(
           absl::StrCat(share, ": the closure stays as it was: ", added.status().message()));
     }
-    if (--missing == 0) Finish();
-  }
-  void Finish() {
-    if (errors.empty()) return done(std::move(gained));
-    done(absl::FailedPreconditionError(absl::StrJoin(errors, "; ")));
   }
 };
 
@@ -79,16 +67,16 @@ ApiAdapter::ApiAdapter(Controller& controller, HostResources& host, base::EventL
     : controller_(controller),
       host_(host),
       control_loop_(control_loop),
-      counters_(DevicesOf(host), control_loop) {}
+      counters_(host.devices(), control_loop) {}
 
 VmInfo ApiAdapter::Info() {
   // cloud-hypervisor's clients find the name of a pty where that of a file would be.
   VmConfig config = controller_.config();
   if (config.console.mode == ConsoleMode::kPty) {
-    config.console.file = host_.console_backend()->host_path();
+    config.console.file = host_.consoles().console()->host_path();
   }
   if (config.serial.mode == ConsoleMode::kPty) {
-    config.serial.file = host_.serial_backend()->host_path();
+    config.serial.file = host_.consoles().serial()->host_path();
   }
   return {.config_json = PrintVmConfig(config, PrintStyle::kCompact),
           .state = ToString(controller_.state()),
@@ -101,7 +89,7 @@ void ApiAdapter::Counters(absl::AnyInvocable<void(std::vector<DeviceCounters>)> 
     of_machine.push_back({"_vcpus", machine->ExitCounts()});
     of_machine.push_back({"_debug_port", BootTimes(machine->debug_port())});
   }
-  if (devices::CharacterBackend* serial = host_.serial_backend(); serial != nullptr) {
+  if (devices::CharacterBackend* serial = host_.consoles().serial(); serial != nullptr) {
     of_machine.push_back({"_serial",
                           {{"tx_bytes", serial->written_bytes()},
                            {"dropped_bytes", serial->dropped_bytes()},
@@ -113,13 +101,20 @@ void ApiAdapter::Counters(absl::AnyInvocable<void(std::vector<DeviceCounters>)> 
 void ApiAdapter::ReloadClosures(
     absl::AnyInvocable<void(absl::StatusOr<std::vector<DeviceCounters>>)> done) {
   auto reload = std::make_shared<Reload>();
-  reload->done = std::move(done);
-  // What the shares post runs after this function: `missing` is known by then.
-  reload->missing = host_.ReloadClosures([this, reload](const std::string& share,
-                                                        absl::StatusOr<size_t> added) {
-    control_loop_.Post([reload, share, added = std::move(added)] { reload->Add(share, added); });
+  base::Gather gather([reload, done = std::move(done)]() mutable {
+    if (reload->errors.empty()) return done(std::move(reload->gained));
+    done(absl::FailedPreconditionError(absl::StrJoin(reload->errors, "; ")));
   });
-  if (reload->missing == 0) reload->Finish();
+  host_.devices().ReloadClosures([&](absl::string_view share) -> HostSide::ClosureReport {
+    return [&loop = control_loop_, reload, share = std::string(share),
+            answered = gather.Add()](absl::StatusOr<size_t> added) mutable {
+      loop.Post(
+          [reload, share, added = std::move(added), answered = std::move(answered)]() mutable {
+            reload->Add(share, added);
+            answered();
+          });
+    };
+  });
 }
 
 void ApiAdapter::PressPowerButton(Done done) {

@@ -154,8 +154,8 @@ void Controller::HandlePanic(uint8_t event) {
 
 void Controller::AwaitPanicOutput(std::chrono::nanoseconds deadline) {
   const auto now = loop_.Now();
-  const uint64_t bytes = host_.console_bytes();
-  if (bytes != panic_output_bytes_ || !host_.consoles_drained()) {
+  const uint64_t bytes = host_.consoles().written_bytes();
+  if (bytes != panic_output_bytes_ || !host_.consoles().drained()) {
     panic_output_bytes_ = bytes;
     panic_output_since_ = now;
   }
@@ -306,7 +306,7 @@ void Controller::End(ExitStatus status) {
     LOG(Error) << machine_->BusyDevices() << ": still has I/O in flight after "
                << options_.io_timeout.count() << " s; leaving without it";
     WriteClosingLines();
-    const bool synced = host_.SyncDisks(kLastSyncPatience);
+    const bool synced = host_.devices().WriteThrough(kLastSyncPatience);
     devices::RestoreTerminal();
     _exit(static_cast<int>(synced ? *end_status_ : WithLostWrites(*end_status_)));
   });
@@ -322,12 +322,12 @@ void Controller::FinishEnd() {
   stop_timer_.Clear();
   machine_.reset();
   state_ = State::kShutdown;
-  host_.FinishConsoles();
+  host_.consoles().FinishOutput();
   WaitForConsole(loop_.Now() + kDrainPatience);
 }
 
 void Controller::WaitForConsole(std::chrono::nanoseconds deadline) {
-  if (host_.consoles_drained() || loop_.Now() >= deadline) {
+  if (host_.consoles().drained() || loop_.Now() >= deadline) {
     WriteClosingLines();
     loop_.Stop();
     return;

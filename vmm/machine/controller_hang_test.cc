@@ -21,13 +21,7 @@ class HangingShareTest : public ControllerTest {
     ControllerTest::SetUp();
     shares_ = absl::StrCat(R"([{"tag": "t", "path": ")", testing::TempDir(), R"("}])");
   }
-  virtio::Device& Share() {
-    for (const PlacedDevice& placed : host_->devices()) {
-      if (placed.device->id() == "_fs0") return *placed.device;
-    }
-    ADD_FAILURE() << "no share";
-    return *host_->devices()[0].device;
-  }
+  virtio::Device& Share() { return *host_->devices().Find("_fs0")->device; }
   // The thread of the share makes a call that returns when the host answers, and waits there by the
   // time that this returns.
   void MakeItHang() {
@@ -118,14 +112,18 @@ TEST_F(HangingShareTest, AClosureIsNotAskedForAgainBeforeItWasRead) {
   Run(kHaltForEver, {}, [&](Controller& controller) {
     if (refused.empty()) {
       MakeItHang();
-      host_->ReloadClosures([&](const std::string& /*share*/, const absl::StatusOr<size_t>& added) {
-        EXPECT_TRUE(added.ok()) << added.status();
-        ++read;
+      host_->devices().ReloadClosures([&](absl::string_view) -> HostSide::ClosureReport {
+        return [&](const absl::StatusOr<size_t>& added) {
+          EXPECT_TRUE(added.ok()) << added.status();
+          ++read;
+        };
       });
       for (int i = 0; i < 100; ++i) {
-        host_->ReloadClosures([&](const std::string& share, const absl::StatusOr<size_t>& added) {
+        host_->devices().ReloadClosures([&](absl::string_view share) -> HostSide::ClosureReport {
           EXPECT_EQ(share, "_fs0");
-          refused.push_back(added.status().code());
+          return [&](const absl::StatusOr<size_t>& added) {
+            refused.push_back(added.status().code());
+          };
         });
       }
       LetTheHostAnswer();

@@ -260,7 +260,7 @@ TEST_F(ControllerTest, ForcedEndDoesNotWaitForResetWithHungDisk) {
                     if (step == 0 && Output() == "A") {
                       std::filesystem::remove_all(folder_);
                       // The loop stands for a disk that does not answer.
-                      host_->devices()[0].device->loop().Post([] { sleep(1000); });
+                      host_->devices().all()[0].device->loop().Post([] { sleep(1000); });
                       controller.OnGuestEnd(GuestEnd::kReset, "");
                       step = 1;
                     } else if (step == 1) {
@@ -290,7 +290,7 @@ TEST_F(ControllerTest, LeavingADiskUnsyncedIsNoSuccess) {
                     ended = true;
                     CloseAllOf(folder_ + "/disk");
                     std::filesystem::remove_all(folder_);
-                    host_->devices()[0].device->loop().Post([] { sleep(1000); });
+                    host_->devices().all()[0].device->loop().Post([] { sleep(1000); });
                     controller.OnGuestEnd(GuestEnd::kPowerOff, "");
                   }),
               testing::ExitedWithCode(1), "disk: not written through");

@@ -5,39 +5,29 @@
 
 namespace vmm {
 
-CounterGatherer::CounterGatherer(std::vector<virtio::Device*> devices,
-                                 base::EventLoop& control_loop)
-    : control_loop_(control_loop) {
-  for (virtio::Device* device : devices) sources_.push_back({.device = device});
-}
+CounterGatherer::CounterGatherer(const DeviceSet& devices, base::EventLoop& control_loop)
+    : devices_(devices), control_loop_(control_loop) {}
 
 void CounterGatherer::Gather(std::vector<DeviceCounters> more, Done done) {
-  if (sources_.empty()) return done(std::move(more));
+  if (devices_.all().empty()) return done(std::move(more));
   gatherings_.emplace_back(*this, std::move(more), std::move(done));
-  for (size_t i = 0; i < sources_.size(); ++i) Ask(i);
+  for (const PlacedDevice& placed : devices_.all()) Ask(*placed.device);
 }
 
-void CounterGatherer::Ask(size_t source) {
-  Source& asked = sources_[source];
-  if (asked.asked) return;  // the answer that is awaited is new enough: it is made later than now
-  asked.asked = true;
-  asked.asked_at = control_loop_.Now();
-  virtio::Device& device = *asked.device;
-  device.loop().Post([this, source, &device] {
+void CounterGatherer::Ask(virtio::Device& device) {
+  // An answer that is awaited is new enough: it is made later than now.
+  if (!asked_at_.emplace(device.id(), control_loop_.Now()).second) return;
+  device.loop().Post([this, &device] {
     const virtio::Counters counters = device.counters();
     control_loop_.Post(
-        [this, source,
-         answer = DeviceCounters{std::string(device.id()), {counters.begin(), counters.end()}}] {
-          OnAnswer(source, answer);
-        });
+        [this, answer = DeviceCounters{std::string(device.id()),
+                                       {counters.begin(), counters.end()}}] { OnAnswer(answer); });
   });
 }
 
-void CounterGatherer::OnAnswer(size_t source, const DeviceCounters& counters) {
-  sources_[source].asked = false;
-  for (Gathering& gathering : gatherings_) {
-    if (gathering.WaitsFor(source)) gathering.Add(source, counters);
-  }
+void CounterGatherer::OnAnswer(const DeviceCounters& answer) {
+  asked_at_.erase(answer.device);
+  for (Gathering& gathering : gatherings_) gathering.Add(answer);
 }
 
 void CounterGatherer::Erase(const Gathering& gathering) {
@@ -48,16 +38,18 @@ CounterGatherer::Gathering::Gathering(CounterGatherer& gatherer, std::vector<Dev
                                       Done done)
     : gatherer_(gatherer),
       more_(std::move(more)),
-      answers_(gatherer.sources_.size()),
-      missing_(gatherer.sources_.size(), true),
+      missing_(gatherer.devices_.ids()),
       done_(std::move(done)) {
+  for (const PlacedDevice& placed : gatherer.devices_.all()) {
+    answers_.push_back({std::string(placed.device->id()), {}});
+  }
   gatherer_.control_loop_.Timeout(*this, kPatience);
 }
 
-void CounterGatherer::Gathering::Add(size_t source, const DeviceCounters& counters) {
-  answers_[source] = counters;
-  missing_[source] = false;
-  if (std::ranges::find(missing_, true) != missing_.end()) return;
+void CounterGatherer::Gathering::Add(const DeviceCounters& answer) {
+  if (done_ == nullptr || missing_.erase(answer.device) == 0) return;
+  std::ranges::find(answers_, answer.device, &DeviceCounters::device)->counters = answer.counters;
+  if (!missing_.empty()) return;
   gatherer_.control_loop_.Cancel(*this);
   Finish();
 }
@@ -70,15 +62,14 @@ void CounterGatherer::Gathering::OnComplete(int32_t /*result*/) {
 void CounterGatherer::Gathering::Finish() {
   DeviceCounters silent{kSilent, {}};
   const std::chrono::nanoseconds now = gatherer_.control_loop_.Now();
-  for (size_t i = 0; i < answers_.size(); ++i) {
-    if (!missing_[i]) {
-      more_.push_back(std::move(answers_[i]));
+  for (DeviceCounters& answer : answers_) {
+    if (!missing_.contains(answer.device)) {
+      more_.push_back(std::move(answer));
       continue;
     }
-    const Source& source = gatherer_.sources_[i];
-    const auto waited =
-        std::chrono::duration_cast<std::chrono::milliseconds>(now - source.asked_at);
-    silent.counters.emplace_back(source.device->id(), static_cast<uint64_t>(waited.count()));
+    const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(
+        now - gatherer_.asked_at_.at(answer.device));
+    silent.counters.emplace_back(answer.device, static_cast<uint64_t>(waited.count()));
   }
   if (!silent.counters.empty()) more_.push_back(std::move(silent));
   std::exchange(done_, nullptr)(std::move(more_));

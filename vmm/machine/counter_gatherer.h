@@ -5,6 +5,8 @@
 #include <chrono>
 #include <cstddef>
 #include <list>
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -12,6 +14,7 @@
 #include "base/event_loop.h"
 #include "virtio/device.h"
 #include "vmm/api/api_handler.h"
+#include "vmm/machine/device_set.h"
 
 namespace vmm {
 
@@ -25,8 +28,8 @@ class CounterGatherer {
   // question.
   static constexpr char kSilent[] = "_silent";
 
-  // Devices and loops outlive what is asked of them.
-  CounterGatherer(std::vector<virtio::Device*> devices, base::EventLoop& control_loop);
+  // Both outlive the gatherer; loops of devices outlive what is asked there.
+  CounterGatherer(const DeviceSet& devices, base::EventLoop& control_loop);
   CounterGatherer(const CounterGatherer&) = delete;
   CounterGatherer& operator=(const CounterGatherer&) = delete;
 
@@ -36,16 +39,10 @@ class CounterGatherer {
   void Gather(std::vector<DeviceCounters> more, Done done);
 
  private:
-  struct Source {
-    virtio::Device* device;
-    bool asked = false;  // and has not answered
-    std::chrono::nanoseconds asked_at{0};
-  };
   class Gathering final : public base::Operation {
    public:
     Gathering(CounterGatherer& gatherer, std::vector<DeviceCounters> more, Done done);
-    void Add(size_t source, const DeviceCounters& counters);
-    bool WaitsFor(size_t source) const { return done_ != nullptr && missing_[source]; }
+    void Add(const DeviceCounters& answer);
 
    private:
     void OnComplete(int32_t result) override;
@@ -53,17 +50,19 @@ class CounterGatherer {
 
     CounterGatherer& gatherer_;
     std::vector<DeviceCounters> more_;
-    std::vector<DeviceCounters> answers_;  // by source
-    std::vector<bool> missing_;
-    Done done_;  // null when it has run
+    std::vector<DeviceCounters> answers_;  // in the order of the devices
+    std::set<std::string> missing_;        // devices whose entry in `answers_` is empty
+    Done done_;                            // null when it has run
   };
 
-  void Ask(size_t source);
-  void OnAnswer(size_t source, const DeviceCounters& counters);
+  void Ask(virtio::Device& device);
+  void OnAnswer(const DeviceCounters& answer);
   void Erase(const Gathering& gathering);
 
+  const DeviceSet& devices_;
   base::EventLoop& control_loop_;
-  std::vector<Source> sources_;
+  // Devices that were asked and have not answered, and when they were asked.
+  std::map<std::string, std::chrono::nanoseconds> asked_at_;
   std::list<Gathering> gatherings_;
 };
 

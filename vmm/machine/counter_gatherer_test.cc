@@ -61,9 +61,16 @@ class CounterGathererTest : public testing::Test {
     control_.RunUntilIdle();
   }
 
+  CountingDevice& Add(const char* id) {
+    EXPECT_TRUE(devices_.Add(PlacedDevice{.device = std::make_unique<CountingDevice>(id)}).ok());
+    return static_cast<CountingDevice&>(*devices_.Find(id)->device);
+  }
+
   base::FakeEventLoop control_;
-  CountingDevice disk_{"_disk0"}, share_{"_fs0"};
-  CounterGatherer gatherer_{{&disk_, &share_}, control_};
+  DeviceSet devices_;
+  CountingDevice& disk_ = Add("_disk0");
+  CountingDevice& share_ = Add("_fs0");
+  CounterGatherer gatherer_{devices_, control_};
   int answers_ = 0;
   std::vector<std::string> answer_;
 };

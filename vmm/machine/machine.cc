@@ -7,7 +7,6 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "vmm/kvm/x86_64/cpuid.h"
@@ -48,7 +47,7 @@ absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(const VmConfig& config,
   ASSIGN_OR_RETURN(
       machine->platform_,
       Platform::Create(machine->pio_, machine->mmio_, *machine->vm_, *machine->vm_,
-                       host.serial_backend(), host.console_loop(),
+                       host.consoles().serial(), host.console_loop(),
                        {.power_off = [self] { self->GuestEnded(GuestEnd::kPowerOff, ""); },
                         .reset = [self] { self->GuestEnded(GuestEnd::kReset, ""); }}));
   RETURN_IF_ERROR(machine->CreateVcpus(kvm, config));
@@ -88,7 +87,7 @@ absl::Status Machine::CreatePci(const VmConfig& config) {
                      devices::Pvpanic::Create(*pci_, config.pvpanic_pci_slot,
                                               [this](uint8_t event) { GuestPanicked(event); }));
   }
-  for (const PlacedDevice& placed : host_.devices()) {
+  for (const PlacedDevice& placed : host_.devices().all()) {
     virtio::PciTransport::Options options;
     options.features_mask = placed.features_mask;
     options.memory_mapper = vm_.get();
@@ -162,9 +161,8 @@ void Machine::OnFatalExit(uint32_t /*vcpu_index*/, const std::string& report) {
   GuestEnded(GuestEnd::kFatal, report);
 }
 
-// Waits for all devices to be quiet, or for the deadline. Control loop only, but for the posts from
-// device loops. Keeps itself alive until the timer has completed and the last device has answered,
-// which may be long after.
+// Waits for all devices to be quiet, or for the deadline. Control loop. Keeps itself alive until
+// the timer has completed and the last device has answered, which may be long after.
 struct Machine::Quiesce final : base::Operation {
   Quiesce(Machine& m, base::EventLoop& c, absl::AnyInvocable<void(absl::Status)> d)
       : machine(m), control(c), done(std::move(d)) {}
@@ -173,14 +171,13 @@ struct Machine::Quiesce final : base::Operation {
     if (done != nullptr) {
       machine.Resume();
       std::exchange(done, nullptr)(absl::DeadlineExceededError(
-          absl::StrCat(absl::StrJoin(*busy, ", "), ": still has I/O in flight; the VM runs on")));
+          absl::StrCat(machine.busy_.Names(), ": still has I/O in flight; the VM runs on")));
     }
     timer_self.reset();
   }
 
-  void OnQuiet(const std::string& id) {
-    busy->erase(id);
-    if (!busy->empty() || done == nullptr) return;
+  void OnQuiet() {
+    if (done == nullptr) return;
     control.Cancel(*this);
     std::exchange(done, nullptr)(absl::OkStatus());
   }
@@ -188,7 +185,6 @@ struct Machine::Quiesce final : base::Operation {
   Machine& machine;
   base::EventLoop& control;
   absl::AnyInvocable<void(absl::Status)> done;
-  const std::shared_ptr<Ids> busy = std::make_shared<Ids>();
   std::shared_ptr<Quiesce> timer_self;
 };
 
@@ -211,30 +207,15 @@ void Machine::PauseDevices(const std::shared_ptr<Quiesce>& quiesce,
   }
   quiesce->timer_self = quiesce;
   quiesce->control.Timeout(*quiesce, deadline);
-  for (const PlacedDevice& placed : host_.devices()) quiesce->busy->emplace(placed.device->id());
-  busy_ = quiesce->busy;
-  for (const PlacedDevice& placed : host_.devices()) {
-    virtio::Device& device = *placed.device;
-    device.loop().Post([&device, quiesce] {
-      device.Pause([id = std::string(device.id()), quiesce] {
-        quiesce->control.Post([id, quiesce] { quiesce->OnQuiet(id); });
-      });
-    });
-  }
-}
-
-void Machine::ResumeDevices() {
-  for (const PlacedDevice& placed : host_.devices()) {
-    virtio::Device& device = *placed.device;
-    device.loop().Post([&device] { device.Resume(); });
-  }
+  busy_ = DevicesAtWork(quiesce->control, host_.devices().ids(), [quiesce] { quiesce->OnQuiet(); });
+  host_.devices().Pause(busy_);
 }
 
 void Machine::Resume() {
   const absl::Status status = TurnTimeBack();
   // UNLIMITED: a client or a signal asks for it.
   if (!status.ok()) LOG(Warning) << "resume: guest time jumps: " << status.message();
-  ResumeDevices();
+  host_.devices().Resume();
   vcpus_->Resume();
 }
 
@@ -250,22 +231,10 @@ absl::Status Machine::TurnTimeBack() {
 void Machine::Stop(base::EventLoop& control, absl::AnyInvocable<void()> done) {
   vcpus_->StopAndJoin();
   // A paused device would hold its requests back for ever.
-  ResumeDevices();
-  if (transports_.empty()) return control.Post(std::move(done));
-  auto all_done = std::make_shared<absl::AnyInvocable<void()>>(std::move(done));
-  busy_ = std::make_shared<Ids>();
-  for (const auto& transport : transports_) busy_->emplace(transport->name());
-  for (const auto& transport : transports_) {
-    transport->Reset([&control, busy = busy_, all_done, id = std::string(transport->name())] {
-      control.Post([busy, all_done, id] {
-        busy->erase(id);
-        if (busy->empty()) (*all_done)();
-      });
-    });
-  }
+  host_.devices().Resume();
+  busy_ = DevicesAtWork(control, host_.devices().ids(), std::move(done));
+  for (const auto& transport : transports_) transport->Reset(busy_.Finisher(transport->name()));
 }
-
-std::string Machine::BusyDevices() const { return absl::StrJoin(*busy_, ", "); }
 
 std::vector<std::pair<std::string, uint64_t>> Machine::ExitCounts() const {
   std::map<std::string, uint64_t> sums;

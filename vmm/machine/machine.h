@@ -9,7 +9,6 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,6 +26,7 @@
 #include "vmm/kvm/kvm_uapi.h"
 #include "vmm/kvm/kvm_vm.h"
 #include "vmm/kvm/vcpu_group.h"
+#include "vmm/machine/device_set.h"
 #include "vmm/machine/host_resources.h"
 #include "vmm/machine/machine_events.h"
 #include "vmm/machine/x86_64/platform.h"
@@ -58,7 +58,7 @@ class Machine final : public VcpuExits {
   // destroyed.
   void Stop(base::EventLoop& control, absl::AnyInvocable<void()> done);
   // The devices that the last Pause or Stop still waits for: "_disk0, _fs1". Control loop.
-  std::string BusyDevices() const;
+  std::string BusyDevices() const { return busy_.Names(); }
 
   // Any thread.
   void PressPowerButton() { platform_->power().PressPowerButton(); }
@@ -68,7 +68,6 @@ class Machine final : public VcpuExits {
   devices::DebugPort& debug_port() { return platform_->debug_port(); }
 
  private:
-  using Ids = std::set<std::string>;
   struct Quiesce;
 
   Machine(HostResources& host, MachineEvents& events) : host_(host), events_(events) {}
@@ -79,7 +78,6 @@ class Machine final : public VcpuExits {
   void GuestEnded(GuestEnd end, std::string detail);
   void GuestPanicked(uint8_t event);
   void PauseDevices(const std::shared_ptr<Quiesce>& quiesce, std::chrono::nanoseconds deadline);
-  void ResumeDevices();
   absl::Status TurnTimeBack();
 
   // VcpuExits
@@ -107,8 +105,7 @@ class Machine final : public VcpuExits {
   std::unique_ptr<VcpuGroup> vcpus_;
   kvm_clock_data paused_clock_ = {};
   uint64_t paused_tsc_ = 0;  // the host's, when the vCPUs had stopped
-  // The last Pause's or Stop's; a device that answers late is taken out of its own set.
-  std::shared_ptr<Ids> busy_ = std::make_shared<Ids>();
+  DevicesAtWork busy_;       // those that the last Pause or Stop waits for
 };
 
 }  // namespace vmm
