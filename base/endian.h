@@ -20,13 +20,13 @@ constexpr T ByteSwap(T value) {
   if constexpr (sizeof(T) == 8) return __builtin_bswap64(value);
 }
 
-// An unsigned integer stored in byte order `kOrder`, unaligned-safe by being packed into bytes'
-// alignment 1. No implicit conversion: `.value()` reads, construction writes.
+// An unsigned integer stored in byte order `kOrder`. It is packed, so it needs no alignment. There
+// is no implicit conversion to a number: `.value()` reads, construction writes.
 template <std::unsigned_integral T, std::endian kOrder>
 class __attribute__((packed)) FixedEndian {
  public:
   constexpr FixedEndian() = default;
-  // NOLINTNEXTLINE(google-explicit-constructor): assigning a number is the use
+  // NOLINTNEXTLINE(google-explicit-constructor): assigning a number is the intended use
   constexpr FixedEndian(T value) : raw_(kOrder == std::endian::native ? value : ByteSwap(value)) {}
   constexpr T value() const { return kOrder == std::endian::native ? raw_ : ByteSwap(raw_); }
   friend constexpr bool operator==(FixedEndian a, FixedEndian b) { return a.value() == b.value(); }
@@ -44,7 +44,7 @@ using Be64 = FixedEndian<uint64_t, std::endian::big>;
 
 static_assert(sizeof(Le16) == 2 && sizeof(Le32) == 4 && sizeof(Le64) == 8 && alignof(Le64) == 1);
 
-// A type whose bytes may cross a trust boundary: copyable by bytes, without padding.
+// A type whose bytes may cross a trust boundary: it can be copied as bytes and has no padding.
 template <typename T>
 concept WireType = std::is_trivially_copyable_v<T> && std::has_unique_object_representations_v<T>;
 

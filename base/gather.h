@@ -11,9 +11,10 @@
 
 namespace base {
 
-// Runs `done` once, when every function that Add has returned was called and the Gather itself is
-// gone. `done` runs on the thread of the last of these, or never if one of the functions is
-// destroyed without a call. One thread; the functions may be called on any.
+// Runs `done` once: when every function that Add returned has been called and the Gather itself is
+// destroyed. `done` runs on the thread of the last of these events. `done` never runs if one of the
+// functions is destroyed without having been called. Use a Gather on one thread; the functions may
+// be called on any.
 class Gather {
  public:
   using Done = absl::AnyInvocable<void()>;
@@ -23,7 +24,7 @@ class Gather {
   Gather& operator=(const Gather&) = delete;
   ~Gather() { state_->Arrive(); }
 
-  // Returns a function for one more operation, which calls it once, at its end.
+  // Returns a function for one more operation. The operation calls the function once, when it ends.
   Done Add() {
     state_->missing.fetch_add(1, std::memory_order_relaxed);
     return [state = state_] { state->Arrive(); };
@@ -33,10 +34,11 @@ class Gather {
   struct State {
     explicit State(Done function) : done(std::move(function)) {}
     void Arrive() {
-      // ORDERING: the last sees what the others did before.
+      // ORDERING: acquire and release, so the last arrival sees everything that the others did
+      // before.
       if (missing.fetch_sub(1, std::memory_order_acq_rel) == 1) std::exchange(done, nullptr)();
     }
-    std::atomic<size_t> missing{1};  // one for the Gather
+    std::atomic<size_t> missing{1};  // 1 for the Gather itself
     Done done;
   };
 

@@ -25,7 +25,7 @@ TEST(GatherTest, DoesNotRunDoneBeforeAllOperationsAreAdded) {
   int runs = 0;
   {
     Gather gather([&] { ++runs; });
-    gather.Add()();  // ends at once
+    gather.Add()();  // the operation ends at once
     EXPECT_EQ(runs, 0);
     gather.Add()();
     EXPECT_EQ(runs, 0);

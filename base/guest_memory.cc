@@ -16,9 +16,9 @@ namespace base {
 namespace {
 
 constexpr size_t kHugePageBytes = 2 << 20;
-constexpr uint64_t kNowhere = UINT64_MAX;  // the address of a window that has none
+constexpr uint64_t kNowhere = UINT64_MAX;  // stands for the address of a window that has none
 
-// A struct, since attributes of a type are lost when it is a template argument.
+// A struct, because a type loses its attributes when it is a template argument.
 template <typename Word>
 struct __attribute__((packed, may_alias)) Unaligned {
   Word value;
@@ -31,13 +31,13 @@ __attribute__((always_inline, no_sanitize("thread"))) inline void CopyWord(void*
       static_cast<const volatile Unaligned<Word>*>(from)->value;
 }
 
-// A machine word is one access (memcpy may read a byte twice: a ring index would tear); a
-// descriptor is two. Everything else is bytes in any order.
+// Copies a machine word with one access (memcpy may read a byte twice, which would tear a ring
+// index) and a descriptor with two. Other sizes are copied bytewise in any order.
 __attribute__((always_inline, no_sanitize("thread"))) inline void Copy(void* to, const void* from,
                                                                        size_t bytes) {
   switch (bytes) {
     case 0:
-      return;  // memcpy does not take the null pointer of an empty buffer
+      return;  // memcpy does not accept the null pointer of an empty buffer
     case 1:
       return CopyWord<uint8_t>(to, from);
     case 2:
@@ -53,7 +53,7 @@ __attribute__((always_inline, no_sanitize("thread"))) inline void Copy(void* to,
       break;
   }
 #ifdef __SANITIZE_THREAD__
-  // TSan sees into memcpy whatever the attribute says.
+  // memcpy would not do: TSan intercepts it in spite of the attribute.
   for (size_t i = 0; i < bytes; ++i) {
     CopyWord<uint8_t>(static_cast<uint8_t*>(to) + i, static_cast<const uint8_t*>(from) + i);
   }
@@ -62,9 +62,9 @@ __attribute__((always_inline, no_sanitize("thread"))) inline void Copy(void* to,
 #endif
 }
 
-// Maps anonymous memory of `bytes`, at a multiple of kHugePageBytes if it is as large: only then
-// can KVM map huge pages, since guest and host addresses must agree modulo their size. Linux does
-// so by itself from 6.7. Returns MAP_FAILED with errno set.
+// Maps `bytes` of anonymous memory. A mapping of kHugePageBytes or more starts at a multiple of
+// kHugePageBytes: KVM can map huge pages only if guest and host addresses agree modulo their size.
+// Linux aligns such mappings by itself from 6.7. Returns MAP_FAILED with errno set.
 void* MapAligned(size_t bytes, int flags) {
   constexpr int kProtection = PROT_READ | PROT_WRITE;
   void* const first = mmap(nullptr, bytes, kProtection, flags, -1, 0);
@@ -81,16 +81,17 @@ void* MapAligned(size_t bytes, int flags) {
   return start + before;
 }
 
-// Size of `bytes` for a message.
+// Returns `bytes` as text for a message.
 std::string InMib(uint64_t bytes) { return absl::StrCat(bytes >> 20, " MiB of guest RAM"); }
 
 // --- Backings ------------------------------------------------------------------------------------
 
-// What guest RAM can be made of.
+// A kind of memory that guest RAM can be made of.
 struct Backing {
   // Returns mmap's flags.
   int (*map_flags)(const GuestMemory::Options& options);
-  // Zeroes a region and leaves it as one that was just mapped, whatever of it is in use.
+  // Fills a region with zeroes and leaves it as if it had just been mapped, even if parts of it
+  // were used.
   absl::Status (*zero)(uint8_t* host, uint64_t bytes);
 };
 
@@ -100,22 +101,23 @@ int AnonymousFlags(const GuestMemory::Options& /*options*/) {
   return kPrivateFlags | MAP_NORESERVE;
 }
 
-// Gives the pages back: they come again, as zeroes, when they are touched. The advice that was
-// given on the mapping holds still.
+// Gives the pages back to the kernel: they reappear, as zeroes, when they are touched. The advice
+// that was given for the mapping stays in force.
 absl::Status ZeroAnonymous(uint8_t* host, uint64_t bytes) {
   if (madvise(host, bytes, MADV_DONTNEED) == 0) return absl::OkStatus();
   return ErrnoStatus(errno, absl::StrCat("memory: cannot give back ", InMib(bytes)));
 }
 
 int HugePageFlags(const GuestMemory::Options& options) {
-  // Huge pages are reserved at once: a lack of them is an error here, not a SIGBUS in the guest.
+  // Huge pages are reserved now: a lack of them is an error here, not a SIGBUS in the guest.
   const bool is_default = options.hugepage_size_bytes == 0;
   const int shift = is_default ? 0 : std::countr_zero(options.hugepage_size_bytes);
   return kPrivateFlags | MAP_HUGETLB | shift << MAP_HUGE_SHIFT;
 }
 
-// Overwrites the pages that are in use. A huge page that is given back is no longer reserved
-// (Linux 6.1): another program takes it, and the guest dies of SIGBUS.
+// Overwrites the pages that are in use instead of giving them back. LINUX: a huge page that is
+// given back loses its reservation (6.1), so another program could take it and the guest would die
+// of SIGBUS.
 absl::Status ZeroHugePages(uint8_t* host, uint64_t bytes) {
   constexpr uint64_t kPageBytes = 4096;
   constexpr uint64_t kStepBytes = 64 << 20;
@@ -157,8 +159,8 @@ absl::Status MapError(int error, uint64_t bytes, bool hugepages) {
 
 }  // namespace
 
-// The copies race with the guest by design: the result may be torn, never unsafe, since every
-// caller checks the copy it got. noinline keeps the compiler from merging or repeating the fetch.
+// The copies race with the guest by design. The result may be torn but is never unsafe, because
+// every caller checks its copy. noinline keeps the compiler from merging or repeating the fetch.
 __attribute__((noinline, no_sanitize("thread"))) void CopyFromGuest(void* to, const void* guest,
                                                                     size_t bytes) {
   Copy(to, guest, bytes);
@@ -246,7 +248,7 @@ std::optional<iovec> GuestMemory::WindowIoVec(GuestRange range) const {
     if (start == kNowhere || range.start() < start) continue;
     const uint64_t offset = range.start() - start;
     if (offset > window->bytes || range.size() > window->bytes - offset) continue;
-    // An iovec has no other type; only reads are asked of the kernel.
+    // iovec has no const variant; the kernel is only asked to read from it.
     return iovec{const_cast<uint8_t*>(window->host) + offset, range.size()};
   }
   return std::nullopt;

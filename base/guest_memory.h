@@ -1,10 +1,9 @@
-// Guest RAM as the host sees it. The only file (with its .cc) that turns guest physical addresses
-// into host pointers; everything above works on copies, on GuestArray or on iovecs made here.
+// Guest RAM as the host sees it. Only this file (with its .cc) turns guest physical addresses into
+// host pointers. Everything above works on copies, on GuestArray, or on iovecs made here.
 //
 // Guest RAM is shared with running vCPUs: every access may race with the guest. Small objects are
-// read once with volatile loads, bulk copies go through CopyFromGuest/CopyToGuest, ring indices
-// through std::atomic_ref. The region table is immutable for the VM's life. All functions: any
-// thread.
+// read once with volatile loads, bulk copies use CopyFromGuest/CopyToGuest, ring indices use
+// std::atomic_ref. The region table does not change while the VM lives. All functions: any thread.
 #ifndef BASE_GUEST_MEMORY_H_
 #define BASE_GUEST_MEMORY_H_
 
@@ -47,19 +46,18 @@ class GuestRange {
   uint64_t size_;
 };
 
-// Copies between host buffers and memory that a guest may be changing. Out of line, so that the
-// compiler cannot fetch the source twice.
+// Copy between host buffers and memory that a guest may be changing. The functions are not inline,
+// so the compiler cannot fetch the source twice.
 void CopyFromGuest(void* to, const void* guest, size_t bytes);
 void CopyToGuest(void* guest, const void* from, size_t bytes);
 
-// Orders everything before it against everything after it, stores against loads too: what a ring
-// needs between publishing an index and looking at what the other side asked for. (A builtin, since
+// Orders all earlier accesses before all later ones, including stores before loads. A ring needs
+// this between publishing an index and reading what the other side asked for. (A builtin, because
 // GCC refuses std::atomic_thread_fence under TSan.)
 inline void FullFence() { __sync_synchronize(); }
 
-// A validated array of `count` wire objects in guest RAM: the rings of a virtqueue. Bounds are
-// checked once when it is made; indices are the caller's own and DCHECKed by reduction in the
-// caller.
+// A validated array of `count` wire objects in guest RAM, such as a ring of a virtqueue. The bounds
+// are checked once, when the array is made. The caller must keep each index in [0, count).
 template <typename T>
 class GuestArray {
  public:
@@ -67,7 +65,7 @@ class GuestArray {
 
   uint32_t count() const { return count_; }
   bool valid() const { return base_ != nullptr; }
-  // Reads element `i` once and returns the copy. `i` in [0, count).
+  // Reads element `i` once and returns the copy. `i` must be in [0, count).
   T Load(uint32_t i) const requires WireType<T> {
     T value;
     CopyFromGuest(&value, base_ + size_t{i} * sizeof(T), sizeof(T));
@@ -106,8 +104,8 @@ class GuestMemory {
   };
 
   // Maps private anonymous memory for each region (`host` is ignored). Regions must be page
-  // aligned, ascending and disjoint. Pages are not dumped, not inherited by fork, and appear when
-  // touched. Errors: ResourceExhausted/Internal with size and errno.
+  // aligned, ascending and disjoint. The pages are left out of core dumps, are not inherited by
+  // fork, and are allocated when touched. Errors: ResourceExhausted/Internal with size and errno.
   static absl::StatusOr<std::unique_ptr<GuestMemory>> Create(const Options& options,
                                                              std::vector<Region> regions);
   ~GuestMemory();
@@ -117,11 +115,11 @@ class GuestMemory {
   std::span<const Region> regions() const { return regions_; }
   uint64_t total_bytes() const;
 
-  // True if `range` lies wholly in RAM. An empty range is contained if its start is in or at the
-  // end of RAM.
+  // Returns true if `range` lies wholly in RAM. An empty range counts as contained if its start is
+  // in RAM or at the end of RAM.
   bool Contains(GuestRange range) const { return Find(range) != nullptr; }
 
-  // Reads one object by value. nullopt if it is not wholly in RAM.
+  // Reads one object by value. Returns nullopt if the object is not wholly in RAM.
   template <WireType T>
   std::optional<T> Load(uint64_t addr) const {
     T value;
@@ -132,32 +130,35 @@ class GuestMemory {
   bool Store(uint64_t addr, const T& value) {
     return Write(addr, std::span(reinterpret_cast<const uint8_t*>(&value), sizeof(T)));
   }
-  // Copies out of / into guest RAM. False, and nothing copied, if the range is not wholly in RAM.
+  // Copy out of or into guest RAM. Return false and copy nothing if the range is not wholly in RAM.
   bool Read(uint64_t addr, std::span<uint8_t> to) const;
   bool Write(uint64_t addr, std::span<const uint8_t> from);
 
   // Returns the host view of `range` as one iovec for the kernel to read or write (readv,
-  // io_uring). nullopt if the range is not wholly in one RAM region. Valid as long as this object.
-  // The bytes may change at any time: never parse through it.
+  // io_uring), or nullopt if the range is not wholly in one RAM region. The iovec is valid as long
+  // as this object.
+  // GUEST: the bytes may change at any time, so never parse through the iovec.
   std::optional<iovec> IoVec(GuestRange range) const {
     const Region* region = Find(range);
     if (region == nullptr) return std::nullopt;
     return iovec{region->host + (range.start() - region->guest_start), range.size()};
   }
 
-  // Makes `bytes` of host memory that is not RAM and not written to known, at no guest address yet:
-  // what a device shows its driver in a BAR. It must stay until RemoveWindow. Before other threads
-  // use this object, or after.
+  // Adds a window: `bytes` of host memory that are not RAM and that the host does not write to
+  // through this object, for example what a device shows its driver in a BAR. The window has no
+  // guest address yet. The memory must stay until RemoveWindow. Call both while no other thread
+  // uses this object.
   void AddWindow(const uint8_t* host, uint64_t bytes);
   void RemoveWindow(const uint8_t* host);
-  // The window now is at `guest_start`, or nowhere. Any thread.
+  // Says that the window is now at `guest_start`, or at no guest address. Any thread.
   void MoveWindow(const uint8_t* host, std::optional<uint64_t> guest_start);
-  // As IoVec, for the kernel to read from, of memory in a window. The host may have taken the
-  // memory back: system calls then fail with EFAULT, and nothing else may touch it.
+  // Like IoVec, but for memory in a window, and only for the kernel to read from. The host may have
+  // taken the memory back: system calls then fail with EFAULT, and no other code may touch the
+  // memory.
   std::optional<iovec> WindowIoVec(GuestRange range) const;
 
-  // Returns a view of `count` objects at `addr`, or nullopt if not wholly in RAM or not aligned to
-  // sizeof(T) up to 16 bytes.
+  // Returns a view of `count` objects at `addr`, or nullopt if they are not wholly in RAM or `addr`
+  // is not a multiple of alignof(T).
   template <typename T>
   std::optional<GuestArray<T>> Array(uint64_t addr, uint32_t count) const {
     const auto range = GuestRange::Create(addr, uint64_t{count} * sizeof(T));
@@ -167,14 +168,14 @@ class GuestMemory {
     return GuestArray<T>(static_cast<uint8_t*>(iov->iov_base), count);
   }
 
-  // Tells dirty tracking that the host wrote to `iov` (KVM's dirty log does not see io_uring
-  // writes). Every device write passes here. A no-op until migration exists.
+  // Tells dirty tracking that the host wrote to `iov` (KVM's dirty log does not see writes by
+  // io_uring). Every device calls it for every write. It has no effect until migration exists.
   void MarkWritten(const iovec& /*iov*/) {}
 
-  // Brings all RAM back to what Create() made of it: zeroes, and populated or reserved as the
-  // options say. Only while no vCPU runs and no I/O is in flight. Errors:
-  // ResourceExhausted/Internal with size and errno; what the RAM then holds is undefined, and no
-  // guest may see it.
+  // Brings all RAM back to the state after Create(): zeroes, and populated or reserved as the
+  // options say. Call it only while no vCPU runs and no I/O is in flight. Errors:
+  // ResourceExhausted/Internal with size and errno; the contents of the RAM are then undefined, and
+  // no guest may see them.
   absl::Status Zero();
 
   // Returns the guest address behind host address `host`, if it is in RAM (for SIGBUS reports).
@@ -183,7 +184,7 @@ class GuestMemory {
  private:
   GuestMemory(const Options& options, std::vector<Region> regions)
       : options_(options), regions_(std::move(regions)) {}
-  // Inline, as IoVec is: once for each descriptor of each request.
+  // Inline, like IoVec, because it runs for each descriptor of each request.
   const Region* Find(GuestRange range) const {
     for (const Region& region : regions_) {
       if (range.start() >= region.guest_start &&

@@ -25,7 +25,7 @@ constexpr uint64_t kPage = 4096;
 constexpr uint64_t kHigh = uint64_t{4} << 30;
 constexpr uint64_t kMax = std::numeric_limits<uint64_t>::max();
 
-// Two regions with a hole between them, as below and above 4 GiB.
+// Has two regions with a hole between them, like RAM below and above 4 GiB.
 class GuestMemoryTest : public testing::Test {
  protected:
   std::unique_ptr<GuestMemory> memory_ =
@@ -45,9 +45,9 @@ TEST(GuestRange, RefusesToWrapAround) {
   EXPECT_EQ(GuestRange::Create(5, 0)->end(), 5u);
 }
 
-TEST(GuestMemory, StartsAtAHugePageWhereItHasOne) {
+TEST(GuestMemory, LargeRegionsStartAtAMultipleOfAHugePage) {
   for (const uint64_t bytes : {kPage, 512 * kPage, 1537 * kPage}) {
-    // One in 512 mappings is aligned by chance.
+    // A single mapping is aligned by chance in one of 512 cases.
     for (int i = 0; i < 4; ++i) {
       const auto memory = GuestMemory::Create({}, {{0, bytes, nullptr}}).value();
       uint8_t* const host = memory->regions()[0].host;
@@ -69,7 +69,7 @@ TEST_F(GuestMemoryTest, ContainsWholeRangesOnly) {
   EXPECT_TRUE(Contains(kHigh, 2 * kPage));
   EXPECT_FALSE(Contains(kHigh + 2 * kPage, 1));
   EXPECT_FALSE(Contains(kMax, 0));
-  EXPECT_TRUE(Contains(4 * kPage, 0)) << "empty, at the end";
+  EXPECT_TRUE(Contains(4 * kPage, 0)) << "an empty range at the end";
 }
 
 TEST_F(GuestMemoryTest, ReadsAndWritesEverySizeAtEveryAlignment) {
@@ -161,7 +161,8 @@ TEST_F(GuestMemoryTest, FindsTheGuestAddressOfHostAddresses) {
 }
 
 TEST_F(GuestMemoryTest, WordsNeverTearUnderAWriter) {
-  // The guest changes an index while the host reads it: it is the old or the new one, never a mix.
+  // The guest changes an index while the host reads it. The host must see the old or the new index,
+  // never a mix.
   std::atomic<bool> stop{false};
   std::thread guest([&] {
     for (uint32_t value = 0; !stop; value = ~value) {
@@ -189,7 +190,7 @@ TEST(GuestMemory, PagesAppearWhenTouchedAndPrefaultTouchesThem) {
   const auto lazy = GuestMemory::Create({}, {{0, kBytes, nullptr}}).value();
   EXPECT_LT(resident_pages() - before, 1000);
   const auto touched = GuestMemory::Create({.prefault = true}, {{0, kBytes, nullptr}}).value();
-  // The kernel's count is not exact: each CPU adds its part now and then.
+  // The kernel's count is not exact: each CPU adds its part only from time to time.
   EXPECT_GE(resident_pages() - before, static_cast<long>(kBytes / kPage / 10 * 9));
 }
 
@@ -203,7 +204,7 @@ size_t ResidentPages(const GuestMemory& memory) {
   return resident;
 }
 
-TEST(GuestMemory, PrefaultHoldsAfterZeroToo) {
+TEST(GuestMemory, ZeroPopulatesPrefaultedPagesAgain) {
   constexpr uint64_t kPages = 1024;
   for (const bool prefault : {false, true}) {
     const auto memory = GuestMemory::Create({.thp = false, .prefault = prefault},
@@ -218,10 +219,10 @@ TEST(GuestMemory, PrefaultHoldsAfterZeroToo) {
   }
 }
 
-TEST(GuestMemory, WhatCannotBeZeroedIsAnErrorAndNotTheEnd) {
+TEST(GuestMemory, ZeroFailsIfPagesCannotBeGivenBack) {
   const auto memory = GuestMemory::Create({}, {{0, 16 * kPage, nullptr}}).value();
-  // Pages that cannot be given back. Not by mlock(), which a sanitizer's runtime turns into
-  // nothing.
+  // Locked pages cannot be given back. The test does not call mlock(), because the runtime of a
+  // sanitizer replaces it with a function that does nothing.
   ASSERT_EQ(syscall(SYS_mlock, memory->regions()[0].host, kPage), 0);
   const absl::Status status = memory->Zero();
   EXPECT_EQ(status.message(),
@@ -230,7 +231,7 @@ TEST(GuestMemory, WhatCannotBeZeroedIsAnErrorAndNotTheEnd) {
   EXPECT_TRUE(memory->Zero().ok());
 }
 
-// Huge pages of the default size: of the pool, and those that another program could have.
+// Huge pages of the default size: how many the pool has, and how many another program could take.
 struct HugePages {
   uint64_t total = 0, unreserved = 0, bytes = 0;
 
@@ -258,7 +259,7 @@ TEST(GuestMemory, HugePagesStayReservedAfterZero) {
   const uint64_t bytes = kPages * before.bytes;
   for (const bool prefault : {false, true}) {
     const HugePages available = HugePages::Read();
-    if (available.unreserved < kPages) GTEST_SKIP() << "no huge pages are to be had";
+    if (available.unreserved < kPages) GTEST_SKIP() << "no huge pages are available";
     auto memory =
         GuestMemory::Create({.prefault = prefault, .hugepages = true}, {{0, bytes, nullptr}})
             .value();
@@ -268,7 +269,7 @@ TEST(GuestMemory, HugePagesStayReservedAfterZero) {
     ASSERT_TRUE(memory->Store<uint64_t>(bytes - 8, ~uint64_t{0}));
     ASSERT_TRUE(memory->Zero().ok());
     EXPECT_EQ(HugePages::Read().unreserved, available.unreserved - kPages)
-        << "another program could take what is the guest's";
+        << "another program could take the guest's pages";
     EXPECT_EQ(ResidentPages(*memory), (prefault ? kPages : 2) * before.bytes / kPage);
     EXPECT_EQ(memory->Load<uint64_t>(0), 0u);
     EXPECT_EQ(memory->Load<uint64_t>(bytes - 8), 0u);
@@ -276,7 +277,7 @@ TEST(GuestMemory, HugePagesStayReservedAfterZero) {
   if (before.unreserved < kPages) HugePages::SetTotal(before.total);
 }
 
-TEST(GuestMemory, SaysWhatItCouldNotMap) {
+TEST(GuestMemory, CreateSaysWhichSizeCouldNotBeMapped) {
   const auto memory = GuestMemory::Create({}, {{0, uint64_t{1} << 50, nullptr}});
   ASSERT_FALSE(memory.ok());
   EXPECT_EQ(memory.status().message(),
@@ -284,7 +285,7 @@ TEST(GuestMemory, SaysWhatItCouldNotMap) {
             "lower memory.size, or raise the limit (ulimit -v, LimitAS=)");
 }
 
-TEST(GuestMemory, HugePagesAreThereOrItSaysSoAtOnce) {
+TEST(GuestMemory, CreateFailsIfHugePagesAreMissing) {
   const auto memory = GuestMemory::Create({.hugepages = true}, {{0, uint64_t{1} << 46, nullptr}});
   ASSERT_FALSE(memory.ok());
   const std::string message(memory.status().message());

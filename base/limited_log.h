@@ -1,11 +1,12 @@
-// Log lines that a guest or a host that fails can cause again and again, limited for each device.
+// Log lines that a guest or a failing host can cause repeatedly, with a rate limit per device.
 //
 //   LOG_LIMITED(Warning, 10, device.id()) << device.id() << ": ...";
 //
-// At most one line in 10 s for each place in the source and each device; the next says how many
-// were suppressed. The limits last as long as the process: a guest that resets its devices, or
-// itself, gains nothing, and a device that fails all the time does not hide the first fault of
-// another. LOG_EVERY_N_SEC is for what belongs to no device. (tests/log_rules.py enforces it.)
+// At most one line is printed in 10 s for each place in the source and each device; the next line
+// says how many were suppressed. The limits last as long as the process, so a guest gains nothing
+// by resetting its devices or itself, and a device that fails all the time does not hide the first
+// fault of another. LOG_EVERY_N_SEC is for lines that belong to no device. tests/log_rules.py
+// enforces this.
 #ifndef BASE_LIMITED_LOG_H_
 #define BASE_LIMITED_LOG_H_
 
@@ -19,11 +20,11 @@
 
 namespace base {
 
-// The rate limits of one place in the source, by the id of a device. Ids come from the config,
-// never from a guest: each stays for ever. Any thread.
+// The rate limits of one place in the source, by device id. Ids come from the config, never from a
+// guest, so an entry can stay for the life of the process. Any thread.
 class RateLimits {
  public:
-  // As RateLimit::Allow, for `id`.
+  // Does what RateLimit::Allow does, for `id`.
   bool Allow(absl::string_view id, int period_seconds, uint64_t& suppressed) {
     MutexLock lock(mutex_);
     return limits_[std::string(id)].Allow(period_seconds, suppressed);

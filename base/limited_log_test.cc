@@ -8,13 +8,13 @@
 namespace base {
 namespace {
 
-// A place in the source from which two devices report. Whether it is said, and after how many.
+// One place in the source, from which several devices report.
 void Report(const std::string& id) { LOG_LIMITED(Error, 3600, id) << id << " failed"; }
 
 TEST(LimitedLog, EachDeviceHasALimitOfItsOwnForTheLifeOfTheProcess) {
   testing::internal::CaptureStderr();
   for (int i = 0; i < 1000; ++i) Report("_disk0");
-  Report("_disk1");  // not hidden by the flood
+  Report("_disk1");  // must not be hidden by the flood
   for (int i = 0; i < 1000; ++i) Report("_disk1");
   EXPECT_EQ(testing::internal::GetCapturedStderr(),
             "vmm: error: _disk0 failed\nvmm: error: _disk1 failed\n");
@@ -36,14 +36,14 @@ TEST(LimitedLog, TheNextLineSaysHowManyOfTheDeviceWereSuppressed) {
   EXPECT_FALSE(limits.Allow("a", 3600, suppressed));
   EXPECT_TRUE(limits.Allow("b", 3600, suppressed));
   EXPECT_EQ(suppressed, 0u);
-  // A period of nothing is always over.
+  // A period of 0 s has always passed, so every line is printed.
   RateLimits none;
   EXPECT_TRUE(none.Allow("a", 0, suppressed));
   EXPECT_TRUE(none.Allow("a", 0, suppressed));
   EXPECT_EQ(suppressed, 0u);
 }
 
-TEST(LimitedLog, WhatIsNotPrintedIsNotMade) {
+TEST(LimitedLog, DoesNotEvaluateLinesBelowTheLevel) {
   SetLogLevel(LogLevel::kError);
   int made = 0;
   LOG_LIMITED(Info, 3600, "_disk0") << ++made;

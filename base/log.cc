@@ -17,12 +17,12 @@ namespace {
 
 std::atomic<int> g_level{static_cast<int>(LogLevel::kInfo)};
 std::atomic<bool> g_check_has_failed{false};
-// Between the look at stderr and the write no other thread takes the room.
+// Keeps other threads from taking the room in stderr between the check for it and the write.
 Mutex g_write_mutex;
 uint64_t g_lost_lines ABSL_GUARDED_BY(g_write_mutex) = 0;
 
 constexpr int kFatalPatienceMs = 1000;
-// Two lines fit into one write that does not block.
+// Half of PIPE_BUF: two lines then fit into one write that does not block.
 constexpr size_t kMaxLineBytes = PIPE_BUF / 2;
 
 absl::string_view Name(LogLevel level) {
@@ -46,16 +46,16 @@ bool UnderJournald() {
   return value;
 }
 
-// Whether stderr takes a line now. A pipe that does has room for PIPE_BUF bytes.
+// Returns whether stderr accepts a line now. A pipe that is writable has room for PIPE_BUF bytes.
 bool StderrTakesALine(LogLevel level) {
   pollfd stderr_poll = {.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
   return poll(&stderr_poll, 1, level == LogLevel::kFatal ? kFatalPatienceMs : 0) > 0;
 }
 
-// Returns whether all of `text` was written. A terminal that takes a byte may not take a line, and
-// a pipe may have other writers: both are opened anew, since O_NONBLOCK on stderr itself would hold
-// for everyone who shares it. What cannot be (a socket, another user's terminal) is written to as
-// it is.
+// Returns whether all of `text` was written. POLLOUT is not enough for a terminal, which may accept
+// a byte but not a line, nor for a pipe that other programs write to. Both are therefore opened
+// anew with O_NONBLOCK: setting O_NONBLOCK on stderr itself would affect every program that shares
+// it. What cannot be opened anew (a socket, another user's terminal) is written to directly.
 bool WriteWithoutWaiting(absl::string_view text) {
   UniqueFd own;
   struct stat info;
@@ -91,7 +91,7 @@ bool LogEnabled(LogLevel level) {
 
 void WriteLog(LogLevel level, absl::string_view message) {
   MutexLock lock(g_write_mutex);
-  if (!StderrTakesALine(level)) {  // it has nowhere else to go
+  if (!StderrTakesALine(level)) {  // there is nowhere else to write the line
     ++g_lost_lines;
     return;
   }

@@ -1,13 +1,15 @@
-// Leveled logging to stderr, one write(2) a line. Under systemd (JOURNAL_STREAM set) each line
-// starts with a "<N>" priority that journald understands; on a terminal it starts with the level's
-// name.
+// Leveled logging to stderr, one write(2) per line. Under systemd (JOURNAL_STREAM set) each line
+// starts with a "<N>" priority that journald understands; on a terminal it starts with the name of
+// the level.
 //
 //   LOG(Info) << "disk " << id << ": opened";
-//   LOG_EVERY_N_SEC(Warning, 10) << "...";   // for anything a guest can cause: at most one line in
-//   10 s,
-//                                            // the next line says how many were suppressed
+//   LOG_EVERY_N_SEC(Warning, 10) << "...";
 //
-// CHECK is for programmer errors only; nothing a guest, a file or a peer does may reach one.
+// LOG_EVERY_N_SEC is for everything that a guest can cause: it prints at most one line in 10 s, and
+// the next line says how many were suppressed.
+//
+// CHECK is for programmer errors only: nothing that a guest, a file or a peer does may fail a
+// CHECK.
 #ifndef BASE_LOG_H_
 #define BASE_LOG_H_
 
@@ -26,10 +28,10 @@ enum class LogLevel : int { kDebug = 7, kInfo = 6, kWarning = 4, kError = 3, kFa
 void SetLogLevel(LogLevel level);
 bool LogEnabled(LogLevel level);
 
-// Writes "PREFIX message\n", at most 2 KiB, in one write(2). Control characters are replaced: a
-// guest-chosen string cannot forge lines or move the cursor. Any thread; never waits for a reader
-// that stalls (kFatal: 1 s): such lines are counted, and the next line that is written is preceded
-// by their number.
+// Writes "PREFIX message\n", at most 2 KiB, in one write(2). Control characters are replaced, so a
+// string that a guest chose can neither forge lines nor move the cursor. Any thread. Never waits
+// for a reader that stalls (kFatal waits 1 s): lines that cannot be written are counted, and their
+// number is printed before the next line that can.
 void WriteLog(LogLevel level, absl::string_view message);
 
 // Collects one line. Used through the macros below only.
@@ -50,11 +52,11 @@ class LogLine {
   std::string text_;
 };
 
-// Lets one event through per period and counts the others. Any thread.
+// Allows one event per period and counts the others. Any thread.
 class RateLimit {
  public:
-  // Returns true if a line may be printed now; then `suppressed` is the number held back since the
-  // last.
+  // Returns true if a line may be printed now, and sets `suppressed` to the number of calls that
+  // returned false since the last true one.
   bool Allow(int period_seconds, uint64_t& suppressed);
 
  private:

@@ -19,11 +19,11 @@
 namespace base {
 namespace {
 
-// What `function` writes to stderr.
+// Returns what `function` writes to stderr.
 std::string Captured(const std::function<void()>& function) {
   const int saved = dup(STDERR_FILENO);
   const int file = memfd_create("stderr", 0);
-  // Threads that write to a memfd race for its position, unlike with other files.
+  // Threads that write to a memfd race for its position, unlike threads that write to other files.
   fcntl(file, F_SETFL, O_APPEND);
   dup2(file, STDERR_FILENO);
   function();
@@ -44,7 +44,7 @@ TEST(Log, PrefixesTheLevelOnATerminal) {
             "vmm: disk 3: opened\nvmm: warning: slow\nvmm: error: gone\n");
 }
 
-TEST(Log, SkipsWhatIsLessSevereThanTheLevelWithoutEvaluatingIt) {
+TEST(Log, NeitherPrintsNorEvaluatesLinesBelowTheLevel) {
   int evaluated = 0;
   const auto count = [&evaluated] { return ++evaluated; };
   EXPECT_EQ(Captured([&] { LOG(Debug) << count(); }), "");
@@ -82,12 +82,12 @@ TEST(Log, WritesEachLineInOnePiece) {
   EXPECT_EQ(lines, 800u);
 }
 
-TEST(Log, NeverWaitsForAReaderAndCountsWhatIsLost) {
+TEST(Log, NeverWaitsForAReaderAndCountsLostLines) {
   int ends[2];
   ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
   const int saved = dup(STDERR_FILENO);
   dup2(ends[1], STDERR_FILENO);
-  // More than a pipe holds: each write would wait for ever.
+  // A pipe holds less than this, so a write that waits would wait for ever.
   for (int i = 0; i < 2000; ++i) LOG(Info) << std::string(100, 'a');
   std::string taken(1 << 20, '\0');
   const ssize_t size = read(ends[0], taken.data(), taken.size());
@@ -104,7 +104,7 @@ TEST(Log, NeverWaitsForAReaderAndCountsWhatIsLost) {
                                    std::to_string(lost) + "\nvmm: next\n");
 }
 
-// What arrives at `fd` until, after the first of it, nothing has for 200 ms.
+// Returns what arrives at `fd`, from the first byte until nothing has arrived for 200 ms.
 std::string ReadWhatComes(int fd) {
   std::string text;
   pollfd readable = {.fd = fd, .events = POLLIN, .revents = 0};
@@ -117,8 +117,8 @@ std::string ReadWhatComes(int fd) {
   return text;
 }
 
-// One that nobody reads any more, of a lost ssh session, says that it can be written to until its
-// very last byte is taken.
+// A terminal that no program reads any more (of a lost ssh session) reports that it can be written
+// to until its very last byte is used.
 TEST(Log, NeverWaitsForATerminalWithRoomForAPartOfALine) {
   const int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
   ASSERT_GE(terminal, 0);
@@ -130,7 +130,7 @@ TEST(Log, NeverWaitsForATerminalWithRoomForAPartOfALine) {
   dup2(stderr_end, STDERR_FILENO);
   for (size_t i = 0; i < 2000; ++i) LOG(Info) << std::string(50 + i % 50, 'a');
   const std::string before = ReadWhatComes(terminal);
-  // More may have been on its way, and there was no room yet.
+  // More text may have been in transit, so there may have been no room for the next line yet.
   std::string after;
   for (int i = 0; i < 50 && after.find("vmm: next") == std::string::npos; ++i) {
     LOG(Info) << "next";
@@ -148,8 +148,8 @@ TEST(Log, CutsALineAtTwoKilobytes) {
             "vmm: " + std::string(2042, 'a') + "\n");
 }
 
-TEST(RateLimit, LetsOneThroughPerPeriodAndCountsTheRest) {
-  // A machine that is busy may take longer than the period for a few calls: then again.
+TEST(RateLimit, AllowsOneEventPerPeriodAndCountsTheOthers) {
+  // On a busy machine a few calls may take longer than the period; the test then tries again.
   for (int attempt = 0; attempt < 20; ++attempt) {
     RateLimit limit;
     uint64_t suppressed = 99;
@@ -168,7 +168,7 @@ TEST(RateLimit, LetsOneThroughPerPeriodAndCountsTheRest) {
   FAIL() << "six calls never took less than a second";
 }
 
-TEST(RateLimit, LetsOneOfManyThreadsThrough) {
+TEST(RateLimit, AllowsOneOfManyThreads) {
   RateLimit limit;
   std::atomic<int> allowed{0};
   std::vector<std::thread> threads;
@@ -196,7 +196,7 @@ TEST(LogDeathTest, CheckSaysWhereAndWhatAndAborts) {
   CHECK(true);
 }
 
-// Whether journald reads stderr is decided once, so it needs a process of its own.
+// The process decides once whether journald reads stderr, so this test needs its own process.
 TEST(LogDeathTest, UsesPrioritiesUnderJournald) {
   EXPECT_EXIT(
       {
@@ -212,7 +212,7 @@ TEST(LogDeathTest, UsesPrioritiesUnderJournald) {
 
 int main(int argc, char** argv) {
   unsetenv("JOURNAL_STREAM");
-  // Death tests run this program again: no state of other tests is inherited.
+  // Death tests run this program again, so that they inherit no state of other tests.
   testing::GTEST_FLAG(death_test_style) = "threadsafe";
   testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();

@@ -13,11 +13,11 @@
 
 namespace base {
 
-// Owns an event loop and, between Start() and Stop(), the thread that runs it. All functions: the
-// thread that created it.
+// Owns an event loop and, between Start() and Stop(), the thread that runs it. Call all functions
+// on the thread that created the object.
 class LoopThread {
  public:
-  // Makes the loop; files and operations can be added to it until Start(). `name` is the thread's
+  // Creates the loop. Files and operations can be added to it until Start(). `name` is the thread's
   // name as tools show it, at most 15 bytes. Errors: those of UringEventLoop::Create.
   static absl::StatusOr<std::unique_ptr<LoopThread>> Create(std::string name,
                                                             const UringEventLoop::Options& options);
@@ -27,12 +27,13 @@ class LoopThread {
 
   // Starts the thread. Once only. Errors: those of StartThread.
   absl::Status Start();
-  // Lets the loop finish what was posted before and joins the thread. No effect if it does not run.
-  // Not from the loop's own thread.
+  // Lets the loop finish what was posted before and joins the thread. Has no effect if the thread
+  // does not run. Do not call it on the loop's own thread.
   void Stop();
-  // The same in two steps, for a thread that may hang in a call of the host. RequestStop() returns
-  // at once. Join() waits for `patience` at most and returns whether the thread has ended; if it
-  // has not, all that it uses has to stay, and the process can only leave by _exit.
+  // Do the same as Stop() in two steps, for a thread that may hang in a call to the host.
+  // RequestStop() returns at once. Join() waits for at most `patience` and returns whether the
+  // thread has ended. If the thread has not ended, everything that it uses has to stay alive, and
+  // the process can only leave by _exit.
   void RequestStop();
   bool Join(std::chrono::nanoseconds patience);
 
@@ -45,7 +46,7 @@ class LoopThread {
 
   const std::string name_;
   std::unique_ptr<UringEventLoop> loop_;
-  std::promise<void> end_;  // by the thread
+  std::promise<void> end_;  // set by the thread when it ends
   const std::future<void> ended_ = end_.get_future();
   std::thread thread_;
 };

@@ -40,7 +40,7 @@ TEST(LoopThread, AnIdleLoopNeverWakesUp) {
   thread->loop().Post([&] { id = gettid(); });
   ASSERT_TRUE(thread->Start().ok());
   while (id == 0) std::this_thread::sleep_for(1ms);
-  // It has yet to fall asleep, which takes as long as other programs keep it from running.
+  // The loop first has to fall asleep. That takes as long as other programs keep it from running.
   uint64_t before = 0, after = ContextSwitches(id);
   for (int i = 0; i < 60 && (after == 0 || after != before); ++i) {
     before = after;
@@ -72,20 +72,22 @@ TEST(LoopThread, HasItsNameAndNoSignals) {
   EXPECT_EQ(sigismember(&own, SIGTERM), 0);
 }
 
-TEST(LoopThread, AThreadThatHangsIsNotWaitedForBeyondThePatience) {
+TEST(LoopThread, JoinGivesUpOnAHungThreadWhenThePatienceEnds) {
   auto thread = LoopThread::Create("hangs", {}).value();
   ASSERT_TRUE(thread->Start().ok());
-  std::promise<void> host_answers;  // what the call waits for that hangs
+  std::promise<void> host_answers;  // the hung call waits for this
   thread->loop().Post([&] { host_answers.get_future().wait(); });
   thread->RequestStop();
   EXPECT_FALSE(thread->Join(10ms));
-  EXPECT_FALSE(thread->Join(0ms)) << "and may be asked again";
+  EXPECT_FALSE(thread->Join(0ms)) << "Join can be called again";
   host_answers.set_value();
   EXPECT_TRUE(thread->Join(std::chrono::hours(1)));
   EXPECT_TRUE(thread->Join(0ms));
 }
 
-TEST(LoopThread, NeedNotBeStarted) { EXPECT_TRUE(LoopThread::Create("never", {}).ok()); }
+TEST(LoopThread, CanBeDestroyedWithoutHavingBeenStarted) {
+  EXPECT_TRUE(LoopThread::Create("never", {}).ok());
+}
 
 TEST(LoopThread, ManyLoopsStartAndStopWithoutLeakingDescriptors) {
   const auto count_fds = [] {

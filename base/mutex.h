@@ -1,5 +1,5 @@
-// std::mutex with clang thread-safety annotations. absl::Mutex is not used: Debian's abseil is
-// built without TSan hooks and reports races that are not there.
+// std::mutex with clang thread-safety annotations. absl::Mutex is not used because Debian's abseil
+// is built without TSan hooks, so TSan would report races that do not exist.
 #ifndef BASE_MUTEX_H_
 #define BASE_MUTEX_H_
 

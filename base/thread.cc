@@ -19,7 +19,7 @@ absl::StatusOr<std::thread> StartThread(std::string name, absl::AnyInvocable<voi
   for (const int fault : {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS}) {
     sigdelset(&blocked, fault);
   }
-  pthread_sigmask(SIG_SETMASK, &blocked, &previous);  // the new thread inherits it
+  pthread_sigmask(SIG_SETMASK, &blocked, &previous);  // the new thread inherits the mask
   std::thread thread;
   absl::Status status;
   try {

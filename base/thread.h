@@ -10,10 +10,10 @@
 
 namespace base {
 
-// Runs `function` on a new thread called `name` (what tools show; at most 15 bytes). From its first
-// instruction on it has all signals blocked but those that its own faults raise (SIGBUS, SIGSEGV,
-// ...): blocked, they would kill the process without the handlers that report and clean up.
-// Errors: ResourceExhausted with what to raise.
+// Runs `function` on a new thread named `name` (what tools show; at most 15 bytes). All signals are
+// blocked from the thread's first instruction, except those that its own faults raise (SIGBUS,
+// SIGSEGV, ...): if those were blocked, they would kill the process without running the handlers
+// that report and clean up. Errors: ResourceExhausted with the limit to raise.
 absl::StatusOr<std::thread> StartThread(std::string name, absl::AnyInvocable<void()> function);
 
 }  // namespace base

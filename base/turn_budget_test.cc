@@ -17,7 +17,7 @@
 namespace base {
 namespace {
 
-using namespace std::chrono_literals;  // NOLINT: the test's own times
+using namespace std::chrono_literals;  // NOLINT: the times of this test
 
 class Hook final : public TurnHook {
  public:
@@ -28,7 +28,7 @@ class Hook final : public TurnHook {
   std::function<void()> f_;
 };
 
-TEST(TurnBudget, IsSpentByStepsOnAClockThatStandsStill) {
+TEST(TurnBudget, IsSpentByStepsEvenIfNoTimePasses) {
   FakeEventLoop loop;
   TurnBudget& budget = loop.turn_budget();
   budget.Renew();
@@ -37,12 +37,12 @@ TEST(TurnBudget, IsSpentByStepsOnAClockThatStandsStill) {
   budget.Spend(1);
   EXPECT_TRUE(budget.Spent());
   budget.Spend(UINT32_MAX);
-  EXPECT_TRUE(budget.Spent()) << "and does not wrap";
+  EXPECT_TRUE(budget.Spent()) << "the count must not wrap";
   budget.Renew();
   EXPECT_FALSE(budget.Spent());
 }
 
-TEST(TurnBudget, IsSpentByTimeThatFewStepsTake) {
+TEST(TurnBudget, IsSpentByTimeEvenAfterFewSteps) {
   FakeEventLoop loop;
   TurnBudget& budget = loop.turn_budget();
   budget.Renew();
@@ -55,7 +55,7 @@ TEST(TurnBudget, IsSpentByTimeThatFewStepsTake) {
   EXPECT_FALSE(budget.Spent());
 }
 
-TEST(TurnBudget, AHostCallCountsFromItsBeginning) {
+TEST(TurnBudget, CountsTheTimeFromTheFirstHostCall) {
   FakeEventLoop loop;
   TurnBudget& budget = loop.turn_budget();
   budget.Renew();
@@ -67,8 +67,9 @@ TEST(TurnBudget, AHostCallCountsFromItsBeginning) {
   EXPECT_TRUE(budget.Spent());
 }
 
-// Whoever spends all goes to the end of the line: nobody waits for more than one turn of each.
-TEST(TurnBudget, HooksThatSpendAllTakeTurns) {
+// A hook that spends the budget goes to the end of the line, so no hook waits for more than one
+// turn of each other hook.
+TEST(TurnBudget, HooksThatSpendTheBudgetTakeTurns) {
   FakeEventLoop loop;
   std::string order;
   std::deque<Hook> hooks;
@@ -91,7 +92,7 @@ TEST(TurnBudget, HooksThatSpendAllTakeTurns) {
 class TurnBudgetOfARing : public UringEventLoopFixture {};
 INSTANTIATE_TEST_SUITE_P(Files, TurnBudgetOfARing, testing::Bool(), FixtureName);
 
-TEST_P(TurnBudgetOfARing, HooksThatSpendAllTakeTurnsWithPostedFunctions) {
+TEST_P(TurnBudgetOfARing, HooksThatSpendTheBudgetAlternateWithPostedFunctions) {
   std::string order;
   std::deque<Hook> hooks;
   std::function<void()> post = [&] {
@@ -112,9 +113,9 @@ TEST_P(TurnBudgetOfARing, HooksThatSpendAllTakeTurnsWithPostedFunctions) {
   EXPECT_EQ(order.substr(0, 12), ".a.b.c.a.b.c");
 }
 
-// The completions that a turn leaves over come in the next, which does not sleep, and a posted
-// function gets in between.
-TEST_P(TurnBudgetOfARing, CompletionsThatSpendAllTakeTurnsWithPostedFunctions) {
+// The completions that do not fit into a turn's budget run in the next turn, which does not sleep.
+// A posted function runs in between.
+TEST_P(TurnBudgetOfARing, CompletionsThatSpendTheBudgetAlternateWithPostedFunctions) {
   const UniqueFd fd = TemporaryFile("abc");
   const LoopFile file = Add(fd);
   std::deque<OperationRecorder> reads(5);

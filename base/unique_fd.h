@@ -8,7 +8,7 @@
 
 namespace base {
 
-// Owns one file descriptor and closes it when destroyed. Movable, not copyable. -1 is "none".
+// Owns one file descriptor and closes it when destroyed. Movable, not copyable. -1 means "none".
 class UniqueFd {
  public:
   UniqueFd() = default;
@@ -26,9 +26,9 @@ class UniqueFd {
   bool valid() const { return fd_ >= 0; }
   // Gives up ownership and returns the descriptor.
   int release() { return std::exchange(fd_, -1); }
-  // Closes what is held and takes `fd`.
+  // Closes the descriptor that is held and takes ownership of `fd`.
   void reset(int fd = -1) {
-    // close() is not retried on EINTR: on Linux the descriptor is gone whatever it returns.
+    // close() is not retried on EINTR. LINUX: the descriptor is closed whatever close() returns.
     if (fd_ >= 0) ::close(fd_);
     fd_ = fd;
   }

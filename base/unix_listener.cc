@@ -20,9 +20,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// Between two looks at a path that is in use: short at first, since the usual wait is for a process
-// that has just been killed, then longer, since each look at a socket that is alive is a client for
-// whoever listens there.
+// The wait between two looks at a path that is in use. The wait is short at first, because usually
+// a process has just been killed. It then grows, because each look at a live socket is one more
+// client for the program that listens there.
 constexpr milliseconds kFirstWait{1};
 constexpr milliseconds kLongestWait{64};
 
@@ -55,7 +55,7 @@ int SocketOption(int fd, int option) {
   return getsockopt(fd, SOL_SOCKET, option, &value, &size) == 0 ? value : -1;
 }
 
-// Waits for a path that is in use, a bounded time in all.
+// Waits for a path that is in use, for a limited time in total.
 class Patience {
  public:
   explicit Patience(const UnixListener::Options& options)
@@ -80,8 +80,8 @@ class Patience {
   milliseconds next_ = kFirstWait;
 };
 
-// Opens and locks `path`.lock. The owner removes the file when it ends, so the file that was opened
-// may be gone by the time it is locked: then there is a new one, or none.
+// Opens and locks `path`.lock. The owner removes that file when it ends, so the file may be gone
+// between being opened and being locked. A new lock file is opened then.
 absl::StatusOr<UniqueFd> Lock(const std::string& path, Patience& patience) {
   const std::string lock_path = LockPath(path);
   while (true) {
@@ -109,16 +109,17 @@ absl::StatusOr<UniqueFd> Lock(const std::string& path, Patience& patience) {
   }
 }
 
-// Returns whether anybody listens on the socket at `path`.
+// Returns whether a program listens on the socket at `path`.
 absl::StatusOr<bool> IsAlive(const std::string& path, const sockaddr_un& address) {
   ASSIGN_OR_RETURN(const UniqueFd probe, OpenSocket(SOCK_NONBLOCK));
   if (connect(probe.get(), Generic(address), sizeof(address)) == 0) return true;
-  if (errno == EAGAIN) return true;  // its backlog is full
+  if (errno == EAGAIN) return true;  // a program listens, but its backlog is full
   if (errno == ECONNREFUSED || errno == ENOENT) return false;
   return ErrnoStatus(errno, absl::StrCat(path, ": cannot probe"));
 }
 
-// Makes room for a socket at `path`, whose lock is held: removes one that nobody listens on.
+// Makes room for a socket at `path`: removes a socket that no program listens on. The lock must be
+// held.
 absl::Status RemoveStale(const std::string& path, const sockaddr_un& address, Patience& patience) {
   while (true) {
     struct stat status;
@@ -150,12 +151,12 @@ absl::StatusOr<UnixListener> UnixListener::Listen(const std::string& path, const
   Patience patience(options);
   UnixListener listener;
   ASSIGN_OR_RETURN(listener.lock_, Lock(path, patience));
-  // From here on the destructor removes what was made.
+  // From here on the destructor removes the files that were made.
   listener.path_ = path;
   RETURN_IF_ERROR(RemoveStale(path, address, patience));
   ASSIGN_OR_RETURN(listener.fd_, OpenSocket(0));
   const int fd = listener.fd();
-  // LINUX: bind gives the name the mode that the socket has, so at no time can others connect.
+  // LINUX: bind() gives the file the mode that the socket has, so other users can never connect.
   if (fchmod(fd, 0600) != 0 || bind(fd, Generic(address), sizeof(address)) != 0) {
     return ErrnoStatus(errno, absl::StrCat(path, ": cannot create the socket"));
   }
@@ -198,7 +199,7 @@ UnixListener::~UnixListener() {
   if (lstat(path_.c_str(), &status) == 0 && status.st_dev == device_ && status.st_ino == inode_) {
     unlink(path_.c_str());
   }
-  unlink(LockPath(path_).c_str());  // ours as long as lock_ is open
+  unlink(LockPath(path_).c_str());  // this object owns the name as long as lock_ is open
 }
 
 }  // namespace base

@@ -1,4 +1,5 @@
-// A listening Unix socket: one with a path of its own, or one that was passed in.
+// A listening Unix socket: either one that this object creates at a path, or one that was passed
+// in.
 #ifndef BASE_UNIX_LISTENER_H_
 #define BASE_UNIX_LISTENER_H_
 
@@ -16,30 +17,30 @@ namespace base {
 class UnixListener {
  public:
   struct Options {
-    int backlog = 4;  // clients that wait to be accepted; a connect beyond them waits or fails
-    // How long a path may stay in use before that is an error. The ring of a process that was
-    // killed closes the listener some milliseconds after the process is gone.
+    int backlog = 4;  // clients that may wait to be accepted; a further connect waits or fails
+    // How long a path may stay in use before Listen fails. LINUX: the io_uring of a killed process
+    // closes the listener some milliseconds after the process has gone.
     std::chrono::milliseconds patience{1000};
-    // Waits so long before the next look. For tests; default: the calling thread sleeps.
+    // Waits before the next look at the path. For tests; by default the calling thread sleeps.
     std::function<void(std::chrono::milliseconds)> wait = {};
   };
 
-  // Listens at `path`, mode 0600, on a stream socket. PATH.lock, locked as long as this object
-  // lives, decides who owns the path: only its owner removes a socket from there, and only one that
-  // nobody listens on. Blocks for up to `patience` while somebody else owns the path or listens.
-  // Errors, all starting with "PATH: ": AlreadyExists if the path stays in use or is no socket,
-  // InvalidArgument if it is too long for a socket, or errno.
+  // Listens at `path`, mode 0600, on a stream socket. The owner of the lock on PATH.lock, which is
+  // held as long as this object lives, owns the path: only the owner removes a socket from the
+  // path, and only if no program listens on it. Blocks for up to `patience` while another program
+  // owns the path or listens. Errors, all starting with "PATH: ": AlreadyExists if the path stays
+  // in use or is no socket, InvalidArgument if the path is too long for a socket, or errno.
   static absl::StatusOr<UnixListener> Listen(const std::string& path, const Options& options);
   static absl::StatusOr<UnixListener> Listen(const std::string& path) {
     return Listen(path, Options());
   }
-  // Takes over a listening Unix stream socket, as systemd passes it; its name stays with whoever
-  // made it. Errors, all starting with "fd=N: ", say what `fd` is instead.
+  // Takes over a listening Unix stream socket, as systemd passes it. The program that made the
+  // socket keeps its name. Errors, all starting with "fd=N: ", say what `fd` is instead.
   static absl::StatusOr<UnixListener> Adopt(int fd);
 
   UnixListener(UnixListener&& other) noexcept;
   UnixListener& operator=(UnixListener&& other) = delete;
-  // Removes the names that Listen made, if they are still its own.
+  // Removes the files that Listen made, if they still belong to this object.
   ~UnixListener();
 
   int fd() const { return fd_.get(); }
@@ -51,7 +52,7 @@ class UnixListener {
   std::string path_;
   UniqueFd lock_;
   UniqueFd fd_;
-  dev_t device_ = 0;  // of the socket's name
+  dev_t device_ = 0;  // device and inode of the socket's file
   ino_t inode_ = 0;
 };
 

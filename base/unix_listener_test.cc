@@ -40,7 +40,8 @@ class UnixListenerTest : public testing::Test {
     const UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     return connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
   }
-  // A socket at `path_` that no UnixListener has made, listening if `backlog` is not negative.
+  // Makes a socket at `path_` without UnixListener. The socket listens if `backlog` is not
+  // negative.
   UniqueFd OtherSocket(int backlog) {
     const sockaddr_un address = Address();
     UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -50,7 +51,8 @@ class UnixListenerTest : public testing::Test {
     }
     return fd;
   }
-  // Records the waits instead of waiting; runs `on_wait` with the number of the wait, from 1.
+  // Options that record the waits instead of waiting. `on_wait` runs with the number of the wait,
+  // from 1.
   UnixListener::Options Options(std::function<void(size_t)> on_wait = [](size_t) {}) {
     UnixListener::Options options;
     options.wait = [this, on_wait = std::move(on_wait)](milliseconds delay) {
@@ -87,10 +89,10 @@ TEST_F(UnixListenerTest, ListensWithMode0600WhateverTheUmask) {
   EXPECT_TRUE(Connects());
 }
 
-TEST_F(UnixListenerTest, RemovesItsNamesAtTheEnd) {
+TEST_F(UnixListenerTest, RemovesItsNamesWhenDestroyed) {
   { ASSERT_TRUE(UnixListener::Listen(path_).ok()); }
   EXPECT_TRUE(std::filesystem::is_empty(directory_));
-  EXPECT_TRUE(UnixListener::Listen(path_).ok()) << "and they can be had again";
+  EXPECT_TRUE(UnixListener::Listen(path_).ok()) << "the names can be used again";
 }
 
 TEST_F(UnixListenerTest, PathOfARunningVmmIsAnErrorAfterASecondAndStays) {
@@ -99,21 +101,22 @@ TEST_F(UnixListenerTest, PathOfARunningVmmIsAnErrorAfterASecondAndStays) {
   EXPECT_EQ(ErrorOf(path_), path_ + ": in use by a running vmm, which holds " + path_ +
                                 ".lock; choose another path");
   EXPECT_EQ(Waited(), milliseconds(1000));
-  EXPECT_TRUE(Connects()) << "the first is unharmed";
+  EXPECT_TRUE(Connects()) << "the first listener still works";
 }
 
 TEST_F(UnixListenerTest, SocketOfAnotherProgramIsAnErrorAfterASecondAndStays) {
   const UniqueFd other = OtherSocket(/*backlog=*/0);
-  // The first look fills its backlog: the others may not block.
+  // The first look fills the other socket's backlog, so the later looks must not block.
   EXPECT_EQ(ErrorOf(path_), path_ + ": in use: another program listens on it; choose another path");
   EXPECT_EQ(Waited(), milliseconds(1000));
-  EXPECT_LT(waits_.size(), 30u) << "each look is a client for the other program";
+  EXPECT_LT(waits_.size(), 30u) << "each look is one more client for the other program";
   EXPECT_FALSE(std::filesystem::exists(path_ + ".lock"));
   EXPECT_TRUE(std::filesystem::exists(path_));
 }
 
-// Between bind and listen a socket looks as if its program had been killed. Only the lock tells.
-TEST_F(UnixListenerTest, SocketBetweenItsBindAndItsListenIsNotRemoved) {
+// Between bind and listen a socket looks as if its program had been killed. Only the lock shows
+// that the program lives.
+TEST_F(UnixListenerTest, KeepsASocketThatIsBoundButDoesNotListenYet) {
   auto first = UnixListener::Listen(path_);
   ASSERT_TRUE(first.ok());
   std::filesystem::remove(path_);
@@ -125,7 +128,7 @@ TEST_F(UnixListenerTest, SocketBetweenItsBindAndItsListenIsNotRemoved) {
   EXPECT_EQ(after.st_ino, before.st_ino);
 }
 
-TEST_F(UnixListenerTest, ListenerThatOutlivesItsProcessIsWaitedFor) {
+TEST_F(UnixListenerTest, WaitsForAListenerThatOutlivesItsProcess) {
   UniqueFd dying = OtherSocket(/*backlog=*/4);
   const auto listener = UnixListener::Listen(path_, Options([&](size_t wait) {
                                                if (wait == 3) dying.reset();
@@ -135,7 +138,7 @@ TEST_F(UnixListenerTest, ListenerThatOutlivesItsProcessIsWaitedFor) {
   EXPECT_TRUE(Connects());
 }
 
-TEST_F(UnixListenerTest, LockOfAProcessThatIsEndingIsWaitedFor) {
+TEST_F(UnixListenerTest, WaitsForTheLockOfAProcessThatIsEnding) {
   auto ending = UnixListener::Listen(path_);
   ASSERT_TRUE(ending.ok());
   const auto listener = UnixListener::Listen(path_, Options([&](size_t wait) {
@@ -155,7 +158,7 @@ TEST_F(UnixListenerTest, ReplacesAStaleSocketAndLockWithoutWaiting) {
   EXPECT_TRUE(waits_.empty());
 }
 
-TEST_F(UnixListenerTest, FileThatIsNoSocketStays) {
+TEST_F(UnixListenerTest, KeepsAFileThatIsNoSocket) {
   std::ofstream(path_) << "precious";
   EXPECT_EQ(ErrorOf(path_),
             path_ + ": exists and is not a socket; choose another path or remove it");
@@ -163,7 +166,7 @@ TEST_F(UnixListenerTest, FileThatIsNoSocketStays) {
   EXPECT_TRUE(waits_.empty());
 }
 
-TEST_F(UnixListenerTest, PathThatIsSomebodyElsesByNowStays) {
+TEST_F(UnixListenerTest, KeepsAPathThatHasBeenReplaced) {
   {
     auto listener = UnixListener::Listen(path_);
     ASSERT_TRUE(listener.ok());
@@ -194,7 +197,8 @@ TEST_F(UnixListenerTest, AdoptsAListeningSocketOnly) {
     EXPECT_EQ(adopted->fd(), copy);
     EXPECT_EQ(fcntl(copy, F_GETFD), FD_CLOEXEC);
   }
-  EXPECT_TRUE(std::filesystem::exists(path_)) << "its name belongs to whoever made it";
+  EXPECT_TRUE(std::filesystem::exists(path_))
+      << "the name belongs to the program that made the socket";
 
   const UniqueFd plain(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   EXPECT_EQ(UnixListener::Adopt(plain.get()).status().message(),

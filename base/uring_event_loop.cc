@@ -22,12 +22,12 @@ namespace {
 // Operations are aligned, so the lowest bit of their address says whether they are multishot.
 constexpr uint64_t kMultishotBit = 1;
 static_assert(alignof(Operation) > kMultishotBit);
-// What an OnComplete is reckoned as: about what a short request is.
+// What running one OnComplete counts for: about as much as a short request.
 constexpr uint32_t kStepsPerCompletion = 8;
-// Completions of cancel requests, which nobody waits for.
+// The user data of cancel requests. Nothing waits for their completions.
 constexpr uint64_t kNobody = 0;
 
-// Exactly what EventLoop's operations are made of.
+// All operations that EventLoop offers, and no others.
 constexpr std::array kAllowedOps = {
     IORING_OP_POLL_ADD, IORING_OP_READ,      IORING_OP_WRITE,   IORING_OP_READV,
     IORING_OP_WRITEV,   IORING_OP_FSYNC,     IORING_OP_RECVMSG, IORING_OP_SENDMSG,
@@ -57,7 +57,7 @@ absl::Status RingError(int error) {
                   "host");
 }
 
-// A transfer of more than this is cut short by the kernel anyway (MAX_RW_COUNT).
+// The kernel limits a transfer to less than this anyway (MAX_RW_COUNT).
 unsigned ClampLength(size_t bytes) {
   return static_cast<unsigned>(std::min<size_t>(bytes, INT_MAX));
 }
@@ -76,8 +76,8 @@ struct UringEventLoop::Ring {
   }
   io_uring uring = {};
   bool created = false;
-  std::vector<__kernel_timespec> timeouts;  // one for each entry: read by the kernel at submission
-  std::vector<Entry> delayed;  // queued before Run(), or while the kernel had no memory for them
+  std::vector<__kernel_timespec> timeouts;  // one per entry; the kernel reads them at submission
+  std::vector<Entry> delayed;  // were queued before Run(), or while the kernel had no memory
 };
 
 UringEventLoop::UringEventLoop(const Options& options)
@@ -209,7 +209,7 @@ void UringEventLoop::Start(Operation& op, Entry& entry, bool multishot) {
 }
 
 void UringEventLoop::Queue(const Entry& entry) {
-  // Nothing may overtake what is delayed: a cancel must follow its operation.
+  // No entry may overtake a delayed one: a cancel must follow its operation.
   if (running_ && ring_->delayed.empty() && PutInRing(entry)) return;
   ring_->delayed.push_back(entry);
 }
@@ -218,7 +218,7 @@ bool UringEventLoop::PutInRing(const Entry& entry) {
   io_uring* uring = &ring_->uring;
   io_uring_sqe* slot = io_uring_get_sqe(uring);
   if (slot == nullptr) {
-    io_uring_submit(uring);  // runs no completion: DEFER_TASKRUN
+    io_uring_submit(uring);  // runs no completion because of DEFER_TASKRUN
     slot = io_uring_get_sqe(uring);
     if (slot == nullptr) return false;
   }
@@ -248,7 +248,7 @@ void UringEventLoop::PollMultishot(Operation& op, LoopFile file, uint32_t events
 void UringEventLoop::ReadV(Operation& op, LoopFile file, std::span<const iovec> to,
                            uint64_t offset) {
   Entry entry;
-  if (to.size() == 1) {  // spares the kernel the copy of the array
+  if (to.size() == 1) {  // saves the kernel the copy of the array
     io_uring_prep_read(&entry.sqe, file.index(), to[0].iov_base, ClampLength(to[0].iov_len),
                        offset);
   } else {
@@ -364,11 +364,11 @@ void UringEventLoop::Post(Function function) {
     MutexLock lock(mutex_);
     posted_.push_back(std::move(function));
   }
-  // ORDERING: pairs with the exchange and the compare_exchange in Turn: the loop either sees
-  // kPosted before it sleeps, or kAsleep is seen here and it is woken.
+  // ORDERING: pairs with the exchange and the compare_exchange in Turn. Either the loop sees
+  // kPosted before it sleeps, or this thread sees kAsleep and wakes the loop.
   if (state_.exchange(State::kPosted) == State::kAsleep) {
     const uint64_t one = 1;
-    // Cannot fail: the counter would have to overflow 2^64.
+    // The write cannot fail: the counter would have to overflow 2^64.
     [[maybe_unused]] const ssize_t written = write(wake_fd_.get(), &one, sizeof(one));
   }
 }
@@ -386,7 +386,7 @@ void UringEventLoop::Stop() {
 }
 
 void UringEventLoop::Enable() {
-  // Best effort: spares each io_uring_enter the look-up of the ring's descriptor.
+  // Best effort: saves each io_uring_enter the look-up of the ring's descriptor.
   io_uring_register_ring_fd(&ring_->uring);
   CHECK(io_uring_enable_rings(&ring_->uring) == 0);
   running_ = true;
@@ -403,12 +403,13 @@ void UringEventLoop::Turn() {
                     state_.compare_exchange_strong(expected, State::kAsleep);
   Enter(wait);
   State asleep = State::kAsleep;
-  state_.compare_exchange_strong(asleep, State::kAwake);  // else it is, or becomes, kPosted
+  // otherwise the state is, or becomes, kPosted
+  state_.compare_exchange_strong(asleep, State::kAwake);
   turn_budget().Renew();
   Drain();
   Dispatch();
   if (state_.load(std::memory_order_relaxed) == State::kPosted) {
-    state_.store(State::kAwake);  // before the functions are taken: a later one sets it again
+    state_.store(State::kAwake);  // before the functions are taken: a later Post sets it again
     RunPosted();
   }
   RunHooks();
@@ -419,15 +420,15 @@ void UringEventLoop::Enter(bool wait) {
   const int ret = wait ? io_uring_submit_and_wait(uring, 1) : io_uring_submit_and_get_events(uring);
   if (ret >= 0 || ret == -EINTR) return;
   if (ret == -EAGAIN || ret == -EBUSY || ret == -ENOMEM) {
-    // The kernel has no memory for requests, or too many completions wait: both pass as the loop
-    // goes on. Without a pause it would spin until then.
+    // The kernel has no memory for requests, or too many completions wait. Both conditions end
+    // while the loop keeps running. Without the pause, the loop would spin until then.
     LOG_EVERY_N_SEC(Warning, 10) << "event loop: the kernel is out of memory for requests: errno "
                                  << -ret;
     const timespec pause = {.tv_sec = 0, .tv_nsec = 1'000'000};
     nanosleep(&pause, nullptr);
     return;
   }
-  // UNLIMITED: once; the process ends.
+  // UNLIMITED: the process ends here, so the line is printed once.
   LOG(Error) << "event loop: io_uring_enter failed: errno " << -ret;
   CHECK(false);
 }
@@ -451,7 +452,8 @@ void UringEventLoop::DrainOne(const io_uring_cqe& cqe) {
   if ((cqe.user_data & kMultishotBit) != 0) {
     ended = (cqe.flags & IORING_CQE_F_MORE) == 0;
     if (ended && result >= 0 && !Cancelled(op)) {
-      // The kernel gave up repeating (a full completion ring): go on without the owner noticing.
+      // The kernel stopped repeating the poll (a full completion ring). Arm the poll again, unseen
+      // by its owner.
       const MultishotPoll poll = multishot_polls_.at(&op);
       Entry entry;
       io_uring_prep_poll_multishot(&entry.sqe, poll.file.index(), poll.events);
@@ -463,10 +465,10 @@ void UringEventLoop::DrainOne(const io_uring_cqe& cqe) {
       if (result >= 0) result = -ECANCELED;
     }
   }
-  // A cancelled operation that a worker was executing is interrupted by a signal.
+  // LINUX: a worker that executes a cancelled operation is interrupted by a signal.
   if (result == -EINTR && Cancelled(op)) result = -ECANCELED;
 
-  if (Queued(op)) {  // a multishot poll, twice in one turn
+  if (Queued(op)) {  // a multishot poll that completed twice in one turn
     SetResult(op, ended ? result : Result(op) | result);
     Ended(op) = ended;
     return;
@@ -484,7 +486,7 @@ void UringEventLoop::DrainOne(const io_uring_cqe& cqe) {
 }
 
 void UringEventLoop::Dispatch() {
-  // No operation joins the list meanwhile: only Drain appends.
+  // Only Drain appends to the list, so no operation joins it meanwhile.
   while (completed_head_ != nullptr && !turn_budget().Spent()) {
     turn_budget().Spend(kStepsPerCompletion);
     Operation& op = *completed_head_;
@@ -494,7 +496,7 @@ void UringEventLoop::Dispatch() {
     if (Ended(op)) {
       SetPending(op, false);
     } else if (Cancelled(op)) {
-      continue;  // its last completion is on its way, and is to be the only one
+      continue;  // its last completion will follow, and must be the only one
     }
     op.OnComplete(Result(op));
   }
@@ -510,8 +512,9 @@ void UringEventLoop::RunPosted() {
 }
 
 void UringEventLoop::RunHooks() {
-  // Hooks scheduled by these run at the end of the next turn, which then does not sleep, and behind
-  // those that the budget leaves over. One runs whatever completions have cost.
+  // Hooks that these hooks schedule run at the end of the next turn, which then does not sleep,
+  // after the hooks that the budget leaves over. At least one hook runs, however much the
+  // completions have cost.
   TurnHook* const last = hooks_tail_;
   bool more = last != nullptr;
   while (more) {

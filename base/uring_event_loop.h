@@ -1,9 +1,9 @@
 // The event loop on io_uring. [Linux 6.1: io_uring(7)]
 //
-// The ring is created disabled: files and first operations are added by the thread that builds the
-// machine, then Run() binds the ring to its own thread (SINGLE_ISSUER), which makes the
-// restrictions effective. From then on the ring accepts nothing but the operations of EventLoop, so
-// a program that lost control of this process gains no system call by way of the ring.
+// The ring is created disabled. The thread that builds the machine adds files and first operations;
+// then Run() binds the ring to its own thread (SINGLE_ISSUER) and makes the restrictions effective.
+// From then on the ring accepts only the operations of EventLoop, so an attacker who controls this
+// process gains no further system call through the ring.
 #ifndef BASE_URING_EVENT_LOOP_H_
 #define BASE_URING_EVENT_LOOP_H_
 
@@ -27,16 +27,18 @@ class UringEventLoop final : public EventLoop {
  public:
   struct Options {
     uint32_t submission_entries =
-        128;  // power of two; a full ring is submitted early, not an error
-    uint32_t completion_entries = 512;  // power of two; more than that overflows into the kernel
-    uint32_t max_files = 256;           // 1 to 32768
-    // True: files live in the ring's table and nothing else is accepted. For the data path, whose
-    // files stay for the process's life. False: the loop keeps duplicate descriptors, and takes
-    // temporary files. A file is never removed from the table: up to Linux 6.12 the kernel frees
-    // what it kept of the file, and before 6.4 closes it, once all requests have ended that were
-    // in flight at the time, which for a long poll is never.
+        128;  // power of two; a full ring is submitted early, which is no error
+    // power of two; further completions overflow into the kernel
+    uint32_t completion_entries = 512;
+    uint32_t max_files = 256;  // 1 to 32768
+    // True: files live in the ring's table, and the loop accepts no other files. For the data path,
+    // whose files stay for the life of the process. False: the loop keeps duplicate descriptors and
+    // takes temporary files. A file is never removed from the table. LINUX: up to 6.12 the kernel
+    // frees what it kept of a removed file only when all requests that were in flight at the
+    // removal have ended, and before 6.4 it closes the file only then. With a long poll in flight
+    // that is never.
     bool fixed_files = true;
-    // Kernel threads for what cannot be done without blocking (fdatasync, buffered misses).
+    // The limits on kernel threads for operations that block (fdatasync, buffered misses).
     uint32_t max_file_workers = 16;  // for regular files and block devices
     uint32_t max_other_workers = 4;  // for everything else
   };
@@ -44,14 +46,15 @@ class UringEventLoop final : public EventLoop {
   // Errors: one line that says what to change if the kernel is too old or forbids io_uring.
   static absl::StatusOr<std::unique_ptr<UringEventLoop>> Create(const Options& options);
   // Run() must not be running. Buffers of operations that are still pending must stay in place
-  // until the process ends: stop the devices first.
+  // until the process ends, so stop the devices first.
   ~UringEventLoop() override;
   UringEventLoop(const UringEventLoop&) = delete;
   UringEventLoop& operator=(const UringEventLoop&) = delete;
 
-  // Runs turns on the calling thread, which becomes the loop's thread, until Stop(). Once only.
+  // Runs turns on the calling thread, which becomes the loop's thread, until Stop(). Call it once
+  // only.
   void Run();
-  // Ends Run() after what was posted before. Any thread, also before Run().
+  // Ends Run() after everything that was posted before. Any thread, also before Run().
   void Stop();
 
   absl::StatusOr<LoopFile> AddFile(int fd) override;
@@ -60,12 +63,12 @@ class UringEventLoop final : public EventLoop {
   absl::StatusOr<LoopFile> TakeFile(UniqueFd fd) override;
   void RemoveFile(LoopFile file) override;
   void Poll(Operation& op, LoopFile file, uint32_t events) override;
-  // On files other than eventfds too it completes once per wake-up (edge-triggered): read until
-  // -EAGAIN. It may complete once without a new signal, when the kernel ended it and it was armed
-  // again.
+  // On files other than eventfds the operation also completes once per wake-up (edge-triggered):
+  // read until -EAGAIN. The operation may complete without a new signal after the kernel ended the
+  // poll and the loop armed it again.
   void PollMultishot(Operation& op, LoopFile file, uint32_t events) override;
   void ReadV(Operation& op, LoopFile file, std::span<const iovec> to, uint64_t offset) override;
-  // Always -EAGAIN if files are fixed: they have no descriptor.
+  // Always returns -EAGAIN if files are fixed, because they have no descriptor.
   int32_t ReadCached(LoopFile file, std::span<const iovec> to, uint64_t offset) override;
   void WriteV(Operation& op, LoopFile file, std::span<const iovec> from, uint64_t offset) override;
   void AppendV(Operation& op, LoopFile file, std::span<const iovec> from) override;
@@ -86,16 +89,16 @@ class UringEventLoop final : public EventLoop {
 
  private:
   friend class UringEventLoopPeer;  // base/uring_event_loop_ring_test.cc
-  struct Ring;                      // what needs liburing.h
+  struct Ring;                      // the members that need liburing.h
   struct Entry;
   struct MultishotPoll {
     LoopFile file;
     uint32_t events;
   };
   class WakeUp final : public Operation {
-    void OnComplete(int32_t /*result*/) override {}  // having woken up was all
+    void OnComplete(int32_t /*result*/) override {}  // the completion only has to end the sleep
   };
-  // Tells Post() whether the loop must be woken.
+  // Says whether Post() must wake the loop.
   enum class State : uint32_t { kAwake, kAsleep, kPosted };
 
   explicit UringEventLoop(const Options& options);
@@ -119,10 +122,11 @@ class UringEventLoop final : public EventLoop {
   std::unique_ptr<Ring> ring_;
   bool running_ = false;
   bool stopped_ = false;
-  uint32_t files_ = 0;                // that were added: the indices in the table below it are used
-  std::vector<UniqueFd> kept_files_;  // the same, without a table
+  // number of files added: the used indices in the table are below it
+  uint32_t files_ = 0;
+  std::vector<UniqueFd> kept_files_;         // the files added, in a loop without a table
   std::unordered_set<int> temporary_files_;  // descriptors
-  std::unordered_set<int> lent_files_;       // the same, open for as long as they are here
+  std::unordered_set<int> lent_files_;       // the same, but the caller keeps them open
   std::unordered_map<Operation*, MultishotPoll> multishot_polls_;
 
   Operation* completed_head_ = nullptr;

@@ -1,4 +1,4 @@
-// What the tests of the event loop share: a loop with files in the ring's table, or with plain
+// A fixture for the tests of the event loop: a loop with files in the ring's table, or with plain
 // descriptors.
 #ifndef BASE_URING_EVENT_LOOP_HARNESS_H_
 #define BASE_URING_EVENT_LOOP_HARNESS_H_
@@ -14,7 +14,7 @@
 
 namespace base {
 
-// The parameter: files in the ring's table.
+// The parameter says whether files are in the ring's table.
 class UringEventLoopFixture : public testing::TestWithParam<bool> {
  protected:
   void SetUp() override {
@@ -25,7 +25,7 @@ class UringEventLoopFixture : public testing::TestWithParam<bool> {
     loop_ = std::move(*loop);
   }
   LoopFile Add(const UniqueFd& fd) { return loop_->AddFile(fd.get()).value(); }
-  // Runs the loop until `op` has completed `count` times, or 5 s.
+  // Runs the loop until `op` has completed `count` times. Fails after 5 s.
   void RunUntil(OperationRecorder& op, size_t count = 1) {
     op.then = [this, &op, count] {
       if (op.results.size() >= count) loop_->Stop();

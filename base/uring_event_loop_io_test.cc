@@ -1,4 +1,4 @@
-// Input and output on every kind of file, in either way of keeping files.
+// Input and output on every kind of file, for loops with fixed and with plain files.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/un.h>
@@ -63,13 +63,13 @@ TEST_P(UringEventLoopIoTest, ReportsShortReadsAndErrors) {
   EXPECT_EQ(bad.results, std::vector<int32_t>{-EBADF});
 }
 
-TEST_P(UringEventLoopIoTest, ReadsAtOnceWhatIsCached) {
+TEST_P(UringEventLoopIoTest, ReadCachedReadsWhatIsCached) {
   const bool fixed = GetParam();
   UniqueFd fd = TemporaryFile("0123456789");
   const LoopFile file = Add(fd);
   char a[2] = {}, b[3] = {};
   const iovec to[] = {{a, 2}, {b, 3}};
-  // Not every file system can tell.
+  // Not every file system supports RWF_NOWAIT.
   const bool tells = preadv2(fd.get(), to, 2, 0, RWF_NOWAIT) >= 0;
   const auto expected = [&](int32_t result) { return fixed || !tells ? -EAGAIN : result; };
   EXPECT_EQ(loop_->ReadCached(file, to, 4), expected(5));
@@ -102,7 +102,7 @@ TEST_P(UringEventLoopIoTest, FdatasyncAndFallocate) {
   EXPECT_EQ(lseek(fd.get(), 0, SEEK_END), 16384);
 }
 
-TEST_P(UringEventLoopIoTest, AppendsWhereverTheEndIs) {
+TEST_P(UringEventLoopIoTest, AppendsAtTheCurrentEnd) {
   UniqueFd fd = TemporaryFile("content");
   const LoopFile file = Add(fd);
   char bytes[] = "abcdef";
@@ -128,10 +128,10 @@ TEST_P(UringEventLoopIoTest, AppendsWhereverTheEndIs) {
 }
 
 TEST_P(UringEventLoopIoTest, AcceptsAndPassesDescriptors) {
-  if (GetParam()) return;  // what is accepted is a temporary file
+  if (GetParam()) return;  // a loop with fixed files cannot take the accepted descriptor
   UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un address = {};
-  address.sun_family = AF_UNIX;  // autobind: an abstract name chosen by the kernel
+  address.sun_family = AF_UNIX;  // autobind: the kernel chooses an abstract name
   ASSERT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof(sa_family_t)), 0);
   ASSERT_EQ(listen(listener.get(), 1), 0);
   socklen_t length = sizeof(address);
@@ -225,7 +225,7 @@ TEST_P(UringEventLoopIoTest, AThousandOperationsBeforeAndAfterRunFitAnyRing) {
       };
       loop_->ReadV(slot.op, file, std::span(&slot.to, 1), offset++);
     }
-    EXPECT_EQ(done, done_before) << "no completion from inside the starting call";
+    EXPECT_EQ(done, done_before) << "no OnComplete from inside the call that starts";
   };
   start(before);
   loop_->Post([&] { start(after); });
@@ -235,7 +235,7 @@ TEST_P(UringEventLoopIoTest, AThousandOperationsBeforeAndAfterRunFitAnyRing) {
   for (const Slot& slot : after) EXPECT_EQ(slot.op.results, std::vector<int32_t>{1});
 }
 
-TEST_P(UringEventLoopIoTest, TemporaryFilesComeAndGoWhereThereIsNoTable) {
+TEST_P(UringEventLoopIoTest, OnlyALoopWithoutATableTakesTemporaryFiles) {
   if (GetParam()) {
     const UniqueFd fd = TemporaryFile("abc");
     EXPECT_EQ(loop_->AddTemporaryFile(fd.get()).status(),
@@ -265,8 +265,8 @@ TEST_P(UringEventLoopIoTest, TemporaryFilesComeAndGoWhereThereIsNoTable) {
   EXPECT_EQ(rounds, 1000);
 }
 
-TEST_P(UringEventLoopIoTest, AFileThatIsLentStaysTheCallers) {
-  if (GetParam()) return;  // it takes none
+TEST_P(UringEventLoopIoTest, RemoveFileLeavesALentFileOpen) {
+  if (GetParam()) return;  // a loop with fixed files takes no lent files
   const UniqueFd fd = TemporaryFile("abc");
   char byte = 0;
   iovec to = {&byte, 1};
@@ -274,7 +274,7 @@ TEST_P(UringEventLoopIoTest, AFileThatIsLentStaysTheCallers) {
   LoopFile file;
   loop_->Post([&] {
     file = loop_->LendFile(fd.get()).value();
-    EXPECT_EQ(file.index(), fd.get());  // no descriptor of its own
+    EXPECT_EQ(file.index(), fd.get());  // the loop has no descriptor of its own
     loop_->ReadV(op, file, std::span(&to, 1), 1);
   });
   op.then = [&] {
@@ -285,7 +285,7 @@ TEST_P(UringEventLoopIoTest, AFileThatIsLentStaysTheCallers) {
   Run();
   EXPECT_EQ(op.results, std::vector<int32_t>{1});
   EXPECT_EQ(byte, 'b');
-  EXPECT_GE(fcntl(fd.get(), F_GETFD), 0);  // not closed with it
+  EXPECT_GE(fcntl(fd.get(), F_GETFD), 0);  // RemoveFile did not close it
 }
 
 TEST_P(UringEventLoopIoTest, TheLoopKeepsItsOwnReferenceToAFile) {
@@ -307,8 +307,8 @@ TEST_P(UringEventLoopIoTest, TheLoopKeepsItsOwnReferenceToAFile) {
   EXPECT_EQ(read(reader.get(), &byte, 1), 1);
 }
 
-// A file that left the table would cost the kernel memory for as long as the ring lives.
-TEST_P(UringEventLoopIoTest, FilesForLifeAreNeitherAddedNorRemovedWhileItRuns) {
+// If a file could leave the table, the kernel might keep its memory for as long as the ring lives.
+TEST_P(UringEventLoopIoTest, PermanentFilesCannotBeAddedOrRemovedWhileTheLoopRuns) {
   const UniqueFd fd = TemporaryFile("abc");
   const LoopFile file = Add(fd);
   loop_->Post([&] {
@@ -320,8 +320,8 @@ TEST_P(UringEventLoopIoTest, FilesForLifeAreNeitherAddedNorRemovedWhileItRuns) {
   EXPECT_DEATH(loop_->RemoveFile(file), "temporary_files_");
 }
 
-TEST_P(UringEventLoopIoTest, AFileThatTheLoopTookOverIsClosedWithIt) {
-  if (GetParam()) return;  // it takes none
+TEST_P(UringEventLoopIoTest, RemoveFileClosesAFileThatTheLoopTookOver) {
+  if (GetParam()) return;  // a loop with fixed files takes none over
   int pipe_fds[2];
   ASSERT_EQ(pipe2(pipe_fds, O_CLOEXEC), 0);
   UniqueFd reader(pipe_fds[0]);
@@ -335,12 +335,12 @@ TEST_P(UringEventLoopIoTest, AFileThatTheLoopTookOverIsClosedWithIt) {
   loop_->RemoveFile(file);
   char bytes[2];
   EXPECT_EQ(read(reader.get(), bytes, sizeof(bytes)), 1);
-  EXPECT_EQ(read(reader.get(), bytes, sizeof(bytes)), 0);  // nobody can write any more
+  EXPECT_EQ(read(reader.get(), bytes, sizeof(bytes)), 0);  // no descriptor for writing is left
 }
 
-TEST(UringEventLoop, SaysWhenTheTableOfFilesIsFull) {
+TEST(UringEventLoop, AddFileFailsWhenTheTableIsFull) {
   UringEventLoop::Options options;
-  options.max_files = 2;  // one is the loop's own
+  options.max_files = 2;  // one is for the loop's own eventfd
   auto loop = UringEventLoop::Create(options).value();
   UniqueFd fd = TemporaryFile();
   EXPECT_TRUE(loop->AddFile(fd.get()).ok());

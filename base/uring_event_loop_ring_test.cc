@@ -1,4 +1,4 @@
-// Below the interface: what the ring refuses, and what happens when it is full.
+// Tests below the interface: what the ring refuses, and what happens when it is full.
 #include <fcntl.h>
 #include <liburing.h>
 #include <poll.h>
@@ -15,10 +15,10 @@
 
 namespace base {
 
-// Reaches below the interface, to try what the interface does not offer.
+// Gives the tests access to what the interface hides.
 class UringEventLoopPeer {
  public:
-  // Submits `sqe` with an owner of its own and runs a turn for its completion.
+  // Submits `sqe` with `op` as its owner and runs turns until it completes.
   static int32_t SubmitRaw(UringEventLoop& loop, Operation& op, const io_uring_sqe& sqe);
   static void Begin(UringEventLoop& loop) {
     loop.loop_thread_.store(nullptr);
@@ -74,7 +74,7 @@ TEST(UringEventLoop, RefusesRegistrationsOutsideTheList) {
   EXPECT_EQ(errno, EACCES);
 }
 
-TEST(UringEventLoop, AMultishotPollEndedByTheKernelGoesOn) {
+TEST(UringEventLoop, AMultishotPollEndedByTheKernelIsArmedAgain) {
   auto loop = UringEventLoop::Create({}).value();
   UniqueFd event(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   Recorder poll;
@@ -85,27 +85,29 @@ TEST(UringEventLoop, AMultishotPollEndedByTheKernelGoesOn) {
   UringEventLoopPeer::Turn(*loop);
   EXPECT_EQ(poll.results, std::vector<int32_t>{POLLIN});
 
-  // A completion without IORING_CQE_F_MORE: the kernel gave up. It cannot be made to on purpose.
+  // Feeds a completion without IORING_CQE_F_MORE, by which the kernel ends a multishot poll. The
+  // kernel cannot be made to do so on purpose.
   io_uring_cqe cqe = {};
   cqe.user_data = reinterpret_cast<uint64_t>(static_cast<Operation*>(&poll)) | 1;
   cqe.res = POLLIN;
   UringEventLoopPeer::Drain(*loop, cqe);
   EXPECT_EQ(UringEventLoopPeer::queued_entries(*loop), 1u) << "armed again";
-  UringEventLoopPeer::Turn(*loop);  // what is readable completes at once when armed
+  // an eventfd that is readable completes at once when it is armed
+  UringEventLoopPeer::Turn(*loop);
   EXPECT_EQ(poll.results, (std::vector<int32_t>{POLLIN, POLLIN}));
   EXPECT_TRUE(poll.pending());
 
-  // The same after Cancel: it stays ended.
+  // After Cancel, the same completion ends the poll for good.
   loop->Cancel(poll);
   UringEventLoopPeer::Drain(*loop, cqe);
-  EXPECT_EQ(UringEventLoopPeer::queued_entries(*loop), 1u) << "the cancel alone";
+  EXPECT_EQ(UringEventLoopPeer::queued_entries(*loop), 1u) << "only the cancel is queued";
   UringEventLoopPeer::Dispatch(*loop);
   EXPECT_EQ(poll.results, (std::vector<int32_t>{POLLIN, POLLIN, -ECANCELED}));
   EXPECT_FALSE(poll.pending());
 }
 
 TEST(UringEventLoop, AFullCompletionRingLosesNoSignal) {
-  // Bursts of reads overflow the completion ring, while an eventfd is signalled.
+  // Bursts of reads overflow the completion ring while an eventfd is signalled.
   UringEventLoop::Options options;
   options.submission_entries = 2;
   options.completion_entries = 4;
@@ -127,7 +129,7 @@ TEST(UringEventLoop, AFullCompletionRingLosesNoSignal) {
       op.then = [&] {
         if (++done % reads.size() != 0) return;
         if (++rounds < 100) return loop->Post(burst);
-        // It is still armed: one more comes.
+        // The poll is still armed, so one more completion comes.
         results_of_bursts = poll.results.size();
         poll.then = [&] { loop->Stop(); };
         loop->Post([&] { SignalEventFd(event); });
@@ -138,7 +140,7 @@ TEST(UringEventLoop, AFullCompletionRingLosesNoSignal) {
   loop->Post(burst);
   loop->Run();
   EXPECT_TRUE(poll.pending());
-  EXPECT_GE(results_of_bursts, 1u) << "some may have come together";
+  EXPECT_GE(results_of_bursts, 1u) << "signals may have been coalesced";
   for (const int32_t result : poll.results) EXPECT_EQ(result, POLLIN);
   EXPECT_EQ(UringEventLoopPeer::multishot_polls(*loop), 2u);
 }
@@ -147,7 +149,7 @@ TEST(UringEventLoop, AFullCompletionRingLosesNoSignal) {
 
 int32_t UringEventLoopPeer::SubmitRaw(UringEventLoop& loop, Operation& op,
                                       const io_uring_sqe& sqe) {
-  // The ring is the first member of what is behind the pointer.
+  // `uring` is the first member of the Ring behind the pointer.
   auto* uring = reinterpret_cast<io_uring*>(loop.ring_.get());
   io_uring_sqe* slot = io_uring_get_sqe(uring);
   *slot = sqe;

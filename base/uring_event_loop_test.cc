@@ -1,4 +1,4 @@
-// Waiting, cancelling, the order of a turn, functions posted by other threads.
+// Tests of waiting, cancelling, the order of a turn, and functions that other threads post.
 #include <poll.h>
 #include <sys/eventfd.h>
 
@@ -90,7 +90,7 @@ TEST_P(UringEventLoopTest, CancelEndsEveryKindOfWaiting) {
   loop_->Timeout(ops[3], std::chrono::hours(1));
   loop_->Post([&] {
     for (Recorder& op : ops) loop_->Cancel(op);
-    for (Recorder& op : ops) loop_->Cancel(op);  // twice is once
+    for (Recorder& op : ops) loop_->Cancel(op);  // a second Cancel has no effect
     EXPECT_TRUE(ops[0].pending());
   });
   size_t done = 0;
@@ -120,7 +120,7 @@ TEST_P(UringEventLoopTest, CancelledMultishotPollCompletesExactlyOnce) {
   Recorder op;
   loop_->PollMultishot(op, Add(fd), POLLIN);
   loop_->Post([&] {
-    SignalEventFd(fd);  // its completion races with the cancel
+    SignalEventFd(fd);  // the completion of the poll races with the cancel
     loop_->Cancel(op);
   });
   RunUntil(op);
@@ -145,7 +145,7 @@ TEST_P(UringEventLoopTest, TimeoutsFireInOrderAndNotEarly) {
   std::vector<int> order;
   const auto start = loop_->Now();
   for (int i = 0; i < 3; ++i) {
-    // Far apart: each begins to run a moment after the one before.
+    // The delays are far apart because each timeout starts a moment after the one before.
     const auto delay = 300ms - 100ms * i;
     ops[static_cast<size_t>(i)].then = [&, i, delay] {
       order.push_back(i);
@@ -186,7 +186,7 @@ TEST_P(UringEventLoopTest, ATurnCompletesThenRunsPostedFunctionsThenHooks) {
 
 TEST_P(UringEventLoopTest, AHookScheduledByAHookRunsNextTurnWithoutSleeping) {
   int runs = 0;
-  Recorder alarm;  // nothing else would wake it
+  Recorder alarm;  // nothing else would wake the loop
   Hook* self = nullptr;
   Hook hook([&] {
     if (++runs == 1000) return loop_->Cancel(alarm);
@@ -212,7 +212,7 @@ TEST_P(UringEventLoopTest, PostFromManyThreadsLosesNothingAndKeepsEachThreadsOrd
           seen[static_cast<size_t>(t)].push_back(i);
           if (++total == kThreads * kPosts) loop_->Stop();
         });
-        if (i % 1000 == 0) std::this_thread::sleep_for(1ms);  // let the loop fall asleep at times
+        if (i % 1000 == 0) std::this_thread::sleep_for(1ms);  // let the loop fall asleep sometimes
       }
     });
   }
@@ -222,7 +222,7 @@ TEST_P(UringEventLoopTest, PostFromManyThreadsLosesNothingAndKeepsEachThreadsOrd
   for (const auto& numbers : seen) EXPECT_TRUE(std::is_sorted(numbers.begin(), numbers.end()));
 }
 
-TEST_P(UringEventLoopTest, StopBeforeRunAndFromAnotherThread) {
+TEST_P(UringEventLoopTest, StopWorksBeforeRunAndFromAnotherThread) {
   std::thread stopper([&] {
     std::this_thread::sleep_for(20ms);
     loop_->Stop();
