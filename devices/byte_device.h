@@ -1,4 +1,4 @@
-// A bus device whose registers are single bytes: what sat on the ISA bus.
+// A bus device whose registers are single bytes, like the devices of the former ISA bus.
 #ifndef DEVICES_BYTE_DEVICE_H_
 #define DEVICES_BYTE_DEVICE_H_
 
@@ -17,7 +17,8 @@ class ByteDevice : public BusDevice {
   }
 
  protected:
-  // vCPU threads, several at once. `offset` lies within the range that the device was inserted at.
+  // Run on vCPU threads, possibly on several at once. `offset` lies within the range at which the
+  // device was inserted.
   virtual uint8_t ReadByte(uint64_t offset) = 0;
   virtual void WriteByte(uint64_t offset, uint8_t value) = 0;
 };

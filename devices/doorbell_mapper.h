@@ -1,4 +1,4 @@
-// Guest writes that signal an eventfd. vmm/kvm implements this on ioeventfd; tests fake it.
+// Guest writes that signal an eventfd. vmm/kvm implements this with ioeventfd; tests have a fake.
 #ifndef DEVICES_DOORBELL_MAPPER_H_
 #define DEVICES_DOORBELL_MAPPER_H_
 
@@ -8,13 +8,13 @@
 
 namespace devices {
 
-// Connects guest writes at an MMIO address to an eventfd, so that a notify costs no exit to user
-// space.
+// Connects guest writes at an MMIO address to an eventfd, so that a notification needs no exit to
+// user space.
 class DoorbellMapper {
  public:
   virtual ~DoorbellMapper() = default;
-  // A write of any size at `address` signals `event_fd`. Errors are harmless: the write then
-  // arrives at the bus and the device signals the eventfd itself. Any thread.
+  // Makes a write of any size at `address` signal `event_fd`. An error does no harm: the write then
+  // arrives at the bus, and the device signals the eventfd itself. Any thread.
   virtual absl::Status Map(uint64_t address, int event_fd) = 0;
   virtual void Unmap(uint64_t address, int event_fd) = 0;
 };

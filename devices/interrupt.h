@@ -1,5 +1,5 @@
-// What a device knows of interrupts. vmm/kvm implements these on irqfd and MSI routes; tests fake
-// them.
+// The interrupts that a device can raise. vmm/kvm implements them with irqfd and MSI routes; tests
+// have fakes.
 #ifndef DEVICES_INTERRUPT_H_
 #define DEVICES_INTERRUPT_H_
 
@@ -15,30 +15,31 @@ namespace devices {
 class InterruptLine {
  public:
   virtual ~InterruptLine() = default;
-  // Drives the line. An edge-triggered pin fires on every change from false to true.
+  // Drives the line. An edge-triggered pin raises an interrupt on every change from false to true.
   virtual void Set(bool asserted) = 0;
 };
 
-// [PCI 3.0 §6.8.1]: a write of `data` to `address` is the interrupt.
+// A message-signalled interrupt: the device writes `data` to `address`. [PCI 3.0 §6.8.1]
 struct MsiMessage {
   uint64_t address = 0;
   uint32_t data = 0;
   friend bool operator==(const MsiMessage&, const MsiMessage&) = default;
 };
 
-// One message-signalled interrupt source with a route of its own.
+// One source of message-signalled interrupts, with its own route.
 class MsiInterrupt {
  public:
   virtual ~MsiInterrupt() = default;
-  // Sets where Trigger goes, and connects the eventfd. Takes effect before it returns; costs a host
-  // call only if `message` changed or the eventfd was not connected.
+  // Sets the message that Trigger sends, and connects the eventfd. Takes effect before it returns.
+  // Makes a host call only if `message` changed or the eventfd was not connected.
   virtual absl::Status SetMessage(const MsiMessage& message) = 0;
   // Sends the message once. Any thread; never blocks.
   virtual void Trigger() = 0;
-  // An eventfd, valid as long as this. While it is connected, which it is not at first, a signal is
-  // as good as Trigger: for what the host's kernel interrupts by itself (vhost, VFIO). Any thread.
+  // Returns an eventfd, valid as long as this object. While the eventfd is connected, which it is
+  // not at first, signalling it does the same as Trigger. For interrupts that the host's kernel
+  // raises by itself (vhost, VFIO). Any thread.
   virtual int event_fd() const = 0;
-  // Signals of the eventfd wait in it from now on, until SetMessage connects it again.
+  // Disconnects the eventfd: signals wait in it until SetMessage connects it again.
   virtual void Disconnect() = 0;
 };
 

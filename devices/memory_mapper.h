@@ -1,5 +1,5 @@
-// What a device whose BAR is memory knows of the guest's address space. vmm/kvm implements it on
-// memory slots; tests fake it.
+// Lets a device whose BAR is memory map it into the guest's address space. vmm/kvm implements this
+// with memory slots; tests have a fake.
 #ifndef DEVICES_MEMORY_MAPPER_H_
 #define DEVICES_MEMORY_MAPPER_H_
 
@@ -10,14 +10,15 @@
 
 namespace devices {
 
-// Puts host memory at guest physical addresses. Any thread; costs the host a grace period.
+// Puts host memory at guest physical addresses. Any thread; each call costs a grace period of the
+// host.
 class MemoryMapper {
  public:
   virtual ~MemoryMapper() = default;
-  // Reads of [address, + host.size()) see `host` without an exit; writes exit as they would
-  // without it. Page aligned; must not overlap what is mapped.
+  // Makes reads of [address, address + host.size()) see `host` without an exit. Writes still exit.
+  // The range must be page aligned and must not overlap a mapped one.
   virtual absl::Status MapReadOnly(uint64_t address, std::span<const uint8_t> host) = 0;
-  // Takes away what was mapped at `address`; nothing if nothing was.
+  // Removes the mapping at `address`, if there is one.
   virtual void UnmapMemory(uint64_t address) = 0;
 };
 

@@ -13,7 +13,7 @@ constexpr uint8_t kInterruptEnableMask =
 constexpr uint8_t kModemControlMask = 0x1f;
 constexpr uint8_t kIirTimeout = 0x0c;
 constexpr uint8_t kIirFifosEnabled = 0xc0;
-// The other end is always there and ready.
+// The modem inputs say that the other end is always there and ready.
 constexpr uint8_t kModemReady = UART_MSR_DCD | UART_MSR_DSR | UART_MSR_CTS;
 
 }  // namespace
@@ -26,7 +26,7 @@ Serial::~Serial() { backend_.SetClient(nullptr); }
 
 size_t Serial::OnInput(std::span<const uint8_t> bytes) {
   base::MutexLock lock(mutex_);
-  // In loopback mode the receiver is disconnected from the outside.
+  // Loopback mode disconnects the receiver from the outside.
   const size_t taken = Loopback() ? 0 : std::min(bytes.size(), ReceiveRoom());
   for (const uint8_t byte : bytes.first(taken)) PushReceived(byte);
   input_refused_ = taken < bytes.size();
@@ -152,7 +152,7 @@ uint8_t Serial::InterruptId() const {
   if ((enabled & UART_IER_RLSI) != 0 && state_.line_errors != 0) return UART_IIR_RLSI;
   if ((enabled & UART_IER_RDI) != 0 && state_.received_count != 0) {
     const bool fifo = (state_.fifo_control & UART_FCR_ENABLE_FIFO) != 0;
-    // Below the trigger level the hardware waits four character times; here they pass at once.
+    // Below the trigger level the hardware waits for four character times; here no time passes.
     return fifo && state_.received_count < kTriggerBytes[state_.fifo_control >> 6] ? kIirTimeout
                                                                                    : UART_IIR_RDI;
   }
@@ -161,7 +161,8 @@ uint8_t Serial::InterruptId() const {
   return UART_IIR_NO_INT;
 }
 
-// Returns the upper half of the modem status register; loopback wires the outputs to the inputs.
+// Returns the upper half of the modem status register. Loopback mode connects the outputs to the
+// inputs.
 uint8_t Serial::ModemInputs() const {
   if (!Loopback()) return kModemReady;
   const uint8_t outputs = state_.modem_control;
@@ -173,7 +174,7 @@ uint8_t Serial::ModemInputs() const {
   return inputs;
 }
 
-// Room has been checked by the caller.
+// Adds a byte to the receive FIFO. The caller has checked that there is room.
 void Serial::PushReceived(uint8_t byte) {
   state_.received[(state_.received_head + state_.received_count) % kFifoBytes] = byte;
   ++state_.received_count;
@@ -197,7 +198,7 @@ void Serial::Transmit(uint8_t byte) {
 
 void Serial::WriteInterruptEnable(uint8_t value) {
   // Enabling the interrupt while the transmitter is empty raises it. LINUX: 8250_port.c tests for
-  // this at start-up and falls back to a timer where it does not hold.
+  // this at start-up, and uses a timer if the interrupt does not come.
   const uint8_t risen = value & static_cast<uint8_t>(~state_.interrupt_enable);
   if ((risen & UART_IER_THRI) != 0) state_.transmitter_interrupt = true;
   state_.interrupt_enable = value;
@@ -207,7 +208,7 @@ void Serial::WriteFifoControl(uint8_t value) {
   const bool enable = (value & UART_FCR_ENABLE_FIFO) != 0;
   const bool was_enabled = (state_.fifo_control & UART_FCR_ENABLE_FIFO) != 0;
   if (enable != was_enabled || (enable && (value & UART_FCR_CLEAR_RCVR) != 0)) ClearReceived();
-  // The other bits are only programmed together with the enable bit.
+  // The other bits are programmed only if the enable bit is written too.
   state_.fifo_control = enable ? value & (UART_FCR_ENABLE_FIFO | UART_FCR_TRIGGER_MASK) : 0;
 }
 
@@ -222,8 +223,8 @@ void Serial::WriteModemControl(uint8_t value) {
   if ((changed & UART_MSR_DCD) != 0) state_.modem_deltas |= UART_MSR_DDCD;
 }
 
-// OUT2 does not gate the line as it does on a PC's board: every driver sets it, and emulators do
-// not look at it.
+// OUT2 does not gate the line, unlike on a PC's board: every driver sets it, and other emulators
+// ignore it too.
 void Serial::UpdateLine() {
   const bool pending = InterruptId() != UART_IIR_NO_INT;
   if (pending == line_asserted_) return;
@@ -231,8 +232,8 @@ void Serial::UpdateLine() {
   line_.Set(pending);
 }
 
-// Returns true, once, if the backend has to be told that there is room again. Waits for an empty
-// FIFO, so that input comes in batches.
+// Returns true once if the backend has to be told that there is room again. Waits until the FIFO is
+// empty, so that input comes in batches.
 bool Serial::TakeResume() {
   if (!input_refused_ || state_.received_count != 0 || Loopback()) return false;
   input_refused_ = false;

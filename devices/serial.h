@@ -1,11 +1,12 @@
 // A 16550A serial port with working FIFOs. [TL16C550C data sheet, "Principles of operation"]
 //
-// Transmission takes no time: a byte written is a byte given to the backend, the transmitter is
-// always empty, and its interrupt follows each write at once. Reception is limited by the FIFO:
-// what does not fit stays with the backend until the guest has read.
+// Transmission takes no time: a byte that is written goes to the backend at once, the transmitter
+// is always empty, and its interrupt follows each write immediately. Reception is limited by the
+// FIFO: bytes that do not fit stay with the backend until the guest has read.
 //
-// Registers are accessed on vCPU threads, input arrives on the backend's loop; one lock guards all.
-// Lock order: this lock, then those of the backend and of the interrupt controller.
+// The guest accesses registers on vCPU threads, and input arrives on the backend's loop; one lock
+// guards everything. Lock order: this lock, then the locks of the backend and of the interrupt
+// controller.
 #ifndef DEVICES_SERIAL_H_
 #define DEVICES_SERIAL_H_
 
@@ -25,14 +26,14 @@ class Serial : public ByteDevice, public CharacterClient {
   static constexpr uint64_t kPortCount = 8;
   static constexpr size_t kFifoBytes = 16;
 
-  // Becomes the client of `backend`. The backend and the line outlive this object, which is made
-  // and destroyed while the backend's loop does not run, or on it.
+  // Becomes the client of `backend`. The backend and the line must outlive this object. Make and
+  // destroy this object on the backend's loop, or while that loop does not run.
   Serial(CharacterBackend& backend, InterruptLine& line);
   ~Serial() override;
 
   absl::string_view name() const override { return "serial"; }
   size_t OnInput(std::span<const uint8_t> bytes) override;
-  // Puts all registers into the state after master reset and releases the line. Any thread.
+  // Resets all registers to their state after master reset, and releases the line. Any thread.
   void Reset();
 
  protected:
@@ -42,7 +43,7 @@ class Serial : public ByteDevice, public CharacterClient {
  private:
   struct State {
     uint8_t interrupt_enable = 0;
-    uint8_t fifo_control = 0;  // bits that are kept: enable and receive trigger level
+    uint8_t fifo_control = 0;  // only the bits that are kept: enable and receive trigger level
     uint8_t line_control = 0;
     uint8_t modem_control = 0;
     uint8_t line_errors = 0;   // error bits of the line status register

@@ -27,7 +27,7 @@ class FakeBackend : public CharacterBackend {
 class FakeLine : public InterruptLine {
  public:
   void Set(bool now) override {
-    EXPECT_NE(now, asserted) << "only changes are told";
+    EXPECT_NE(now, asserted) << "the device must report only changes";
     asserted = now;
     if (now) ++edges;
   }
@@ -97,7 +97,7 @@ TEST_F(SerialTest, LinuxFindsA16550AAndNothingElse) {
   EXPECT_EQ(In(UART_IER) & 0x0f, 0);
   Out(UART_IER, 0x0f);
   EXPECT_EQ(In(UART_IER), 0x0f);
-  Out(UART_IER, 0x40 | 0x0f);  // XScale's unit enable bit
+  Out(UART_IER, 0x40 | 0x0f);  // the unit enable bit of an XScale
   EXPECT_EQ(In(UART_IER), 0x0f);
   Out(UART_IER, 0);
   Out(UART_MCR, UART_MCR_LOOP | UART_MCR_OUT2 | UART_MCR_RTS);
@@ -125,7 +125,7 @@ TEST_F(SerialTest, LinuxFindsA16550AAndNothingElse) {
 }
 
 // LINUX: serial8250_do_startup() looks for ports that lose this interrupt (UART_BUG_THRE).
-TEST_F(SerialTest, EnablingTheTransmitterInterruptRaisesItAgainAndAgain) {
+TEST_F(SerialTest, EnablingTheTransmitterInterruptRaisesItEachTime) {
   for (int i = 0; i < 3; ++i) {
     Out(UART_IER, UART_IER_THRI);
     EXPECT_TRUE(line_.asserted);
@@ -139,10 +139,11 @@ TEST_F(SerialTest, EnablingTheTransmitterInterruptRaisesItAgainAndAgain) {
   EXPECT_FALSE(line_.asserted);
 }
 
-TEST_F(SerialTest, TransmitterInterruptIsClearedByReadingItsIdOnly) {
+TEST_F(SerialTest, OnlyReadingItsIdClearsTheTransmitterInterrupt) {
   Out(UART_IER, UART_IER_THRI | UART_IER_RDI);
   Type("x");
-  EXPECT_EQ(In(UART_IIR), UART_IIR_RDI);  // higher priority, so the other one stays
+  // has the higher priority, so the transmitter's interrupt stays pending
+  EXPECT_EQ(In(UART_IIR), UART_IIR_RDI);
   In(UART_RX);
   EXPECT_TRUE(line_.asserted);
   EXPECT_EQ(In(UART_IIR), UART_IIR_THRI);
@@ -189,7 +190,7 @@ TEST_F(SerialTest, WithoutFifoOneByteIsHeld) {
   EXPECT_EQ(Type("ab"), 1u);
   EXPECT_EQ(In(UART_RX), 'a');
   EXPECT_EQ(backend_.resumes, 1);
-  EXPECT_EQ(In(UART_RX), 0);  // nothing there
+  EXPECT_EQ(In(UART_RX), 0);  // the FIFO is empty
 }
 
 TEST_F(SerialTest, ClearingOrSwitchingTheFifoDropsItsBytes) {
@@ -202,11 +203,11 @@ TEST_F(SerialTest, ClearingOrSwitchingTheFifoDropsItsBytes) {
   EXPECT_EQ(backend_.resumes, 1);
   EXPECT_EQ(Drain(), "");
   Type("a");
-  Out(UART_FCR, UART_FCR_CLEAR_RCVR);  // not programmed without the enable bit
+  Out(UART_FCR, UART_FCR_CLEAR_RCVR);  // has no effect without the enable bit
   EXPECT_EQ(Drain(), "a");
 }
 
-TEST_F(SerialTest, LoopbackReturnsOutputAndShutsTheOutsideOut) {
+TEST_F(SerialTest, LoopbackReturnsOutputAndRefusesInputFromOutside) {
   Out(UART_FCR, UART_FCR_ENABLE_FIFO);
   Out(UART_MCR, UART_MCR_LOOP);
   Out(UART_TX, 'q');
@@ -242,7 +243,7 @@ TEST_F(SerialTest, ModemDeltasInterruptAndAreClearedByReading) {
   EXPECT_EQ(In(UART_MSR), UART_MSR_DSR | UART_MSR_RI | UART_MSR_DDSR);
   EXPECT_FALSE(line_.asserted);
   Out(UART_MCR, UART_MCR_LOOP | UART_MCR_DTR);
-  EXPECT_EQ(In(UART_MSR), UART_MSR_DSR | UART_MSR_TERI);  // the ring ended
+  EXPECT_EQ(In(UART_MSR), UART_MSR_DSR | UART_MSR_TERI);  // the ring signal ended
 }
 
 TEST_F(SerialTest, ResetReleasesTheLineAndAsksForRefusedInput) {

@@ -1,5 +1,5 @@
-// All modes of character backend on a real event loop: what passes, and what happens when nobody
-// reads.
+// Tests all modes of character backend on a real event loop: that bytes pass, and what happens when
+// no program reads.
 
 #include <fcntl.h>
 #include <poll.h>
@@ -114,14 +114,14 @@ class CharacterBackendTest : public ::testing::Test {
   void Print(const std::string& text) {
     backend_->Write(std::span(reinterpret_cast<const uint8_t*>(text.data()), text.size()));
   }
-  // Prints kFloodBytes in small pieces, as a guest does. If it ever waited for a sink that takes
-  // nothing, it would wait for ever.
+  // Prints kFloodBytes in small pieces, as a guest does. The test hangs here if printing waits for
+  // a sink that takes nothing.
   void Flood() {
     const std::string line(61, 'f');
     for (size_t bytes = 0; bytes < kFloodBytes; bytes += line.size()) Print(line);
   }
-  // After Flood() into a sink that took nothing beyond its own buffers: most was dropped, and who
-  // reads now finds what was kept, the mark, and the end.
+  // Call it after Flood() into a sink that took nothing beyond its own buffers. Expects that most
+  // output was dropped, and that a reader now finds the kept output, the mark and the end.
   void ExpectDropsThenMark(int fd) {
     EXPECT_GT(backend_->dropped_bytes(), kFloodBytes / 2);
     EXPECT_FALSE(backend_->drained());
@@ -148,7 +148,7 @@ class CharacterBackendTest : public ::testing::Test {
     std::ifstream file(path);
     return {std::istreambuf_iterator<char>(file), {}};
   }
-  // Ends the backend as the end of the VM does, while nobody reads.
+  // Ends the backend as the end of the VM does, while no program reads.
   void FinishUnread() {
     Flood();
     Print("THE END");
@@ -158,7 +158,8 @@ class CharacterBackendTest : public ::testing::Test {
     StopLoop();
     backend_.reset();
   }
-  // After FinishUnread: whoever reads now finds the oldest output, the mark, and the guest's last.
+  // Call it after FinishUnread(). Expects that a reader finds the oldest output, the mark and the
+  // guest's last output.
   static void ExpectMarkAndLastOutput(int fd) {
     const std::string text = ReadUntil(fd, "no such text");
     const size_t mark = text.find("bytes dropped]\r\n");
@@ -223,7 +224,7 @@ TEST_F(CharacterBackendTest, FileGetsAllOutput) {
   EXPECT_EQ(backend_->host_path(), path);
 }
 
-TEST_F(CharacterBackendTest, FileIsCreatedPrivate) {
+TEST_F(CharacterBackendTest, FileIsCreatedWithMode0600) {
   const std::string path = directory_ + "/out";
   Start({.mode = CharacterMode::kFile, .path = path});
   struct stat status;
@@ -231,8 +232,8 @@ TEST_F(CharacterBackendTest, FileIsCreatedPrivate) {
   EXPECT_EQ(status.st_mode & 0777, 0600u);
 }
 
-// A full disk, as far as the file is concerned.
-TEST_F(CharacterBackendTest, FileErrorsLoseOutputUntilTheyPass) {
+// Makes writes to the file fail as on a full disk.
+TEST_F(CharacterBackendTest, FileErrorsDropOutputUntilWritingWorksAgain) {
   const std::string path = directory_ + "/out";
   signal(SIGXFSZ, SIG_IGN);
   rlimit before;
@@ -252,17 +253,17 @@ TEST_F(CharacterBackendTest, FileErrorsLoseOutputUntilTheyPass) {
 
 constexpr uint64_t kLimitBytes = 64 * 1024;
 
-TEST_F(CharacterBackendTest, FileOfAGuestThatPrintsForEverStaysWithinItsLimit) {
+TEST_F(CharacterBackendTest, FileStaysWithinItsLimitHoweverMuchTheGuestPrints) {
   const std::string path = directory_ + "/out";
   Start({.mode = CharacterMode::kFile, .path = path, .max_file_bytes = kLimitBytes});
   std::string expected;
-  for (int i = 0; i < 10'000; ++i) {  // of 100 bytes: 15 files full
+  for (int i = 0; i < 10'000; ++i) {  // 100 bytes each: 15 files full
     std::string line = "line " + std::to_string(i) + " ";
     line.resize(99, '.');
     line += '\n';
     expected += line;
     Print(line);
-    // No faster than the file takes it, so that nothing is dropped.
+    // Prints no faster than the file takes the output, so that nothing is dropped.
     if (i % 100 == 0) {
       ASSERT_TRUE(Eventually([this] { return backend_->drained(); }));
     }
@@ -277,7 +278,7 @@ TEST_F(CharacterBackendTest, FileOfAGuestThatPrintsForEverStaysWithinItsLimit) {
   EXPECT_EQ(backend_->removed_bytes(), expected.size() - kept.size());
 }
 
-TEST_F(CharacterBackendTest, FileWithoutAPredecessorStartsOverAndMarksTheLoss) {
+TEST_F(CharacterBackendTest, FullFileWithoutAPredecessorIsEmptiedAndMarksTheLoss) {
   const std::string path = directory_ + "/out";
   std::filesystem::create_directory(path + ".old");
   Start({.mode = CharacterMode::kFile, .path = path, .max_file_bytes = kLimitBytes});
@@ -291,7 +292,7 @@ TEST_F(CharacterBackendTest, FileWithoutAPredecessorStartsOverAndMarksTheLoss) {
   EXPECT_EQ(backend_->dropped_bytes(), kLimitBytes);
 }
 
-TEST_F(CharacterBackendTest, FileThatWasMovedAwayKeepsWhatIsInItAndGetsNoMore) {
+TEST_F(CharacterBackendTest, FileThatWasMovedAwayKeepsItsContentsAndGetsNoMore) {
   const std::string path = directory_ + "/out", saved = directory_ + "/saved";
   Start({.mode = CharacterMode::kFile, .path = path, .max_file_bytes = kLimitBytes});
   Print(std::string(kLimitBytes, 'a'));
@@ -322,8 +323,8 @@ TEST_F(CharacterBackendTest, RegularFileAsStandardOutputStaysWithinTheLimit) {
   EXPECT_FALSE(std::filesystem::exists(path + ".old"));
 }
 
-// As logrotate's copytruncate does.
-TEST_F(CharacterBackendTest, FileThatAnotherProgramEmptiesGoesOnAtItsBeginning) {
+// logrotate's copytruncate empties a file like this.
+TEST_F(CharacterBackendTest, OutputToAnEmptiedFileContinuesAtItsBeginning) {
   const std::string path = directory_ + "/out";
   Start({.mode = CharacterMode::kFile, .path = path});
   Print("before");
@@ -334,7 +335,7 @@ TEST_F(CharacterBackendTest, FileThatAnotherProgramEmptiesGoesOnAtItsBeginning) 
   EXPECT_EQ(ReadFile(path), "after");
 }
 
-// Nothing is stored in a pipe: its reader may take as much as there is.
+// A pipe stores nothing, so its reader may take any amount.
 TEST_F(CharacterBackendTest, FifoHasNoLimit) {
   const std::string fifo = directory_ + "/fifo";
   ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
@@ -348,7 +349,7 @@ TEST_F(CharacterBackendTest, FifoHasNoLimit) {
   EXPECT_FALSE(std::filesystem::exists(fifo + ".old"));
 }
 
-TEST_F(CharacterBackendTest, FullDeviceLosesOutputButNeverStops) {
+TEST_F(CharacterBackendTest, FullDeviceDropsOutputButNeverBlocks) {
   Start({.mode = CharacterMode::kFile, .path = "/dev/full"});
   Flood();
   EXPECT_TRUE(Eventually([this] { return backend_->drained(); }));
@@ -370,17 +371,17 @@ TEST_F(CharacterBackendTest, ErrorsNameKeyAndPath) {
               HasSubstr("a FIFO needs its reader first"));
 }
 
-TEST_F(CharacterBackendTest, PtyCarriesBothWays) {
+TEST_F(CharacterBackendTest, PtyCarriesInputAndOutput) {
   Start({.mode = CharacterMode::kPty});
   const base::UniqueFd user(open(backend_->host_path().c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC));
   ASSERT_TRUE(user.valid()) << backend_->host_path();
   Print("login: ");
   EXPECT_EQ(ReadUntil(user.get(), "login: "), "login: ");
-  Send(user.get(), "root\x03");  // raw: no signals, no echo, no line editing
+  Send(user.get(), "root\x03");  // raw mode: no signals, no echo, no line editing
   EXPECT_TRUE(Eventually([this] { return client_.input() == "root\x03"; }));
 }
 
-TEST_F(CharacterBackendTest, PtySurvivesItsUsersLeaving) {
+TEST_F(CharacterBackendTest, PtyWorksAgainAfterItsUserLeaves) {
   Start({.mode = CharacterMode::kPty});
   for (int i = 0; i < 3; ++i) {
     const base::UniqueFd user(open(backend_->host_path().c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC));
@@ -389,24 +390,24 @@ TEST_F(CharacterBackendTest, PtySurvivesItsUsersLeaving) {
   }
 }
 
-TEST_F(CharacterBackendTest, PtyNobodyReads) {
+TEST_F(CharacterBackendTest, UnreadPtyDropsTheOldestOutput) {
   Start({.mode = CharacterMode::kPty});
   Flood();
   const base::UniqueFd user(open(backend_->host_path().c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC));
   ExpectDropsThenMark(user.get());
 }
 
-TEST_F(CharacterBackendTest, PipeNobodyReads) {
+TEST_F(CharacterBackendTest, UnreadPipeDropsTheOldestOutput) {
   Pipe out, in;
   Start({.mode = CharacterMode::kTty,
          .input_fd = in.read_end.get(),
          .output_fd = out.write_end.get()});
   Flood();
-  EXPECT_EQ(fcntl(out.write_end.get(), F_GETFL) & O_NONBLOCK, 0) << "it is shared with others";
+  EXPECT_EQ(fcntl(out.write_end.get(), F_GETFL) & O_NONBLOCK, 0) << "other programs share the pipe";
   ExpectDropsThenMark(out.read_end.get());
 }
 
-TEST_F(CharacterBackendTest, ReaderOfAStalledPipeWhoComesBackAtTheEndFindsMarkAndLastLines) {
+TEST_F(CharacterBackendTest, UnreadPipeHoldsMarkAndLastLinesAtTheEnd) {
   Pipe out, in;
   Start({.mode = CharacterMode::kTty,
          .input_fd = in.read_end.get(),
@@ -417,7 +418,7 @@ TEST_F(CharacterBackendTest, ReaderOfAStalledPipeWhoComesBackAtTheEndFindsMarkAn
   ExpectMarkAndLastOutput(out.read_end.get());
 }
 
-TEST_F(CharacterBackendTest, ReaderOfAStalledFifoWhoComesBackAtTheEndFindsMarkAndLastLines) {
+TEST_F(CharacterBackendTest, UnreadFifoHoldsMarkAndLastLinesAtTheEnd) {
   const std::string fifo = directory_ + "/fifo";
   ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
   const base::UniqueFd reader(open(fifo.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
@@ -427,7 +428,7 @@ TEST_F(CharacterBackendTest, ReaderOfAStalledFifoWhoComesBackAtTheEndFindsMarkAn
   ExpectMarkAndLastOutput(reader.get());
 }
 
-TEST_F(CharacterBackendTest, ReaderOfAStalledSocketWhoComesBackAtTheEndFindsMarkAndLastLines) {
+TEST_F(CharacterBackendTest, UnreadSocketHoldsMarkAndLastLinesAtTheEnd) {
   int fds[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
   base::UniqueFd ours(fds[0]);
@@ -440,7 +441,7 @@ TEST_F(CharacterBackendTest, ReaderOfAStalledSocketWhoComesBackAtTheEndFindsMark
   ExpectMarkAndLastOutput(theirs.get());
 }
 
-TEST_F(CharacterBackendTest, PipeWhoseReaderLeftLosesOutputWithoutHarm) {
+TEST_F(CharacterBackendTest, PipeWithoutAReaderDropsOutput) {
   Pipe out, in;
   Start({.mode = CharacterMode::kTty,
          .input_fd = in.read_end.get(),
@@ -454,7 +455,7 @@ TEST_F(CharacterBackendTest, PipeWhoseReaderLeftLosesOutputWithoutHarm) {
   EXPECT_GT(backend_->dropped_bytes(), kFloodBytes);
 }
 
-TEST_F(CharacterBackendTest, SocketAsStandardOutputNobodyReads) {
+TEST_F(CharacterBackendTest, UnreadSocketAsStandardOutputDropsTheOldestOutput) {
   int fds[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
   const base::UniqueFd ours(fds[0]), theirs(fds[1]);
@@ -464,8 +465,8 @@ TEST_F(CharacterBackendTest, SocketAsStandardOutputNobodyReads) {
   ExpectDropsThenMark(theirs.get());
 }
 
-// Packets show how many writes there were.
-TEST_F(CharacterBackendTest, BytesThatComeOneByOneAreWrittenTogether) {
+// The socket keeps packets apart, so the number of packets is the number of writes.
+TEST_F(CharacterBackendTest, SingleBytesAreWrittenTogether) {
   int fds[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
   const base::UniqueFd ours(fds[0]), theirs(fds[1]);
@@ -531,7 +532,7 @@ TEST_F(CharacterBackendTest, InputWaitsForTheGuest) {
   EXPECT_TRUE(Eventually([this] { return client_.input().size() == 5; }));
   int waiting = 0;
   ASSERT_EQ(ioctl(in.read_end.get(), FIONREAD, &waiting), 0);
-  EXPECT_GT(waiting, 30000) << "what the guest does not take is not read";
+  EXPECT_GT(waiting, 30000) << "input that the guest does not take must not be read";
   while (client_.input().size() < text.size()) {
     const size_t before = client_.input().size();
     client_.SetRoom(1000);
@@ -541,7 +542,7 @@ TEST_F(CharacterBackendTest, InputWaitsForTheGuest) {
   EXPECT_EQ(client_.input(), text);
 }
 
-// The loop's thread must sleep, not spin, when there is nothing more to come.
+// The loop's thread must sleep, not spin, when no more input can come.
 TEST_F(CharacterBackendTest, EndOfInputDoesNotSpin) {
   Pipe out, in;
   Start({.mode = CharacterMode::kTty,
@@ -590,7 +591,7 @@ class TtyTest : public CharacterBackendTest {
   std::atomic<bool> escaped_ = false;
 };
 
-TEST_F(TtyTest, IsRawWhileItRunsAndRestoredAfter) {
+TEST_F(TtyTest, IsRawWhileTheBackendLivesAndRestoredAfterwards) {
   Start(Options());
   EXPECT_FALSE(Canonical());
   StopLoop();
@@ -598,7 +599,7 @@ TEST_F(TtyTest, IsRawWhileItRunsAndRestoredAfter) {
   EXPECT_TRUE(Canonical());
 }
 
-TEST_F(TtyTest, CarriesBothWaysAndFindsTheEscape) {
+TEST_F(TtyTest, CarriesInputAndOutputAndFindsTheEscape) {
   Start(Options());
   Print("login: ");
   EXPECT_EQ(ReadUntil(user_.get(), "login: "), "login: ");
@@ -610,8 +611,8 @@ TEST_F(TtyTest, CarriesBothWaysAndFindsTheEscape) {
   EXPECT_EQ(client_.input(), "root\r");
 }
 
-// As `stty` does from another shell.
-TEST_F(TtyTest, InputGoesOnWhenSomebodyElseChangesTheMode) {
+// `stty` in another shell changes the mode like this.
+TEST_F(TtyTest, InputContinuesWhenAnotherProgramChangesTheMode) {
   Start(Options());
   termios mode = {};
   ASSERT_EQ(tcgetattr(terminal_.get(), &mode), 0);
@@ -631,7 +632,7 @@ TEST_F(TtyTest, EscapeWorksWhenTheGuestTakesNoInput) {
   EXPECT_TRUE(Eventually([this] { return escaped_.load(); }));
 }
 
-TEST_F(TtyTest, SizeIsToldAtStartAndAtChanges) {
+TEST_F(TtyTest, ClientGetsTheSizeAtStartAndAtChanges) {
   Start(Options());
   EXPECT_TRUE(Eventually([this] { return client_.size() == (80 << 16 | 25); }));
   SetSize(132, 50);
@@ -660,7 +661,7 @@ TEST_F(TtyTest, SecondDeviceIsAnError) {
   options.name = "serial";
   EXPECT_EQ(std::string(CreateCharacterBackend(std::move(options), **other).status().message()),
             "serial: only one device can have the terminal (mode Tty)");
-  EXPECT_FALSE(Canonical());  // still the first one's
+  EXPECT_FALSE(Canonical());  // the terminal still belongs to the first device
 }
 
 class SocketTest : public CharacterBackendTest {
@@ -673,7 +674,7 @@ class SocketTest : public CharacterBackendTest {
   std::string path_;
 };
 
-TEST_F(SocketTest, CarriesBothWaysAndKeepsWhatWasPrintedBefore) {
+TEST_F(SocketTest, CarriesInputAndOutputAndKeepsEarlierOutput) {
   StartSocket();
   Print("early ");
   const base::UniqueFd user = Connect(path_);
@@ -683,10 +684,10 @@ TEST_F(SocketTest, CarriesBothWaysAndKeepsWhatWasPrintedBefore) {
   EXPECT_TRUE(Eventually([this] { return client_.input() == "root\n"; }));
 }
 
-TEST_F(SocketTest, NobodyConnected) {
+TEST_F(SocketTest, OutputWithoutAClientDropsTheOldest) {
   StartSocket();
   Flood();
-  EXPECT_TRUE(backend_->drained()) << "there is nobody to wait for";
+  EXPECT_TRUE(backend_->drained()) << "no client is connected that could be waited for";
   EXPECT_GE(backend_->dropped_bytes(), kFloodBytes - OutputRing::kCapacityBytes);
   const base::UniqueFd user = Connect(path_);
   Print("THE END");
@@ -695,7 +696,7 @@ TEST_F(SocketTest, NobodyConnected) {
   EXPECT_LE(text.size(), OutputRing::kCapacityBytes + OutputRing::kMinTakeBytes);
 }
 
-TEST_F(SocketTest, ConnectedButNeverRead) {
+TEST_F(SocketTest, UnreadClientDropsTheOldestOutput) {
   StartSocket();
   const base::UniqueFd user = Connect(path_);
   Print("hello");
@@ -704,7 +705,7 @@ TEST_F(SocketTest, ConnectedButNeverRead) {
   ExpectDropsThenMark(user.get());
 }
 
-TEST_F(SocketTest, NextClientGetsItsTurnWhenTheFirstLeaves) {
+TEST_F(SocketTest, NextClientIsServedWhenTheFirstLeaves) {
   StartSocket();
   base::UniqueFd first = Connect(path_);
   Print("one");
@@ -720,7 +721,7 @@ TEST_F(SocketTest, NextClientGetsItsTurnWhenTheFirstLeaves) {
   }
 }
 
-TEST_F(SocketTest, ClientThatLeavesWhileStalledDoesNotWedgeIt) {
+TEST_F(SocketTest, NextClientIsServedWhenAStalledOneLeaves) {
   StartSocket();
   base::UniqueFd first = Connect(path_);
   Flood();
@@ -730,7 +731,7 @@ TEST_F(SocketTest, ClientThatLeavesWhileStalledDoesNotWedgeIt) {
   EXPECT_THAT(ReadUntil(second.get(), "THE END"), HasSubstr("THE END"));
 }
 
-TEST_F(SocketTest, ClientThatOnlyListensKeepsListeningUntilAnotherComes) {
+TEST_F(SocketTest, ClientThatOnlyReadsIsServedUntilAnotherConnects) {
   StartSocket();
   const base::UniqueFd first = Connect(path_);
   ASSERT_EQ(shutdown(first.get(), SHUT_WR), 0);
@@ -743,7 +744,7 @@ TEST_F(SocketTest, ClientThatOnlyListensKeepsListeningUntilAnotherComes) {
   EXPECT_EQ(ReadUntil(second.get(), "two"), "two");
 }
 
-TEST_F(SocketTest, ClientWhoComesBackAtTheEndFindsMarkAndLastLines) {
+TEST_F(SocketTest, UnreadClientHoldsMarkAndLastLinesAtTheEnd) {
   StartSocket();
   const base::UniqueFd user = Connect(path_);
   Print("hello");

@@ -37,16 +37,17 @@ class NullBackend final : public CharacterBackend {
 base::UniqueFd Duplicate(int fd) { return base::UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
 
 // Opens the terminal or pipe `fd` once more, without blocking. Setting O_NONBLOCK on `fd` itself
-// would set it for the shell and all others that share it. Invalid if it cannot be opened.
+// would set it for the shell and for all other programs that share it. Returns an invalid
+// descriptor if `fd` cannot be opened again.
 base::UniqueFd ReopenNonBlocking(int fd, const struct stat& status, int access) {
   const int flags = access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
-  // LINUX: opening /dev/ptmx again makes another pty.
+  // LINUX: opening /dev/ptmx again would make another pty.
   const bool ptmx =
       S_ISCHR(status.st_mode) && major(status.st_rdev) == 5 && minor(status.st_rdev) == 2;
   if (ptmx) return {};
   base::UniqueFd again(open(absl::StrCat("/proc/self/fd/", fd).c_str(), flags));
-  // Another user's terminal, as under sudo: if it is our controlling terminal it has a name that
-  // everybody may open.
+  // The terminal may belong to another user, as under sudo. If it is our controlling terminal, it
+  // also has a name that every user may open.
   if (!again.valid() && isatty(fd) != 0 && tcgetsid(fd) == getsid(0)) {
     again.reset(open("/dev/tty", flags));
   }
@@ -69,7 +70,8 @@ absl::StatusOr<OpenedOutput> OpenOutput(int fd, uint64_t max_file_bytes) {
     opened.sink.kind = OutputSink::Kind::kSocket;
   } else {
     opened.fd = ReopenNonBlocking(fd, status, O_WRONLY);
-    // What a pipe takes at once if it takes anything [pipe(7)]; of a terminal one byte is known.
+    // If a pipe is writable, it takes at least PIPE_BUF bytes [pipe(7)]. A terminal takes at least
+    // 1.
     if (!opened.fd.valid() && (fcntl(fd, F_GETFL) & O_NONBLOCK) == 0) {
       opened.sink.blocking_limit_bytes = S_ISFIFO(status.st_mode) ? PIPE_BUF : 1;
     }
@@ -119,13 +121,14 @@ BackendOr CreatePty(CharacterBackendOptions options, base::EventLoop& loop) {
       ptsname_r(master, path, sizeof(path)) != 0) {
     return base::ErrnoStatus(errno, "cannot make a pty");
   }
-  // Held open: without a user of the other side the master would report hang-ups for ever.
+  // Held open because the master would report hang-ups for ever if no program had the other side
+  // open.
   files.kept_open.reset(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
   termios mode;
   if (!files.kept_open.valid() || tcgetattr(files.kept_open.get(), &mode) != 0) {
     return base::ErrnoStatus(errno, absl::StrCat(path, ": cannot open the new pty"));
   }
-  // Raw: the guest's own terminal driver echoes and edits.
+  // Raw, because the guest's own terminal driver echoes and edits.
   cfmakeraw(&mode);
   if (tcsetattr(files.kept_open.get(), TCSANOW, &mode) != 0) {
     return base::ErrnoStatus(errno, absl::StrCat(path, ": cannot make the pty raw"));
@@ -133,7 +136,7 @@ BackendOr CreatePty(CharacterBackendOptions options, base::EventLoop& loop) {
   files.input = Duplicate(master);
   if (!files.input.valid()) return base::ErrnoStatus(errno, "cannot duplicate a pty");
   files.path = path;
-  // UNLIMITED: at the start.
+  // UNLIMITED: logged once, at the start.
   LOG(Info) << options.name << ": pty " << path;
   return StreamBackend::Create(loop, std::move(options.name), std::move(files), {});
 }
@@ -141,7 +144,7 @@ BackendOr CreatePty(CharacterBackendOptions options, base::EventLoop& loop) {
 BackendOr CreateFile(CharacterBackendOptions options, base::EventLoop& loop) {
   StreamBackend::Files files;
   const char* const path = options.path.c_str();
-  // O_NONBLOCK: the path may be a FIFO that nobody reads, or a serial line.
+  // O_NONBLOCK: the path may be a FIFO that no program reads, or a serial line.
   base::UniqueFd file(
       open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600));
   if (!file.valid()) {
@@ -171,7 +174,7 @@ BackendOr CreateSocket(CharacterBackendOptions options, base::EventLoop& loop) {
 }  // namespace
 
 BackendOr CreateCharacterBackend(CharacterBackendOptions options, base::EventLoop& loop) {
-  // The key that is at fault when something cannot be opened.
+  // The configuration key to blame if something cannot be opened.
   std::string key = options.name;
   const auto annotate = [&key](BackendOr result) {
     if (!result.ok()) result = base::Annotate(result.status(), key);

@@ -15,7 +15,7 @@
 
 namespace devices {
 
-// Mode Off is no backend at all, and no device.
+// The mode "Off" has no value here, because there is neither a device nor a backend then.
 enum class CharacterMode { kNull, kTty, kPty, kFile, kSocket };
 
 struct CharacterBackendOptions {
@@ -23,23 +23,26 @@ struct CharacterBackendOptions {
   CharacterMode mode = CharacterMode::kNull;
   std::string path = {};                      // kFile and kSocket
   uint64_t max_file_bytes = 64 << 20;         // kFile and kTty: at least 64 KiB
-  absl::AnyInvocable<void()> on_escape = {};  // kTty: Ctrl-a x was typed. Called on the loop.
-  int input_fd = STDIN_FILENO;                // kTty; stay open until the backend is gone
+  absl::AnyInvocable<void()> on_escape = {};  // kTty: called on the loop when Ctrl-a x was typed
+  int input_fd = STDIN_FILENO;                // kTty; must stay open until the backend is destroyed
   int output_fd = STDOUT_FILENO;
 };
 
 // Opens what the backend needs and starts it on `loop`.
 //
-// kTty: standard input and output. A terminal is read, and raw, while this process is in its
-// foreground and until the backend is destroyed; in the background a line says that it waits, and
-// the terminal is looked at four times a second, since not every shell's `fg` sends a signal.
-// Ctrl-a is its escape key; a pipe, file or socket is passed through. What is written to a file is
-// bounded: after `max_file_bytes` all output is dropped. kPty: a new pseudo-terminal,
-// raw; see host_path(). kFile: created with mode 0600 or truncated; nothing is read. A regular file
-// that has `max_file_bytes` becomes PATH.old, and the output goes on in PATH [RotatingFile]; a FIFO
-// or a device has no limit. kSocket: listens on a Unix socket, mode 0600, one client at a time.
+// - kTty: uses standard input and output. While this process is in the foreground of its terminal,
+//   the terminal is read and is in raw mode; destroying the backend restores it. In the background
+//   a line says that the backend waits, and the backend checks four times a second whether it is in
+//   the foreground, because not every shell's `fg` sends a signal. Ctrl-a is the escape key. A
+//   pipe, file or socket is passed through. If standard output is a file, all output after
+//   `max_file_bytes` is dropped.
+// - kPty: makes a new pseudo-terminal in raw mode; see host_path().
+// - kFile: creates the file with mode 0600, or truncates it; reads nothing. A regular file that has
+//   reached `max_file_bytes` becomes PATH.old, and the output continues in PATH [RotatingFile]. A
+//   FIFO or a device has no limit.
+// - kSocket: listens on a Unix socket, mode 0600, for one client at a time.
 //
-// Before the loop runs. The backend is destroyed when the loop has stopped, and before the loop.
+// Call it before the loop runs. Destroy the backend when the loop has stopped, and before the loop.
 // Errors: one line that starts with the option's key.
 absl::StatusOr<std::unique_ptr<CharacterBackend>> CreateCharacterBackend(
     CharacterBackendOptions options, base::EventLoop& loop);

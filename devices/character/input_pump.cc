@@ -11,13 +11,13 @@
 namespace devices {
 
 InputPump::~InputPump() {
-  // LIFETIME: the loop was stopped during a read.
+  // LIFETIME: the loop was stopped during a read, so the kernel may still write to the buffer.
   if (read_.pending()) RetainUntilExit(std::move(buffer_));
 }
 
 void InputPump::SetClient(CharacterClient* client) {
   client_ = client;
-  // Not from within this call: the client may still be under construction.
+  // Delivery is posted and not done within this call, because the client may be under construction.
   if (client_ != nullptr && pending_bytes() != 0) PostDeliver();
 }
 
@@ -37,12 +37,12 @@ void InputPump::ResumeInput() { PostDeliver(); }
 void InputPump::PostDeliver() {
   if (deliver_posted_.exchange(true)) return;
   loop_.Post([this] {
-    deliver_posted_.store(false);  // before the client is asked, so that no resume is lost
+    deliver_posted_.store(false);  // before the client is asked, so that no ResumeInput is lost
     Deliver();
   });
 }
 
-// Reading starts with a poll, so that a file that blocks is only read when it has something.
+// Polls before reading, so that a file that blocks is read only when it has input.
 void InputPump::WaitForInput() {
   if (!file_.has_value() || !idle()) return;
   if (pending_bytes() != 0 && !filter_) return;
@@ -54,8 +54,8 @@ void InputPump::OnReadable(int32_t /*result*/) {
     if (idle() && on_idle_) on_idle_();
     return;
   }
-  // LINUX: a poll of a terminal fails with EINVAL when somebody changes the terminal's mode. What
-  // is really wrong with a file is found out by reading.
+  // LINUX: a poll of a terminal fails with EINVAL when another program changes the terminal's mode.
+  // The read that follows shows whether something is really wrong with the file.
   iov_ = {.iov_base = buffer_->data(), .iov_len = kReadBytes};
   constexpr uint64_t kCurrentPosition = ~uint64_t{0};  // for a regular file as standard input
   loop_.ReadV(read_, *file_, std::span(&iov_, 1), kCurrentPosition);
@@ -90,7 +90,8 @@ void InputPump::Deliver() {
   WaitForInput();
 }
 
-// LINUX: a terminal that was hung up, /dev/null and a closed pipe poll readable for ever.
+// Stops using the file. LINUX: a terminal that was hung up, /dev/null and a closed pipe poll
+// readable for ever.
 void InputPump::End() {
   file_.reset();
   if (on_end_) on_end_();

@@ -17,12 +17,12 @@
 
 namespace devices {
 
-// Made and destroyed while the loop does not run; everything else on the loop (or before it runs)
-// unless it says otherwise.
+// Make and destroy it while the loop does not run. Call all other functions on the loop (or before
+// it runs) unless their comments say otherwise.
 class InputPump {
  public:
-  // Changes the first `count` of `bytes` before the guest gets them, in place; returns how many are
-  // left. That may be one more than `count`: `bytes` has room for it.
+  // Changes the first `count` of `bytes` in place before the guest gets them, and returns how many
+  // are left. That may be one more than `count`: `bytes` has room for it.
   using Filter = absl::AnyInvocable<size_t(std::span<uint8_t> bytes, size_t count)>;
 
   explicit InputPump(base::EventLoop& loop) : loop_(loop) {}
@@ -30,18 +30,19 @@ class InputPump {
   InputPump(const InputPump&) = delete;
   InputPump& operator=(const InputPump&) = delete;
 
-  // Reads on when the guest takes nothing, up to kMaxPendingBytes, and drops what is beyond: a
-  // filter that looks for an escape sequence has to see every key.
+  // Sets a filter. With a filter, the pump continues to read while the guest takes nothing, because
+  // a filter that looks for an escape sequence has to see every key. It keeps up to
+  // kMaxPendingBytes and drops what exceeds them.
   void set_filter(Filter filter) { filter_ = std::move(filter); }
-  // Called when the file has ended or failed: it is not read again.
+  // Sets a function to call when the file has ended or failed and will not be read again.
   void set_on_end(absl::AnyInvocable<void()> on_end) { on_end_ = std::move(on_end); }
   void set_on_idle(absl::AnyInvocable<void()> on_idle) { on_idle_ = std::move(on_idle); }
 
   void SetClient(CharacterClient* client);
-  // Starts reading `file`. There must be none.
+  // Starts reading `file`. No file may be attached.
   void Attach(base::LoopFile file);
-  // Stops reading; what the guest has not taken yet stays. idle() is true when the file may be
-  // closed, and `on_idle` is called when that takes until later.
+  // Stops reading; bytes that the guest has not taken yet stay. The file may be closed once idle()
+  // is true. If that is not at once, `on_idle` is called when it is.
   void Detach();
   bool idle() const { return !poll_.pending() && !read_.pending(); }
 

@@ -17,13 +17,13 @@
 namespace devices {
 namespace {
 
-// After a write, so much time passes before the next small one: a serial port prints byte by byte,
-// and a wake-up and a system call for each would cost more than the guest's exits. The first byte
-// after a silence goes out at once.
+// The time between a write and the next small one. A serial port prints byte by byte, and a wake-up
+// and a system call for each byte would cost more than the guest's exits. The first byte after a
+// silence is written at once.
 constexpr std::chrono::milliseconds kGatherTime{1};
 
-// What a pipe grows by at the end: room for the ring and what is staged, even if each write takes a
-// page of its own.
+// How much a pipe grows at the end: enough for the ring and the staged bytes, even if each write
+// takes a page of its own.
 constexpr int kLastPipeBytes = 2 * OutputRing::kCapacityBytes;
 
 constexpr uint64_t kCurrentPosition = ~uint64_t{0};
@@ -34,7 +34,7 @@ OutputPump::OutputPump(base::EventLoop& loop, std::string name)
     : loop_(loop), name_(std::move(name)) {}
 
 OutputPump::~OutputPump() {
-  // LIFETIME: the loop was stopped during a write.
+  // LIFETIME: the loop was stopped during a write, so the kernel may still read the bytes.
   if (write_.pending()) RetainUntilExit(std::move(staged_));
 }
 
@@ -54,7 +54,7 @@ void OutputPump::Detach() {
   {
     base::MutexLock lock(mutex_);
     attached_ = false;
-    pumping_ = true;  // nothing is to be done before Attach
+    pumping_ = true;  // true: nothing may be done before Attach
   }
   if (write_.pending()) loop_.Cancel(write_);
   if (poll_.pending()) loop_.Cancel(poll_);
@@ -63,17 +63,18 @@ void OutputPump::Detach() {
 
 void OutputPump::FinishOutput(int fd) {
   if (!sink_.has_value() || idle()) return;
-  // Both calls fail on what is no pipe and no socket, and where the host's limits say so: then the
-  // reader finds what fitted before.
+  // Both calls fail if `fd` is neither a pipe nor a socket, or if a limit of the host forbids it.
+  // The reader then finds only what fitted before.
   const int pipe_bytes = fcntl(fd, F_GETPIPE_SZ);
   if (pipe_bytes > 0) fcntl(fd, F_SETPIPE_SZ, pipe_bytes + kLastPipeBytes);
   if (sink_->kind != OutputSink::Kind::kSocket) return;
   int bytes = 0;
   socklen_t size = sizeof(bytes);
   getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, &size);
-  setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, size);  // LINUX: doubles what it is given
+  setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, size);  // LINUX: doubles the value that it is given
   // LINUX: a Unix socket does not count as writable before three quarters of its buffer are free,
-  // and what waits for that would wait on. A write that starts now finds the new room.
+  // so an operation that waits for that would not notice the new room. An operation that starts now
+  // does.
   if (write_.pending()) loop_.Cancel(write_);
   if (poll_.pending()) loop_.Cancel(poll_);
 }
@@ -113,7 +114,7 @@ void OutputPump::Pump() {
   }
 }
 
-// Makes sure that something is staged. Returns false if there is nothing to write, or no room.
+// Stages bytes unless some are staged. Returns false if there is nothing to write, or no room.
 bool OutputPump::Stage() {
   if (staged_begin_ < staged_end_) return true;
   bool full = false;
@@ -122,7 +123,8 @@ bool OutputPump::Stage() {
     staged_begin_ = 0;
     staged_end_ = 0;
     pumping_ = !ring_.empty();
-    // Before anything is taken from the ring: the mark of what is lost now has to come first.
+    // Decides before taking bytes from the ring, because the mark for bytes that are lost now must
+    // come first.
     full = pumping_ && sink_->limit_bytes != 0 && sink_->limit_bytes - sink_bytes_ < kStagedBytes;
     if (pumping_ && !full) staged_end_ = ring_.Take(*staged_);
   }
@@ -153,7 +155,7 @@ void OutputPump::OnWritable(int32_t result) {
   } else if (result < 0 && result != -ECANCELED) {
     SinkGone(-result);
   } else {
-    StartWrite();  // an error condition is found out by writing
+    StartWrite();  // an error condition shows when writing
   }
 }
 
@@ -200,7 +202,7 @@ void OutputPump::DropStaged() {
 
 void OutputPump::SinkGone(int error) {
   if (on_gone_) return on_gone_();
-  GiveUp(absl::StrCat("nobody takes output any more: ", std::strerror(error)));
+  GiveUp(absl::StrCat("the reader of the output is gone: ", std::strerror(error)));
 }
 
 void OutputPump::SinkFull() {
@@ -222,7 +224,7 @@ void OutputPump::Replace(const OutputSink& sink, uint64_t dropped_bytes) {
 }
 
 void OutputPump::GiveUp(const std::string& why) {
-  // UNLIMITED: once; there is no sink from now on.
+  // UNLIMITED: logged once, because there is no sink from now on.
   LOG(Warning) << name_ << ": all output is dropped from now on: " << why;
   full_ = false;
   sink_.reset();

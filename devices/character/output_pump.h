@@ -19,58 +19,60 @@
 
 namespace devices {
 
-// Where output goes.
+// The destination of output.
 struct OutputSink {
   enum class Kind {
-    kRegular,  // a disk file, written at its position or end: may take long; errors may pass
-    kStream,   // a terminal, pipe or pty: an error means that the other end is gone
-    kSocket,   // likewise, written by sendmsg
+    // a disk file, written at its position or end: a write may take long; errors may pass
+    kRegular,
+    kStream,  // a terminal, pipe or pty: an error means that the other end is gone
+    kSocket,  // like kStream, but written by sendmsg
   };
   base::LoopFile file;
   Kind kind = Kind::kStream;
-  // kRegular: how many bytes may be written to it, at least 4096; 0: any number. What flows on to a
-  // reader is stored nowhere and needs no limit.
+  // kRegular: how many bytes may be written to the file, at least 4096; 0 means any number. Other
+  // kinds need no limit, because they pass the bytes on to a reader and store nothing.
   uint64_t limit_bytes = 0;
-  // Bytes that are known not to block after the file polled writable; 0 if it is O_NONBLOCK or a
-  // socket and needs no such care.
+  // How many bytes can be written without blocking after the file polled writable. 0 if the file
+  // cannot block: it is O_NONBLOCK or a socket.
   size_t blocking_limit_bytes = 0;
 };
 
-// Made and destroyed while the loop does not run. A write that is still in flight then keeps its
-// buffer for ever.
+// Make and destroy it while the loop does not run. If a write is in flight at destruction, its
+// buffer stays allocated for ever.
 class OutputPump {
  public:
-  // `name` is the device's, for logs.
+  // `name` is the device's name, for logs.
   OutputPump(base::EventLoop& loop, std::string name);
   ~OutputPump();
   OutputPump(const OutputPump&) = delete;
   OutputPump& operator=(const OutputPump&) = delete;
 
-  // Starts writing to `sink`. There must be none. Loop thread or before it runs.
+  // Starts writing to `sink`. No sink may be attached. Loop thread or before it runs.
   void Attach(const OutputSink& sink);
-  // Gives the sink up; output collects in the ring. idle() is true when its file may be closed, and
-  // `on_idle` is called when that takes until later. Loop thread.
+  // Gives the sink up; output collects in the ring. The sink's file may be closed once idle() is
+  // true. If that is not at once, `on_idle` is called when it is. Loop thread.
   void Detach();
   bool idle() const { return !write_.pending() && !poll_.pending() && !gather_.pending(); }
-  // Called on the loop: `on_gone` when a stream's or socket's other end is gone, where not setting
-  // it means that nobody will come again and all output is dropped from then on.
+  // Sets a function to call on the loop when the other end of a stream or socket has gone. If it is
+  // not set, no other end can follow, and all output is dropped from then on.
   void set_on_gone(absl::AnyInvocable<void()> on_gone) { on_gone_ = std::move(on_gone); }
   void set_on_idle(absl::AnyInvocable<void()> on_idle) { on_idle_ = std::move(on_idle); }
-  // Called on the loop when a sink has reached its limit; not setting it means that all output is
-  // dropped from then on. No operation on the sink's file is pending, and none is started before
-  // Replace or GiveUp.
+  // Sets a function to call on the loop when the sink has reached its limit. If it is not set, all
+  // output is dropped from then on. During the call no operation on the sink's file is pending, and
+  // none starts before Replace or GiveUp.
   void set_on_full(absl::AnyInvocable<void()> on_full) { on_full_ = std::move(on_full); }
-  // Goes on with another sink, or the same one made empty; `dropped_bytes` that had been written
-  // are lost. / Drops all output from now on and logs `why`. Loop thread, after on_full.
+  // Both: on the loop thread, after on_full. Replace continues with another sink, or with the same
+  // one made empty, and counts `dropped_bytes` that had been written as lost. GiveUp drops all
+  // output from now on and logs `why`.
   void Replace(const OutputSink& sink, uint64_t dropped_bytes);
   void GiveUp(const std::string& why);
-  // CharacterBackend's function of the same name; `fd` is the sink's file. Loop thread.
+  // Does what CharacterBackend::FinishOutput says; `fd` is the sink's file. Loop thread.
   void FinishOutput(int fd);
-  // Bytes written to the sink since it was attached. Loop thread.
+  // Returns the number of bytes written to the sink since it was attached. Loop thread.
   uint64_t sink_bytes() const { return sink_bytes_; }
 
-  // CharacterBackend's functions of the same names. With no sink attached nothing is awaited:
-  // drained() is true.
+  // These do what CharacterBackend's functions of the same names say. Without a sink there is
+  // nothing to wait for, so drained() is true.
   void Write(std::span<const uint8_t> bytes);
   bool drained() const;
   uint64_t written_bytes() const;
@@ -114,15 +116,15 @@ class OutputPump {
   absl::AnyInvocable<void()> on_idle_;
   absl::AnyInvocable<void()> on_full_;
 
-  // Loop thread.
+  // Used on the loop thread only.
   std::optional<OutputSink> sink_;
-  uint64_t sink_bytes_ = 0;  // written to it
-  bool full_ = false;        // on_full was called: Replace or GiveUp is to come
+  uint64_t sink_bytes_ = 0;  // written to `sink_`
+  bool full_ = false;        // on_full was called, and Replace or GiveUp has not been called yet
   WriteOperation write_{*this};
   PollOperation poll_{*this};
   GatherOperation gather_{*this};
   // LIFETIME: the kernel reads the staged bytes, through `iov_` and `message_`, while `write_` is
-  // pending. They are a copy, since the ring may drop its oldest bytes at any time.
+  // pending. The staged bytes are a copy, because the ring may drop its oldest bytes at any time.
   std::unique_ptr<StagedBytes> staged_ = std::make_unique<StagedBytes>();
   size_t staged_begin_ = 0;
   size_t staged_end_ = 0;
@@ -132,8 +134,8 @@ class OutputPump {
   mutable base::Mutex mutex_;
   OutputRing ring_ ABSL_GUARDED_BY(mutex_);
   uint64_t written_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
-  // The loop will look at the ring again without being told: a write is in flight, or it waits for
-  // the sink or for more.
+  // True if the loop will look at the ring again without being woken: a write is in flight, or the
+  // loop waits for the sink or for more bytes.
   bool pumping_ ABSL_GUARDED_BY(mutex_) = false;
   bool attached_ ABSL_GUARDED_BY(mutex_) = false;
   bool gone_ ABSL_GUARDED_BY(mutex_) = false;

@@ -8,7 +8,7 @@
 
 namespace devices {
 
-// Not cleared: pages that are never used are never touched.
+// The bytes are not cleared, so pages that are never used are never touched.
 OutputRing::OutputRing() : bytes_(new uint8_t[kCapacityBytes]) {}
 
 void OutputRing::Append(std::span<const uint8_t> bytes) {
@@ -40,7 +40,7 @@ size_t OutputRing::Take(std::span<uint8_t> to) {
   std::copy_n(&bytes_[head_], first, to.begin() + static_cast<ptrdiff_t>(taken));
   std::copy_n(&bytes_[0], bytes - first, to.begin() + static_cast<ptrdiff_t>(taken + first));
   size_ -= bytes;
-  // Starting over when empty keeps the part of the ring that is ever touched small.
+  // Starting over whenever the ring is empty keeps the touched part of the ring small.
   head_ = size_ == 0 ? 0 : (head_ + bytes) % kCapacityBytes;
   return taken + bytes;
 }

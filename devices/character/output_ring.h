@@ -1,4 +1,5 @@
-// The bytes that a character backend has not written yet: bounded, the newest win.
+// The bytes that a character backend has not written yet: a bounded number, of which the newest
+// stay.
 #ifndef DEVICES_CHARACTER_OUTPUT_RING_H_
 #define DEVICES_CHARACTER_OUTPUT_RING_H_
 
@@ -18,14 +19,14 @@ class OutputRing {
 
   OutputRing();
 
-  // Appends `bytes`; drops and counts the oldest where there is no room.
+  // Appends `bytes`. If there is no room, drops and counts the oldest bytes.
   void Append(std::span<const uint8_t> bytes);
-  // Moves the oldest bytes to `to` and returns how many. Where bytes were dropped, the text
-  // "\r\n[vmm: N bytes dropped]\r\n" stands in their place.
+  // Moves the oldest bytes to `to` and returns how many. The text
+  // "\r\n[vmm: N bytes dropped]\r\n" stands in the place of bytes that were dropped.
   size_t Take(std::span<uint8_t> to);
-  // Counts `bytes` that were taken and then lost: the next Take marks them too.
+  // Counts `bytes` that were taken and then lost, so that the next Take marks them too.
   void CountDropped(uint64_t bytes);
-  // Drops and counts everything.
+  // Drops and counts all bytes.
   void Clear();
 
   bool empty() const { return size_ == 0; }
@@ -38,7 +39,7 @@ class OutputRing {
   size_t head_ = 0;
   size_t size_ = 0;
   uint64_t dropped_bytes_ = 0;
-  uint64_t unmarked_bytes_ = 0;  // of these, not yet told in the output
+  uint64_t unmarked_bytes_ = 0;  // how many of the dropped bytes the output does not mention yet
 };
 
 }  // namespace devices

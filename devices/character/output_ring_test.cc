@@ -20,7 +20,7 @@ std::string TakeAll(OutputRing& ring, size_t chunk = 4096) {
   return all;
 }
 
-TEST(OutputRingTest, KeepsOrderOverTheWrap) {
+TEST(OutputRingTest, KeepsTheOrderWhenItWraps) {
   OutputRing ring;
   std::string expected, got;
   for (int i = 0; i < 300; ++i) {

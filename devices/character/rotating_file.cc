@@ -23,14 +23,15 @@ bool Names(int directory, const std::string& name, int fd) {
          fstat(fd, &opened) == 0 && named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
 }
 
-// Returns `path` without symbolic links, empty with errno set if it leads nowhere.
+// Returns `path` without symbolic links, or an empty string with errno set if nothing is there.
 std::string RealPath(const std::string& path) {
   const std::unique_ptr<char, void (*)(void*)> real(realpath(path.c_str(), nullptr), free);
   return real != nullptr ? std::string(real.get()) : std::string();
 }
 
-// Clears O_NONBLOCK, which io_uring takes as "never retry" on file systems that cannot write
-// without waiting, and sets O_APPEND: a file that somebody empties gets no hole at its beginning.
+// Clears O_NONBLOCK, because io_uring takes it as "never retry" on file systems that cannot write
+// without waiting. Sets O_APPEND, so that a file that another program empties gets no hole at its
+// beginning.
 void MakeAppending(int fd) { fcntl(fd, F_SETFL, O_APPEND); }
 
 }  // namespace
@@ -41,9 +42,10 @@ RotatingFile::RotatingFile(base::UniqueFd file, const std::string& path) : file_
   if (!predecessor_error_.empty()) predecessor_.reset();
 }
 
-// Returns what is wrong, or nothing.
+// Returns what is wrong, or an empty string.
 std::string RotatingFile::OpenPredecessor(const std::string& path) {
-  // The names beside the file itself are exchanged, not those of a link that leads to it.
+  // If a link leads to the file, the names beside the file are exchanged, not the names beside the
+  // link.
   const std::string real = RealPath(path);
   const size_t slash = real.rfind('/');
   if (slash == std::string::npos) return absl::StrCat(path, ": ", std::strerror(errno));
@@ -56,7 +58,7 @@ std::string RotatingFile::OpenPredecessor(const std::string& path) {
     return absl::StrCat(real, ": was replaced while it was being opened");
   }
   const std::string old = absl::StrCat(real, ".old");
-  // O_NONBLOCK: it may be a FIFO.
+  // O_NONBLOCK: the path may be a FIFO.
   predecessor_.reset(openat(directory_.get(), predecessor_name_.c_str(),
                             O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
                             0600));
@@ -83,7 +85,7 @@ RotatingFile::Rotation RotatingFile::Rotate() {
   if (!Names(directory_.get(), predecessor_name_, predecessor_.get())) {
     return StartOver(false, predecessor_name_ + " was moved, removed or replaced");
   }
-  // First emptied, then exchanged: at no time does FILE have the older output.
+  // Empties the predecessor before the exchange, so that FILE never has the older output.
   if (ftruncate(predecessor_.get(), 0) != 0) {
     return StartOver(false, absl::StrCat(predecessor_name_, ": ", std::strerror(errno)));
   }

@@ -45,7 +45,7 @@ class RotatingFileTest : public testing::Test {
   std::string directory_, path_, old_;
 };
 
-TEST_F(RotatingFileTest, NewestOutputIsInFileAndTheOneBeforeInOld) {
+TEST_F(RotatingFileTest, NewestOutputIsInFileAndTheOutputBeforeIsInOld) {
   RotatingFile file = Open(path_);
   EXPECT_EQ(file.predecessor_error(), "");
   for (const std::string text : {"one", "two", "three"}) {
@@ -63,7 +63,7 @@ TEST_F(RotatingFileTest, NewestOutputIsInFileAndTheOneBeforeInOld) {
   }
 }
 
-TEST_F(RotatingFileTest, OldOfAnEarlierRunStaysUntilTheFirstRotation) {
+TEST_F(RotatingFileTest, OldFileOfAnEarlierRunStaysUntilTheFirstRotation) {
   std::ofstream(old_) << "of an earlier run, and longer";
   RotatingFile file = Open(path_);
   Put(file, "new");
@@ -72,7 +72,7 @@ TEST_F(RotatingFileTest, OldOfAnEarlierRunStaysUntilTheFirstRotation) {
   EXPECT_EQ(Read(old_), "new");
 }
 
-// What the link leads to has the output, and its neighbour is the predecessor.
+// The file that the link leads to gets the output, and the predecessor is beside that file.
 TEST_F(RotatingFileTest, LinkToTheFileStaysALink) {
   const std::string target = directory_ + "/elsewhere";
   std::filesystem::create_symlink(target, path_);
@@ -97,7 +97,7 @@ TEST_F(RotatingFileTest, PredecessorThatIsALinkIsNotFollowed) {
   EXPECT_EQ(Read(precious), "precious");
 }
 
-TEST_F(RotatingFileTest, PredecessorThatIsNoFileOfItsOwnIsNone) {
+TEST_F(RotatingFileTest, PredecessorThatIsNoSeparateRegularFileIsRefused) {
   ASSERT_EQ(mkfifo(old_.c_str(), 0600), 0);
   EXPECT_THAT(Open(path_).predecessor_error(), HasSubstr("log.old: "));
   std::filesystem::remove(old_);
@@ -108,7 +108,7 @@ TEST_F(RotatingFileTest, PredecessorThatIsNoFileOfItsOwnIsNone) {
   EXPECT_EQ(Open(path_).predecessor_error(), old_ + ": is the same file as log");
 }
 
-TEST_F(RotatingFileTest, PredecessorThatWasRemovedMeansStartingOver) {
+TEST_F(RotatingFileTest, RemovedPredecessorMakesARotationEmptyTheFile) {
   RotatingFile file = Open(path_);
   Put(file, "text");
   std::filesystem::remove(old_);
@@ -119,8 +119,8 @@ TEST_F(RotatingFileTest, PredecessorThatWasRemovedMeansStartingOver) {
   EXPECT_FALSE(std::filesystem::exists(old_));
 }
 
-// What somebody has put aside is not touched, nor what somebody has put in the place of either.
-TEST_F(RotatingFileTest, FilesThatWereMovedAwayOrReplacedKeepWhatIsInThem) {
+// Neither a file that another program has put aside nor a file in its place may be touched.
+TEST_F(RotatingFileTest, FilesThatWereMovedAwayOrReplacedKeepTheirContents) {
   const std::string saved = directory_ + "/saved", saved_old = directory_ + "/saved.old";
   RotatingFile file = Open(path_);
   Put(file, "first");

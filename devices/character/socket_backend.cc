@@ -10,7 +10,8 @@
 namespace devices {
 namespace {
 
-// After a failed accept (no descriptors left), so that it is not tried in a tight loop.
+// The delay after a failed accept (no descriptors left), so that accepting is not tried in a tight
+// loop.
 constexpr std::chrono::seconds kAcceptRetryDelay{1};
 
 }  // namespace
@@ -30,7 +31,7 @@ SocketBackend::SocketBackend(base::EventLoop& loop, std::string name, base::Unix
       listener_(std::move(listener)),
       output_(loop, name_),
       input_(loop) {
-  output_.Detach();  // until somebody connects
+  output_.Detach();  // until a client connects
   output_.set_on_gone([this] { Disconnect(); });
   output_.set_on_idle([this] { FinishDisconnect(); });
   input_.set_on_end([this] { OnInputEnd(); });
@@ -71,8 +72,8 @@ void SocketBackend::Adopt(base::UniqueFd peer) {
   output_.Attach({.file = peer_file_, .kind = OutputSink::Kind::kSocket});
 }
 
-// A peer that sends no more may still be reading (`socat -u`), or it may be gone: writing to it
-// will tell, and whoever connects next replaces it.
+// A peer that sends no more may still be reading (`socat -u`), or it may be gone. A write to it
+// will show which, and the next client that connects replaces it.
 void SocketBackend::OnInputEnd() { Accept(); }
 
 void SocketBackend::Disconnect() {

@@ -1,5 +1,5 @@
-// A character backend on a Unix socket: one client at a time; output waits in the ring, bounded,
-// while nobody is connected.
+// A character backend on a Unix socket: one client at a time. While no client is connected, output
+// waits in the bounded ring.
 #ifndef DEVICES_CHARACTER_SOCKET_BACKEND_H_
 #define DEVICES_CHARACTER_SOCKET_BACKEND_H_
 
@@ -57,7 +57,7 @@ class SocketBackend final : public CharacterBackend {
   base::LoopFile listener_file_;
   base::UniqueFd peer_;
   base::LoopFile peer_file_;
-  base::UniqueFd next_peer_;  // connected while `peer_` had stopped sending
+  base::UniqueFd next_peer_;  // connected after `peer_` had stopped sending
   bool disconnecting_ = false;
   AcceptOperation accept_{*this};
   RetryOperation retry_{*this};

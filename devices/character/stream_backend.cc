@@ -14,8 +14,8 @@
 namespace devices {
 namespace {
 
-// How often a process in the background looks whether it is in the foreground: bash sends no signal
-// when it brings a running job there.
+// How often a process in the background checks whether it is in the foreground. bash sends no
+// signal when it brings a running job to the foreground.
 constexpr std::chrono::milliseconds kWatchPeriod{250};
 
 }  // namespace
@@ -60,7 +60,7 @@ absl::Status StreamBackend::AttachInput() {
     RETURN_IF_ERROR(MakeTerminalRaw(files_.terminal_fd));
     made_raw_ = true;
   } else {
-    // UNLIMITED: at the start.
+    // UNLIMITED: logged once, at the start.
     LOG(Info) << name_
               << ": started in the background; the terminal is connected when vmm comes "
                  "to the foreground";
@@ -77,7 +77,8 @@ absl::Status StreamBackend::FollowTerminal() {
         RETURN_IF_ERROR(MakeTerminalRaw(files_.terminal_fd));
         made_raw_ = true;
       }
-      // What a disconnect has left in flight has to end first; then this function is called again.
+      // An operation that the last disconnect left in flight has to end first. This function is
+      // then called again.
       if (!input_attached_ && input_.idle()) {
         input_attached_ = true;
         input_.Attach(input_file_);
@@ -97,8 +98,8 @@ void StreamBackend::FollowTerminalOrLog() {
   if (!status.ok()) LOG_LIMITED(Warning, 60, name_) << name_ << ": " << status.message();
 }
 
-// The terminal was hung up; or this process was sent to the background during a read, which fails
-// then since SIGTTIN is blocked.
+// The terminal was hung up, or this process was sent to the background during a read. Such a read
+// fails because SIGTTIN is blocked.
 void StreamBackend::OnInputEnd() {
   if (GetTerminalUse(files_.terminal_fd) != TerminalUse::kBackground) return;
   input_attached_ = false;
@@ -113,7 +114,7 @@ absl::Status StreamBackend::AttachRotating() {
   }
   const RotatingFile& files = rotator_->files;
   if (!files.predecessor_error().empty()) {
-    // UNLIMITED: at the start.
+    // UNLIMITED: logged once, at the start.
     LOG(Warning) << name_ << ": " << files.predecessor_error() << "; " << files_.path
                  << " starts over each time it has its max_size of " << files_.sink.limit_bytes
                  << " bytes";

@@ -1,4 +1,4 @@
-// A character backend on files that are open for its whole life: a terminal, a pty, a file.
+// A character backend on files that stay open for its whole life: a terminal, a pty or a file.
 #ifndef DEVICES_CHARACTER_STREAM_BACKEND_H_
 #define DEVICES_CHARACTER_STREAM_BACKEND_H_
 
@@ -22,13 +22,13 @@ namespace devices {
 class StreamBackend final : public CharacterBackend {
  public:
   struct Files {
-    base::UniqueFd input;   // none: nothing is read
-    base::UniqueFd output;  // none: `rotating` is the output
+    base::UniqueFd input;   // may be none: nothing is read then
+    base::UniqueFd output;  // may be none: `rotating` is the output then
     std::optional<RotatingFile> rotating;
-    OutputSink sink;                 // `file` is set by Create
-    base::UniqueFd kept_open;        // only held: a pty whose last user left would report errors
-    int terminal_fd = -1;            // not owned: whose size the client is told, -1 for none
-    bool input_is_terminal = false;  // `terminal_fd`: read and raw while in its foreground
+    OutputSink sink;                 // Create sets the member `file`
+    base::UniqueFd kept_open;        // a pty that no program has open would report errors
+    int terminal_fd = -1;            // not owned: the client is told its size; -1 for none
+    bool input_is_terminal = false;  // `terminal_fd` is read, and is raw, while in its foreground
     std::string path;
   };
 
@@ -49,13 +49,13 @@ class StreamBackend final : public CharacterBackend {
   std::string host_path() const override { return files_.path; }
 
  private:
-  // A rotation may hang with its file system and outlive the backend: it is on a thread of its own,
-  // and what it works on is shared with it.
+  // A rotation may hang with its file system and outlive the backend. It therefore runs on its own
+  // thread, and shares what it works on with the backend.
   struct Rotator {
     explicit Rotator(RotatingFile f) : files(std::move(f)) {}
-    RotatingFile files;  // the thread's while there is one, else the loop's
+    RotatingFile files;  // used by the thread while there is one, otherwise by the loop
     base::Mutex mutex;
-    StreamBackend* backend ABSL_GUARDED_BY(mutex) = nullptr;  // until it is destroyed
+    StreamBackend* backend ABSL_GUARDED_BY(mutex) = nullptr;  // null once the backend is destroyed
   };
 
   StreamBackend(base::EventLoop& loop, std::string name, Files files)
@@ -68,8 +68,8 @@ class StreamBackend final : public CharacterBackend {
   absl::Status AttachRotating();
   void Rotate();
   void OnRotated(const RotatingFile::Rotation& rotation);
-  // Looks whose terminal it is; connects or disconnects it. Loop thread or before it runs. Errors:
-  // it cannot be made raw.
+  // Checks which job has the terminal, and connects or disconnects it. Loop thread or before it
+  // runs. Errors: the terminal cannot be made raw.
   absl::Status FollowTerminal();
   void FollowTerminalOrLog();
   void OnInputEnd();
@@ -85,15 +85,15 @@ class StreamBackend final : public CharacterBackend {
   const std::string name_;
   Files files_;
   std::shared_ptr<Rotator> rotator_;
-  base::LoopFile current_, predecessor_;  // of `rotator_`
-  uint64_t predecessor_bytes_ = 0;        // of this run
+  base::LoopFile current_, predecessor_;  // the files of `rotator_`
+  uint64_t predecessor_bytes_ = 0;        // written by this process
   std::atomic<uint64_t> removed_bytes_ = 0;
   OutputPump output_;
   InputPump input_;
   base::LoopFile input_file_;
   bool input_attached_ = false;
-  bool made_raw_ = false;        // the terminal, at some time
-  WatchOperation watch_{*this};  // while another job has the terminal
+  bool made_raw_ = false;        // the terminal was made raw at some time
+  WatchOperation watch_{*this};  // pending while another job has the terminal
   CharacterClient* client_ = nullptr;
 };
 

@@ -19,12 +19,13 @@ namespace {
 constexpr uint8_t kPrefixKey = 0x01;  // Ctrl-a
 constexpr uint8_t kEndKey = 'x';
 
-// For signal handlers: `g_saved` is written before `g_raw_fd` and read after it.
+// Signal handlers use both: `g_saved` is written before `g_raw_fd` and read after it.
 termios g_saved;
 std::atomic<int> g_raw_fd{-1};
 static_assert(std::atomic<int>::is_always_lock_free);
 
-// Sets the terminal's mode even if another job is in its foreground, where SIGTTOU would stop us.
+// Sets the terminal's mode even if another job is in its foreground. SIGTTOU, which would stop this
+// process then, is blocked meanwhile.
 int SetMode(int fd, const termios& mode) {
   sigset_t ttou, before;
   sigemptyset(&ttou);
@@ -58,7 +59,8 @@ bool RenewRawTerminal(int fd) {
   if (g_raw_fd.load() != fd) return false;
   termios raw = g_saved, now;
   cfmakeraw(&raw);
-  // Set only if it has to be: each time wakes up who waits for input.
+  // Sets the mode only if it differs, because each change wakes up every reader that waits for
+  // input.
   const bool differs = tcgetattr(fd, &now) != 0 || now.c_iflag != raw.c_iflag ||
                        now.c_oflag != raw.c_oflag || now.c_lflag != raw.c_lflag;
   return !differs || SetMode(fd, raw) == 0;
@@ -76,7 +78,7 @@ void RestoreTerminal() {
 TerminalUse GetTerminalUse(int fd) {
   if (isatty(fd) == 0) return TerminalUse::kNone;
   const pid_t foreground = tcgetpgrp(fd);
-  // -1: not our controlling terminal, so there is no job control on it.
+  // -1: the terminal is not our controlling terminal, so it has no job control for this process.
   return foreground == -1 || foreground == getpgrp() ? TerminalUse::kForeground
                                                      : TerminalUse::kBackground;
 }
@@ -93,7 +95,7 @@ size_t EscapeFilter::Apply(std::span<uint8_t> bytes, size_t count) {
   DCHECK(count < bytes.size());
   size_t kept = 0;
   if (after_prefix_) {
-    // The prefix came at the end of the last call: put it back in front, and decide again.
+    // The prefix ended the previous call: put it back in front, and decide again.
     std::copy_backward(bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(count),
                        bytes.begin() + static_cast<ptrdiff_t>(count + 1));
     bytes[0] = kPrefixKey;

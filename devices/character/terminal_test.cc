@@ -32,7 +32,7 @@ TEST_F(EscapeFilterTest, OrdinaryKeysPass) {
   EXPECT_EQ(escapes_, 0);
 }
 
-TEST_F(EscapeFilterTest, CtrlAXEndsAndReachesNobody) {
+TEST_F(EscapeFilterTest, CtrlAXCallsOnEscapeAndDoesNotReachTheGuest) {
   EXPECT_EQ(Type("ab\x01xcd"), "abcd");
   EXPECT_EQ(escapes_, 1);
 }
@@ -55,7 +55,7 @@ TEST_F(EscapeFilterTest, DoubledPrefixIsOneCtrlA) {
   EXPECT_EQ(escapes_, 0);
 }
 
-TEST_F(EscapeFilterTest, OtherKeyAfterThePrefixTakesItAlong) {
+TEST_F(EscapeFilterTest, PrefixAndAnotherKeyBothReachTheGuest) {
   EXPECT_EQ(Type("\x01l"), "\x01l");
   EXPECT_EQ(Type("\x01"), "");
   EXPECT_EQ(Type("l\x01xm"), "\x01lm");
@@ -79,7 +79,7 @@ class TerminalTest : public ::testing::Test {
   base::UniqueFd master_, terminal_;
 };
 
-TEST_F(TerminalTest, RawAndBack) {
+TEST_F(TerminalTest, RestoreTerminalUndoesMakeTerminalRaw) {
   const termios before = Mode();
   ASSERT_NE(before.c_lflag & ICANON, 0u);
   ASSERT_TRUE(MakeTerminalRaw(terminal_.get()).ok());
@@ -90,7 +90,7 @@ TEST_F(TerminalTest, RawAndBack) {
   EXPECT_EQ(Mode().c_lflag, before.c_lflag);
   EXPECT_EQ(Mode().c_iflag, before.c_iflag);
   EXPECT_EQ(Mode().c_oflag, before.c_oflag);
-  RestoreTerminal();  // harmless
+  RestoreTerminal();  // has no effect
 }
 
 TEST_F(TerminalTest, OnlyOneAtATime) {
@@ -100,7 +100,7 @@ TEST_F(TerminalTest, OnlyOneAtATime) {
   EXPECT_TRUE(MakeTerminalRaw(terminal_.get()).ok());
 }
 
-// As a shell does with a job that it has stopped.
+// A shell changes the mode like this after it has stopped a job.
 TEST_F(TerminalTest, IsMadeRawAgainAfterAnotherProgramChangedIt) {
   const termios before = Mode();
   EXPECT_FALSE(RenewRawTerminal(terminal_.get()));
@@ -112,7 +112,7 @@ TEST_F(TerminalTest, IsMadeRawAgainAfterAnotherProgramChangedIt) {
   EXPECT_EQ(Mode().c_lflag, before.c_lflag);
 }
 
-TEST_F(TerminalTest, ThatIsAnotherJobsIsLeftAlone) {
+TEST_F(TerminalTest, ForgottenTerminalIsNotRestored) {
   ASSERT_TRUE(MakeTerminalRaw(terminal_.get()).ok());
   const termios others = Mode();
   ForgetTerminal();
@@ -139,7 +139,7 @@ TEST_F(TerminalTest, NotATerminalIsAnError) {
   EXPECT_EQ(GetTerminalUse(terminal_.get()), TerminalUse::kNone) << "hung up";
 }
 
-TEST_F(TerminalTest, Size) {
+TEST_F(TerminalTest, ReadsTheSizeThatWasSet) {
   EXPECT_FALSE(GetTerminalSize(terminal_.get()).has_value());
   const winsize size = {.ws_row = 25, .ws_col = 80, .ws_xpixel = 0, .ws_ypixel = 0};
   ASSERT_EQ(ioctl(master_.get(), TIOCSWINSZ, &size), 0);

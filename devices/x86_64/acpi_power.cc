@@ -16,8 +16,8 @@ AcpiPower::AcpiPower(Callbacks callbacks, InterruptLine& event_line)
     : callbacks_(std::move(callbacks)), event_line_(event_line) {}
 
 void AcpiPower::PressPowerButton() {
-  // The pulse is sent under the lock: a second press cannot fall into the first one's pulse and
-  // then be without an edge of its own.
+  // The pulse is sent under the lock: otherwise a second press could fall into the pulse of the
+  // first and would have no edge of its own.
   base::MutexLock lock(mutex_);
   state_.events |= kEventPowerButton;
   event_line_.Set(true);
@@ -25,8 +25,8 @@ void AcpiPower::PressPowerButton() {
 }
 
 uint8_t AcpiPower::ReadByte(uint64_t offset) {
-  // Sleep status never has WAK_STS: the machine does not wake, it resets. Control and reset are
-  // write-only.
+  // The sleep status never has WAK_STS set, because the machine does not wake but resets. Control
+  // and reset are write-only.
   if (kPort + offset != kEventPort) return 0;
   base::MutexLock lock(mutex_);
   return std::exchange(state_.events, uint8_t{0});

@@ -26,19 +26,21 @@ class AcpiPower : public ByteDevice {
   static constexpr uint8_t kResetValue = 1;
   static constexpr uint8_t kEventPowerButton = 1 << 0;  // other bits are reserved
 
-  // Called on the vCPU that asks, possibly on several at once; must not call back into the device.
+  // Called on the vCPU that requests it, possibly on several vCPUs at once. A callback must not
+  // call back into the device.
   struct Callbacks {
     absl::AnyInvocable<void() const> power_off;
     absl::AnyInvocable<void() const> reset;
   };
 
-  // `event_line` is the generic event device's, edge-triggered; it must outlive this object.
+  // `event_line` is the edge-triggered line of the generic event device; it must outlive this
+  // object.
   AcpiPower(Callbacks callbacks, InterruptLine& event_line);
 
   absl::string_view name() const override { return "acpi"; }
 
-  // Tells the guest that the power button was pressed. To be repeated until it reacts: a guest that
-  // is still booting ignores the interrupt. Any thread.
+  // Tells the guest that the power button was pressed. The caller should repeat it until the guest
+  // reacts, because a guest that is still booting ignores the interrupt. Any thread.
   void PressPowerButton();
 
  protected:

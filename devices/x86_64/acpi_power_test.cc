@@ -63,7 +63,7 @@ TEST_F(AcpiPowerTest, ButtonSetsTheEventAndPulsesTheLine) {
   EXPECT_EQ(In(0x604), 0);
 }
 
-TEST_F(AcpiPowerTest, EveryPressIsAnEdgeOfItsOwn) {
+TEST_F(AcpiPowerTest, EachPressIsASeparateEdge) {
   power_.PressPowerButton();
   power_.PressPowerButton();
   EXPECT_EQ(line_.edges, 2);

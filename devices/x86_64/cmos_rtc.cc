@@ -9,8 +9,8 @@
 namespace devices {
 namespace {
 
-// Register numbers and bits [MC146818A data sheet, "Register" tables]; the century byte is where
-// the FADT's CENTURY field and every PC put it.
+// Register numbers and bits [MC146818A data sheet, "Register" tables]. The century byte is at the
+// index that every PC uses and that the FADT's CENTURY field names.
 enum Register : uint8_t {
   kSeconds = 0x00,
   kSecondsAlarm = 0x01,
@@ -28,7 +28,7 @@ enum Register : uint8_t {
   kStatusD = 0x0d,
   kCentury = 0x32,
 };
-constexpr uint8_t kIndexMask = 0x7f;  // bit 7 of the index port masks NMIs: there are none to mask
+constexpr uint8_t kIndexMask = 0x7f;  // bit 7 of the index port masks NMIs, of which there are none
 constexpr uint8_t kStatusAValue = 0x26;  // 32.768 kHz divider, 1024 Hz, no update in progress
 constexpr uint8_t kStatusB24Hours = 0x02;
 constexpr uint8_t kStatusDValid = 0x80;  // the battery is fine
@@ -66,7 +66,7 @@ std::optional<uint8_t> ClockRegister(uint8_t index, int64_t unix_seconds) {
   }
 }
 
-// True if a write to the register is dropped: the clock and its control are the host's.
+// Returns true if writes to the register are dropped: the host owns the clock and its control.
 bool ReadOnly(uint8_t index) {
   return index <= kStatusD
              ? index != kSecondsAlarm && index != kMinutesAlarm && index != kHoursAlarm

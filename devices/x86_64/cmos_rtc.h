@@ -1,8 +1,8 @@
 // The MC146818 real-time clock and its battery-backed RAM behind ports 0x70 (index) and 0x71
 // (data).
 //
-// The time is the host's, in UTC, read at each access; a guest cannot set it (writes to the clock
-// are dropped). There are no alarms and no interrupts.
+// The clock shows the host's time in UTC, read at each access. A guest cannot set it: writes to the
+// clock are dropped. There are no alarms and no interrupts.
 #ifndef DEVICES_X86_64_CMOS_RTC_H_
 #define DEVICES_X86_64_CMOS_RTC_H_
 
@@ -27,7 +27,7 @@ class CmosRtc : public ByteDevice {
   explicit CmosRtc(Clock clock);
 
   absl::string_view name() const override { return "rtc"; }
-  // Keeps the RAM, as its battery would.
+  // Keeps the RAM, because its battery would keep it.
   void Reset();
 
  protected:

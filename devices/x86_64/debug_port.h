@@ -13,8 +13,8 @@
 
 namespace devices {
 
-// Records the first kMaxRecords bytes written, with their time. Later writes cost one load: guests
-// also use this port as a delay.
+// Records the first kMaxRecords bytes written, with their times. Later writes cost only one load,
+// because guests also use this port as a delay.
 class DebugPort : public ByteDevice {
  public:
   static constexpr uint64_t kPort = 0x80;
@@ -29,9 +29,9 @@ class DebugPort : public ByteDevice {
   DebugPort();
 
   absl::string_view name() const override { return "debug_port"; }
-  // Returns what was recorded, oldest first. Any thread.
+  // Returns the records, oldest first. Any thread.
   std::vector<Record> records();
-  // Starts again: no records, time zero is now.
+  // Removes all records and sets time zero to now.
   void Reset();
 
  protected:
@@ -45,7 +45,7 @@ class DebugPort : public ByteDevice {
     size_t count = 0;
   };
 
-  std::atomic<bool> full_ = false;  // a hint: whoever sees false looks again under the lock
+  std::atomic<bool> full_ = false;  // a hint: a thread that sees false checks again under the lock
   base::Mutex mutex_;
   State state_ ABSL_GUARDED_BY(mutex_);
 };

@@ -19,7 +19,7 @@ TEST(DebugPortTest, RecordsCodesInOrderWithAscendingTimes) {
   EXPECT_LE(records[0].since_start, records[1].since_start);
 }
 
-TEST(DebugPortTest, KeepsTheFirstRecordsWhenTheGuestWritesOn) {
+TEST(DebugPortTest, KeepsTheFirstRecordsWhenTheGuestWritesMore) {
   DebugPort port;
   for (unsigned i = 0; i < 1000; ++i) Out(port, static_cast<uint8_t>(i));
   const auto records = port.records();
@@ -27,7 +27,7 @@ TEST(DebugPortTest, KeepsTheFirstRecordsWhenTheGuestWritesOn) {
   for (size_t i = 0; i < records.size(); ++i) EXPECT_EQ(records[i].code, i);
 }
 
-TEST(DebugPortTest, ResetStartsAgain) {
+TEST(DebugPortTest, ResetRemovesAllRecords) {
   DebugPort port;
   for (unsigned i = 0; i < 1000; ++i) Out(port, 1);
   port.Reset();

@@ -8,10 +8,10 @@ namespace {
 constexpr uint64_t kControlPortB = 1;  // port 0x61: speaker gate and timer 2
 constexpr uint64_t kCommandStatus = 4;
 constexpr uint8_t kCommandPulseReset = 0xfe;
-// Timer 2's output is always high, so that a guest that calibrates by it does not wait for ever.
+// Timer 2's output is always high, so that a guest that calibrates with it does not wait for ever.
 constexpr uint8_t kControlPortBTimer2Out = 0x20;
-// All ones but "input buffer full": a prober drains 16 bytes and finds that nothing is there, and
-// LINUX: kb_wait() before a reset (arch/x86/kernel/reboot.c) ends at once.
+// All ones except "input buffer full". A prober drains 16 bytes and concludes that there is no
+// keyboard. LINUX: kb_wait() before a reset (arch/x86/kernel/reboot.c) ends at once.
 constexpr uint8_t kStatusNobody = 0xfd;
 
 }  // namespace

@@ -1,5 +1,5 @@
-// As much of the PC's keyboard controller as a guest needs to reset itself, at ports 0x60 to 0x64.
-// There is no keyboard and no mouse, and the FADT says so.
+// The part of the PC's keyboard controller that a guest needs to reset itself, at ports 0x60 to
+// 0x64. There is no keyboard and no mouse, and the FADT says so.
 #ifndef DEVICES_X86_64_I8042_H_
 #define DEVICES_X86_64_I8042_H_
 
@@ -8,13 +8,13 @@
 
 namespace devices {
 
-// Stateless: nothing to reset or save.
+// Has no state, so there is nothing to reset or to save.
 class I8042 : public ByteDevice {
  public:
   static constexpr uint64_t kPort = 0x60;
   static constexpr uint64_t kPortCount = 5;
 
-  // `reset` is called on the vCPU that asks for it, possibly on several at once.
+  // `reset` is called on the vCPU that requests it, possibly on several vCPUs at once.
   explicit I8042(absl::AnyInvocable<void() const> reset);
 
   absl::string_view name() const override { return "i8042"; }

@@ -19,11 +19,11 @@ TEST(I8042Test, OnlyTheResetCommandResets) {
   }
 }
 
-TEST(I8042Test, StatusSaysNobodyAndNeverBusy) {
+TEST(I8042Test, StatusShowsNoKeyboardAndIsNeverBusy) {
   I8042 device([] {});
   std::array<uint8_t, 5> ports = {};
   device.Read(0, ports);
-  EXPECT_EQ(ports[4] & 0x01, 0x01);  // endless data: a prober gives up
+  EXPECT_EQ(ports[4] & 0x01, 0x01);  // data without end, so a prober gives up
   EXPECT_EQ(ports[4] & 0x02, 0x00);  // ready for the reset command
   EXPECT_EQ(ports[1], 0x20);
   EXPECT_EQ(ports[0], 0xff);

@@ -34,7 +34,7 @@ constexpr uint64_t kLevelTriggered = 1 << 15;
 constexpr uint64_t kMasked = 1 << 16;
 constexpr uint64_t kReadOnly = kDeliveryStatus | kRemoteIrr;
 constexpr uint64_t kReservedLow = 0xfffe0000;
-// Bits 8 to 14 of the destination, for guests that were told of extended destination ids (LINUX:
+// Bits 8 to 14 of the destination, for guests that know of extended destination ids (LINUX:
 // virt_destid_8_14 in arch/x86/include/asm/io_apic.h).
 constexpr unsigned kExtendedDestinationShift = 49;
 constexpr unsigned kDestinationShift = 56;
@@ -60,7 +60,7 @@ MsiMessage ToMessage(uint64_t entry) {
 }
 
 bool Active(uint64_t entry) {
-  // ExtINT asks the 8259 for a vector, and there is none.
+  // ExtINT would ask the 8259 for a vector, but there is no 8259.
   return (entry & kMasked) == 0 &&
          (entry >> kDeliveryModeShift & kDeliveryModeMask) != kDeliveryModeExtInt;
 }
@@ -129,7 +129,7 @@ void Ioapic::WriteSelected(uint32_t value) {
     entry = (entry & 0xffffffff) | uint64_t{value} << 32;
   } else {
     entry = (entry & (0xffffffff00000000 | kReadOnly)) | (value & ~(kReadOnly | kReservedLow));
-    // LINUX: __eoi_ioapic_pin() turns a pin to edge and back where there is no EOI register.
+    // LINUX: __eoi_ioapic_pin() switches a pin to edge and back if there is no EOI register.
     if ((entry & kLevelTriggered) == 0) entry &= ~kRemoteIrr;
   }
   UpdateRoute(pin);
@@ -173,8 +173,8 @@ void Ioapic::SendIfLevelAsserted(unsigned pin) {
 
 void Ioapic::Send(unsigned pin) { controller_.Send(ToMessage(state_.entries[pin])); }
 
-// A masked pin keeps its route: the interrupt that it sent last may not have ended yet, and without
-// the route its end would never be heard of.
+// A masked pin keeps its route: its last interrupt may not have ended yet, and without the route
+// the kernel would not report the end.
 void Ioapic::UpdateRoute(unsigned pin) {
   const uint64_t entry = state_.entries[pin];
   if (!Active(entry)) return;

@@ -1,10 +1,10 @@
-// A user-space IOAPIC for a split interrupt controller: the local APICs are the host kernel's, and
-// each interrupt goes to them as a message. [82093AA data sheet; EOI register of version 0x20:
+// A user-space IOAPIC for a split interrupt controller: the local APICs are in the host's kernel,
+// and each interrupt goes to them as a message. [82093AA data sheet; EOI register of version 0x20:
 // Intel 64 SDM vol. 3 and the ICH family's data sheets]
 //
-// Registers are accessed on vCPU threads, lines are driven from anywhere; one lock guards all, and
-// messages are sent and routes changed under it, so that they leave in the order of their causes.
-// Neither may call back into the IOAPIC.
+// The guest accesses registers on vCPU threads, and lines are driven from any thread. One lock
+// guards everything. Messages are sent and routes are changed under the lock, so that they keep the
+// order of their causes. Neither may call back into the IOAPIC.
 #ifndef DEVICES_X86_64_IOAPIC_H_
 #define DEVICES_X86_64_IOAPIC_H_
 
@@ -18,14 +18,15 @@
 
 namespace devices {
 
-// Learns which messages are level-triggered: the host kernel reports the end of such an interrupt
-// only for messages that it has a route for.
+// Is told which messages are level-triggered. The host's kernel reports the end of a
+// level-triggered interrupt only for messages that it has a route for.
 class IoapicRoutes {
  public:
   virtual ~IoapicRoutes() = default;
-  // `message` is what pin `pin` now sends level-triggered, nullopt if it does no more. Called when
-  // a pin is unmasked and that has changed, before it sends, and by Reset: masking alone changes
-  // nothing, since routes are slow to change and the last interrupt may not have ended.
+  // Says that pin `pin` now sends `message` level-triggered; nullopt means that it no longer sends
+  // any. Called before the pin sends, when a pin is unmasked and its message has changed, and
+  // called by Reset. Masking alone calls nothing, because changing a route is slow and the last
+  // interrupt may not have ended.
   virtual void SetLevelRoute(unsigned pin, std::optional<MsiMessage> message) = 0;
 };
 
@@ -33,25 +34,27 @@ class Ioapic : public BusDevice {
  public:
   static constexpr uint64_t kMmioAddress = 0xfec00000;
   static constexpr uint64_t kMmioSizeBytes = 0x1000;
-  static constexpr unsigned kPinCount = 24;  // at most
+  static constexpr unsigned kPinCount = 24;  // the largest number
 
-  // Has pins [0, pins), 1 to kPinCount. The others must outlive this object.
+  // Has `pins` pins, 1 to kPinCount. `controller` and `routes` must outlive this object.
   Ioapic(MsiController& controller, IoapicRoutes& routes, unsigned pins = kPinCount);
 
   absl::string_view name() const override { return "ioapic"; }
   void Read(uint64_t offset, std::span<uint8_t> data) override;
   void Write(uint64_t offset, std::span<const uint8_t> data) override;
 
-  // Returns the wire into `pin`, in [0, pins). True is "active" whatever polarity the guest
-  // programs. Edge-triggered: an edge while the pin is masked is lost, as in hardware.
-  // Level-triggered: sent again after each end of interrupt as long as the wire is asserted.
+  // Returns the wire into `pin`, in [0, pins). True means "active", whatever polarity the guest
+  // programs. Edge-triggered: an edge is lost while the pin is masked, as in hardware.
+  // Level-triggered: the interrupt is sent again after each end of interrupt while the wire is
+  // asserted.
   InterruptLine& line(unsigned pin) { return pins_[pin]; }
 
-  // A vCPU ended the level-triggered interrupt `vector` (KVM_EXIT_IOAPIC_EOI). Any thread.
+  // Handles a vCPU's end of the level-triggered interrupt `vector` (KVM_EXIT_IOAPIC_EOI). Any
+  // thread.
   void EndOfInterrupt(uint8_t vector);
 
-  // Masks all pins and takes back their routes. The wires keep their levels: their owners drive
-  // them.
+  // Masks all pins and takes back their routes. The wires keep their levels, because their owners
+  // drive them.
   void Reset();
 
  private:
@@ -66,7 +69,7 @@ class Ioapic : public BusDevice {
     State();
     uint8_t selected = 0;
     uint8_t id = 0;
-    uint32_t asserted = 0;  // one bit a pin
+    uint32_t asserted = 0;  // one bit per pin
     std::array<uint64_t, kPinCount> entries;
   };
 
@@ -86,7 +89,7 @@ class Ioapic : public BusDevice {
   std::array<Pin, kPinCount> pins_;
   base::Mutex mutex_;
   State state_ ABSL_GUARDED_BY(mutex_);
-  // What was last given to `routes_`.
+  // The messages that were last passed to `routes_`.
   std::array<std::optional<MsiMessage>, kPinCount> level_routes_ ABSL_GUARDED_BY(mutex_);
 };
 

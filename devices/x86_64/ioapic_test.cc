@@ -82,7 +82,7 @@ TEST_F(IoapicTest, IdentifiesItself) {
   EXPECT_EQ(Read32(0x00), 1u);  // the select register reads back
 }
 
-TEST_F(IoapicTest, FewerPinsMeanASmallerTable) {
+TEST_F(IoapicTest, TableHasAsManyEntriesAsPins) {
   Ioapic small(controller_, routes_, 2);
   const auto select = [&](uint8_t reg) { small.Write(0, std::array<uint8_t, 4>{reg}); };
   std::array<uint8_t, 4> value;
@@ -174,14 +174,14 @@ TEST_F(IoapicTest, LevelSendsOnceUntilItsEnd) {
 TEST_F(IoapicTest, LevelStillAssertedIsSentAgainAfterItsEnd) {
   SetEntry(9, 0, 0x41 | kLevel);
   ioapic_.line(9).Set(true);
-  ioapic_.EndOfInterrupt(0x42);  // another vector's
+  ioapic_.EndOfInterrupt(0x42);  // the vector of another interrupt
   EXPECT_EQ(controller_.sent.size(), 1u);
   ioapic_.EndOfInterrupt(0x41);
   EXPECT_EQ(controller_.sent.size(), 2u);
   EXPECT_EQ(EntryLow(9) & kRemoteIrr, kRemoteIrr);
 }
 
-TEST_F(IoapicTest, EoiRegisterEndsAsTheLocalApicDoes) {
+TEST_F(IoapicTest, EoiRegisterEndsTheInterrupt) {
   SetEntry(9, 0, 0x41 | kLevel);
   ioapic_.line(9).Set(true);
   Write32(0x40, 0x41);
@@ -196,7 +196,7 @@ TEST_F(IoapicTest, LevelAssertedWhileMaskedIsSentAtUnmask) {
   EXPECT_EQ(controller_.sent.size(), 1u);
 }
 
-TEST_F(IoapicTest, TwoPinsOnOneVectorBothEnd) {
+TEST_F(IoapicTest, EndOfInterruptEndsBothPinsOnOneVector) {
   SetEntry(9, 0, 0x41 | kLevel);
   SetEntry(10, 0, 0x41 | kLevel);
   ioapic_.line(9).Set(true);
@@ -223,7 +223,7 @@ TEST_F(IoapicTest, ExtIntIsNeverSent) {
   EXPECT_THAT(controller_.sent, IsEmpty());
 }
 
-// LINUX: clear_IO_APIC() masks every pin at boot; a route costs a grace period each.
+// LINUX: clear_IO_APIC() masks every pin at boot; each change of a route costs a grace period.
 TEST_F(IoapicTest, MaskingAllPinsCallsNoRoutes) {
   for (unsigned pin = 0; pin < Ioapic::kPinCount; ++pin) {
     SetEntry(pin, 0, kMasked);
@@ -245,17 +245,17 @@ TEST_F(IoapicTest, LevelPinHasItsRouteBeforeItSends) {
   SetEntry(9, 0, 0x41 | kLevel);
   EXPECT_EQ(routes_.calls, 1);
   EXPECT_EQ(routes_.routes[9], controller_.sent.at(0));
-  SetEntry(9, 0, 0x41 | kLevel);  // the same again
+  SetEntry(9, 0, 0x41 | kLevel);  // the same entry once more
   EXPECT_EQ(routes_.calls, 1);
   SetEntry(9, 0, 0x43 | kLevel);
   EXPECT_EQ(routes_.calls, 2);
   EXPECT_EQ(routes_.routes[9]->data, 0xc043u);
-  SetEntry(9, 0, 0x43);  // edge from now on
+  SetEntry(9, 0, 0x43);  // edge-triggered from now on
   EXPECT_EQ(routes_.calls, 3);
   EXPECT_EQ(routes_.routes[9], std::nullopt);
 }
 
-// A threaded handler masks its pin before the end of interrupt: the end must still be reported.
+// A threaded handler masks its pin before the end of the interrupt, which must still be reported.
 TEST_F(IoapicTest, MaskingKeepsTheRouteUntilTheInterruptHasEnded) {
   SetEntry(9, 0, 0x41 | kLevel);
   ioapic_.line(9).Set(true);
@@ -268,7 +268,7 @@ TEST_F(IoapicTest, MaskingKeepsTheRouteUntilTheInterruptHasEnded) {
   EXPECT_EQ(routes_.calls, 1);
 }
 
-TEST_F(IoapicTest, ResetMasksAndTakesRoutesBackAndKeepsTheWires) {
+TEST_F(IoapicTest, ResetMasksPinsRemovesRoutesAndKeepsTheWires) {
   SetEntry(9, 0, 0x41 | kLevel);
   SetEntry(4, 0, 0x31);
   ioapic_.line(9).Set(true);
@@ -281,7 +281,7 @@ TEST_F(IoapicTest, ResetMasksAndTakesRoutesBackAndKeepsTheWires) {
   EXPECT_EQ(controller_.sent.size(), 2u);
 }
 
-TEST_F(IoapicTest, OddSizesAreHarmless) {
+TEST_F(IoapicTest, WritesOfOtherSizesAreIgnoredAndWideReadsPadded) {
   for (const size_t size : {1, 2, 8}) {
     std::vector<uint8_t> data(size, 0x10);
     ioapic_.Write(0x00, data);
