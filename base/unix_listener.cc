@@ -173,7 +173,8 @@ absl::StatusOr<UnixListener> UnixListener::Listen(const std::string& path, const
 
 absl::StatusOr<UnixListener> UnixListener::Adopt(int fd) {
   if (fcntl(fd, F_GETFD) < 0) {
-    return ErrnoStatus(errno, absl::StrCat("fd=", fd, ": whoever started vmm did not pass it"));
+    return ErrnoStatus(errno,
+                       absl::StrCat("fd=", fd, ": the program that started vmm did not pass it"));
   }
   if (SocketOption(fd, SO_DOMAIN) != AF_UNIX || SocketOption(fd, SO_TYPE) != SOCK_STREAM ||
       SocketOption(fd, SO_ACCEPTCONN) != 1) {

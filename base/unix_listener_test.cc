@@ -208,7 +208,7 @@ TEST_F(UnixListenerTest, AdoptsAListeningSocketOnly) {
   EXPECT_THAT(std::string(UnixListener::Adopt(file.get()).status().message()),
               HasSubstr("not a listening Unix stream socket; let the unit's socket pass one"));
   EXPECT_EQ(UnixListener::Adopt(999).status().message(),
-            "fd=999: whoever started vmm did not pass it: Bad file descriptor (EBADF)");
+            "fd=999: the program that started vmm did not pass it: Bad file descriptor (EBADF)");
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Random access to the bytes of a file that boot/ plans for but does not open or read whole.
+// Random access to the bytes of a file. boot/ plans how to load the file but neither opens it nor
+// reads all of it.
 #ifndef BOOT_BYTE_SOURCE_H_
 #define BOOT_BYTE_SOURCE_H_
 
@@ -8,20 +9,20 @@
 
 namespace boot {
 
-// The caller implements it over a descriptor with pread; tests and fuzzers over memory.
+// The caller implements this with pread on a descriptor; tests and fuzzers implement it on memory.
 class ByteSource {
  public:
   virtual ~ByteSource() = default;
 
-  // Returns the size in bytes, fixed for the object's life.
+  // Returns the size in bytes, which does not change during the object's life.
   virtual uint64_t size() const = 0;
 
-  // Fills `out` with the bytes at `offset`. False if not all of them could be read (past the end,
-  // or a host error); `out` is then unspecified.
+  // Fills `out` with the bytes at `offset`. Returns false if not all of them could be read (past
+  // the end, or a host error); `out` is then unspecified.
   virtual bool ReadAt(uint64_t offset, std::span<uint8_t> out) const = 0;
 };
 
-// Bytes in memory, which must outlive the object.
+// Reads bytes in memory, which must outlive the object.
 class MemoryByteSource : public ByteSource {
  public:
   explicit MemoryByteSource(std::span<const uint8_t> bytes) : bytes_(bytes) {}

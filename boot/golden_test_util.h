@@ -23,8 +23,8 @@ inline void WriteFile(const std::filesystem::path& path, const std::string& text
   std::ofstream(path, std::ios::binary | std::ios::trunc) << text;
 }
 
-// `name` is relative to tests/golden. An unintended difference fails; an intended one is written
-// with UPDATE_GOLDEN=1 in the environment and reviewed as part of the change.
+// Compares `text` with the file `name` below tests/golden. If a difference is intended, run the
+// test with UPDATE_GOLDEN=1 in the environment, and review the new file as part of the change.
 inline void ExpectGolden(const std::string& name, const std::string& text) {
   const auto path = std::filesystem::path(VMM_SOURCE_DIR) / "tests/golden" / name;
   const char* update = std::getenv("UPDATE_GOLDEN");

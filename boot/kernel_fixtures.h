@@ -1,4 +1,4 @@
-// Test only: small kernel files built by code, valid until a test spoils a field.
+// Test only: small kernel files built by code. They are valid until a test changes a field.
 #ifndef BOOT_KERNEL_FIXTURES_H_
 #define BOOT_KERNEL_FIXTURES_H_
 
@@ -25,7 +25,7 @@ inline constexpr uint64_t kElfCodeAddr = 16 * kTestMiB;
 inline constexpr uint64_t kElfDataAddr = 17 * kTestMiB;
 inline constexpr uint64_t kElfEntryAddr = kElfCodeAddr + 0x10;
 
-// The window of a guest with `mib` MiB of RAM.
+// Returns the load window of a guest with `mib` MiB of RAM.
 inline MemoryRange TestWindow(uint64_t mib) { return {kTestMiB, (mib - 1) * kTestMiB}; }
 
 template <typename T>
@@ -49,12 +49,13 @@ inline void SetNotes(Bytes& file, std::span<const uint8_t> notes) {
   Poke(file, kElfPhdrOffset + offsetof(Elf64_Phdr, p_filesz), uint64_t{notes.size()});
 }
 
-// Returns the offset in an ELF fixture of program header `index`: 0 notes, 1 code, 2 data with bss.
+// Returns the offset, in an ELF fixture, of `field` of program header `index`: 0 is the notes, 1 is
+// code, 2 is data with bss.
 inline size_t ElfPhdr(size_t index, size_t field) {
   return kElfPhdrOffset + index * sizeof(Elf64_Phdr) + field;
 }
 
-// Returns a vmlinux with a PVH note, two segments of which the second has a bss.
+// Returns a vmlinux with a PVH note and two segments, the second of which has a bss.
 inline Bytes MakeElf() {
   Bytes file(kElfFileBytes);
   Elf64_Ehdr header = {};

@@ -1,4 +1,4 @@
-// Internal to boot/: what kernel_image.cc and the loaders of the single formats share.
+// Internal to boot/: declarations that kernel_image.cc and the loaders of the single formats share.
 #ifndef BOOT_KERNEL_FORMATS_H_
 #define BOOT_KERNEL_FORMATS_H_
 
@@ -11,12 +11,12 @@
 
 namespace boot {
 
-// What PlanKernelLoad knows of the file when it has chosen the format.
+// What PlanKernelLoad knows about the file once it has chosen the format.
 struct KernelFile {
   const ByteSource& bytes;
   absl::string_view name;
   MemoryRange window;
-  std::span<const uint8_t> head;  // the first bytes of the file, as many as it has up to 4 KiB
+  std::span<const uint8_t> head;  // the first bytes of the file, at most 4 KiB
 };
 
 inline constexpr absl::string_view kWantedKernel =
@@ -25,13 +25,15 @@ inline constexpr absl::string_view kWantedKernel =
 // Returns "NAME: TEXT" as an error.
 absl::Status KernelError(const KernelFile& file, absl::string_view text);
 
-// Returns the error of a file that ends before `needed` bytes.
+// Returns the error for a file that ends although `needed` bytes are needed.
 absl::Status TruncatedError(const KernelFile& file, absl::string_view part, uint64_t needed);
 
-// Returns the error of a kernel that needs RAM up to address `needed_end`, beyond the window.
+// Returns the error for a kernel that needs RAM up to address `needed_end`, which is beyond the
+// window.
 absl::Status TooLargeError(const KernelFile& file, uint64_t needed_end);
 
-// Returns a size for people: exact, in the largest binary unit that divides it, e.g. "24 MiB".
+// Formats a size for people: the exact value in the largest binary unit that divides it, e.g. "24
+// MiB".
 std::string FormatSize(uint64_t bytes);
 
 absl::StatusOr<LoadPlan> PlanElf(const KernelFile& file);      // head starts with "\x7fELF"

@@ -18,20 +18,20 @@ bool HasMagic(std::span<const uint8_t> head, size_t offset, absl::string_view ma
          std::memcmp(head.data() + offset, magic.data(), magic.size()) == 0;
 }
 
-// A magic number of something that is not a kernel we can load, and what to say of it.
+// A magic number of a file that is no kernel we can load, and the text that describes the file.
 struct KnownFormat {
   size_t offset;
   absl::string_view magic;
   absl::string_view text;
 };
 
-// A string_view literal that may hold NUL bytes.
+// A string_view of a literal that may contain NUL bytes.
 template <size_t kSize>
 constexpr absl::string_view Magic(const char (&literal)[kSize]) {
   return absl::string_view(literal, kSize - 1);
 }
 
-// Architectures whose kernels are flat images with a magic of their own.
+// Kernels of other architectures: flat images that have a magic number.
 constexpr KnownFormat kForeignImages[] = {
     {0x38, Magic("ARM\x64"), "is an aarch64 kernel (Image)"},
     {0x38, Magic("RSC\x05"), "is a RISC-V kernel (Image)"},

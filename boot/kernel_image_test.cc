@@ -38,7 +38,7 @@ TEST(ElfTest, IsLoadedByPhysicalAddressAndEnteredThroughItsPvhNote) {
 }
 
 TEST(ElfTest, TakesAnEntryOfFourBytesAfterOtherNotes) {
-  Bytes notes = XenNote(3, Text("abc"));  // a descriptor that needs padding
+  Bytes notes = XenNote(3, Text("abc"));  // this descriptor needs padding
   Bytes entry;
   AppendWire(entry, static_cast<uint32_t>(kElfCodeAddr + 0x20));
   AppendBytes(notes, XenNote(18, entry));
@@ -58,7 +58,7 @@ TEST(ElfTest, IgnoresSegmentsThatTakeNoMemory) {
   EXPECT_EQ(plan->segments.size(), 1);
 }
 
-TEST(ElfTest, TakesASegmentOfBssOnlyWhereverItsFileOffsetPoints) {
+TEST(ElfTest, TakesASegmentWithoutFileBytesWhateverItsFileOffset) {
   Bytes file = MakeElf();
   Poke(file, ElfPhdr(2, offsetof(Elf64_Phdr, p_filesz)), uint64_t{0});
   Poke(file, ElfPhdr(2, offsetof(Elf64_Phdr, p_offset)), uint64_t{1} << 40);
@@ -98,7 +98,7 @@ TEST(BzImageTest, IsLoadedLowerWhenThePreferredAddressDoesNotFit) {
   EXPECT_EQ(plan->entry_addr, 2 * kTestMiB + 0x200);
 }
 
-TEST(BzImageTest, TakesZeroSetupSectorsForFour) {
+TEST(BzImageTest, TreatsZeroSetupSectorsAsFour) {
   Bytes file = MakeBzImage();
   file[0x1f1] = 0;
   const auto plan = Plan(file);
@@ -111,7 +111,7 @@ TEST(BzImageTest, FitsExactly) {
   EXPECT_FALSE(Plan(MakeBzImage(), 9).ok());
 }
 
-// A disk that fails after the first page.
+// Behaves like a disk that fails after the first page.
 class FailingSource : public MemoryByteSource {
  public:
   using MemoryByteSource::MemoryByteSource;
@@ -142,7 +142,7 @@ TEST(KernelImageTest, RefusesAWindowThatWraps) {
   EXPECT_FALSE(PlanKernelLoad(MemoryByteSource(file), "K", {kTestMiB, UINT64_MAX}).ok());
 }
 
-// Every cut of a good file is refused with a message, and none crashes.
+// Every truncation of a good file is refused with a message, and none crashes.
 TEST(KernelImageTest, RefusesEveryTruncation) {
   const auto check = [](const Bytes& whole) {
     for (size_t size = 0; size < whole.size(); ++size) {

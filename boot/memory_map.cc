@@ -21,7 +21,7 @@ absl::Status CheckRanges(std::span<const MemoryRange> ranges, const char* what) 
   return absl::OkStatus();
 }
 
-// Returns `ranges` sorted, with overlapping and touching ones merged.
+// Returns `ranges` sorted, with overlapping and touching ranges merged.
 std::vector<MemoryRange> Union(std::vector<MemoryRange> ranges) {
   std::sort(ranges.begin(), ranges.end(), StartsBefore);
   std::vector<MemoryRange> merged;
@@ -36,7 +36,7 @@ std::vector<MemoryRange> Union(std::vector<MemoryRange> ranges) {
   return merged;
 }
 
-// Appends what is left of `ram` without `holes` (sorted, disjoint) as RAM entries.
+// Appends the parts of `ram` that are outside `holes` (sorted, disjoint) as RAM entries.
 void AppendRamWithoutHoles(MemoryRange ram, std::span<const MemoryRange> holes,
                            std::vector<E820Entry>& out) {
   uint64_t start = ram.start;

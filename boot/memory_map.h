@@ -15,7 +15,7 @@ struct MemoryRange {
   uint64_t start = 0;
   uint64_t size = 0;
 
-  // Meaningful only for ranges that do not wrap around 2^64; boot/ checks that of its inputs.
+  // Valid only for ranges that do not wrap around 2^64. boot/ checks its inputs for that.
   uint64_t end() const { return start + size; }
   bool Wraps() const { return start > UINT64_MAX - size; }
   bool Contains(const MemoryRange& other) const {
@@ -37,18 +37,18 @@ struct E820Entry {
   friend bool operator==(const E820Entry&, const E820Entry&) = default;
 };
 
-// The most entries that struct boot_params and Linux's PVH entry take.
+// The largest number of entries that struct boot_params and Linux's PVH entry accept.
 inline constexpr size_t kMaxE820Entries = 128;
 
-// On a PC, RAM ends here and firmware data follows up to 1 MiB. ACPI and SMBIOS tables live in that
-// range. It is type reserved rather than ACPI: Linux keeps tables in reserved memory for ever, and
-// maps the range as firmware, while it may reclaim ACPI type.
+// On a PC, RAM ends at the start of this range, and firmware data follows up to 1 MiB. ACPI and
+// SMBIOS tables are in the range. Its type is reserved and not ACPI. LINUX: reserved memory keeps
+// the tables for ever and is mapped as firmware, while memory of ACPI type may be reclaimed.
 inline constexpr MemoryRange kLegacyFirmwareRange = {0x9FC00, 0x100000 - 0x9FC00};
 
-// Returns the E820 map, sorted, without overlaps, neighbours of one type merged. `ram` are the
-// guest's RAM regions in any order, `reserved` the ranges that are not RAM to the guest (such as
-// ECAM); where both meet, reserved wins. kLegacyFirmwareRange is always reserved.
-// Fails if a range is empty or wraps, RAM regions overlap, or the map exceeds kMaxE820Entries.
+// Returns the E820 map: sorted, without overlaps, neighbours of one type merged. `ram` are the
+// guest's RAM regions in any order. `reserved` are the ranges that are not RAM for the guest (such
+// as ECAM); a part that is in both is reserved. kLegacyFirmwareRange is always reserved. Fails if a
+// range is empty or wraps, if RAM regions overlap, or if the map exceeds kMaxE820Entries.
 absl::StatusOr<std::vector<E820Entry>> BuildE820(std::span<const MemoryRange> ram,
                                                  std::span<const MemoryRange> reserved);
 

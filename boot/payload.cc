@@ -21,7 +21,7 @@ absl::StatusOr<MemoryRange> PlaceInitrd(uint64_t size_bytes, absl::string_view n
     return absl::InvalidArgumentError(
         absl::StrCat(name, ": is empty; give an initramfs, or leave the key out"));
   }
-  // The lowest address past the last byte that the initramfs may have.
+  // The end of the addresses that bytes of the initramfs may have.
   const uint64_t limit = kernel.initrd_addr_max == UINT64_MAX
                              ? window.end()
                              : std::min(window.end(), kernel.initrd_addr_max + 1);

@@ -42,7 +42,7 @@ TEST(PlaceInitrdTest, DoesNotTouchTheKernelsMemory) {
             "raise memory.size");
 }
 
-TEST(PlaceInitrdTest, RefusesEmptyHugeAndImpossible) {
+TEST(PlaceInitrdTest, RefusesEmptyHugeAndUnplaceableInitrds) {
   EXPECT_EQ(PlaceError(0, 128, Kernel()), "I: is empty; give an initramfs, or leave the key out");
   EXPECT_EQ(PlaceError(UINT64_MAX, 128, Kernel()),
             "I: is too large for the guest's RAM: it has 17592186044416 MiB, above the kernel 64 "

@@ -1,4 +1,4 @@
-// Plans a real kernel named by VMM_TEST_KERNEL (bzImage or vmlinux); not run without it.
+// Plans the real kernel that VMM_TEST_KERNEL names (bzImage or vmlinux). Does not run without it.
 #include <gtest/gtest.h>
 
 #include <cstdlib>

@@ -77,15 +77,15 @@ struct OemStrings {  // type 11 [DSP0134 §7.12]
 };
 static_assert(sizeof(OemStrings) == 5);
 
-constexpr uint64_t kTableOffset = 32;  // the entry point, rounded up to 16
-constexpr size_t kMaxStrings = 255;    // string numbers are bytes, 0 means none
+constexpr uint64_t kTableOffset = 32;  // size of the entry point, rounded up to a multiple of 16
+constexpr size_t kMaxStrings = 255;    // a string number is a byte, and 0 means none
 constexpr uint64_t kCharacteristicsNotSupported = 1 << 3;
 constexpr uint8_t kExtensionAcpi = 1 << 0;            // first extension byte
 constexpr uint8_t kExtensionVirtualMachine = 1 << 4;  // second
 constexpr uint8_t kWakeUpPowerSwitch = 6;
 constexpr uint8_t kNotPresent = 0xFF;
-// A constant, so that a VM's tables do not change with the build. Linux takes ACPI's PCI windows
-// for granted only from firmware of 2008 or later.
+// A constant, so that a VM's tables do not change with the build. LINUX: ACPI's PCI windows are
+// trusted by default only if the firmware is of 2008 or later.
 constexpr char kReleaseDate[] = "01/01/2025";
 
 // The strings of one structure, in order.
@@ -99,7 +99,7 @@ class StringSet {
     return ++count_;
   }
 
-  // Returns the bytes that follow the structure; without strings these are two NULs.
+  // Returns the bytes that follow the structure. If there are no strings, these are two NULs.
   Bytes Finish() {
     if (count_ == 0) bytes_.push_back(0);
     bytes_.push_back(0);
@@ -113,7 +113,7 @@ class StringSet {
 
 class TableBuilder {
  public:
-  // Appends `structure`, of which only the type is set in its header, and its strings.
+  // Appends `structure` and its strings. Of its header only the type must be set.
   template <typename T>
   void Add(T structure, StringSet strings) {
     structure.header.length = sizeof(T);
@@ -129,7 +129,7 @@ class TableBuilder {
   uint16_t next_handle_ = 0;
 };
 
-// Stores the first three fields little-endian, as SMBIOS wants. [DSP0134 §7.2.1]
+// Stores the first three fields little-endian, as SMBIOS requires. [DSP0134 §7.2.1]
 void StoreUuid(const std::array<uint8_t, 16>& uuid, uint8_t (&out)[16]) {
   constexpr uint8_t kOrder[16] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
   for (size_t i = 0; i < uuid.size(); ++i) out[i] = uuid[kOrder[i]];

@@ -1,4 +1,5 @@
-// SMBIOS tables: who the machine is, and OEM strings for the guest. [DMTF DSP0134 3.3.0]
+// SMBIOS tables, which identify the machine and carry OEM strings for the guest. [DMTF DSP0134
+// 3.3.0]
 #ifndef BOOT_SMBIOS_H_
 #define BOOT_SMBIOS_H_
 
@@ -13,19 +14,20 @@
 namespace boot {
 
 struct SmbiosConfig {
-  MemoryRange area;                   // where the bytes go; Linux looks at [0xF0000, 0x100000)
-  std::array<uint8_t, 16> uuid = {};  // in the order it is written: 00112233-4455-...
-  std::string manufacturer = "vmm";   // strings may be empty, then they are absent
+  MemoryRange area;                   // where the bytes go; Linux searches [0xF0000, 0x100000)
+  std::array<uint8_t, 16> uuid = {};  // in the order of its text form: 00112233-4455-...
+  std::string manufacturer = "vmm";   // an empty string is left out
   std::string product_name = "vmm";
   std::string version;
   std::string serial_number;
   std::string sku_number;
   std::string family;
-  std::vector<std::string> oem_strings;  // at most 255, none empty
+  std::vector<std::string> oem_strings;  // at most 255, none of them empty
 };
 
-// Returns the bytes for the start of `area`: the 64-bit entry point, then types 0, 1, 11 (if there
-// are OEM strings) and 127. Fails if a string has a NUL or the tables do not fit.
+// Returns the bytes for the start of `area`: the 64-bit entry point, then the structures of types
+// 0, 1, 11 (if there are OEM strings) and 127. Fails if a string contains a NUL or the tables do
+// not fit.
 absl::StatusOr<std::vector<uint8_t>> BuildSmbios(const SmbiosConfig& config);
 
 }  // namespace boot

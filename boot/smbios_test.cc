@@ -24,7 +24,7 @@ std::string Message(const SmbiosConfig& config) {
   return std::string(BuildSmbios(config).status().message());
 }
 
-// Returns 16 bytes a line with their address and text.
+// Returns a dump of 16 bytes per line, with their address and text.
 std::string HexDump(std::span<const uint8_t> bytes, uint64_t addr) {
   std::string out;
   for (size_t line = 0; line < bytes.size(); line += 16) {
@@ -40,7 +40,7 @@ std::string HexDump(std::span<const uint8_t> bytes, uint64_t addr) {
   return out;
 }
 
-// The structures in table order: type, its formatted bytes, its strings.
+// One structure: its fixed bytes and its strings. Structures are listed in the order of the table.
 struct Structure {
   Bytes fixed;
   std::vector<std::string> strings;
@@ -129,7 +129,7 @@ TEST(SmbiosTest, AbsentStringsHaveNumberZero) {
   EXPECT_TRUE(Walk(*BuildSmbios(config))[1].strings.empty());
 }
 
-TEST(SmbiosTest, Takes255OemStringsAndNotMore) {
+TEST(SmbiosTest, AcceptsAtMost255OemStrings) {
   SmbiosConfig config = Config();
   config.oem_strings.assign(255, "x");
   EXPECT_EQ(Walk(*BuildSmbios(config))[2].strings.size(), 255u);
@@ -138,7 +138,7 @@ TEST(SmbiosTest, Takes255OemStringsAndNotMore) {
             "platform.oem_strings: there are 256 strings, at most 255 fit; remove some");
 }
 
-TEST(SmbiosTest, KeepsToItsAreaExactly) {
+TEST(SmbiosTest, UsesItsWholeAreaAndNotMore) {
   SmbiosConfig config = Config();
   const size_t base = BuildSmbios(config)->size();
   config.oem_strings = {std::string(65536 - base - 7, 'x')};  // 5 for the header, 2 for NULs

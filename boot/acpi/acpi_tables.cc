@@ -59,7 +59,8 @@ struct GenericAddress {  // [ACPI 6.5 §5.2.3.2]
 };
 static_assert(sizeof(GenericAddress) == 12);
 
-// The FADT after its header; a hardware-reduced platform leaves all else zero. [ACPI 6.5 §5.2.9]
+// The FADT after its header. A hardware-reduced platform leaves all other fields zero. [ACPI 6.5
+// §5.2.9]
 struct FadtBody {
   uint8_t legacy_registers[109 - 36];
   Le16 boot_architecture;
@@ -83,7 +84,7 @@ static_assert(offsetof(FadtBody, sleep_control) == 244 - sizeof(TableHeader));
 
 struct MadtBody {  // [ACPI 6.5 §5.2.12]
   Le32 local_apic_addr;
-  Le32 flags;  // no PCAT_COMPAT: there is no 8259
+  Le32 flags;  // PCAT_COMPAT is clear: there is no 8259
 };
 
 struct LocalApic {  // type 0
@@ -167,11 +168,12 @@ GenericAddress IoRegister(uint16_t port) {
 Bytes MakeFadt(const AcpiConfig& config, uint64_t dsdt_addr) {
   constexpr uint8_t kMajorVersion = 6;
   constexpr uint8_t kMinorVersion = 3;
-  // Boot architecture flags [ACPI 6.5 §5.2.9.3]: no 8042 (its bit stays clear) and no VGA, so that
-  // the guest does not probe for them.
+  // Boot architecture flags [ACPI 6.5 §5.2.9.3]. The 8042 flag stays clear and the flag for a
+  // missing VGA is set, so that the guest does not probe for either.
   constexpr uint16_t kVgaNotPresent = 1 << 2;
   constexpr uint16_t kCmosRtcNotPresent = 1 << 5;
-  // Feature flags [ACPI 6.5 §5.2.9, table 5.10]. The two buttons: not in fixed registers.
+  // Feature flags [ACPI 6.5 §5.2.9, table 5.10]. Both button flags are set, which says that no
+  // button is in fixed registers.
   constexpr uint32_t kWbinvd = 1 << 0;
   constexpr uint32_t kPowerButton = 1 << 4;
   constexpr uint32_t kSleepButton = 1 << 5;
@@ -193,7 +195,8 @@ Bytes MakeFadt(const AcpiConfig& config, uint64_t dsdt_addr) {
 
 Bytes MakeMadt(const AcpiConfig& config) {
   constexpr uint8_t kRevision = 5;
-  constexpr uint32_t kBroadcastApicId = 255;  // 8-bit ids end below it; x2APIC entries follow
+  // 8-bit ids end below it; larger ids get x2APIC entries
+  constexpr uint32_t kBroadcastApicId = 255;
   Bytes body = ToBytes(MadtBody{config.local_apic_addr, 0u});
   for (size_t uid = 0; uid < config.apic_ids.size(); ++uid) {
     const uint32_t apic_id = config.apic_ids[uid];
@@ -219,7 +222,7 @@ Bytes MakeMcfg(const AcpiConfig& config) {
 }
 
 Bytes MakeDsdt(const AcpiConfig& config) {
-  constexpr uint8_t kRevision = 2;  // integers of 64 bits
+  constexpr uint8_t kRevision = 2;  // makes integers 64 bits wide
   return MakeTable("DSDT", kRevision, BuildDsdtBody(config));
 }
 

@@ -1,4 +1,5 @@
-// The ACPI tables of the machine: a hardware-reduced platform, so no PM timer, no SCI, no FACS.
+// The ACPI tables of the machine. It is a hardware-reduced platform, so it has no PM timer, no SCI
+// and no FACS.
 #ifndef BOOT_ACPI_ACPI_TABLES_H_
 #define BOOT_ACPI_ACPI_TABLES_H_
 
@@ -11,12 +12,12 @@
 
 namespace boot {
 
-// Sleep type that means power-off (S5): the guest writes it to the sleep control register, shifted
-// left by 2, with bit 5 (SLP_EN) set. [ACPI 6.5 §4.8.3.7]
+// The sleep type of power-off (S5). The guest writes it, shifted left by 2 and with bit 5 (SLP_EN)
+// set, to the sleep control register. [ACPI 6.5 §4.8.3.7]
 inline constexpr uint8_t kAcpiSleepTypeS5 = 5;
-// Value that the guest writes to the reset register.
+// The value that the guest writes to the reset register.
 inline constexpr uint8_t kAcpiResetValue = 1;
-// Bits of the event register. Reading it returns the pending events and clears them.
+// Bits of the event register. A read returns the pending events and clears them.
 inline constexpr uint8_t kAcpiEventPowerButton = 1 << 0;
 
 struct AcpiSerialPort {
@@ -27,7 +28,7 @@ struct AcpiSerialPort {
 struct AcpiConfig {
   uint64_t table_base = 0xE0000;   // 16-byte aligned; the RSDP comes first
   uint64_t table_limit = 0xF0000;  // the tables end at or below this address, below 4 GiB
-  std::vector<uint32_t> apic_ids;  // one for each vCPU; the index is the processor's _UID
+  std::vector<uint32_t> apic_ids;  // one per vCPU; the index is the processor's _UID
   uint32_t local_apic_addr = 0;
   uint8_t ioapic_id = 0;
   uint32_t ioapic_addr = 0;

@@ -39,7 +39,7 @@ uint8_t Sum(std::span<const uint8_t> bytes) {
   return sum;
 }
 
-// Finds the tables as a guest does: from the RSDP, by address.
+// Finds the tables as a guest does: by address, starting at the RSDP.
 class Guest {
  public:
   Guest(const AcpiTables& tables, uint64_t base) : tables_(tables), base_(base) {
@@ -93,7 +93,7 @@ class Iasl {
   }
   ~Iasl() { std::filesystem::remove_all(dir_); }
 
-  // Returns what iasl said, and fails the test if it failed or is not installed.
+  // Returns iasl's output. Fails the test if iasl fails or is not installed.
   std::string Run(const std::string& arguments) {
     const std::string log = (dir_ / "log").string();
     const std::string command =
@@ -102,7 +102,7 @@ class Iasl {
     return ReadFile(log);
   }
 
-  // Returns the disassembly, without the lines that vary by date and directory.
+  // Returns the disassembly, without the lines that depend on the date or the directory.
   std::string Disassemble(const std::string& name, const Bytes& table) {
     WriteFile(dir_ / (name + ".aml"), std::string(table.begin(), table.end()));
     const std::string said = Run(absl::StrCat("-d ", name, ".aml"));
@@ -193,13 +193,13 @@ TEST(AcpiTablesTest, DescribeSparseApicIds) {
   EXPECT_EQ(entries[32], 1);  // type: I/O APIC
 }
 
-TEST(AcpiTablesTest, Of1024VcpusFitIn64KiB) {
+TEST(AcpiTablesTest, TablesOf1024VcpusFitIn64KiB) {
   const auto tables = BuildAcpiTables(Config(1024));
   ASSERT_TRUE(tables.ok()) << tables.status();
   EXPECT_LE(tables->bytes.size(), 0x10000);
 }
 
-TEST(AcpiTablesTest, KeepToTheirLimitExactly) {
+TEST(AcpiTablesTest, UseUpToTheLimitAndNotMore) {
   AcpiConfig config = Config(1);
   const size_t needed = BuildAcpiTables(config)->bytes.size();
   config.table_limit = config.table_base + needed;

@@ -28,7 +28,7 @@ constexpr uint8_t kArg0Op = 0x68;
 constexpr uint8_t kStoreOp = 0x70;
 constexpr uint8_t kAndOp = 0x7B;
 constexpr uint8_t kOrOp = 0x7D;
-constexpr uint8_t kRegionOp = 0x80;  // after kExtPrefix, as are the next two
+constexpr uint8_t kRegionOp = 0x80;  // kRegionOp and the next two follow kExtPrefix
 constexpr uint8_t kFieldOp = 0x81;
 constexpr uint8_t kDeviceOp = 0x82;
 constexpr uint8_t kNotifyOp = 0x86;
@@ -63,7 +63,7 @@ constexpr uint8_t kWindowBus = 2;
 
 void Append(Aml& out, const Aml& term) { out.insert(out.end(), term.begin(), term.end()); }
 
-// Appends `value` in PkgLength form of `byte_count` bytes. [ACPI 6.5 §20.2.4]
+// Appends `value` as a PkgLength of `byte_count` bytes. [ACPI 6.5 §20.2.4]
 void AppendLengthBytes(Aml& out, size_t value, size_t byte_count) {
   if (byte_count == 1) {
     out.push_back(static_cast<uint8_t>(value));
@@ -74,7 +74,8 @@ void AppendLengthBytes(Aml& out, size_t value, size_t byte_count) {
   for (size_t i = 1; i < byte_count; ++i, value >>= 8) out.push_back(static_cast<uint8_t>(value));
 }
 
-// Appends the PkgLength of a package with `body_bytes` after it; the length counts itself too.
+// Appends the PkgLength of a package whose body has `body_bytes`. The length includes its own
+// bytes.
 void AppendPackageLength(Aml& out, size_t body_bytes) {
   if (body_bytes + 1 < size_t{1} << 6) return AppendLengthBytes(out, body_bytes + 1, 1);
   if (body_bytes + 2 < size_t{1} << 12) return AppendLengthBytes(out, body_bytes + 2, 2);
@@ -176,7 +177,7 @@ Aml AmlString(absl::string_view text) {
   return out;
 }
 
-// Three letters of 5 bits, four hexadecimal digits, big-endian. [ACPI 6.5 §19.3.4]
+// Packs three letters of 5 bits each and four hexadecimal digits, big-endian. [ACPI 6.5 §19.3.4]
 Aml AmlEisaId(absl::string_view id) {
   uint32_t value = 0;
   for (size_t i = 0; i < 3; ++i) value = value << 5 | (static_cast<uint32_t>(id[i]) - 0x40);
@@ -187,7 +188,7 @@ Aml AmlEisaId(absl::string_view id) {
 }
 
 Aml AmlUuid(absl::string_view uuid) {
-  // Offsets of the bytes' digits, in buffer order. [ACPI 6.5 §19.6.142]
+  // For each byte of the buffer, the offset of its digits in the text. [ACPI 6.5 §19.6.142]
   constexpr uint8_t kOrder[16] = {6, 4, 2, 0, 11, 9, 16, 14, 19, 21, 24, 26, 28, 30, 32, 34};
   Aml bytes;
   for (const uint8_t at : kOrder) {

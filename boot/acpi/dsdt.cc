@@ -37,8 +37,8 @@ Aml RtcDevice() {
 
 Aml PowerButtonDevice() { return AmlDevice("PWRB", HardwareId("PNP0C0C")); }
 
-// Linux uses ECAM without a 0xCF8 mechanism only if a motherboard resource covers it.
-// LINUX: arch/x86/pci/mmconfig-shared.c, is_mmconf_reserved().
+// LINUX: without a 0xCF8 mechanism Linux uses ECAM only if a motherboard resource covers it.
+// (arch/x86/pci/mmconfig-shared.c, is_mmconf_reserved())
 Aml MotherboardDevice(const MemoryRange& ecam) {
   return AmlDevice("MBRD", AmlConcat({HardwareId("PNP0C02"), UniqueId(0),
                                       AmlName("_CRS", AmlResources({AmlFixedMemory32(
@@ -46,8 +46,8 @@ Aml MotherboardDevice(const MemoryRange& ecam) {
                                                           static_cast<uint32_t>(ecam.size))}))}));
 }
 
-// The generic event device: one interrupt for all events, told apart by the event register. Further
-// events are further bits, each with its AmlIf after the first. [ACPI 6.5 §5.6.9]
+// The generic event device has one interrupt for all events; the event register says which events
+// are pending. A further event needs a further bit, and an AmlIf after the first. [ACPI 6.5 §5.6.9]
 Aml EventDevice(const AcpiConfig& config) {
   const Aml pending = AmlLocal(0);
   const Aml on_event = AmlConcat({
@@ -62,8 +62,8 @@ Aml EventDevice(const AcpiConfig& config) {
                         AmlMethod("_EVT", 1, on_event)}));
 }
 
-// Grants the guest what it asks of native hot-plug, power management events, error reporting and
-// the capability structure; standard hot-plug controllers do not exist. [PCI Firmware 3.3 §4.5.1]
+// Grants the guest's requests for native hot-plug, power management events, error reporting and the
+// capability structure. There are no standard hot-plug controllers. [PCI Firmware 3.3 §4.5.1]
 Aml HostBridgeOsc() {
   constexpr absl::string_view kPciHostBridgeUuid = "33DB4D5B-1FF7-401C-9657-7441C03DD766";
   constexpr uint64_t kGranted = 0x1D;
@@ -97,8 +97,9 @@ Aml PciWindows(const AcpiConfig& config) {
       {bus, window32, AmlMemoryWindow64(config.pci_mmio64.start, config.pci_mmio64.end() - 1)});
 }
 
-// No _CBA: the MCFG table says where segment 0 has its ECAM. No _PRT: devices use MSI-X only. No
-// I/O window: there is no 0xCF8 mechanism and no BAR asks for ports.
+// There is no _CBA, because the MCFG table gives the ECAM of segment 0. There is no _PRT, because
+// devices use only MSI-X. There is no I/O window, because there is no 0xCF8 mechanism and no BAR
+// requests ports.
 Aml HostBridgeDevice(const AcpiConfig& config) {
   return AmlDevice(
       "PCI0", AmlConcat({HardwareId("PNP0A08"), AmlName("_CID", AmlEisaId("PNP0A03")), UniqueId(0),

@@ -7,7 +7,7 @@
 
 namespace boot {
 
-// Returns the DSDT's definition block, without table header.
+// Returns the definition block of the DSDT, without the table header.
 Aml BuildDsdtBody(const AcpiConfig& config);
 
 }  // namespace boot

@@ -1,4 +1,5 @@
-// bzImage, entered at its 64-bit entry point [Linux Documentation/x86/boot.rst, protocol 2.15].
+// Loads a bzImage, which is entered at its 64-bit entry point [Linux Documentation/x86/boot.rst,
+// protocol 2.15].
 #include <asm/bootparam.h>
 
 #include <algorithm>
@@ -15,16 +16,17 @@ namespace boot {
 namespace {
 
 constexpr size_t kHeaderOffset =
-    offsetof(boot_params, hdr);              // 0x1F1, in the file as in boot_params
-constexpr size_t kHeaderSizeOffset = 0x201;  // the jump's displacement: header bytes after 0x202
+    offsetof(boot_params, hdr);  // 0x1F1, in the file as in boot_params
+// the displacement of the jump: header bytes after 0x202
+constexpr size_t kHeaderSizeOffset = 0x201;
 constexpr size_t kHeaderSizeBase = 0x202;
 constexpr size_t kHeaderEndMax = offsetof(boot_params, edd_mbr_sig_buffer);  // 0x290
 // Protocol 2.12 is the first to have xloadflags; its header ends with handover_offset.
 constexpr uint16_t kMinProtocol = 0x020C;
 constexpr size_t kMinHeaderEnd = kHeaderOffset + offsetof(setup_header, kernel_info_offset);
 constexpr uint64_t kSectorBytes = 512;
-constexpr uint64_t kDefaultSetupSectors = 4;  // what setup_sects == 0 means
-constexpr uint64_t kEntry64Offset = 0x200;    // startup_64 after startup_32
+constexpr uint64_t kDefaultSetupSectors = 4;  // the meaning of setup_sects == 0
+constexpr uint64_t kEntry64Offset = 0x200;    // distance of startup_64 from startup_32
 constexpr uint64_t kParagraphBytes = 16;      // the unit of syssize
 
 absl::Status BrokenHeaderError(const KernelFile& file, absl::string_view why) {
@@ -51,7 +53,7 @@ absl::StatusOr<Bytes> ReadSetupHeader(const KernelFile& file) {
   return Bytes(file.head.begin() + kHeaderOffset, file.head.begin() + static_cast<ptrdiff_t>(end));
 }
 
-// setup_header is packed: its fields are copied before anything takes a reference to them.
+// setup_header is packed, so its fields are copied before a reference to them is taken.
 absl::Status CheckHeader(const KernelFile& file, const setup_header& header) {
   if (header.boot_flag != 0xAA55) {
     return BrokenHeaderError(file, absl::StrFormat("boot_flag is %#x", uint16_t{header.boot_flag}));
@@ -69,7 +71,7 @@ absl::Status CheckHeader(const KernelFile& file, const setup_header& header) {
   return absl::OkStatus();
 }
 
-// Returns where the protected-mode kernel is in the file: its offset and bytes.
+// Returns the offset and size of the protected-mode kernel in the file.
 absl::StatusOr<LoadSegment> FindPayload(const KernelFile& file, const setup_header& header) {
   const uint64_t sectors = header.setup_sects != 0 ? header.setup_sects : kDefaultSetupSectors;
   LoadSegment payload;
@@ -87,7 +89,8 @@ absl::StatusOr<LoadSegment> FindPayload(const KernelFile& file, const setup_head
   return payload;
 }
 
-// Returns where the kernel may unpack itself: at its preferred address, else as low as it goes.
+// Returns the memory into which the kernel may unpack itself: at its preferred address, or else as
+// low as possible.
 absl::StatusOr<MemoryRange> ChooseMemory(const KernelFile& file, const setup_header& header,
                                          uint64_t payload_bytes) {
   const uint64_t size = std::max<uint64_t>(header.init_size, payload_bytes);

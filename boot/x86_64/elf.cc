@@ -1,4 +1,4 @@
-// ELF vmlinux, entered through its PVH note [Xen docs/misc/pvh.pandoc,
+// Loads an ELF vmlinux, which is entered through its PVH note [Xen docs/misc/pvh.pandoc,
 // xen/include/public/elfnote.h].
 #include <elf.h>
 
@@ -19,12 +19,12 @@ namespace {
 
 constexpr uint32_t kXenNotePhys32Entry = 18;  // XEN_ELFNOTE_PHYS32_ENTRY
 constexpr absl::string_view kXenNoteName("Xen\0", 4);
-constexpr size_t kMaxProgramHeaders = 128;     // vmlinux has 5
-constexpr uint64_t kMaxNoteBytes = 64 * 1024;  // vmlinux has about 500 bytes
-// Linux on x86 copies at most COMMAND_LINE_SIZE (2048) bytes with the NUL, and says nothing of what
-// it drops. The PVH protocol has no field for it.
+constexpr size_t kMaxProgramHeaders = 128;     // a vmlinux has 5
+constexpr uint64_t kMaxNoteBytes = 64 * 1024;  // a vmlinux has about 500 bytes
+// LINUX: x86 copies at most COMMAND_LINE_SIZE (2048) bytes, including the NUL, and silently drops
+// the rest. The PVH protocol has no field for the limit.
 constexpr uint64_t kPvhCmdlineMaxBytes = 2047;
-// hvm_start_info carries 64 bits, but Linux's PVH entry keeps only the low half of a module
+// LINUX: hvm_start_info carries 64 bits, but the PVH entry keeps only the low half of a module
 // address.
 constexpr uint64_t kPvhInitrdAddrMax = std::numeric_limits<uint32_t>::max();
 
@@ -98,7 +98,7 @@ absl::Status CheckType(const KernelFile& file, uint16_t type) {
   return KernelError(file, absl::StrCat("is ", what, ", not a kernel; give ", kWantedKernel));
 }
 
-// Fails unless [offset, offset + length) is inside the file.
+// Fails if [offset, offset + length) is not inside the file.
 absl::Status CheckInFile(const KernelFile& file, absl::string_view part, uint64_t offset,
                          uint64_t length) {
   if (length > std::numeric_limits<uint64_t>::max() - offset) {
@@ -185,11 +185,11 @@ absl::StatusOr<std::vector<LoadSegment>> PlanSegments(const KernelFile& file,
   return segments;
 }
 
-// Rounds a note's name or descriptor size up to its padded size; 64 bits, so no overflow.
+// Rounds the size of a note's name or descriptor up to its padded size. The result has 64 bits, so
+// it cannot overflow.
 uint64_t NotePadded(uint32_t size) { return (uint64_t{size} + 3) & ~uint64_t{3}; }
 
-// Returns the PVH entry from the notes in `notes`, if there is one. A note that does not fit ends
-// the search.
+// Returns the PVH entry from `notes`, if there is one. The search ends at a note that does not fit.
 std::optional<uint64_t> FindPvhEntry(std::span<const uint8_t> notes) {
   while (notes.size() >= sizeof(Elf64_Nhdr)) {
     const auto header = LoadWire<Elf64_Nhdr>(notes, 0);

@@ -29,7 +29,7 @@ constexpr uint16_t kDataSelector = 0x18;
 constexpr uint16_t kTssSelector = 0x20;
 constexpr uint8_t kTypeCode = 0xB;  // execute, read, accessed
 constexpr uint8_t kTypeData = 0x3;  // read, write, accessed
-constexpr uint8_t kTypeTss = 0xB;   // busy: KVM refuses an idle one in TR
+constexpr uint8_t kTypeTss = 0xB;   // busy: KVM refuses an idle TSS in TR
 constexpr size_t kGdtBytes = 0x30;  // a 64-bit TSS descriptor takes two slots
 
 SegmentState CodeSegment(bool long_mode) {

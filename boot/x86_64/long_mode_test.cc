@@ -12,7 +12,8 @@ namespace {
 constexpr uint64_t kBase = 0x9000;
 constexpr uint64_t kAddressMask = 0x000FFFFFFFFFF000;
 
-// Walks the tables as the processor does, and returns what `addr` maps to, if it is writable.
+// Walks the tables as the processor does. Returns the address to which `addr` is mapped, if the
+// mapping is writable.
 std::optional<uint64_t> Translate(const Bytes& tables, uint64_t addr) {
   uint64_t table = kBase;
   for (const int shift : {39, 30, 21}) {
@@ -40,13 +41,13 @@ TEST(IdentityPageTablesTest, MapExactlyTheFirst4GiB) {
   EXPECT_EQ(Translate(*tables, uint64_t{1} << 39), std::nullopt);
 }
 
-TEST(IdentityPageTablesTest, RefuseABadPlace) {
+TEST(IdentityPageTablesTest, RefuseAnUnalignedOrHighBase) {
   EXPECT_FALSE(BuildIdentityPageTables(0x9001).ok());
   EXPECT_FALSE(BuildIdentityPageTables(UINT64_MAX & ~uint64_t{4095}).ok());
   EXPECT_FALSE(BuildIdentityPageTables((uint64_t{1} << 32) - 4096).ok());
 }
 
-// The descriptors as Linux writes them in its own boot GDT.
+// Linux writes these descriptors in its own boot GDT.
 TEST(GdtTest, HasLinuxBootDescriptors) {
   const Bytes gdt64 = BuildGdt(/*long_mode=*/true);
   EXPECT_EQ(LoadWire<uint64_t>(gdt64, 0), 0u);

@@ -11,7 +11,7 @@ using base::Le32;
 using base::Le64;
 
 constexpr uint32_t kStartMagic = 0x336ec578;  // XEN_HVM_START_MAGIC_VALUE, "xEn3" with bit 7 set
-constexpr uint32_t kVersion = 1;              // the first with a memory map
+constexpr uint32_t kVersion = 1;              // the first version with a memory map
 
 struct StartInfo {
   Le32 magic;

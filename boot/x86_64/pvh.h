@@ -1,4 +1,4 @@
-// The start info that a PVH kernel finds through %ebx.
+// The start info that %ebx points to when a PVH kernel is entered.
 #ifndef BOOT_X86_64_PVH_H_
 #define BOOT_X86_64_PVH_H_
 
@@ -20,7 +20,7 @@ struct PvhConfig {
   uint64_t rsdp_addr = 0;                 // 0 for none
 };
 
-// Returns hvm_start_info version 1 followed by its module list and memory map, to be placed at
+// Returns hvm_start_info version 1 followed by its module list and memory map. The bytes belong at
 // start_info_addr. [Xen xen/include/public/arch-x86/hvm/start_info.h]
 absl::StatusOr<std::vector<uint8_t>> BuildPvhStartInfo(const PvhConfig& config);
 

@@ -23,7 +23,7 @@ PvhConfig Config(std::span<const E820Entry> map) {
 const E820Entry kMap[] = {{{0, 0x9FC00}, E820Type::kRam},
                           {{0x9FC00, 0x60400}, E820Type::kReserved}};
 
-// Reads as the guest does: by address.
+// Reads by address, as the guest does.
 template <typename T>
 T At(const Bytes& bytes, uint64_t addr) {
   return LoadWire<T>(bytes, addr - kAddr);
@@ -60,7 +60,7 @@ TEST(PvhStartInfoTest, HasNoModuleWithoutInitrd) {
   EXPECT_EQ(At<uint64_t>(*bytes, kAddr + 40), kAddr + 56);
 }
 
-TEST(PvhStartInfoTest, Fits128EntriesInAPageAndKeepsToItsLimit) {
+TEST(PvhStartInfoTest, Fits128EntriesInAPageAndRespectsItsLimit) {
   const std::vector<E820Entry> map(129);
   PvhConfig config = Config(std::span(map).first(128));
   const auto bytes = BuildPvhStartInfo(config);

@@ -17,7 +17,7 @@ static_assert(offsetof(boot_params, hdr) == 0x1F1);
 static_assert(offsetof(boot_params, e820_table) == 0x2D0);
 static_assert(kMaxE820Entries == E820_MAX_ENTRIES_ZEROPAGE);
 
-constexpr uint8_t kLoaderUnknown = 0xFF;  // type_of_loader of a loader without an assigned number
+constexpr uint8_t kLoaderUnknown = 0xFF;  // type_of_loader of loaders that have no assigned number
 
 uint32_t LowHalf(uint64_t value) { return static_cast<uint32_t>(value); }
 uint32_t HighHalf(uint64_t value) { return static_cast<uint32_t>(value >> 32); }
@@ -25,7 +25,7 @@ uint32_t HighHalf(uint64_t value) { return static_cast<uint32_t>(value >> 32); }
 }  // namespace
 
 absl::StatusOr<std::vector<uint8_t>> BuildZeroPage(const ZeroPageConfig& config) {
-  // The header may be longer than this struct knows; the bytes up to the next field are its room.
+  // The header may be longer than this struct knows. It has room up to the next field.
   constexpr size_t kHeaderRoom =
       offsetof(boot_params, edd_mbr_sig_buffer) - offsetof(boot_params, hdr);
   if (config.setup_header.size() > kHeaderRoom) {

@@ -7,8 +7,8 @@
 namespace boot {
 namespace {
 
-// Offsets are those of Linux Documentation/x86/zero-page.rst and boot.rst, not the UAPI
-// structure's.
+// The offsets come from Linux's Documentation/x86/zero-page.rst and boot.rst, not from the UAPI
+// structure.
 TEST(ZeroPageTest, HasEveryFieldAtItsOffset) {
   const Bytes file = MakeBzImage();
   const Bytes header(file.begin() + 0x1f1, file.begin() + 0x26c);
@@ -39,7 +39,7 @@ TEST(ZeroPageTest, HasEveryFieldAtItsOffset) {
   EXPECT_EQ(u32(0x2d0 + 36), 2u) << "its type";
 }
 
-TEST(ZeroPageTest, KeepsHeaderBytesItDoesNotKnow) {
+TEST(ZeroPageTest, KeepsUnknownHeaderBytes) {
   Bytes header(0x290 - 0x1f1);
   header.back() = 0x5a;
   const auto page = BuildZeroPage(
@@ -48,7 +48,7 @@ TEST(ZeroPageTest, KeepsHeaderBytesItDoesNotKnow) {
   EXPECT_EQ((*page)[0x28f], 0x5a);
 }
 
-TEST(ZeroPageTest, RefusesWhatDoesNotFit) {
+TEST(ZeroPageTest, RefusesTooLongHeadersAndMemoryMaps) {
   const Bytes header(0x291 - 0x1f1);
   ZeroPageConfig config;
   config.setup_header = header;
