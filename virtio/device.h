@@ -8,11 +8,11 @@
 //      (all queues stopped)              |                  StopQueue(i)              |
 //                                        +--------------------------------------------+
 //
-// Threads: the transport's registers live on vCPU threads, under the transport's lock; there the
-// driver reads and writes the configuration space. Every other order comes on the device's loop().
-// Queue i is served on queue_loop(i), which may be another loop. No vCPU ever waits for a loop:
-// stopping is asynchronous, and the driver polls device_status or queue_reset until it reads back
-// the value that it waits for.
+// Threads: the transport's registers are accessed on vCPU threads, under the transport's lock. The
+// driver's reads and writes of the configuration space reach the device there. The transport makes
+// all other calls on the device's loop(). Queue i is served on queue_loop(i), which may be a
+// different loop. No vCPU ever waits for a loop: stopping is asynchronous, and the driver polls
+// device_status or queue_reset until the register reads back the expected value.
 #ifndef VIRTIO_DEVICE_H_
 #define VIRTIO_DEVICE_H_
 
@@ -33,48 +33,50 @@
 
 namespace virtio {
 
-// How a device reaches its driver. Implemented by the transport. Where not said otherwise: any
-// thread; never blocks.
+// How a device reaches its driver. The transport implements it. Unless a comment says otherwise,
+// functions may be called on any thread and never block.
 class DriverNotifier {
  public:
   virtual ~DriverNotifier() = default;
-  // "Used buffers" interrupt of queue `index`.
+  // Sends the "used buffers" interrupt of queue `index`.
   virtual void NotifyQueue(uint16_t index) = 0;
-  // Returns an eventfd whose signals interrupt the driver as NotifyQueue does, for a queue that is
-  // served by the host's kernel (vhost). Valid until Deactivate; the driver may move the queue's
-  // interrupt only while the queue is stopped. Errors: the driver wants no interrupts, or the host
-  // has none left. On the device's loop; may wait for the host.
+  // Returns an eventfd whose signals interrupt the driver as NotifyQueue does, for a queue that the
+  // host's kernel serves (vhost). The eventfd is valid until Deactivate: the driver may change the
+  // queue's interrupt only while the queue is stopped. Errors: the driver wants no interrupts, or
+  // the host has no interrupts left. Call it on the device's loop; it may wait for the host.
   virtual absl::StatusOr<int> QueueInterruptFd(uint16_t index) = 0;
-  // Sets DEVICE_NEEDS_RESET and tells the driver; logs `why` (rate limited). [VIRTIO 1.2 §2.1.2]
+  // Sets DEVICE_NEEDS_RESET, notifies the driver and logs `why` (rate limited). [VIRTIO 1.2 §2.1.2]
   virtual void NeedsReset(absl::string_view why) = 0;
 };
 
-// Who shows a device's configuration space to its driver. Implemented by the transport.
+// Shows a device's configuration space to its driver. The transport implements it.
 class ConfigOwner {
  public:
   virtual ~ConfigOwner() = default;
-  // Runs `change`, which alters what Device::ReadConfig gives, under the lock that all reads take,
-  // and with it the generation: a driver that reads parts of the old and of the new value can tell.
-  // Then tells a driver that has accepted all of `features`; one that has not set DRIVER_OK yet is
-  // told when it does, since it may have read the old value. `change` only stores. Any thread;
-  // never blocks. [VIRTIO 1.2 §2.5, §4.1.4.3]
+  // Runs `change`, which alters what Device::ReadConfig returns, and increments the generation.
+  // Both happen under the lock that all reads take, so a driver that has read one part of the value
+  // before the change and another part after it can detect this. Then notifies the driver if the
+  // driver has accepted all of `features`. A driver that has not set DRIVER_OK yet is notified when
+  // it sets DRIVER_OK, since it may have read the old value. `change` may only store values. Any
+  // thread; never blocks. [VIRTIO 1.2 §2.5, §4.1.4.3]
   virtual void ChangeConfig(uint64_t features, absl::FunctionRef<void()> change) = 0;
 };
 
-// A queue the driver has enabled, as handed to the device.
+// A queue that the driver has enabled, as the transport hands it to the device.
 struct EnabledQueue {
   uint16_t index = 0;
   std::unique_ptr<SplitQueue> ring;
-  base::LoopFile doorbell;  // an eventfd, known to the queue's loop for as long as the loop lives
+  base::LoopFile
+      doorbell;  // an eventfd that stays registered with the queue's loop as long as the loop lives
 };
 
 // Memory that a device shares with its driver, in the shared-memory BAR. [VIRTIO 1.2 §2.10]
 struct SharedMemoryRegion {
-  uint8_t id = 0;  // meaning given by the device type; unique in a device
+  uint8_t id = 0;  // the device type defines the meaning; unique in a device
   uint64_t offset = 0;
   uint64_t length = 0;
-  // `length` bytes that the driver reads, a window of GuestMemory; null: nothing is behind it, and
-  // it reads as 0. It is never written through the BAR.
+  // `length` bytes of a window of GuestMemory. The driver reads them through the BAR and can never
+  // write them. Null: there is no memory behind the region, and the driver reads zeros.
   const uint8_t* host = nullptr;
 };
 
@@ -90,41 +92,43 @@ class Device {
   // Constant for the device's life; any thread.
   virtual absl::string_view id() const = 0;  // "_disk0"
   virtual uint16_t type() const = 0;         // VIRTIO_ID_*
-  virtual uint64_t features() const = 0;     // offered, without VERSION_1 (the transport's)
+  virtual uint64_t features() const = 0;     // offered; without VERSION_1, which the transport adds
   virtual std::span<const uint16_t> queue_sizes() const = 0;  // maximum size by queue index
-  // Where the device takes its orders, and the loop that serves queue `index`. Both outlive the
-  // device.
+  // loop() is where the transport calls the device; queue_loop() is the loop that serves queue
+  // `index`. Both outlive the device.
   virtual base::EventLoop& loop() = 0;
   virtual base::EventLoop& queue_loop(uint16_t index) = 0;
   virtual std::span<const SharedMemoryRegion> shared_memory() const { return {}; }
 
-  // Configuration space. Under the transport's lock, on a vCPU thread; must not block nor call
-  // ChangeConfig. Bytes beyond the device's structure read as 0. [VIRTIO 1.2 §2.5]
+  // Access to the configuration space. Called under the transport's lock, on a vCPU thread; must
+  // neither block nor call ChangeConfig. Bytes beyond the device's structure read as 0. [VIRTIO 1.2
+  // §2.5]
   virtual uint32_t config_size() const = 0;
   virtual void ReadConfig(uint32_t offset, std::span<uint8_t> to) = 0;
   virtual void WriteConfig(uint32_t /*offset*/, std::span<const uint8_t> /*from*/) {}
 
-  // --- On loop() from here on ---
+  // --- All functions below are called on loop() ---
 
-  // The driver has set DRIVER_OK with `features` accepted. `notifier` is valid until Deactivate.
+  // The driver has set DRIVER_OK and accepted `features`. `notifier` is valid until Deactivate.
   virtual void Activate(uint64_t features, DriverNotifier& notifier) = 0;
-  // Begins serving a queue that is stopped: at DRIVER_OK, or later after a queue reset.
+  // Begins serving a stopped queue: at DRIVER_OK, or later after a queue reset.
   virtual void StartQueue(EnabledQueue queue) = 0;
-  // Stops serving queue `index`: no new pops, in-flight requests are cancelled or waited for;
-  // `done` runs when none is left and the ring will not be touched again. A queue that was not
-  // started: done at once.
+  // Stops serving queue `index`: pops no more chains, and cancels requests in flight or waits for
+  // them. Calls `done` when no request is left and the device will not touch the ring again; at
+  // once if the queue was not started.
   virtual void StopQueue(uint16_t index, Done done) = 0;
-  // All queues are stopped; forgets `notifier` and everything negotiated.
+  // Forgets `notifier` and everything negotiated. All queues are stopped before this call.
   virtual void Deactivate() = 0;
 
-  // Quiesces all queues and keeps them: `done` runs when nothing is in flight (nothing is
-  // cancelled, nothing is lost). Resume serves whatever was made available meanwhile.
+  // Stops serving all queues but keeps them. Calls `done` when nothing is in flight; no request is
+  // cancelled or lost. Resume serves what the driver made available in the meantime.
   virtual void Pause(Done done) = 0;
   virtual void Resume() = 0;
 
   virtual Counters counters() const = 0;
 
-  // `owner` shows the device to a driver from now on / no longer. Any thread. For transports.
+  // Attach: from now on `owner` shows the device to a driver. Detach: `owner` no longer does.
+  // Transports call them, on any thread.
   void Attach(ConfigOwner& owner) {
     base::MutexLock lock(owner_mutex_);
     owner_ = &owner;
@@ -135,7 +139,8 @@ class Device {
   }
 
  protected:
-  // The only way to change what ReadConfig gives: see ConfigOwner. Without an owner nobody reads.
+  // Changes what ReadConfig returns; there is no other way (see ConfigOwner). Without an owner no
+  // driver can read the configuration space, so `change` just runs.
   void ChangeConfig(uint64_t features, absl::FunctionRef<void()> change) {
     base::MutexLock lock(owner_mutex_);
     if (owner_ != nullptr) return owner_->ChangeConfig(features, change);
@@ -143,7 +148,7 @@ class Device {
   }
 
  private:
-  base::Mutex owner_mutex_;  // before the owner's own
+  base::Mutex owner_mutex_;  // taken before the lock of the owner
   ConfigOwner* owner_ ABSL_GUARDED_BY(owner_mutex_) = nullptr;
 };
 

@@ -12,28 +12,28 @@
 
 namespace virtio {
 
-// One buffer the driver made available: readable bytes first, then writable ones, each a list of
-// iovecs that lie in guest RAM. Lives in the device's request (base class or member) at a fixed
-// address; storage for the iovecs is given once. Message framing is of no meaning: devices see two
-// byte streams. Loop thread of the queue. [VIRTIO 1.2 §2.7.4, §2.7.5]
+// One buffer that the driver made available: readable bytes first, then writable bytes, each as a
+// list of iovecs that lie in guest RAM. A Chain is a base class or a member of the device's
+// request, at a fixed address. Its storage for iovecs is set once. Message framing has no meaning:
+// devices see two byte streams. All calls are on the queue's loop. [VIRTIO 1.2 §2.7.4, §2.7.5]
 class Chain {
  public:
   Chain() = default;
   Chain(const Chain&) = delete;
   Chain& operator=(const Chain&) = delete;
 
-  // Gives the chain its iovec storage; its size bounds the descriptors of a chain.
+  // Sets the storage for the chain's iovecs. Its size bounds the number of descriptors of a chain.
   void SetStorage(std::span<iovec> storage) { storage_ = storage; }
 
   uint16_t head() const { return head_; }
-  // As the driver gave them, empty ones too.
+  // The number of descriptors that the driver used, including empty ones.
   uint32_t descriptors() const { return descriptors_; }
   uint32_t readable_bytes() const { return readable_bytes_; }
   uint32_t writable_bytes() const { return writable_bytes_; }
 
-  // Copies out the first bytes of the readable stream and removes them. False, and nothing changed,
-  // if it is shorter or does not lie in RAM. The only way to look at a request: fetch once, use the
-  // copy.
+  // Copies out the first bytes of the readable stream and removes them. Returns false and changes
+  // nothing if the stream is too short or the bytes do not all lie in RAM. A device has no other
+  // way to look at a request: it fetches once and uses the copy.
   bool PopReadable(std::span<uint8_t> to);
   template <base::WireType T>
   bool Pop(T& value) {
@@ -45,26 +45,28 @@ class Chain {
   size_t Push(base::GuestMemory& memory, const T& value) {
     return PushWritable(memory, base::BytesOf(value));
   }
-  // Removes the last writable byte and remembers where it is, for StoreStatus. False if there is
-  // none.
+  // Removes the last writable byte and remembers its address for StoreStatus. Returns false if
+  // there is no writable byte.
   bool SplitStatusByte();
-  // Writes the byte that SplitStatusByte removed; no-op if there was none.
+  // Writes the byte that SplitStatusByte removed; does nothing if there was none.
   void StoreStatus(base::GuestMemory& memory, uint8_t status);
 
-  // What is left of either stream, for the kernel to read from or write to. Never parse through it.
+  // What is left of either stream, for the kernel to read from or write to. Never parse data
+  // through it.
   std::span<iovec> readable() { return readable_; }
   std::span<iovec> writable() { return writable_; }
 
-  // Total writable bytes as the driver gave them: the bound of a used length.
+  // The number of writable bytes that the driver provided: the upper bound of a used length.
   uint32_t original_writable_bytes() const { return original_writable_bytes_; }
 
  private:
   friend class SplitQueue;
 
-  // Empties the chain and begins one with `head`.
+  // Empties the chain and begins a chain with `head`.
   void Reset(uint16_t head);
-  // Adds bytes at the end: readable ones all before writable ones. False if the storage is full.
-  // After readable bytes in a window only the kernel may look at what follows.
+  // Adds bytes at the end. All readable bytes must come before the writable ones. Returns false if
+  // the storage is full. Readable bytes from the first byte in a window on are for the kernel only:
+  // PopReadable refuses them.
   bool Append(const iovec& iov, bool writable, bool in_window = false) {
     const size_t count = readable_.size() + writable_.size();
     if (count >= storage_.size()) return false;
@@ -87,14 +89,14 @@ class Chain {
   std::span<iovec> readable_;
   std::span<iovec> writable_;
   uint32_t readable_bytes_ = 0;
-  uint32_t ram_bytes_ = 0;  // of the readable ones, up to the first in a window
+  uint32_t ram_bytes_ = 0;  // readable bytes before the first byte in a window
   uint32_t writable_bytes_ = 0;
   uint32_t original_writable_bytes_ = 0;
   uint32_t descriptors_ = 0;
   uint8_t* status_byte_ = nullptr;
   uint16_t head_ = 0;
-  bool only_ram_ = true;       // no readable byte is in a window so far
-  bool has_writable_ = false;  // a writable descriptor was seen, be it empty
+  bool only_ram_ = true;       // no readable byte so far lies in a window
+  bool has_writable_ = false;  // the chain has a writable descriptor, perhaps an empty one
 };
 
 }  // namespace virtio

@@ -16,7 +16,7 @@ struct Request : Chain {
   explicit Request(int* made) { ++*made; }
 };
 
-TEST(RequestSlabTest, GivesOutEachRequestOnceAndReusesTheLast) {
+TEST(RequestSlabTest, HandsOutEachRequestOnceAndReusesTheLastReleased) {
   auto slab = RequestSlab<Request>::Create(4);
   ASSERT_TRUE(slab.ok());
   int made = 0;
@@ -25,7 +25,7 @@ TEST(RequestSlabTest, GivesOutEachRequestOnceAndReusesTheLast) {
   ASSERT_NE(a, b);
   slab->Release(*a);
   EXPECT_EQ(slab->Acquire(&made), a);
-  EXPECT_EQ(made, 2) << "made when first needed";
+  EXPECT_EQ(made, 2) << "a request is constructed only when none can be reused";
   Request* c = slab->Acquire(&made);
   Request* d = slab->Acquire(&made);
   EXPECT_EQ(slab->Acquire(&made), nullptr);
@@ -55,7 +55,7 @@ TEST(RequestSlabTest, VisitsRequestsInUse) {
   slab->Release(*b);
 }
 
-TEST(IovecsTest, AreKeptAndUsedUpFromTheFront) {
+TEST(IovecsTest, KeepFrontShortensAndConsumeFrontDrops) {
   char bytes[100];
   std::vector<iovec> buffers = {
       {bytes, 10}, {bytes + 20, 0}, {bytes + 30, 10}, {bytes + 40, 10}, {bytes + 60, 0}};
@@ -64,7 +64,7 @@ TEST(IovecsTest, AreKeptAndUsedUpFromTheFront) {
   ASSERT_EQ(left.size(), 4U);
   EXPECT_EQ(left[3].iov_len, 5U);
   ConsumeFront(left, 10);
-  EXPECT_EQ(left[0].iov_base, bytes + 30) << "a buffer without bytes is dropped";
+  EXPECT_EQ(left[0].iov_base, bytes + 30) << "the empty buffer is dropped, too";
   std::string pieces;
   ConsumeFront(left, 12, [&](const iovec& piece) {
     pieces += std::to_string(static_cast<char*>(piece.iov_base) - bytes) + "+" +

@@ -27,7 +27,7 @@ void DeviceQueue::StartServing(EnabledQueue start, DriverNotifier& notifier) {
   ring_ = std::move(start.ring);
   notifier_ = &notifier;
   loop_.PollMultishot(doorbell_watch_, start.doorbell, POLLIN);
-  Serve();  // what was made available before the queue was enabled, and the first EnableKicks
+  Serve();  // pops what is available already and enables kicks for the first time
 }
 
 void DeviceQueue::Stop(Done done) {
@@ -73,14 +73,15 @@ void DeviceQueue::Serve() {
   if (serving_ || !MayServe() || !WantsChains()) return;
   serving_ = true;
   ring_->SuppressKicks();
-  // The rest in the next turn, which does not sleep.
+  // The next turn serves the rest. The loop does not sleep before it.
   if (ServeSome() == Outcome::kOutOfBudget) loop_.AtTurnEnd(*this);
   serving_ = false;
 }
 
 DeviceQueue::Outcome DeviceQueue::ServeSome() {
-  // Neither long chains nor a driver that makes them available as fast as they are served may hold
-  // up the loop. The first chain is served whatever others have spent, so that each queue goes on.
+  // Neither long chains nor a driver that makes chains available as fast as they are served may
+  // hold up the loop. The first chain is served even if others have spent the budget, so that every
+  // queue makes progress.
   base::TurnBudget& budget = loop_.turn_budget();
   do {
     if (!MayServe() || !WantsChains()) return Outcome::kIdle;
@@ -95,7 +96,7 @@ DeviceQueue::Outcome DeviceQueue::ServeSome() {
       case SplitQueue::PopResult::kEmpty:
         ReleaseChain(*chain);
         if (!ring_->EnableKicks()) return Outcome::kIdle;
-        ring_->SuppressKicks();  // chains came in between; their kick may not have been sent
+        ring_->SuppressKicks();  // chains arrived in between, perhaps without a kick
         break;
       case SplitQueue::PopResult::kBroken:
         ReleaseChain(*chain);
@@ -118,11 +119,12 @@ void DeviceQueue::Complete(Chain& chain, uint32_t written_bytes) {
 
 void DeviceQueue::OnTurnEnd() {
   ending_turn_ = true;
-  // Before the interrupt: what the driver offers because of it is seen by Serve without a kick.
+  // Suppress kicks before the interrupt: Serve sees without a kick what the driver makes available
+  // because of the interrupt.
   if (MayServe()) ring_->SuppressKicks();
   Publish();
   Serve();
-  Publish();  // what ended at once
+  Publish();  // what Serve has completed at once
   ending_turn_ = false;
   FinishIfQuiet();
 }
@@ -144,7 +146,7 @@ void DeviceQueue::FinishIfQuiet() {
     quiet.insert(quiet.end(), std::make_move_iterator(stopped.begin()),
                  std::make_move_iterator(stopped.end()));
   }
-  RunAll(std::move(quiet));  // last: a function may destroy this queue
+  RunAll(std::move(quiet));  // must be last: a function may destroy this queue
 }
 
 }  // namespace virtio

@@ -1,11 +1,11 @@
-// The part of a data path that is the same in every device: doorbell, budget, used-ring batching,
-// one interrupt per turn, and the gate that makes stop and pause wait for requests in flight.
+// The part of a data path that is the same in every device: the doorbell, the budget, batching of
+// used-ring updates, one interrupt per turn, and the wait of stop and pause for requests in flight.
 //
-// All serving is done at the end of a turn, whether a doorbell or completions woke the loop:
-// publish what has ended (one interrupt), pop what the driver has made available by then, and only
-// when there is nothing left ask for kicks. Until then kicks are suppressed, so a driver that
-// answers in time costs neither a doorbell nor a turn of its own, and one system call submits its
-// batch and waits.
+// A queue is served at the end of a turn, whether a doorbell or completions woke the loop. The
+// queue publishes the requests that have ended (one interrupt), pops what the driver has made
+// available by then, and asks for kicks only when nothing is left. Until then kicks are suppressed,
+// so a driver that refills the queue in time costs neither a doorbell nor a turn of its own, and
+// one system call both submits its batch and waits.
 #ifndef VIRTIO_QUEUE_DEVICE_QUEUE_H_
 #define VIRTIO_QUEUE_DEVICE_QUEUE_H_
 
@@ -22,7 +22,7 @@
 
 namespace virtio {
 
-// A number that one thread counts and any thread reads.
+// A counter that one thread increments and any thread may read.
 class QueueCounter {
  public:
   void Increment() {
@@ -36,13 +36,14 @@ class QueueCounter {
 
 // What a queue has done since it was made.
 struct QueueCounters {
-  QueueCounter kicks;       // doorbell signals seen (several kicks may be one)
-  QueueCounter chains;      // popped
-  QueueCounter interrupts;  // asked for
+  QueueCounter kicks;       // doorbell signals seen (one signal may stand for several kicks)
+  QueueCounter chains;      // chains popped
+  QueueCounter interrupts;  // interrupts asked for
 };
 
-// One queue of a device, started and stopped as the driver likes. A device derives from it and says
-// what to do with a chain; all on the device's loop.
+// One queue of a device. The driver may start and stop it any number of times. A device derives its
+// queue from this class and implements what happens with a chain. All calls are on the queue's
+// loop.
 //
 //   kick -> (base) pop -> Start(chain): parse, submit ... later: Complete(chain, written)
 class DeviceQueue : private base::TurnHook {
@@ -50,17 +51,19 @@ class DeviceQueue : private base::TurnHook {
   using Done = Device::Done;
 
   DeviceQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index);
-  ~DeviceQueue() override;  // must be stopped
+  ~DeviceQueue() override;  // the queue must be stopped
 
-  // Takes the ring and begins serving; watches the doorbell.
+  // Takes the ring, watches the doorbell and begins to serve.
   void StartServing(EnabledQueue start, DriverNotifier& notifier);
-  // No new pops, CancelRequests(), and `done` once nothing is in flight and the doorbell watch has
-  // ended: at the end of a turn, or at once if the queue is not started. `done` may destroy the
-  // queue. Asked again while stopping: both are told.
+  // Pops no more chains, calls CancelRequests(), and calls `done` at the end of a turn, once
+  // nothing is in flight and the watch of the doorbell has ended; at once if the queue is not
+  // started. `done` may destroy the queue. A second call while the queue is stopping is allowed;
+  // each `done` is called.
   void Stop(Done done);
-  // No new pops; `done` once nothing is in flight but what rests (at the end of a turn; at once if
-  // not started). Holds for a queue started later too. Resume goes on; a `done` that has not run by
-  // then never does.
+  // Pops no more chains and calls `done` at the end of a turn, once every request in flight rests
+  // (see resting_requests) or has ended; at once if the queue is not started. A queue that is
+  // started later is paused, too. Resume() starts serving again and drops any `done` that has not
+  // run.
   void Pause(Done done);
   void Resume();
 
@@ -70,37 +73,40 @@ class DeviceQueue : private base::TurnHook {
   const QueueCounters& queue_counters() const { return counters_; }
 
  protected:
-  // Returns a free request's chain to pop into, or nullptr if all are in use (serving goes on at
-  // the end of a turn with a Complete).
+  // Returns the chain of a free request to pop into, or nullptr if all requests are in use. In the
+  // latter case the queue is served again at the end of the turn in which a request completes.
   virtual Chain* AcquireChain() = 0;
-  // Gives back what AcquireChain returned when there was nothing to pop.
+  // Takes back what AcquireChain returned: the request has ended, or there was nothing to pop.
   virtual void ReleaseChain(Chain& chain) = 0;
-  // Begins the request in `chain`. May Complete it at once. Its descriptors are spent from the
-  // turn's budget already; what else takes time is to be spent by the device.
+  // Begins the request in `chain`; may call Complete at once. The base class has already charged
+  // the chain's descriptors to the turn's budget; the device charges other work that takes time.
   virtual void Start(Chain& chain) = 0;
-  // Cancels whatever can be cancelled; each request still ends with Complete. Default: nothing.
+  // Cancels what can be cancelled. Each request still ends with Complete. Default: nothing.
   virtual void CancelRequests() {}
-  // Pause was called on a queue that is started: requests that may otherwise wait for ever are
-  // ended early. Default: nothing.
+  // Ends requests early that could otherwise wait forever. Called when Pause is called on a queue
+  // that is started. Default: nothing.
   virtual void PauseRequests() {}
-  // Returns how many requests in flight wait for another process of the host and have nothing under
-  // way: Pause does not wait for them, and while paused() they neither go on nor end, but by
-  // CancelRequests. Default: none.
+  // Returns how many requests in flight rest: they wait for another process of the host and have no
+  // operation under way. Pause does not wait for them. While paused() is true, a resting request
+  // neither continues nor ends unless CancelRequests is called. Default: 0.
   virtual uint32_t resting_requests() const { return 0; }
-  // Resume was called: requests that rested may go on. Before anything is popped. Default: nothing.
+  // Lets resting requests continue. Called by Resume, before the queue pops chains. Default:
+  // nothing.
   virtual void ResumeRequests() {}
 
-  // Ends a request: into the used ring with `written_bytes`; the driver sees it and is interrupted
-  // at the end of the turn. `chain` is released (ReleaseChain) and must not be used again.
+  // Ends a request: puts `chain` into the used ring with `written_bytes`. The driver sees it and is
+  // interrupted at the end of the turn. Releases `chain` (ReleaseChain); the caller must not use it
+  // afterwards.
   void Complete(Chain& chain, uint32_t written_bytes);
-  // Pops what is available as far as requests are free: for devices whose buffers wait for host
-  // data (console input) this is called when data arrives.
+  // Pops available chains as long as there are free requests. A device whose buffers wait for data
+  // of the host (console input) calls this when data arrive.
   void Serve();
-  // False: Serve does nothing and kicks are ignored, e.g. an input queue without input. Default
-  // true.
+  // Returns false if Serve shall do nothing and kicks shall be ignored, as for an input queue
+  // without input. Default: true.
   virtual bool WantsChains() const { return true; }
 
-  // True from Stop until its `done`: a request of several steps ends instead of taking the next.
+  // True from Stop until its `done`: a request of several steps ends instead of beginning the next
+  // step.
   bool stopping() const { return stopping_; }
   bool paused() const { return paused_; }
 
@@ -132,8 +138,9 @@ class DeviceQueue : private base::TurnHook {
   DriverNotifier* notifier_ = nullptr;
   bool paused_ = false;
   bool stopping_ = false;
-  bool serving_ = false;      // in Serve: Start may complete at once and complete may ask to serve
-  bool ending_turn_ = false;  // in OnTurnEnd: what completes now is published before it returns
+  bool serving_ = false;  // in Serve: Start may call Complete, and Complete may ask to serve
+  bool ending_turn_ =
+      false;  // in OnTurnEnd: it publishes what completes meanwhile before it returns
   std::vector<Done> stop_done_;
   std::vector<Done> pause_done_;
   QueueCounters counters_;

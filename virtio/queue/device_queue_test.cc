@@ -1,5 +1,5 @@
-// What every device's data path relies on: no lost kick, one interrupt a turn, bounded turns, and
-// stop and pause that wait for what is in flight.
+// What the data path of every device relies on: no kick is lost, one interrupt per turn, turns are
+// bounded, and stop and pause wait for requests in flight.
 #include "virtio/queue/device_queue.h"
 
 #include <gtest/gtest.h>
@@ -20,7 +20,7 @@ struct EchoRequest : Chain, base::Operation {
   class EchoQueue& queue;
 };
 
-// Gives chains back: at once, or when the test completes them.
+// Completes chains at once, when the test calls CompleteOne, or after a timeout.
 class EchoQueue final : public DeviceQueue {
  public:
   EchoQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t requests = kSize)
@@ -65,7 +65,7 @@ class EchoQueue final : public DeviceQueue {
 
 void EchoRequest::OnComplete(int32_t /*result*/) { queue.CompleteTimed(*this); }
 
-// A driver that does something in its interrupt handler, before the device's turn is over.
+// A driver that acts in its interrupt handler, before the device's turn is over.
 class AnsweringNotifier final : public DriverNotifier {
  public:
   void NotifyQueue(uint16_t /*index*/) override { interrupted(); }
@@ -80,7 +80,8 @@ class DeviceQueueTest : public testing::TestWithParam<bool> {
  protected:
   ~DeviceQueueTest() override {
     if (queue_ == nullptr || !queue_->started()) return;
-    queue_->on_start = queue_->on_release = nullptr;  // they may refer to the test's variables
+    queue_->on_start = queue_->on_release =
+        nullptr;  // these functions may refer to the test's variables
     queue_->Resume();
     while (!queue_->held.empty()) queue_->CompleteOne();
     queue_->mode = EchoQueue::Mode::kAtOnce;
@@ -146,7 +147,7 @@ TEST_P(DeviceQueueTest, ServesWhatWasAvailableBeforeItStarted) {
   EXPECT_EQ(queue_->held.size(), 2u);
 }
 
-TEST_P(DeviceQueueTest, OneInterruptForABatch) {
+TEST_P(DeviceQueueTest, SendsOneInterruptPerBatch) {
   Make();
   StartServing();
   Offer(5);
@@ -157,7 +158,7 @@ TEST_P(DeviceQueueTest, OneInterruptForABatch) {
   EXPECT_EQ(queue_->queue_counters().chains.value(), 5u);
 }
 
-TEST_P(DeviceQueueTest, ServesAgainAndAgain) {
+TEST_P(DeviceQueueTest, ServesEachBatchWithOneInterrupt) {
   Make();
   StartServing();
   for (int i = 0; i < 1000; ++i) {
@@ -170,7 +171,8 @@ TEST_P(DeviceQueueTest, ServesAgainAndAgain) {
   }
 }
 
-// A chain that comes while the queue is being served is not kicked for, and not missed.
+// The driver does not kick for a chain that it offers while the queue is being served, but the
+// queue finds the chain.
 TEST_P(DeviceQueueTest, ChainAddedWhileServingIsNotMissed) {
   Make();
   StartServing();
@@ -188,7 +190,7 @@ TEST_P(DeviceQueueTest, ChainAddedWhileServingIsNotMissed) {
   EXPECT_FALSE(kicked);
 }
 
-// The same between the look that found the queue empty and the asking for kicks.
+// The same for a chain offered after Pop has found the queue empty and before kicks are enabled.
 TEST_P(DeviceQueueTest, ChainAddedBeforeKicksAreEnabledIsNotMissed) {
   Make();
   StartServing();
@@ -196,18 +198,19 @@ TEST_P(DeviceQueueTest, ChainAddedBeforeKicksAreEnabledIsNotMissed) {
   Offer(1);
   Publish();
   int calls = 0;
-  queue_->on_release = [&] {  // the first is the request's own, the second that of the empty queue
-    if (++calls != 2) return;
-    Offer(1);
-    EXPECT_FALSE(driver_->Publish()) << "kicks are suppressed still";
-  };
+  queue_->on_release =
+      [&] {  // the first call is for the request's own chain, the second for the empty queue
+        if (++calls != 2) return;
+        Offer(1);
+        EXPECT_FALSE(driver_->Publish()) << "kicks are still suppressed";
+      };
   loop_.RunUntilIdle();
   EXPECT_EQ(TakeUsed(), 2);
 }
 
 // A driver that answers the interrupt before the turn ends is served in the same turn, without a
-// kick: its chains are on their way with the loop's next system call, the one that waits.
-TEST_P(DeviceQueueTest, WhatTheInterruptBringsIsServedInTheSameTurnWithoutAKick) {
+// kick. The loop submits the work for these chains with its next system call, the one that waits.
+TEST_P(DeviceQueueTest, ChainsOfferedAtTheInterruptAreServedInTheSameTurnWithoutAKick) {
   Make();
   queue_->mode = EchoQueue::Mode::kHeld;
   driver_ = std::make_unique<FakeDriver>(
@@ -232,14 +235,14 @@ TEST_P(DeviceQueueTest, WhatTheInterruptBringsIsServedInTheSameTurnWithoutAKick)
   }
   EXPECT_EQ(queue_->held.size(), 2u);
   EXPECT_EQ(kicks, 0);
-  // What comes later is kicked for again.
+  // The driver kicks again for chains that it offers later.
   Offer(1);
   EXPECT_TRUE(driver_->Publish());
   EXPECT_EQ(queue_->queue_counters().kicks.value(), 1u);
   answering_.interrupted = [] {};
 }
 
-// Whatever ends a turn leaves the queue either asking for kicks or certain to look again.
+// However a turn ends, the queue either asks for kicks or is certain to look again.
 TEST_P(DeviceQueueTest, KicksAreAskedForAfterEveryKindOfTurn) {
   Make(/*requests=*/2);
   StartServing();
@@ -265,7 +268,7 @@ TEST_P(DeviceQueueTest, KicksAreAskedForAfterEveryKindOfTurn) {
   EXPECT_TRUE(driver_->Publish());
 }
 
-// A driver that adds chains for ever gets its turn, not the loop.
+// A driver that adds chains forever takes its share of a turn but cannot keep the loop busy.
 TEST_P(DeviceQueueTest, TurnsAreBounded) {
   Make();
   StartServing();
@@ -273,7 +276,7 @@ TEST_P(DeviceQueueTest, TurnsAreBounded) {
   int started = 0;
   bool endless = true;
   driver_->WriteDescriptor(0, {0x8000, 1, 0, 0});
-  // Each head is free again when the next is offered: the device completes at once.
+  // The device completes at once, so each head is free again when the next one is offered.
   queue_->on_start = [&] {
     ++started;
     if (endless) {
@@ -292,14 +295,14 @@ TEST_P(DeviceQueueTest, TurnsAreBounded) {
     const int before = started;
     loop_.RunTurn();
     loop_.RunTurn();
-    EXPECT_GT(started, before) << "and yet it goes on";
+    EXPECT_GT(started, before) << "no progress";
     EXPECT_LE(started, before + 2 * most);
   }
   endless = false;
   loop_.RunUntilIdle();
 }
 
-TEST_P(DeviceQueueTest, GoesOnWhenARequestIsFreeAgain) {
+TEST_P(DeviceQueueTest, PopsMoreChainsWhenARequestIsFreeAgain) {
   Make(/*requests=*/2);
   queue_->mode = EchoQueue::Mode::kHeld;
   StartServing();
@@ -315,7 +318,7 @@ TEST_P(DeviceQueueTest, GoesOnWhenARequestIsFreeAgain) {
   EXPECT_EQ(TakeUsed(), 5);
 }
 
-TEST_P(DeviceQueueTest, QueueWithoutInterestLeavesChainsAlone) {
+TEST_P(DeviceQueueTest, PopsNoChainsWhileItWantsNone) {
   Make();
   queue_->wants = false;
   StartServing();
@@ -329,7 +332,7 @@ TEST_P(DeviceQueueTest, QueueWithoutInterestLeavesChainsAlone) {
   EXPECT_EQ(TakeUsed(), 3);
 }
 
-TEST_P(DeviceQueueTest, BrokenRingIsReportedOnceAndLeftAlone) {
+TEST_P(DeviceQueueTest, BrokenRingIsReportedOnce) {
   Make();
   StartServing();
   loop_.RunUntilIdle();
@@ -354,7 +357,7 @@ TEST_P(DeviceQueueTest, Queue_2_7_10_2_SpuriousKicksDoNothing) {
   EXPECT_EQ(notifier_.needs_reset, 0u);
 }
 
-TEST_P(DeviceQueueTest, StopOfIdleQueueEndsItsDoorbellFirst) {
+TEST_P(DeviceQueueTest, StopOfIdleQueueWaitsForTheDoorbellWatch) {
   Make();
   StartServing();
   loop_.RunUntilIdle();
@@ -399,11 +402,12 @@ TEST_P(DeviceQueueTest, StopCancelsWhatCanBeCancelled) {
   loop_.RunUntilIdle();
   bool done = false;
   queue_->Stop([&] { done = true; });
-  loop_.RunUntilIdle();  // the clock stands still
+  loop_.RunUntilIdle();  // the fake clock does not advance, so only Cancel can end the requests
   EXPECT_TRUE(done);
 }
 
-// Completions in random order: the last request may end before the doorbell's watch, and after it.
+// Completions come in random order: the last request may end before or after the watch of the
+// doorbell.
 TEST_P(DeviceQueueTest, StopWaitsForTheDoorbellInAnyOrder) {
   for (uint64_t seed = 1; seed <= 30; ++seed) {
     base::FakeEventLoop loop({.seed = seed});
@@ -425,7 +429,7 @@ TEST_P(DeviceQueueTest, StopWaitsForTheDoorbellInAnyOrder) {
   }
 }
 
-TEST_P(DeviceQueueTest, StopTwiceTellsBoth) {
+TEST_P(DeviceQueueTest, RepeatedStopsRunEveryDone) {
   Make();
   StartServing();
   int done = 0;
@@ -434,7 +438,7 @@ TEST_P(DeviceQueueTest, StopTwiceTellsBoth) {
   loop_.RunUntilIdle();
   EXPECT_EQ(done, 2);
   queue_->Stop([&] { ++done; });
-  EXPECT_EQ(done, 3) << "at once: it is not started";
+  EXPECT_EQ(done, 3) << "must run at once: the queue is not started";
 }
 
 TEST_P(DeviceQueueTest, QueueMayBeDestroyedByDone) {
@@ -463,7 +467,7 @@ TEST_P(DeviceQueueTest, CanBeStartedAgain) {
   }
 }
 
-TEST_P(DeviceQueueTest, PauseKeepsEverything) {
+TEST_P(DeviceQueueTest, PauseLosesNoChain) {
   Make();
   queue_->mode = EchoQueue::Mode::kHeld;
   StartServing();
@@ -473,7 +477,7 @@ TEST_P(DeviceQueueTest, PauseKeepsEverything) {
   bool done = false;
   queue_->Pause([&] { done = true; });
   loop_.RunUntilIdle();
-  EXPECT_FALSE(done) << "two are in flight";
+  EXPECT_FALSE(done) << "two chains are still in flight";
   EXPECT_FALSE(queue_->cancelled);
   queue_->CompleteOne();
   queue_->CompleteOne();
@@ -488,7 +492,7 @@ TEST_P(DeviceQueueTest, PauseKeepsEverything) {
   EXPECT_EQ(queue_->held.size(), 3u);
 }
 
-TEST_P(DeviceQueueTest, ResumeBeforeDoneForgetsIt) {
+TEST_P(DeviceQueueTest, ResumeDropsTheDoneOfPause) {
   Make();
   queue_->mode = EchoQueue::Mode::kHeld;
   StartServing();
@@ -503,7 +507,7 @@ TEST_P(DeviceQueueTest, ResumeBeforeDoneForgetsIt) {
   EXPECT_FALSE(done);
 }
 
-TEST_P(DeviceQueueTest, StopDuringPauseAndPauseDuringStop) {
+TEST_P(DeviceQueueTest, StopAndPauseBothEndWhenCombined) {
   for (const bool pause_first : {true, false}) {
     Make();
     queue_->mode = EchoQueue::Mode::kHeld;
@@ -541,7 +545,7 @@ TEST_P(DeviceQueueTest, QueueStartedWhilePausedWaitsForResume) {
   EXPECT_EQ(TakeUsed(), 1);
 }
 
-TEST_P(DeviceQueueTest, DoorbellThatFailsIsReported) {
+TEST_P(DeviceQueueTest, DoorbellFailureIsReported) {
   Make();
   StartServing();
   loop_.FailNext(base::FakeEventLoop::Kind::kPollMultishot, ENOMEM);

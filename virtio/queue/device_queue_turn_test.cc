@@ -1,4 +1,4 @@
-// How much of a loop's turn queues may take: counted in descriptors, and in time on the loop's
+// How much of a loop's turn the queues may take, counted in descriptors and in time on the loop's
 // clock.
 #include <gtest/gtest.h>
 #include <sys/eventfd.h>
@@ -21,7 +21,7 @@ struct PlainChain : Chain {
   explicit PlainChain(DeviceQueue& /*owner*/) {}
 };
 
-// Gives each chain back at once, after `on_start`.
+// Calls `on_start` and completes each chain at once.
 class InstantQueue final : public DeviceQueue {
  public:
   InstantQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index, uint16_t size)
@@ -45,7 +45,8 @@ class InstantQueue final : public DeviceQueue {
 
 class DeviceQueueTurn : public testing::Test {
  protected:
-  // A queue of `size` chains, each of one descriptor and a table of `length` more, which all share.
+  // A queue of `size` chains. Each chain has one descriptor that refers to a table of `length`
+  // descriptors, which all chains share.
   struct Guest {
     std::unique_ptr<FakeDriver> driver;
     base::UniqueFd doorbell;
@@ -114,7 +115,7 @@ TEST_F(DeviceQueueTurn, IsBoundedInDescriptorsNotInChains) {
     loop_.Post([&] { posted = true; });
     loop_.RunTurn();
     EXPECT_TRUE(posted);
-    EXPECT_GT(guest.queue->descriptors, before) << "and yet it goes on";
+    EXPECT_GT(guest.queue->descriptors, before) << "no progress";
     EXPECT_LE(guest.queue->descriptors, before + kMost);
     ++turns;
   }
@@ -129,12 +130,12 @@ TEST_F(DeviceQueueTurn, IsBoundedInTime) {
   };
   OfferAll(guest);
   loop_.RunTurn();
-  EXPECT_EQ(guest.queue->chains, 7u) << "2.1 ms";
+  EXPECT_EQ(guest.queue->chains, 7u) << "7 chains take 2.1 ms";
   loop_.RunTurn();
   EXPECT_EQ(guest.queue->chains, 14u);
 }
 
-// Chains that cost nothing but descriptors are timed too: a slow host makes them slow.
+// Chains that cost only descriptors are timed, too, because a slow host makes them slow.
 TEST_F(DeviceQueueTurn, IsBoundedInTimeWithoutHostCalls) {
   Guest& guest = AddQueue(1024, 1);
   guest.queue->on_start = [&] { loop_.Elapse(std::chrono::microseconds(100)); };
@@ -143,7 +144,7 @@ TEST_F(DeviceQueueTurn, IsBoundedInTimeWithoutHostCalls) {
   EXPECT_LE(guest.queue->chains, 2 * base::TurnBudget::kStepsPerLook);
 }
 
-TEST_F(DeviceQueueTurn, IsOneForAllQueuesOfALoop) {
+TEST_F(DeviceQueueTurn, BudgetIsSharedByAllQueuesOfALoop) {
   for (int i = 0; i < 8; ++i) AddQueue(256, 255);
   for (Guest& guest : guests_) OfferAll(guest);
   const auto total = [&] {
@@ -159,18 +160,19 @@ TEST_F(DeviceQueueTurn, IsOneForAllQueuesOfALoop) {
   EXPECT_EQ(total(), 8u * 256 * 256);
 }
 
-TEST_F(DeviceQueueTurn, NoQueueWaitsForMoreThanOneTurnOfEachOther) {
+TEST_F(DeviceQueueTurn, EachQueueIsServedAfterAtMostOneTurnOfEachOther) {
   for (int i = 0; i < 4; ++i) AddQueue(1024, 1023);
   for (Guest& guest : guests_) OfferAll(guest);
-  for (int turn = 0; turn < 5; ++turn) loop_.RunTurn();  // one more: that of the doorbells
+  for (int turn = 0; turn < 5; ++turn)
+    loop_.RunTurn();  // one more for the turn in which the doorbells are seen
   for (Guest& guest : guests_) EXPECT_GT(guest.queue->chains, 0u);
-  // Between queues that always have more, turns are shared alike.
+  // Queues that always have more chains share the turns evenly.
   for (int turn = 0; turn < 40; ++turn) loop_.RunTurn();
   for (Guest& guest : guests_) EXPECT_GE(guest.queue->descriptors, 10u * kMost);
 }
 
-// One that spends little by little is served in each turn, beside one that takes all it can get.
-TEST_F(DeviceQueueTurn, LeavesNobodyOutWhoAlwaysFindsItSpent) {
+// A queue that spends little is served in each turn, beside a queue that takes all it can get.
+TEST_F(DeviceQueueTurn, ServesAQueueThatAlwaysFindsTheBudgetSpent) {
   Guest& greedy = AddQueue(1024, 1023);
   Guest& modest = AddQueue(1024, 1);
   greedy.queue->on_start = [&] { loop_.turn_budget().Spend(kMost); };

@@ -1,4 +1,5 @@
-// Lists of buffers that are used up from their front. A std::span over the iovecs is the cursor.
+// Functions for lists of buffers that are consumed from the front. The std::span over the iovecs is
+// the cursor.
 #ifndef VIRTIO_QUEUE_IOVECS_H_
 #define VIRTIO_QUEUE_IOVECS_H_
 
@@ -11,7 +12,7 @@
 
 namespace virtio {
 
-// Shortens `left` to its first `bytes`, which it must have.
+// Shortens `left` to its first `bytes` bytes. `left` must have at least that many.
 inline void KeepFront(std::span<iovec>& left, size_t bytes) {
   size_t count = 0;
   for (; bytes > 0; ++count) {
@@ -22,8 +23,8 @@ inline void KeepFront(std::span<iovec>& left, size_t bytes) {
   left = left.first(count);
 }
 
-// Drops the first `bytes` of `left`, or all if it has fewer, and calls `use(iovec)` for each piece
-// of them, in order. Buffers that are empty then are dropped too.
+// Drops the first `bytes` bytes of `left`, or all if `left` has fewer, and calls `use(iovec)` for
+// each dropped piece, in order. Also drops buffers that are empty afterwards.
 template <typename Use>
 void ConsumeFront(std::span<iovec>& left, size_t bytes, Use&& use) {
   while (!left.empty()) {

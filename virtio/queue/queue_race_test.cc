@@ -1,5 +1,5 @@
-// Driver and device on threads of their own, the device on the real event loop: no kick, interrupt
-// or chain is lost, whatever the interleaving. Meant for TSan too.
+// The driver and the device run on separate threads, the device on the real event loop. No kick,
+// interrupt or chain may be lost, whatever the interleaving. Run it under TSan, too.
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -19,7 +19,7 @@ namespace {
 
 constexpr uint64_t kChains = 30000;
 
-// Interrupts by an eventfd, as a transport does.
+// Signals interrupts through an eventfd, as a transport does.
 class EventFdNotifier final : public DriverNotifier {
  public:
   void NotifyQueue(uint16_t /*index*/) override {
@@ -38,8 +38,8 @@ class EventFdNotifier final : public DriverNotifier {
 
 struct Request : Chain {};
 
-// Returns each chain's readable bytes in its writable ones, at once or a turn later. Some spend the
-// turn's budget, so that what else there is waits for the next.
+// Copies each chain's readable bytes to its writable bytes, at once or a turn later. Some chains
+// spend the turn's budget, so that the other available chains wait for the next turn.
 class EchoQueue final : public DeviceQueue {
  public:
   EchoQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t size)
@@ -126,8 +126,8 @@ TEST_P(QueueRaceTest, NothingIsLost) {
               static_cast<unsigned long long>(notifier.interrupts.load()));
 }
 
-// As Linux' console does: one chain at a time, and nothing but a look at the used ring tells that
-// it is done.
+// Behaves like the console of Linux: one chain at a time, and the driver learns that a chain is
+// done only by polling the used ring.
 TEST_P(QueueRaceTest, NoKickOfAPollingDriverIsLost) {
   auto memory = *base::GuestMemory::Create({.thp = false}, {{0, 32 << 20, nullptr}});
   auto thread = *base::LoopThread::Create("io", {});

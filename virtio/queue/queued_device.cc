@@ -75,7 +75,7 @@ void QueuedDevice::Deactivate() {
 }
 
 void QueuedDevice::Pause(Done done) {
-  // A queue on another loop may answer after Resume: too late.
+  // A queue on another loop may answer after Resume; then `done` must not run.
   base::Gather all([this, done = std::move(done), resumes = resumes_]() mutable {
     if (resumes == resumes_) done();
   });

@@ -1,5 +1,5 @@
-// What all devices with split queues do alike: identity, configuration space, starting, stopping,
-// pausing and resuming queues, and their counters.
+// What all devices with split queues have in common: identity, configuration space, starting,
+// stopping, pausing and resuming queues, and counters.
 #ifndef VIRTIO_QUEUE_QUEUED_DEVICE_H_
 #define VIRTIO_QUEUE_QUEUED_DEVICE_H_
 
@@ -16,8 +16,8 @@
 
 namespace virtio {
 
-// A device adds its queues when it is made; what is left to it are its features, its configuration
-// and what it does with a chain (DeviceQueue::Start).
+// A device adds its queues in its constructor. The derived class provides only its features, its
+// configuration space, and what it does with a chain (DeviceQueue::Start).
 class QueuedDevice : public Device {
  public:
   absl::string_view id() const final { return identity_.id; }
@@ -36,46 +36,47 @@ class QueuedDevice : public Device {
   void Deactivate() final;
   void Pause(Done done) final;
   void Resume() final;
-  // The device's own counters, and kicks, chains and interrupts of all queues.
+  // The device's own counters, and the kicks, chains and interrupts of all queues.
   Counters counters() const final;
 
  protected:
   struct Identity {
     std::string id;         // "_disk0"
     uint16_t type;          // VIRTIO_ID_*
-    uint64_t features = 0;  // offered, of the device type; those of the ring are added
+    uint64_t features = 0;  // offered by the device type; QueuedDevice adds kRingFeatures
   };
 
-  // `loop` takes the device's orders and outlives the device.
+  // The transport calls the device on `loop`, which outlives the device.
   QueuedDevice(Identity identity, base::EventLoop& loop);
 
-  // Adds the queue with the next index: `queue`, which lives as long as the device and is served on
-  // its own loop(). `max_size` is a power of two. Only while the device is being made.
+  // Adds the queue with the next index. `queue` lives as long as the device and is served on its
+  // own loop(). `max_size` is a power of two. Call it only from the constructor.
   void AddQueue(DeviceQueue& queue, uint16_t max_size);
-  // True if any queue is started. For devices all of whose queues are served on loop().
+  // Returns true if any queue is started. Only for devices whose queues are all served on loop().
   bool IsServing() const;
 
-  // The configuration space as the driver reads it; under the transport's lock, changed by
-  // ChangeConfig only. Constant size. Default: none.
+  // The configuration space as the driver reads it. Called under the transport's lock; only
+  // ChangeConfig may change the bytes. The size is constant. Default: empty.
   virtual std::span<const uint8_t> config_bytes() const { return {}; }
-  // The driver has accepted `features`; no queue is started yet. On loop(). Default: nothing.
+  // Called when the driver has accepted `features`; no queue is started yet. On loop(). Default:
+  // nothing.
   virtual void OnActivated(uint64_t /*features*/) {}
-  // A queue has been started. On loop(). Default: nothing.
+  // Called when a queue has been started. On loop(). Default: nothing.
   virtual void OnQueueStarted() {}
-  // A queue has been stopped; `done` runs, now or later on loop(), when the device does nothing
-  // more for it. Default: now.
+  // Called when a queue has been stopped. Runs `done`, at once or later, on loop(), when the device
+  // does nothing more for the queue. Default: runs `done` at once.
   virtual void OnQueueStopped(Done done) { done(); }
-  // All queues are stopped and the driver is gone. On loop(). Default: nothing.
+  // Called when all queues are stopped and the driver is gone. On loop(). Default: nothing.
   virtual void OnDeactivated() {}
-  // The device's own counters. On loop().
+  // Adds the device's own counters. On loop().
   virtual void AddCounters(Counters& counters) const = 0;
 
  private:
-  // CHECK: the transport names no queue that does not exist.
+  // Returns a queue that must exist: the transport never asks for any other index.
   DeviceQueue& queue(uint16_t index) const;
-  // Runs `function` on the loop of `queue`: at once if that is the device's.
+  // Runs `function` on the loop of `queue`: at once if that loop is the device's own.
   void RunOn(DeviceQueue& queue, Done function);
-  // Returns a function that runs `done` on loop() whichever queue's loop it is called on.
+  // Returns a function that may be called on the loop of `queue` and runs `done` on loop().
   Done ToLoop(const DeviceQueue& queue, Done done);
 
   const Identity identity_;

@@ -1,4 +1,5 @@
-// What all devices do alike, shown by a device whose queues are served on loops of their own.
+// What all devices have in common, tested with a device whose queues are served on loops of their
+// own.
 #include "virtio/queue/queued_device.h"
 
 #include <gtest/gtest.h>
@@ -27,7 +28,7 @@ constexpr uint16_t kSize = 8;
 
 struct EchoRequest : Chain {};
 
-// Gives chains back at once, or when the test ends them.
+// Completes chains at once, or when the test calls CompleteAll.
 class EchoQueue final : public DeviceQueue {
  public:
   EchoQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index)
@@ -58,7 +59,7 @@ class EchoQueue final : public DeviceQueue {
 
 class EchoDevice final : public QueuedDevice {
  public:
-  // `loops`: of the device, and of each queue.
+  // `loops`: the loop of each queue.
   EchoDevice(base::EventLoop& loop, std::vector<base::EventLoop*> loops, base::GuestMemory& memory)
       : QueuedDevice({.id = "_echo", .type = 42, .features = 5}, loop) {
     for (base::EventLoop* queue_loop : loops) {
@@ -70,7 +71,7 @@ class EchoDevice final : public QueuedDevice {
 
   std::vector<std::unique_ptr<EchoQueue>> queues;
   std::string orders;
-  std::optional<Done> stopped;  // of the last StopQueue, if the test is to run it
+  std::optional<Done> stopped;  // the `done` of the last StopQueue, if the test runs it itself
   bool slow_stop = false;
 
  private:
@@ -91,7 +92,7 @@ class EchoDevice final : public QueuedDevice {
   std::array<uint8_t, 3> config_ = {1, 2, 3};
 };
 
-// A queue's rings and doorbell.
+// The rings and the doorbell of a queue.
 struct Ring {
   Ring(base::GuestMemory& memory, uint16_t index)
       : driver(memory, {.size = kSize,
@@ -197,14 +198,14 @@ TEST_F(QueuedDeviceTest, StopIsReportedOnTheDevicesLoop) {
   bool done = false;
   device_.StopQueue(1, [&] { done = true; });
   queue_loops_[1].RunUntilIdle();
-  EXPECT_FALSE(done) << "on another loop";
+  EXPECT_FALSE(done) << "StopQueue reported on the queue's loop";
   loop_.RunUntilIdle();
   EXPECT_TRUE(done);
   EXPECT_FALSE(device_.queues[1]->started());
   EXPECT_TRUE(device_.queues[0]->started());
 }
 
-TEST_F(QueuedDeviceTest, ADeviceCanHoldBackTheEndOfAStop) {
+TEST_F(QueuedDeviceTest, DeviceCanDelayTheEndOfAStop) {
   Start();
   device_.slow_stop = true;
   bool done = false;
@@ -240,18 +241,18 @@ TEST_F(QueuedDeviceTest, PauseThatEndsAfterResumeIsDropped) {
   EXPECT_FALSE(quiet);
   Offer();
   Run();
-  EXPECT_TRUE(rings_[0].driver.PopUsed()) << "serves again";
+  EXPECT_TRUE(rings_[0].driver.PopUsed()) << "the queue does not serve again";
 }
 
 using QueuedDeviceDeathTest = QueuedDeviceTest;
-TEST_F(QueuedDeviceDeathTest, AQueueThatDoesNotExistIsABug) {
+TEST_F(QueuedDeviceDeathTest, NonexistentQueueIsABug) {
   device_.Activate(5, notifier_);
   EXPECT_DEATH(device_.StopQueue(2, [] {}), "");
   EXPECT_DEATH(device_.StartQueue({2, nullptr, {}}), "");
   device_.Deactivate();
 }
 
-// Threads: interesting under the thread sanitizer.
+// Uses threads, so that the thread sanitizer can check them.
 TEST(QueuedDeviceThreadTest, QueuesOnThreadsStartServePauseAndStop) {
   std::array<std::unique_ptr<base::LoopThread>, 3> threads;
   for (auto& thread : threads) thread = *base::LoopThread::Create("test", {});
@@ -273,7 +274,7 @@ TEST(QueuedDeviceThreadTest, QueuesOnThreadsStartServePauseAndStop) {
     void NeedsReset(absl::string_view why) override { ADD_FAILURE() << why; }
     std::array<QueueCounter, 2> interrupts;
   } notifier;
-  // Gives an order on the device's loop and waits for its end.
+  // Runs `give` on the device's loop and waits until it has called its argument.
   const auto order = [&](std::function<void(Device::Done)> give) {
     std::promise<void> ended;
     threads[2]->loop().Post([&] { give([&ended] { ended.set_value(); }); });

@@ -1,4 +1,4 @@
-// Where the bytes of a file go in a guest's buffers.
+// Where in a guest's buffers the bytes of a file go.
 #ifndef VIRTIO_QUEUE_READ_TARGET_H_
 #define VIRTIO_QUEUE_READ_TARGET_H_
 
@@ -13,12 +13,12 @@
 
 namespace virtio {
 
-// A part of a chain's writable buffers, behind the header of an answer, which is used up as data
-// arrive. Message framing means nothing: the header may end anywhere. [VIRTIO 1.2 §2.7.4]
+// The part of a chain's writable buffers behind the header of an answer. It is consumed as data
+// arrive. Message framing has no meaning: the header may end inside any buffer. [VIRTIO 1.2 §2.7.4]
 class ReadTarget {
  public:
-  // Takes the `bytes` behind the first `header_bytes` of `buffers`, which must have as many.
-  // Changes the iovecs; those of the header are whole again after End.
+  // Takes the `bytes` bytes behind the first `header_bytes` of `buffers`, which must be long
+  // enough. Changes the iovecs; End restores those that the header needs.
   void Begin(std::span<iovec> buffers, size_t header_bytes, size_t bytes) {
     left_ = buffers;
     size_t skip = header_bytes;
@@ -35,10 +35,10 @@ class ReadTarget {
     KeepFront(left_, bytes);
   }
 
-  // What is to be filled yet, in order.
+  // The buffers that are not filled yet, in order.
   std::span<const iovec> left() const { return left_; }
 
-  // The first `bytes` of what was left have been filled.
+  // Records that the first `bytes` bytes of left() have been filled.
   void Consume(base::GuestMemory& memory, size_t bytes) {
     ConsumeFront(left_, bytes, [&memory](const iovec& filled) { memory.MarkWritten(filled); });
   }
@@ -49,7 +49,7 @@ class ReadTarget {
 
  private:
   std::span<iovec> left_;
-  // The buffer in which the header ends and the data begin, as the driver gave it.
+  // The buffer in which the header ends and the data begin, and its original value.
   iovec* divided_ = nullptr;
   iovec whole_ = {};
 };

@@ -23,18 +23,19 @@
 
 namespace virtio {
 
-// Requests of one queue at fixed addresses; nothing is allocated per request. A request is made
-// when first needed and then reused, the last one given back first, so that memory is resident only
-// for as many as were ever in flight at once, and for the longest chain each has held.
+// Requests of one queue at fixed addresses. Nothing is allocated per request. A request is
+// constructed when it is first needed and then reused; the one released last is reused first. Thus
+// memory is resident only for the largest number of requests that were in flight at once, and for
+// the longest chain that each has held.
 //
-// `Request` is derived from Chain. One thread.
+// `Request` is derived from Chain. Use it on one thread.
 template <typename Request>
 requires std::derived_from<Request, Chain>
 class RequestSlab {
  public:
-  // Reserves requests for a queue of up to `queue_size` entries: one per entry, at most
-  // `max_requests` (1 or more) and kMaxChainSegments, each with storage for as many iovecs as a
-  // chain of the queue can have. Errors: ResourceExhausted.
+  // Reserves requests for a queue of up to `queue_size` entries: one per entry, but at most
+  // `max_requests` (1 or more) and at most kMaxChainSegments. Each request has storage for as many
+  // iovecs as a chain of the queue can have. Errors: ResourceExhausted.
   static absl::StatusOr<RequestSlab> Create(uint16_t queue_size,
                                             uint32_t max_requests = kMaxChainSegments) {
     const uint32_t segments = std::min<uint32_t>(queue_size, kMaxChainSegments);
@@ -62,8 +63,8 @@ class RequestSlab {
     munmap(base_, bytes_);
   }
 
-  // Returns a request that is not in use, made by Request(args...) if it is the first time, or
-  // nullptr if all are in use.
+  // Returns a request that is not in use, or nullptr if all are in use. Constructs it by
+  // Request(args...) if none can be reused.
   template <typename... Args>
   Request* Acquire(Args&&... args) {
     if (free_ == nullptr) {
@@ -90,7 +91,7 @@ class RequestSlab {
   uint32_t capacity() const { return capacity_; }
   uint32_t in_use() const { return in_use_; }
 
-  // Calls `function` for every request in use.
+  // Calls `function` for every request that is in use.
   void ForEachInUse(const std::function<void(Request&)>& function) {
     for (uint32_t i = 0; i < made_; ++i) {
       if (at(i).in_use) function(at(i));

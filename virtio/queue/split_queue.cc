@@ -37,7 +37,7 @@ absl::string_view ToString(QueueError error) {
     case QueueError::kRingMisaligned:
       return "a ring is misaligned";
     case QueueError::kBadSize:
-      return "the size is no power of two up to 32768";
+      return "the size is not a power of two up to 32768";
     case QueueError::kAvailIndexJump:
       return "more chains made available than the queue holds";
     case QueueError::kHeadOutOfRange:
@@ -92,7 +92,7 @@ std::unique_ptr<SplitQueue> SplitQueue::Create(base::GuestMemory& memory,
     error = QueueError::kRingMisaligned;
     return nullptr;
   }
-  // The used area is checked as a whole first, so that the offsets into it below cannot wrap.
+  // Check the whole used area first, so that the offsets into it below cannot wrap.
   const auto used_range = base::GuestRange::Create(addresses.device_area, UsedBytes(size));
   const auto used_area = used_range ? memory.IoVec(*used_range) : std::nullopt;
   const auto descriptors = memory.Array<Descriptor>(addresses.descriptor_table, size);
@@ -126,17 +126,18 @@ bool SplitQueue::HasAvailable() const {
 
 SplitQueue::PopResult SplitQueue::Pop(Chain& chain) {
   if (error_ != QueueError::kNone) return PopResult::kBroken;
-  // Looked at once for a whole batch: the driver is about to write to the same cache line.
+  // Read avail.idx only once per batch: the driver is about to write to the same cache line.
   if (seen_avail_ == next_avail_) {
-    // ORDERING: acquire pairs with the driver's barrier before its store of avail.idx: the ring
-    // entries and the descriptors it made available are seen. [VIRTIO 1.2 §2.7.13.3.1]
+    // ORDERING: acquire pairs with the driver's barrier before its store of avail.idx. Without it
+    // the ring entries and descriptors that belong to the new index might not be visible here.
+    // [VIRTIO 1.2 §2.7.13.3.1]
     const uint16_t index = avail_.LoadAtomic(kIdxIndex, std::memory_order_acquire);
     const auto available = static_cast<uint16_t>(index - next_avail_);
     if (available == 0) return PopResult::kEmpty;
     if (available > size_) return Break(QueueError::kAvailIndexJump);
     seen_avail_ = index;
   }
-  // GUEST: fetched once; reduced modulo size, so always inside the ring.
+  // GUEST: fetched once. The position is reduced modulo size, so it is always inside the ring.
   const uint16_t head =
       avail_.LoadAtomic(kRingIndex + next_avail_ % size_, std::memory_order_relaxed);
   if (head >= size_) return Break(QueueError::kHeadOutOfRange);
@@ -167,7 +168,7 @@ inline QueueError SplitQueue::Append(const Descriptor& descriptor, Chain& chain,
   const auto range = base::GuestRange::Create(descriptor.addr.value(), bytes);
   if (!range) return QueueError::kBufferNotInRam;
   auto iov = memory_.IoVec(*range);
-  // What a window shows is read-only: as good as RAM for the kernel to read data from.
+  // A window is read-only. The kernel can read data from it just as from RAM.
   const bool in_window = !iov && !writable && (iov = memory_.WindowIoVec(*range));
   if (!iov) return QueueError::kBufferNotInRam;
   return chain.Append(*iov, writable, in_window) ? QueueError::kNone : QueueError::kChainTooLong;
@@ -179,8 +180,8 @@ QueueError SplitQueue::Walk(uint16_t head, Chain& chain) const {
   bool indirect = false;
   uint32_t index = head;
   uint64_t total_bytes = 0;
-  // A chain has at most size descriptors, so a loop ends here too. [VIRTIO 1.2 §2.7.5.3.1] The one
-  // that refers to an indirect table is not part of the buffer and not counted.
+  // A chain has at most size descriptors, so this bound also ends a loop. [VIRTIO 1.2 §2.7.5.3.1]
+  // The descriptor that refers to an indirect table is not part of the buffer and not counted.
   for (uint32_t seen = 0; seen < size_;) {
     // GUEST: fetched once, by value.
     const Descriptor descriptor = table.Load(index);
@@ -225,13 +226,15 @@ void SplitQueue::PushUsed(const Chain& chain, uint32_t written_bytes) {
 bool SplitQueue::Publish() {
   if (next_used_ == published_used_) return false;
   const uint16_t before = std::exchange(published_used_, next_used_);
-  // ORDERING: release pairs with the driver's barrier after its load of used.idx: it sees the used
-  // elements and everything written to the buffers. [VIRTIO 1.2 §2.7.8.2]
+  // ORDERING: release pairs with the driver's barrier after its load of used.idx. Without it the
+  // driver might not see the used elements and what the device wrote to the buffers. [VIRTIO 1.2
+  // §2.7.8.2]
   used_header_.StoreAtomic(kIdxIndex, next_used_, std::memory_order_release);
   memory_.MarkWritten(used_area_);
-  // ORDERING: the store of used.idx must not pass the load of used_event or flags; pairs with the
-  // driver's barrier between its store of used_event (flags) and its re-check of used.idx. Without
-  // it both sides can miss each other: no interrupt, and a driver that waits for one.
+  // ORDERING: the load of used_event or flags must not happen before the store of used.idx; the
+  // fence pairs with the driver's barrier between its store of used_event (flags) and its second
+  // check of used.idx. Without it both sides can miss each other: the device sends no interrupt,
+  // and the driver waits for one.
   base::FullFence();
   if (features_.event_idx) {
     const uint16_t used_event = avail_.LoadAtomic(kRingIndex + size_, std::memory_order_relaxed);
@@ -244,8 +247,8 @@ bool SplitQueue::Publish() {
 void SplitQueue::SuppressKicks() {
   if (!std::exchange(kicks_enabled_, false)) return;
   if (features_.event_idx) {
-    // Flags stays 0. An index just left behind is passed again only after 2^16 more chains; the
-    // kick of that time does no harm. [VIRTIO 1.2 §2.7.10.2]
+    // flags stays 0. The index just before next_avail_ is passed again only after 2^16 more chains;
+    // the extra kick at that time does no harm. [VIRTIO 1.2 §2.7.10.2]
     avail_event_.StoreAtomic(0, static_cast<uint16_t>(next_avail_ - 1), std::memory_order_relaxed);
   } else {
     used_header_.StoreAtomic(kFlagsIndex, VRING_USED_F_NO_NOTIFY, std::memory_order_relaxed);
@@ -261,9 +264,10 @@ bool SplitQueue::EnableKicks() {
     used_header_.StoreAtomic(kFlagsIndex, 0, std::memory_order_relaxed);
   }
   memory_.MarkWritten(used_area_);
-  // ORDERING: the store of avail_event (flags) must not pass the load of avail.idx; pairs with the
-  // driver's barrier between its store of avail.idx and its load of avail_event (flags). Without it
-  // a chain could be made available without a kick and without being seen here.
+  // ORDERING: the load of avail.idx must not happen before the store of avail_event (flags); the
+  // fence pairs with the driver's barrier between its store of avail.idx and its load of
+  // avail_event (flags). Without it the driver could make a chain available without a kick, and the
+  // device would not see the chain here.
   base::FullFence();
   return HasAvailable();
 }

@@ -14,11 +14,11 @@
 namespace virtio {
 
 inline constexpr uint16_t kMaxQueueSize = 32768;
-// Longest chain served (what one readv takes, IOV_MAX); also the most requests in flight per queue.
-// Above it a chain is refused. [VIRTIO 1.2 §2.7.4.1]
+// The longest chain that is served (what one readv takes, IOV_MAX), and also the largest number of
+// requests in flight per queue. A longer chain breaks the queue. [VIRTIO 1.2 §2.7.4.1]
 inline constexpr uint32_t kMaxChainSegments = 1024;
 
-// What the driver programmed for one queue.
+// The addresses that the driver has programmed for one queue.
 struct QueueAddresses {
   uint16_t size = 0;              // power of two, 1..kMaxQueueSize
   uint64_t descriptor_table = 0;  // guest physical, 16-byte aligned
@@ -26,16 +26,16 @@ struct QueueAddresses {
   uint64_t device_area = 0;       // "used", 4-byte aligned
 };
 
-// The bit of a feature set that stands for feature number `feature`. [VIRTIO 1.2 §2.2]
+// Returns the bit of feature number `feature` in a set of features. [VIRTIO 1.2 §2.2]
 constexpr uint64_t FeatureBit(unsigned feature) { return uint64_t{1} << feature; }
 
-// What every split queue here can do; linux/virtio_ring.h, which has names for the numbers, is not
-// C++. [VIRTIO 1.2 §6]
+// The ring features that every split queue here supports. linux/virtio_ring.h has names for the
+// numbers but is not C++. [VIRTIO 1.2 §6]
 inline constexpr uint64_t kFeatureIndirectDescriptors = FeatureBit(28);
 inline constexpr uint64_t kFeatureEventIndex = FeatureBit(29);
 inline constexpr uint64_t kRingFeatures = kFeatureIndirectDescriptors | kFeatureEventIndex;
 
-// Of kRingFeatures, those that a driver has accepted.
+// The features of kRingFeatures that a driver has accepted.
 struct RingFeatures {
   static RingFeatures Of(uint64_t accepted_features) {
     return {.event_idx = (accepted_features & kFeatureEventIndex) != 0,
@@ -46,17 +46,17 @@ struct RingFeatures {
   bool indirect = false;
 };
 
-// Why a queue is broken. The driver's fault: the device goes to DEVICE_NEEDS_RESET.
+// Why a queue is broken. It is the driver's fault, so the device sets DEVICE_NEEDS_RESET.
 enum class QueueError : uint8_t {
   kNone,
   kRingNotInRam,
   kRingMisaligned,
   kBadSize,
-  kAvailIndexJump,  // more than size entries made available
+  kAvailIndexJump,  // the driver made more than `size` entries available
   kHeadOutOfRange,
   kHeadInFlight,
   kNextOutOfRange,
-  kChainTooLong,       // loop, or more than size descriptors
+  kChainTooLong,       // a loop, or more than `size` descriptors
   kChainTooManyBytes,  // more than 2^32 - 1
   kBufferNotInRam,
   kReadableAfterWritable,
@@ -68,39 +68,42 @@ enum class QueueError : uint8_t {
 };
 absl::string_view ToString(QueueError error);
 
-// The device's half of one queue. Our positions in the rings are private: nothing is read back from
-// where the guest could change it. One thread, the device's loop; the driver runs beside it.
+// The device's half of one queue. The device's positions in the rings are private: the device reads
+// nothing back from memory that the guest can change. All calls are on one thread, the queue's
+// loop; the driver runs concurrently.
 class SplitQueue {
  public:
-  // Checks the addresses. On failure returns nullptr and sets `error`. Each ring must lie wholly in
-  // one RAM region, with its event field whether or not EVENT_IDX is on. [VIRTIO 1.2 §2.7]
+  // Checks the addresses and makes a queue; on failure returns nullptr and sets `error`. Each ring
+  // must lie completely in one RAM region, together with its event field, even without EVENT_IDX.
+  // [VIRTIO 1.2 §2.7]
   static std::unique_ptr<SplitQueue> Create(base::GuestMemory& memory,
                                             const QueueAddresses& addresses, RingFeatures features,
                                             QueueError& error);
 
   enum class PopResult { kEmpty, kChain, kBroken };
-  // Takes the next available chain into `chain`. After kBroken every Pop is kBroken and error()
-  // says why. Descriptors without bytes are skipped, wherever they point.
+  // Takes the next available chain into `chain`. After the first kBroken every Pop returns kBroken,
+  // and error() says why. Skips descriptors without bytes, whatever address they have.
   PopResult Pop(Chain& chain);
-  // Gives back the newest chain that Pop took and that was neither given back nor used, as if it
-  // had not been popped: a device that takes several buffers for one packet takes back what the
-  // packet did not need. Before anything is written to it. [VIRTIO 1.2 §5.1.6.4]
+  // Gives back the newest chain that Pop took and that was neither given back nor used, as if the
+  // chain had not been popped. A device that popped several buffers for one packet gives back those
+  // that the packet did not need. The device must not have written to the chain. [VIRTIO 1.2
+  // §5.1.6.4]
   void Unpop(const Chain& chain);
   // True if Pop would not return kEmpty.
   bool HasAvailable() const;
 
-  // Puts `chain` into the used ring: `written_bytes` is the length of the prefix of the writable
-  // bytes that the device wrote. Visible to the driver after the next Publish. [VIRTIO 1.2
+  // Puts `chain` into the used ring. `written_bytes` is the length of the prefix of the writable
+  // bytes that the device wrote. The driver sees the chain after the next Publish. [VIRTIO 1.2
   // §2.7.8.2]
   void PushUsed(const Chain& chain, uint32_t written_bytes);
-  // Makes all pushed chains visible. Returns true if the driver wants an interrupt. [VIRTIO 1.2
-  // §2.7.7.2]
+  // Makes all pushed chains visible to the driver. Returns true if the driver wants an interrupt.
+  // [VIRTIO 1.2 §2.7.7.2]
   bool Publish();
 
-  // Asks the driver not to kick (advice). [VIRTIO 1.2 §2.7.10]
+  // Asks the driver not to kick. The driver may ignore this. [VIRTIO 1.2 §2.7.10]
   void SuppressKicks();
-  // Asks the driver to kick again; returns true if chains became available meanwhile: the caller
-  // pops on.
+  // Asks the driver to kick again. Returns true if chains became available in the meantime: the
+  // caller must pop them, since the driver may not kick for them.
   bool EnableKicks();
 
   QueueError error() const { return error_; }
@@ -108,7 +111,8 @@ class SplitQueue {
   uint16_t in_flight() const { return in_flight_count_; }
   const QueueAddresses& addresses() const { return addresses_; }
 
-  // Ring positions, for snapshots. With nothing in flight both describe the ring wholly.
+  // The positions in the rings, for snapshots. While nothing is in flight they describe the whole
+  // state of the ring.
   struct Positions {
     uint16_t next_avail = 0;
     uint16_t next_used = 0;
@@ -142,14 +146,14 @@ class SplitQueue {
   base::GuestArray<uint16_t> used_header_;  // flags, idx
   base::GuestArray<UsedElement> used_ring_;
   base::GuestArray<uint16_t> avail_event_;
-  iovec used_area_ = {};  // all three of the above
+  iovec used_area_ = {};  // used_header_, used_ring_ and avail_event_
   uint16_t next_avail_ = 0;
-  uint16_t seen_avail_ = 0;      // avail.idx when it was last looked at
-  uint16_t next_used_ = 0;       // includes what is pushed but not published
+  uint16_t seen_avail_ = 0;      // avail.idx when it was last read
+  uint16_t next_used_ = 0;       // includes chains that are pushed but not published
   uint16_t published_used_ = 0;  // what the driver can see
   uint16_t in_flight_count_ = 0;
   std::vector<bool> in_flight_;  // by head
-  bool kicks_enabled_ = true;    // what the driver is told; it may be, before the first EnableKicks
+  bool kicks_enabled_ = true;    // what the driver has been told; before that it may kick
   QueueError error_ = QueueError::kNone;
 };
 

@@ -1,13 +1,15 @@
-// Every descriptor table, as far as its size allows, against a model written from the
-// specification: same verdict, same bytes, same order, no access outside RAM, no endless walk.
+// Compares SplitQueue with a model written from the specification, for every descriptor table that
+// the search below can reach: same verdict, same bytes, same order, no access outside RAM, no
+// endless walk.
 //
-// What can be reached from the head decides, so the search walks the chain as a device would and
-// branches only on the descriptor it has reached: flags {NEXT, WRITE, INDIRECT} x next x length {0,
-// 1, max} x address {RAM, hole, wrap}, up to size + 1 descriptors, at index 0 and 65535, with 0 to
-// size + 1 chains made available. A descriptor for which the chain is refused is tried with every
-// next, but what lies behind it is not: it is not looked at. Sizes 1, 2 and 4 (3 is no queue size);
-// only size 4 with an indirect table, and the sanitizers, take fewer lengths and addresses. The
-// test prints how far it went.
+// Only descriptors that can be reached from the head matter. The search therefore walks the chain
+// as a device would and branches only on the descriptor that it has reached: flags {NEXT, WRITE,
+// INDIRECT} x next x length {0, 1, max} x address {RAM, hole, wrap}, up to size + 1 descriptors, at
+// index 0 and 65535, with 0 to size + 1 chains made available. A descriptor for which the chain is
+// refused is tried with every next, but the descriptors behind it are not varied, since the device
+// does not read them. The sizes are 1, 2 and 4 (3 is not a queue size). Size 4 with an indirect
+// table, and builds with sanitizers, use fewer lengths and addresses. The test prints how many
+// chains it has tried.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -34,7 +36,7 @@ struct Choices {
   std::vector<uint64_t> addrs;
 };
 
-// What the specification says of a chain, written down without regard to how the device does it.
+// What the specification says about a chain. Written independently of the device's code.
 struct Verdict {
   bool ok = false;
   std::vector<FakeDriver::Buffer> readable;
@@ -45,7 +47,7 @@ using Table = std::vector<FakeDriver::Descriptor>;
 
 bool InRam(uint64_t addr, uint64_t len) { return addr < kRamBytes && len <= kRamBytes - addr; }
 
-// `entry`: the descriptors by table, [0] the queue's own, [1] the indirect one.
+// `entry`: the descriptors of both tables, [0] the queue's own, [1] the indirect one.
 Verdict Judge(const std::array<Table, 2>& entry, uint16_t head, uint16_t size, bool indirect_ok) {
   Verdict verdict;
   size_t table = 0;
@@ -93,7 +95,7 @@ class Search {
     set_[1].resize(size);
   }
 
-  // Tries all chains from every head. Returns how many.
+  // Tries all chains from every head. Returns the number of chains.
   uint64_t Run(const Choices& choices) {
     choices_ = choices;
     for (uint16_t head = 0; head <= size_; ++head) {  // size itself is out of range
@@ -106,14 +108,14 @@ class Search {
   }
 
  private:
-  // What the chain so far has.
+  // What matters of the descriptors chosen so far.
   struct Prefix {
     uint32_t buffers = 0;
     bool writable = false;
   };
 
-  // The chain so far leads to descriptor `index` of `table`: gives it every value, unless it has
-  // one (a loop) or does not exist.
+  // The chain so far leads to descriptor `index` of `table`. Tries every value for this descriptor,
+  // unless the descriptor has a value already (a loop) or does not exist.
   void Extend(size_t table, uint32_t index, Prefix prefix) {
     if (index >= tables_[table].size() || set_[table][index]) return Try();
     set_[table][index] = true;
@@ -130,7 +132,8 @@ class Search {
 
   void Choose(size_t table, uint32_t index, Prefix prefix, FakeDriver::Descriptor d) {
     if ((d.flags & 4) != 0) {
-      // As a table: empty, of a good length (in RAM or not), or of a bad one.
+      // The descriptor refers to a table: an empty one, one of valid length (in RAM or not), or one
+      // of invalid length.
       if (d.len == 1) d.len = 16u * size_;
       if (d.len == kMaxLength) d.len = 24;
       if (d.addr == kGood) d.addr = kTable;
@@ -154,7 +157,7 @@ class Search {
     }
   }
 
-  // True if no chain goes on with `d`.
+  // True if every chain that continues with `d` is refused.
   bool Refuses(Prefix prefix, const FakeDriver::Descriptor& d) const {
     return (d.flags & 4) != 0 || prefix.buffers == size_ ||
            (prefix.writable && (d.flags & 2) == 0) || (d.len > 0 && !InRam(d.addr, d.len));
@@ -174,7 +177,7 @@ class Search {
     for (uint16_t delta = first_delta_; delta <= last_delta_; ++delta) TryAvailable(delta, want);
   }
 
-  // All of `delta` ring entries are the same chain.
+  // All of the `delta` ring entries refer to the same chain.
   void TryAvailable(uint16_t delta, const Verdict& want) {
     QueueError error;
     const auto queue = SplitQueue::Create(
@@ -212,7 +215,7 @@ class Search {
   const uint16_t size_;
   const bool indirect_;
   const uint16_t start_;
-  // Every number of chains for the sizes where there is time for it.
+  // Tries every number of available chains for the sizes that leave time for it.
   const uint16_t first_delta_ = size_ == 4 ? 1 : 0;
   const uint16_t last_delta_ = size_ == 4 ? uint16_t{1} : static_cast<uint16_t>(size_ + 1);
   std::unique_ptr<base::GuestMemory> memory_ =
@@ -238,7 +241,7 @@ const Choices kFew = {kFlags, {0, 1}, {kGood, kWrap}};
 #endif
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__OPTIMIZE__) || \
     HAS_FEATURE(address_sanitizer) || HAS_FEATURE(thread_sanitizer)
-constexpr bool kSlow = true;  // ten times
+constexpr bool kSlow = true;  // about ten times slower
 #else
 constexpr bool kSlow = false;
 #endif
@@ -258,7 +261,7 @@ TEST(SplitQueueExhaustiveTest, AllChains) {
   for (const Case& c : cases) {
     if (kSlow && c.size == 4 && c.indirect) continue;
     for (const uint16_t start : {uint16_t{0}, uint16_t{0xffff}}) {
-      if (start == 0 && c.size == 4 && c.indirect) continue;  // the other end of the range will do
+      if (start == 0 && c.size == 4 && c.indirect) continue;  // index 65535 is enough
       Search search(c.size, c.indirect, start);
       const uint64_t tried = search.Run(c.choices);
       std::printf("size %u, indirect %d, choices %s, index %u: %llu chains\n", c.size, c.indirect,
@@ -268,7 +271,7 @@ TEST(SplitQueueExhaustiveTest, AllChains) {
   }
 }
 
-// Every avail index a driver can write, at both ends of the index's range.
+// Tries every avail index that a driver can write, at both ends of the index's range.
 TEST(SplitQueueExhaustiveTest, AllAvailIndices) {
   auto memory = *base::GuestMemory::Create({.thp = false}, {{0, kRamBytes, nullptr}});
   for (const uint16_t size : {uint16_t{1}, uint16_t{2}, uint16_t{4}}) {

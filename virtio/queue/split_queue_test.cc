@@ -1,4 +1,5 @@
-// One test per MUST of VIRTIO 1.2 §2.7 that binds a device, and what a hostile driver can do.
+// One test for each MUST of VIRTIO 1.2 §2.7 that binds a device, and tests of what a hostile driver
+// can do.
 #include "virtio/queue/split_queue.h"
 
 #include <gtest/gtest.h>
@@ -13,7 +14,7 @@ namespace virtio {
 namespace {
 
 constexpr uint64_t kRamEnd = 0x2000000;     // 32 MiB, then a hole
-constexpr uint64_t kHighRam = 0x100000000;  // 1 MiB more
+constexpr uint64_t kHighRam = 0x100000000;  // 1 MiB above the hole
 constexpr uint64_t kHighRamEnd = kHighRam + 0x100000;
 
 std::unique_ptr<base::GuestMemory> MakeMemory() {
@@ -87,7 +88,7 @@ TEST_F(SplitQueueTest, ChainIsPoppedUsedAndSeen) {
   EXPECT_EQ(queue_->in_flight(), 0);
   EXPECT_FALSE(driver_->PopUsed()) << "not published yet";
   EXPECT_TRUE(queue_->Publish());
-  EXPECT_FALSE(queue_->Publish()) << "nothing new";
+  EXPECT_FALSE(queue_->Publish()) << "there is nothing new to publish";
   const auto used = driver_->PopUsed();
   ASSERT_TRUE(used);
   EXPECT_EQ(used->id, head);
@@ -96,7 +97,7 @@ TEST_F(SplitQueueTest, ChainIsPoppedUsedAndSeen) {
 }
 
 // "The device MUST NOT make assumptions about the particular arrangement of descriptors."
-TEST_F(SplitQueueTest, Queue_2_7_4_1_FramingIsOfNoMeaning) {
+TEST_F(SplitQueueTest, Queue_2_7_4_1_FramingHasNoMeaning) {
   Make(64);
   const auto bytes = Pattern(16);
   auto builder = driver_->Chain();
@@ -150,7 +151,7 @@ TEST_F(SplitQueueTest, Queue_2_7_5_3_2_NormalDescriptorsThenIndirect) {
   }
 }
 
-// A full indirect table: the descriptor that refers to it is no part of the chain.
+// A full indirect table is accepted: the descriptor that refers to it is not part of the chain.
 TEST_F(SplitQueueTest, Queue_2_7_5_3_1_IndirectTableOfQueueSizeIsAccepted) {
   Make(4);
   driver_->Chain().Indirect().Readable(1).Readable(1).Readable(1).Writable(1).Offer();
@@ -209,7 +210,7 @@ TEST_F(SplitQueueTest, IndirectTableMustLieInRam) {
   }
 }
 
-TEST_F(SplitQueueTest, UnalignedIndirectTableIsFine) {
+TEST_F(SplitQueueTest, UnalignedIndirectTableIsAccepted) {
   Make(4);
   const uint64_t table = driver_->Allocate(64) + 3;
   driver_->WriteDescriptorAt(table, {driver_->Allocate(4), 4, 2, 0});
@@ -278,7 +279,7 @@ TEST_F(SplitQueueTest, HeadInFlightIsRefused) {
   EXPECT_EQ(PopError(), QueueError::kHeadInFlight);
 }
 
-TEST_F(SplitQueueTest, HeadMayBeUsedAgainAfterIt) {
+TEST_F(SplitQueueTest, HeadMayBeReusedAfterCompletion) {
   Make(4);
   driver_->WriteDescriptor(1, {0x8000, 1, 0, 0});
   for (int i = 0; i < 10; ++i) {
@@ -289,7 +290,7 @@ TEST_F(SplitQueueTest, HeadMayBeUsedAgainAfterIt) {
   }
 }
 
-TEST_F(SplitQueueTest, ChainsThatAreGivenBackAreTakenAgain) {
+TEST_F(SplitQueueTest, UnpoppedChainsArePoppedAgain) {
   Make(4);
   driver_->StartAt(0xfffe);
   queue_->set_positions({0xfffe, 0xfffe});
@@ -321,8 +322,8 @@ TEST_F(SplitQueueTest, ChainsThatAreGivenBackAreTakenAgain) {
   EXPECT_EQ(driver_->PopUsed()->id, third);
 }
 
-// GUEST: what is given back is looked at anew.
-TEST_F(SplitQueueTest, AChainThatIsGivenBackIsCheckedAgain) {
+// GUEST: the device checks a chain again after giving it back.
+TEST_F(SplitQueueTest, UnpoppedChainIsCheckedAgain) {
   Make(4);
   const uint16_t head = driver_->Chain().Writable(8).Offer();
   driver_->Publish();
@@ -368,7 +369,7 @@ TEST_F(SplitQueueTest, ReadableAfterWritableAcrossIndirectIsRefused) {
   EXPECT_EQ(PopError(), QueueError::kReadableAfterWritable);
 }
 
-TEST_F(SplitQueueTest, BufferMustLieWhollyInRam) {
+TEST_F(SplitQueueTest, BufferMustLieCompletelyInRam) {
   const FakeDriver::Buffer bad[] = {{kRamEnd - 1, 2},           {kRamEnd, 1},
                                     {kHighRam - 1, 2},          {kHighRamEnd - 10, 11},
                                     {~uint64_t{0}, 1},          {~uint64_t{0}, 2},
@@ -381,7 +382,7 @@ TEST_F(SplitQueueTest, BufferMustLieWhollyInRam) {
   }
 }
 
-TEST_F(SplitQueueTest, BufferAtTheEdgesOfRam) {
+TEST_F(SplitQueueTest, BufferAtTheEdgesOfRamIsAccepted) {
   Make(4);
   driver_->Chain()
       .ReadableAt(kRamEnd - 8, 8)
@@ -393,7 +394,7 @@ TEST_F(SplitQueueTest, BufferAtTheEdgesOfRam) {
   EXPECT_EQ(chain_.writable_bytes(), 9u);
 }
 
-TEST_F(SplitQueueTest, EmptyDescriptorsAreSkippedWhereverTheyPoint) {
+TEST_F(SplitQueueTest, EmptyDescriptorsAreSkippedWhateverTheirAddress) {
   Make(8);
   driver_->Chain()
       .ReadableAt(~uint64_t{0}, 0)
@@ -416,10 +417,10 @@ TEST_F(SplitQueueTest, ChainWithoutAnyByteIsStillAChain) {
   chain_.StoreStatus(*memory_, 1);
   queue_->PushUsed(chain_, 7);
   queue_->Publish();
-  EXPECT_EQ(driver_->PopUsed()->len, 0u) << "never more than the writable bytes";
+  EXPECT_EQ(driver_->PopUsed()->len, 0u) << "the used length exceeds the writable bytes";
 }
 
-// Total length at most 2^32 - 1: a used length must be able to say it. [VIRTIO 1.2 §2.7.5.2]
+// The total length is at most 2^32 - 1, since a used length has 32 bits. [VIRTIO 1.2 §2.7.5.2]
 TEST_F(SplitQueueTest, Queue_2_7_5_2_TooManyBytesAreRefused) {
   Make(256);
   std::array<iovec, 256> storage;
@@ -471,7 +472,7 @@ TEST_F(SplitQueueTest, Queue_2_7_RingsMustLieInRam) {
   }
 }
 
-TEST_F(SplitQueueTest, LargestQueueAtTheEndOfRam) {
+TEST_F(SplitQueueTest, LargestQueueMayEndAtTheEndOfRam) {
   const uint64_t used = kRamEnd - (6 + 8 * 32768 + 2);
   QueueError error;
   EXPECT_NE(SplitQueue::Create(*memory_, {32768, 0x1000, 0x100000, used}, {}, error), nullptr);
@@ -546,7 +547,7 @@ TEST_F(SplitQueueTest, Queue_2_7_10_2_KicksAreSuppressedByFlags) {
   EXPECT_EQ(driver_->UsedFlags(), 1);
   driver_->Chain().Readable(1).Offer();
   EXPECT_FALSE(driver_->Publish());
-  EXPECT_TRUE(queue_->EnableKicks()) << "one came meanwhile";
+  EXPECT_TRUE(queue_->EnableKicks()) << "a chain was made available in the meantime";
   EXPECT_EQ(driver_->UsedFlags(), 0);
   ASSERT_EQ(queue_->Pop(chain_), SplitQueue::PopResult::kChain);
   EXPECT_FALSE(queue_->EnableKicks());
@@ -565,15 +566,15 @@ TEST_F(SplitQueueTest, Queue_2_7_10_2_KicksAreSuppressedByAvailEvent) {
     EXPECT_EQ(driver_->UsedFlags(), 0);
     ASSERT_EQ(queue_->Pop(chain_), SplitQueue::PopResult::kChain);
     driver_->Chain().Readable(1).Offer();
-    EXPECT_FALSE(driver_->Publish()) << "suppressed";
-    EXPECT_TRUE(queue_->EnableKicks()) << "and yet seen";
+    EXPECT_FALSE(driver_->Publish()) << "kicks are suppressed";
+    EXPECT_TRUE(queue_->EnableKicks()) << "the device must see the chain without a kick";
     ASSERT_EQ(queue_->Pop(chain_), SplitQueue::PopResult::kChain);
     EXPECT_FALSE(queue_->EnableKicks());
   }
 }
 
-// "The device MUST set len prior to updating the used idx" and len counts only what was written.
-TEST_F(SplitQueueTest, Queue_2_7_8_2_LengthIsThereBeforeTheIndex) {
+// "The device MUST set len prior to updating the used idx", and len counts only written bytes.
+TEST_F(SplitQueueTest, Queue_2_7_8_2_LengthIsWrittenBeforeTheIndex) {
   Make(4);
   const uint16_t head = driver_->Chain().Readable(3).Writable(20).Offer();
   driver_->Publish();
@@ -586,9 +587,9 @@ TEST_F(SplitQueueTest, Queue_2_7_8_2_LengthIsThereBeforeTheIndex) {
   EXPECT_EQ(driver_->UsedIndex(), 1);
 }
 
-// "The device MUST write at least len bytes to descriptor": len is bounded by what there is to
-// write, whatever a device says, and by the buffer as it was when it was made available.
-TEST_F(SplitQueueTest, Queue_2_7_8_2_TheLengthIsNeverMoreThanTheBuffer) {
+// "The device MUST write at least len bytes to descriptor": the queue bounds len by the size of the
+// writable buffers when the chain was made available, whatever the device passes.
+TEST_F(SplitQueueTest, Queue_2_7_8_2_LengthIsAtMostTheBuffer) {
   Make(4);
   const uint16_t head = driver_->Chain().Readable(3).Writable(20).Offer();
   driver_->Publish();
@@ -600,9 +601,10 @@ TEST_F(SplitQueueTest, Queue_2_7_8_2_TheLengthIsNeverMoreThanTheBuffer) {
   EXPECT_EQ(driver_->UsedElement(0).len, 20u);
 }
 
-// Rings over each other and over a buffer: nonsense, but it is the driver's memory. Whatever the
-// device writes there changes what it reads next; it must end in a chain or an error.
-TEST_F(SplitQueueTest, RingsOverEachOther) {
+// The driver may let its rings overlap each other and a buffer: the memory belongs to the driver.
+// What the device writes there changes what the device reads next. The walk must end in a chain or
+// an error.
+TEST_F(SplitQueueTest, OverlappingRingsEndInAChainOrAnError) {
   for (const uint64_t used :
        {uint64_t{0x1000}, uint64_t{0x1010}, uint64_t{0x2000}, uint64_t{0x2004}}) {
     QueueError error;
