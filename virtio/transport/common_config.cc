@@ -50,7 +50,7 @@ struct Register {
   uint32_t offset;
   uint32_t size;
 };
-// What a driver can write. A 64-bit address is two registers. [VIRTIO 1.2 §4.1.3.1]
+// The registers that a driver can write. A 64-bit address is two registers. [VIRTIO 1.2 §4.1.3.1]
 constexpr std::array kWritable = {
     Register{VIRTIO_PCI_COMMON_DFSELECT, 4},  Register{VIRTIO_PCI_COMMON_GFSELECT, 4},
     Register{VIRTIO_PCI_COMMON_GF, 4},        Register{VIRTIO_PCI_COMMON_MSIX, 2},
@@ -62,7 +62,7 @@ constexpr std::array kWritable = {
     Register{VIRTIO_PCI_COMMON_Q_USEDHI, 4},  Register{VIRTIO_PCI_COMMON_Q_RESET, 2},
 };
 
-// Shows or replaces the 32 bits of `bits` that `select` names; others do not exist.
+// Returns word `select` of `bits` (32 bits), or 0 if there is no such word.
 uint32_t FeatureWord(uint64_t bits, uint32_t select) {
   return select < 2 ? static_cast<uint32_t>(bits >> (32 * select)) : 0;
 }
@@ -158,7 +158,7 @@ void CommonConfig::WriteRegister(uint32_t offset, uint32_t value) {
 void CommonConfig::WriteStatus(uint8_t value) {
   if (value == 0) return events_.OnReset();
   if (state_.resetting) return;
-  // A driver must not clear bits, so they are only ever added. [VIRTIO 1.2 §2.1.1]
+  // A driver must not clear bits, so bits are only added. [VIRTIO 1.2 §2.1.1]
   uint8_t added = static_cast<uint8_t>(value & kDriverStatusBits & ~state_.device_status);
   if ((added & VIRTIO_CONFIG_S_FEATURES_OK) != 0) {
     const bool acceptable =
@@ -194,7 +194,7 @@ void CommonConfig::WriteQueueRegister(uint32_t offset, uint32_t value) {
     default:
       break;
   }
-  if (queue.enabled || queue.resetting) return;  // its configuration is in use
+  if (queue.enabled || queue.resetting) return;  // the queue's configuration is in use
   switch (offset) {
     case VIRTIO_PCI_COMMON_Q_SIZE:
       if (std::has_single_bit(value) && value <= max_sizes_[index]) {

@@ -1,4 +1,5 @@
-// The common configuration structure: the driver's side of device life. [VIRTIO 1.2 §4.1.4.3]
+// The common configuration structure, by which the driver controls the device. [VIRTIO 1.2
+// §4.1.4.3]
 #ifndef VIRTIO_TRANSPORT_COMMON_CONFIG_H_
 #define VIRTIO_TRANSPORT_COMMON_CONFIG_H_
 
@@ -11,7 +12,7 @@
 
 namespace virtio {
 
-// Everything the driver can set but interrupt vectors, which Interrupts keeps.
+// All values that the driver can set, except the interrupt vectors, which Interrupts keeps.
 struct TransportState {
   struct Queue {
     QueueAddresses addresses;
@@ -27,7 +28,8 @@ struct TransportState {
   };
 
   uint8_t device_status = 0;
-  bool resetting = false;  // 0 was written to device_status and the device has not quiesced yet
+  bool resetting =
+      false;  // the driver wrote 0 to device_status, and the device has not quiesced yet
   uint8_t config_generation = 0;
   uint32_t device_feature_select = 0;
   uint32_t driver_feature_select = 0;
@@ -36,17 +38,17 @@ struct TransportState {
   std::vector<Queue> queues;
 };
 
-// What the registers ask of the rest. Called from within CommonConfig::Write.
+// What the transport must do after writes to registers. Called from within CommonConfig::Write.
 class CommonConfigEvents {
  public:
-  // 0 was written to device_status; the state is unchanged. The receiver calls CommonConfig::Reset
-  // at once, or sets `resetting` and does so later.
+  // The driver has written 0 to device_status; the state is unchanged. The transport calls
+  // CommonConfig::Reset at once, or sets `resetting` and calls it later.
   virtual void OnReset() = 0;
-  // DRIVER_OK has been set.
+  // The driver has set DRIVER_OK.
   virtual void OnDriverOk() = 0;
-  // A queue has been enabled after DRIVER_OK.
+  // The driver has enabled a queue after DRIVER_OK.
   virtual void OnQueueEnabled(uint16_t queue) = 0;
-  // `resetting` of the queue has been set. The receiver calls CommonConfig::ResetQueue now or
+  // `resetting` of the queue has been set. The transport calls CommonConfig::ResetQueue now or
   // later.
   virtual void OnQueueReset(uint16_t queue) = 0;
 
@@ -54,23 +56,24 @@ class CommonConfigEvents {
   ~CommonConfigEvents() = default;
 };
 
-// Not locked: the transport's lock covers it.
+// Has no lock of its own: call it under the transport's lock.
 class CommonConfig {
  public:
   static constexpr uint32_t kBytes = 64;
 
-  // `features`: all that is offered. `queue_sizes`: the maximum of each.
+  // `features`: all features that are offered. `queue_sizes`: the maximum size of each queue.
   CommonConfig(uint64_t features, std::span<const uint16_t> queue_sizes, Interrupts& interrupts,
                CommonConfigEvents& events);
 
-  // Any offset and size; beyond the end reads are 0 and writes are dropped.
+  // Reads at any offset, with any size. Bytes beyond the end read as 0.
   void Read(uint64_t offset, std::span<uint8_t> data) const;
-  // Registers that `data` covers wholly are written in ascending order, the others are left alone.
-  // (A driver has to use each register's own width; wider accesses do no harm.)
+  // Writes at any offset, with any size. Each register that `data` covers completely is written, in
+  // ascending order; all other bytes are dropped. (A driver has to use each register's own width;
+  // wider accesses do no harm.)
   void Write(uint64_t offset, std::span<const uint8_t> data);
 
-  // Back to power-on, but for config_generation: it must not repeat itself to a driver that reads
-  // it across a reset.
+  // Restores the state of power-on, except for config_generation: a driver that reads it before and
+  // after a reset must not find the same value for different configurations.
   void Reset();
   void ResetQueue(uint16_t queue);
 
@@ -88,7 +91,7 @@ class CommonConfig {
   void WriteQueueRegister(uint32_t offset, uint32_t value);
   void EnableQueue(Queue& queue);
   void StartQueueReset(Queue& queue);
-  // The selected queue, or nullptr.
+  // Returns the selected queue, or nullptr if it does not exist.
   const Queue* Selected() const;
 
   const uint64_t features_;

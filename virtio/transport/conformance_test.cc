@@ -1,7 +1,7 @@
 // One test for each device-normative MUST of VIRTIO 1.2 that concerns the PCI transport, named
-// after its clause: general facilities, identity, and common configuration; structures_test.cc has
-// the other structures and interrupts. SHOULDs that we keep are in, too. Notification data,
-// administration queues, vendor data and the packed ring are not offered.
+// after its clause: general facilities, identity and common configuration. structures_test.cc has
+// the other structures and interrupts. The SHOULDs that the transport follows are included.
+// Notification data, administration queues, vendor data and the packed ring are not offered.
 #include <gtest/gtest.h>
 
 #include <initializer_list>
@@ -99,9 +99,9 @@ TEST(Pci, Pci_2_2_2_TheSameFeaturesAreAcceptedAgain) {
   }
 }
 
-// "The driver MUST NOT clear a bit" and features are settled by FEATURES_OK: later writes change
+// "The driver MUST NOT clear a bit", and features are final after FEATURES_OK: later writes change
 // nothing.
-TEST(Pci, Pci_2_2_FeaturesAreSettledByFeaturesOk) {
+TEST(Pci, Pci_2_2_FeaturesAreFinalAfterFeaturesOk) {
   TransportHarness t({.features = kIndirect});
   t.EnableMemory();
   t.SetDriverFeatures(kFeatureVersion1);
@@ -113,7 +113,8 @@ TEST(Pci, Pci_2_2_FeaturesAreSettledByFeaturesOk) {
 }
 
 // "The device MUST NOT offer feature bits corresponding to features it would not support": the
-// transport adds what it serves, and no packed ring, IN_ORDER, SR_IOV or NOTIFICATION_DATA.
+// transport adds only features that it serves; no packed ring, IN_ORDER, SR_IOV or
+// NOTIFICATION_DATA.
 TEST(Pci, Pci_2_2_2_OnlyVersion1AndRingResetAreAdded) {
   for (uint64_t features : {uint64_t{0}, kIndirect | kEventIndex, kEventIndex | 0xff'ffff}) {
     TransportHarness t({.features = features});
@@ -123,8 +124,8 @@ TEST(Pci, Pci_2_2_2_OnlyVersion1AndRingResetAreAdded) {
 }
 
 // "The device MUST NOT offer a feature which requires another feature which was not offered": none
-// of the transport's requires one, so any of them can be masked.
-TEST(Pci, Pci_2_2_2_NothingOfferedNeedsWhatIsNotOffered) {
+// of the transport's features requires another one, so each of them can be masked.
+TEST(Pci, Pci_2_2_2_NoOfferedFeatureRequiresAnotherOne) {
   for (int bit = 0; bit < 64; ++bit) {
     TransportHarness t({.features = kIndirect | kEventIndex},
                        {.features_mask = ~(uint64_t{1} << bit)});
@@ -139,7 +140,7 @@ TEST(Pci, Pci_2_2_2_NothingOfferedNeedsWhatIsNotOffered) {
 }
 
 // "Shared memory regions MUST NOT be used to control the operation of the device, nor to stream
-// data": there are none but those that a device type asks for.
+// data": the transport adds no regions to those of the device.
 TEST(Pci, Pci_2_10_2_NoSharedMemoryUnlessTheDeviceHasIt) {
   TransportHarness t;
   EXPECT_EQ(t.FindCapability(VIRTIO_PCI_CAP_SHARED_MEMORY_CFG), 0u);
@@ -149,7 +150,7 @@ TEST(Pci, Pci_2_10_2_NoSharedMemoryUnlessTheDeviceHasIt) {
 // "A Virtio device using Virtio Over PCI Bus MUST expose to guest an interface that meets the
 // specification requirements of the appropriate PCI specification." The rest is in
 // devices/pci/pci_root_test.cc.
-TEST(Pci, Pci_4_1_1_TheFunctionIsOneOfThePciSpecification) {
+TEST(Pci, Pci_4_1_1_FunctionFollowsThePciSpecification) {
   TransportHarness t;
   EXPECT_EQ(t.ReadPci<uint8_t>(PCI_HEADER_TYPE), PCI_HEADER_TYPE_NORMAL);
   EXPECT_NE(t.ReadPci<uint16_t>(PCI_STATUS) & PCI_STATUS_CAP_LIST, 0);
@@ -161,7 +162,7 @@ TEST(Pci, Pci_4_1_1_TheFunctionIsOneOfThePciSpecification) {
     ASSERT_LT(++capabilities, 48);
   }
   EXPECT_GE(capabilities, 6);
-  // Decoding is off at power-on, and the BAR can be measured.
+  // Decoding is off at power-on, and the size of the BAR can be determined.
   EXPECT_EQ(t.ReadPci<uint16_t>(PCI_COMMAND) & PCI_COMMAND_MEMORY, 0);
   t.WritePci<uint32_t>(PCI_BASE_ADDRESS_0, ~0u);
   EXPECT_EQ(~(t.ReadPci<uint32_t>(PCI_BASE_ADDRESS_0) & ~0xfu) + 1, kRegisterBarBytes);
@@ -186,7 +187,7 @@ TEST(Pci, Pci_2_4_1_NothingHappensAfterReset) {
   t.InitialiseMsix();
   t.Initialise();
   t.loop.RunUntilIdle();
-  // An interrupt that is held back by the vector's mask must not come out after the reset.
+  // An interrupt that a masked vector holds back must not be delivered after the reset.
   t.WriteBar<uint32_t>(kMsixTableOffset + 16 + PCI_MSIX_ENTRY_VECTOR_CTRL, 1);
   t.device.notifier->NotifyQueue(0);
   t.SetStatus(0);
@@ -217,13 +218,13 @@ TEST(Pci, Pci_2_6_1_1_1_AResetQueueIsStopped) {
   t.loop.RunUntilIdle();
   EXPECT_EQ(t.device.running.count(0), 0u);
   EXPECT_EQ(t.device.running.count(1), 1u);
-  t.device.notifier->NotifyQueue(0);  // even if a device were to
+  t.device.notifier->NotifyQueue(0);  // even if a device tried to notify
   EXPECT_EQ(t.msi.delivered(101), 0u);
 }
 
 // "The device MUST reset any state of a virtqueue to the default state, including the available
 // state and the used state."
-TEST(Pci, Pci_2_6_1_1_1_AResetQueueIsAsAtPowerOn) {
+TEST(Pci, Pci_2_6_1_1_1_AResetQueueHasItsStateOfPowerOn) {
   TransportHarness t;
   t.InitialiseMsix();
   t.Initialise();
@@ -264,8 +265,8 @@ TEST(Pci, Pci_2_6_1_2_1_AReEnabledQueueHasItsNewConfiguration) {
 }
 
 // "Devices MUST have the PCI Vendor ID 0x1AF4. Devices MUST either have the PCI Device ID
-// calculated by adding 0x1040 to the Virtio Device ID"; revision and subsystem keep legacy drivers
-// away.
+// calculated by adding 0x1040 to the Virtio Device ID". The revision and the subsystem keep legacy
+// drivers away.
 TEST(Pci, Pci_4_1_2_1_Identity) {
   for (uint16_t type : std::initializer_list<uint16_t>{1, 2, 3, 4, 9, 19, 26}) {
     TransportHarness t({.type = type});
@@ -442,7 +443,7 @@ TEST(Pci, Pci_4_1_4_3_QueueResetOnlyIfNegotiated) {
   EXPECT_EQ(t.device.TakeOrders(), "");
 }
 
-// A queue cannot be disabled by writing 0 (a driver MUST NOT).
+// Writing 0 does not disable a queue (a driver MUST NOT do this).
 TEST(Pci, Pci_4_1_4_3_2_ZeroToQueueEnableIsIgnored) {
   TransportHarness t;
   t.Initialise();
@@ -530,7 +531,7 @@ TEST(Pci, Pci_6_2_VersionOneIsOfferedAndRequired) {
 TEST(Pci, Pci_6_2_SrIovIsNotOffered) {
   TransportHarness t;
   t.EnableMemory();
-  EXPECT_EQ(t.ReadPci<uint32_t>(0x100), 0u);  // no extended capability at all
+  EXPECT_EQ(t.ReadPci<uint32_t>(0x100), 0u);  // there is no extended capability
   EXPECT_EQ(t.DeviceFeatures() & (uint64_t{1} << VIRTIO_F_SR_IOV), 0u);
 }
 

@@ -14,13 +14,14 @@
 
 namespace virtio {
 
-// One eventfd for each queue, known to the queue's loop. Made with the device and kept as long,
-// over resets of queues and device and over transports, of which each reboot brings a new one: a
-// guest can repeat all of these for ever, and on Linux 6.1 and 6.12 a file that leaves a ring's
-// table costs kernel memory for as long as the ring lives. Constant once made; any thread.
+// One eventfd for each queue, registered with the queue's loop. Made with the device and kept as
+// long as the device: across resets of queues and of the device, and across transports, since each
+// reboot makes a new transport. A guest can repeat all of these forever, and on Linux 6.1 and 6.12
+// a file that leaves a ring's table costs kernel memory as long as the ring lives. Constant once
+// made; any thread.
 class DeviceDoorbells {
  public:
-  // Before the loops run. Errors: with the device's id; eventfds cannot be made, or the
+  // Call it before the loops run. Errors, with the device's id: eventfds cannot be made, or the
   // loop's table of files is full.
   static absl::StatusOr<std::unique_ptr<DeviceDoorbells>> Create(Device& device);
   DeviceDoorbells(const DeviceDoorbells&) = delete;
@@ -28,7 +29,7 @@ class DeviceDoorbells {
 
   uint16_t count() const { return static_cast<uint16_t>(doorbells_.size()); }
   int fd(uint16_t queue) const { return doorbells_[queue].fd.get(); }
-  // The same for the queue's loop.
+  // Returns the file by which the queue's loop knows the eventfd.
   base::LoopFile file(uint16_t queue) const { return doorbells_[queue].file; }
 
  private:

@@ -52,7 +52,7 @@ void Doorbells::Map(uint16_t queue) {
   mapped_[queue] = status.ok();
   if (!status.ok()) {
     LOG_LIMITED(Warning, 10, name_)
-        << name_ << ": doorbell " << queue << " costs an exit: " << status.message();
+        << name_ << ": doorbell " << queue << " causes an exit at every kick: " << status.message();
   }
 }
 

@@ -1,4 +1,4 @@
-// Where a guest's writes signal the doorbells of a device.
+// Maps the addresses that signal the doorbells of a device when the guest writes to them.
 // [VIRTIO 1.2 §4.1.4.4, §4.1.5.2]
 #ifndef VIRTIO_TRANSPORT_DOORBELLS_H_
 #define VIRTIO_TRANSPORT_DOORBELLS_H_
@@ -15,27 +15,28 @@
 
 namespace virtio {
 
-// Every change of a mapping costs the host a grace period: a doorbell is mapped when its queue
-// first runs and stays, across device resets, until its address changes. Any thread.
+// Each change of a mapping costs the host a grace period. Therefore a doorbell is mapped when its
+// queue first runs, and stays mapped, across device resets, until its address changes. Any thread.
 class Doorbells {
  public:
   // Bytes between two queues' addresses. [VIRTIO 1.2 §4.1.4.4] notify_off_multiplier
   static constexpr uint32_t kMultiplier = 4;
 
-  // `name`: the device's id. The others must outlive this.
+  // `name`: the device's id. The other arguments must outlive this object.
   Doorbells(devices::DoorbellMapper& mapper, absl::string_view name, const DeviceDoorbells& device);
   ~Doorbells();
   Doorbells(const Doorbells&) = delete;
   Doorbells& operator=(const Doorbells&) = delete;
 
-  // What a write to the address does when it was not mapped and comes to us.
+  // Signals the queue's doorbell. Called when a write to its address caused an exit, since the
+  // address was not mapped.
   void Signal(uint16_t queue) const;
 
-  // The queue's doorbell is of use from now on.
+  // From now on the queue's doorbell is mapped wherever it has an address.
   void Enable(uint16_t queue);
-  // Queue 0's address is now `base`, or nowhere.
+  // Queue 0's address is now `base`; with nullopt no queue has an address.
   void Move(std::optional<uint64_t> base);
-  // Gives up all mappings; Enable starts over.
+  // Removes all mappings; Enable makes them again.
   void DisableAll();
 
  private:

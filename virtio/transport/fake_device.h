@@ -1,4 +1,4 @@
-// A device for tests of the transport: it follows every order, remembers it, and stops when told.
+// A device for tests of the transport. It obeys and records every order.
 #ifndef VIRTIO_TRANSPORT_FAKE_DEVICE_H_
 #define VIRTIO_TRANSPORT_FAKE_DEVICE_H_
 
@@ -24,7 +24,7 @@ class FakeDevice final : public Device {
     std::vector<uint16_t> queue_sizes = {256, 64};
     uint32_t config_bytes = 8;
     std::vector<SharedMemoryRegion> shared_memory = {};
-    // StopQueue completes only by FinishStops: requests are in flight.
+    // StopQueue completes only when the test calls FinishStops, as if requests were in flight.
     bool slow_stop = false;
   };
 
@@ -75,7 +75,7 @@ class FakeDevice final : public Device {
   void Resume() override {}
   Counters counters() const override { return {}; }
 
-  // The last request in flight of every queue that is being stopped completes.
+  // Ends the stop of every queue that is being stopped, as if its last request had completed.
   void FinishStops() {
     std::map<uint16_t, Done> stopping = std::exchange(stopping_, {});
     for (auto& [index, done] : stopping) {

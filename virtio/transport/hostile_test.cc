@@ -1,6 +1,6 @@
 // A hostile driver at the registers: rings outside RAM, features and status in any order, MSI-X
-// tables rewritten under interrupts, BARs moved onto RAM and other BARs while the device runs. The
-// device's half of the attacks is tests/fakes/hostile_driver.h.
+// tables rewritten while interrupts arrive, BARs moved onto RAM and onto other BARs while the
+// device runs. tests/fakes/hostile_driver.h has the attacks on the device itself.
 #include <gtest/gtest.h>
 
 #include <initializer_list>
@@ -14,7 +14,7 @@ namespace {
 
 constexpr uint64_t kIndirect = uint64_t{1} << 28;
 
-// The device works: reset, initialised, kicked, interrupting.
+// Checks that the device works after a reset and an initialisation: kicks and interrupts arrive.
 void ExpectWorks(TransportHarness& t) {
   t.EnableMemory();
   t.SetStatus(0);
@@ -30,13 +30,13 @@ void ExpectWorks(TransportHarness& t) {
   EXPECT_EQ(t.msi.delivered(101), before + 1);
 }
 
-TEST(PciHostile, RingsAnywhereButInRam) {
+TEST(PciHostile, RingsOutsideRamStartNoDevice) {
   const std::vector<uint64_t> places = {
-      TransportHarness::kWindow,         // BARs, this device's own among them
+      TransportHarness::kWindow,         // BARs, including this device's own
       0xe800'0000,                       // ECAM
       0xfee0'0000,                       // the local APIC
-      TransportHarness::kRamBytes,       // behind RAM
-      TransportHarness::kRamBytes - 16,  // over its end
+      TransportHarness::kRamBytes,       // right behind RAM
+      TransportHarness::kRamBytes - 16,  // across the end of RAM
       uint64_t{1} << 52,                 // beyond physical addresses
       ~uint64_t{0} & ~uint64_t{15},      // wraps around
       0x10001,                           // misaligned
@@ -56,7 +56,7 @@ TEST(PciHostile, RingsAnywhereButInRam) {
       t.SetCommon<uint16_t>(VIRTIO_PCI_COMMON_Q_ENABLE, 1);
       t.SetStatus(kDriverOk);
       EXPECT_EQ(t.status(), kDriverOk | VIRTIO_CONFIG_S_NEEDS_RESET) << std::hex << place;
-      // Nothing that follows starts a device in this state.
+      // None of the following writes starts a device in this state.
       t.WriteBar<uint16_t>(kNotifyOffset, 0);
       t.SetStatus(kDriverOk);
       t.EnableQueue(0);
@@ -75,7 +75,7 @@ TEST(PciHostile, RingsAnywhereButInRam) {
 TEST(PciHostile, FeatureGames) {
   TransportHarness t({.features = kIndirect});
   t.EnableMemory();
-  // Accepted after FEATURES_OK, through every selector, and taken back.
+  // Features are changed after FEATURES_OK, with every selector.
   t.SetStatus(kDriverReady);
   t.SetDriverFeatures(kFeatureVersion1);
   t.SetStatus(kFeaturesOk);
@@ -86,7 +86,7 @@ TEST(PciHostile, FeatureGames) {
   t.SetStatus(kDriverOk);
   t.loop.RunUntilIdle();
   EXPECT_EQ(t.device.accepted, kFeatureVersion1);
-  // Refused, then accepted without a reset in between.
+  // Features are refused, then accepted without a reset in between.
   t.SetStatus(0);
   t.loop.RunUntilIdle();
   t.SetDriverFeatures(~uint64_t{0});
@@ -100,7 +100,7 @@ TEST(PciHostile, FeatureGames) {
   ExpectWorks(t);
 }
 
-TEST(PciHostile, EveryStatusAfterEveryOther) {
+TEST(PciHostile, EveryPairOfStatusesIsHarmless) {
   for (uint32_t first = 0; first < 256; ++first) {
     TransportHarness t;
     t.EnableMemory();
@@ -116,8 +116,8 @@ TEST(PciHostile, EveryStatusAfterEveryOther) {
   }
 }
 
-// Vectors remapped, messages rewritten, masked and disabled while interrupts come.
-TEST(PciHostile, MsixTableGames) {
+// Vectors are remapped and masked, and messages rewritten, while interrupts arrive.
+TEST(PciHostile, MsixChangesUnderInterruptsAreHarmless) {
   TransportHarness t;
   t.InitialiseMsix();
   t.Initialise();
@@ -164,9 +164,9 @@ TEST(PciHostile, MsixTableGames) {
   EXPECT_LE(t.msi.in_use(), vectors);
 }
 
-// The register BAR moved while the device runs: the registers go with it where BARs may be and are
-// nowhere else. Its doorbells never leave the windows.
-TEST(PciHostile, BarsMovedUnderARunningDevice) {
+// The register BAR is moved while the device runs. The registers move along to any place where BARs
+// may be, and are found nowhere else. The doorbells never leave the windows.
+TEST(PciHostile, BarsMayMoveUnderARunningDevice) {
   TransportHarness t;
   t.InitialiseMsix();
   t.Initialise();
@@ -180,8 +180,8 @@ TEST(PciHostile, BarsMovedUnderARunningDevice) {
       const uint64_t expected = place == elsewhere ? elsewhere : home;
       EXPECT_EQ(address & ~uint64_t{0xffff}, expected & ~uint64_t{0xffff}) << std::hex << place;
     }
-    t.device.notifier->NotifyQueue(0);  // the device does not care
-    t.SetStatus(0);                     // reaches it only where it decodes
+    t.device.notifier->NotifyQueue(0);  // the device is not affected
+    t.SetStatus(0);                     // reaches the device only where the BAR decodes
     t.loop.RunUntilIdle();
     EXPECT_EQ(t.device.notifier == nullptr, place == elsewhere) << std::hex << place;
   }

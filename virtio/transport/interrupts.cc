@@ -32,7 +32,7 @@ void Interrupts::NotifyQueue(uint16_t queue) {
 }
 
 void Interrupts::NotifyConfig() {
-  isr_ |= kIsrConfig;  // before the notification, whatever its kind
+  isr_ |= kIsrConfig;  // before the notification, with or without MSI-X
   if (msix_.enabled()) {
     msix_.Trigger(config_vector());
   } else {

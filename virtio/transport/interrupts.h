@@ -13,20 +13,20 @@
 
 namespace virtio {
 
-// Any thread. Notifying takes no lock but the vector's own; there is no INTx pin, so a driver that
-// leaves MSI-X off has to poll.
+// Any thread. Notifying takes no lock except the vector's own. There is no INTx pin, so a driver
+// that leaves MSI-X off has to poll.
 class Interrupts {
  public:
-  // `set_interrupt_status` drives the Interrupt Status bit of the PCI status register. `msix` must
-  // outlive this.
+  // `set_interrupt_status` sets the Interrupt Status bit of the PCI status register. `msix` must
+  // outlive this object.
   Interrupts(devices::MsixTable& msix, uint16_t queues,
              absl::AnyInvocable<void(bool)> set_interrupt_status);
 
   void NotifyQueue(uint16_t queue);
   void NotifyConfig();
 
-  // Vectors as the driver reads them back: VIRTIO_MSI_NO_VECTOR when unmapped, or when it asked for
-  // one that does not exist. `queue` is below the number of queues.
+  // The vectors as the driver reads them back: VIRTIO_MSI_NO_VECTOR if the event is unmapped or the
+  // driver asked for a vector that does not exist. `queue` is below the number of queues.
   uint16_t config_vector() const { return config_vector_.load(std::memory_order_relaxed); }
   uint16_t queue_vector(uint16_t queue) const {
     return queue_vectors_[queue].load(std::memory_order_relaxed);
@@ -36,10 +36,10 @@ class Interrupts {
 
   // Returns ISR status and clears it.
   uint8_t ReadIsr();
-  // Makes the PCI status register follow ISR status and MSI-X enable.
+  // Updates the PCI status register from the ISR status and MSI-X enable.
   void UpdateInterruptStatus();
 
-  // Unmaps every event and forgets what was not delivered yet.
+  // Unmaps every event and drops interrupts that have not been delivered.
   void Reset();
 
  private:
@@ -51,7 +51,7 @@ class Interrupts {
   const std::unique_ptr<std::atomic<uint16_t>[]> queue_vectors_;
   std::atomic<uint8_t> isr_{0};
 
-  // Keeps the last update the one that counts.
+  // Serialises updates, so that the status register shows the newest state.
   base::Mutex status_mutex_;
   absl::AnyInvocable<void(bool)> set_interrupt_status_ ABSL_GUARDED_BY(status_mutex_);
 };

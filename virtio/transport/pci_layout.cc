@@ -41,7 +41,7 @@ uint32_t ClassCode(uint16_t type) {
     case VIRTIO_ID_NET:
       return 0x020000;  // Ethernet controller
     case VIRTIO_ID_BLOCK:
-      return 0x010000;  // SCSI controller, as other virtual machine monitors have it
+      return 0x010000;  // SCSI controller, the same as in other virtual machine monitors
     case VIRTIO_ID_CONSOLE:
     case VIRTIO_ID_VSOCK:
       return 0x078000;  // communication controller, other
@@ -97,7 +97,7 @@ PciLayout MakePciLayout(Device& device, devices::MsixTable& msix) {
   spec.vendor_id = kVendor;
   spec.device_id = static_cast<uint16_t>(kFirstDeviceId + device.type());
   spec.subsystem_vendor_id = kVendor;
-  spec.subsystem_id = spec.device_id;  // at least 0x40: no legacy driver takes it
+  spec.subsystem_id = spec.device_id;  // 0x40 or more keeps legacy drivers away
   spec.class_code = ClassCode(device.type());
   spec.revision = 1;
   spec.bars[kRegisterBar].size = kRegisterBarBytes;

@@ -10,8 +10,8 @@
 
 namespace virtio {
 
-// BAR 0, a page for each structure: MSI-X wants its table on a page of its own, and the others
-// leave room to grow. Offsets in bytes.
+// BAR 0 has a page for each structure: the MSI-X table has to be on a page of its own, and the
+// other structures have room to grow. Offsets are in bytes.
 inline constexpr unsigned kRegisterBar = 0;
 inline constexpr uint32_t kCommonOffset = 0x0000;
 inline constexpr uint32_t kIsrOffset = 0x1000;
@@ -22,13 +22,13 @@ inline constexpr uint32_t kMsixPbaOffset = 0xc000;
 inline constexpr uint32_t kRegisterBarBytes = 0x10000;
 inline constexpr uint32_t kStructureBytes = 0x1000;
 
-// Queues whose notify addresses fit on a page of 4-byte steps.
+// The number of queues whose notify addresses, 4 bytes apart, fit on a page.
 inline constexpr uint16_t kMaxQueues = 1024;
 
-// BAR 2, only with shared memory: 64-bit, prefetchable.
+// BAR 2 exists only with shared memory: 64-bit, prefetchable.
 inline constexpr unsigned kSharedMemoryBar = 2;
 
-// `window_capability` is where VIRTIO_PCI_CAP_PCI_CFG lies in the configuration space.
+// `window_capability` is the offset of VIRTIO_PCI_CAP_PCI_CFG in the configuration space.
 struct PciLayout {
   devices::PciFunctionSpec spec;
   uint32_t window_capability = 0;

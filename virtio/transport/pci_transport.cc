@@ -72,7 +72,7 @@ PciTransport::~PciTransport() {
 
 void PciTransport::ReadBar(unsigned bar, uint64_t offset, std::span<uint8_t> data) {
   std::fill(data.begin(), data.end(), uint8_t{0});
-  if (bar != kRegisterBar) return;  // shared memory that nobody has mapped
+  if (bar != kRegisterBar) return;  // the shared memory is not mapped
   if (offset >= kMsixPbaOffset) return msix_.ReadPba(offset - kMsixPbaOffset, data);
   if (offset >= kMsixTableOffset) return msix_.ReadTable(offset - kMsixTableOffset, data);
   if (offset >= kNotifyOffset) return;
@@ -113,7 +113,7 @@ void PciTransport::MoveSharedMemory(std::optional<uint64_t> address) {
             memory_mapper_->MapReadOnly(start, {region.host, region.length});
         !status.ok()) {
       LOG_LIMITED(Warning, 10, device_.id())
-          << device_.id() << ": no shared memory for the guest: " << status.message();
+          << device_.id() << ": the guest has no shared memory: " << status.message();
       shared_memory_failed_ = true;
       continue;
     }
@@ -145,7 +145,7 @@ void PciTransport::ReadDeviceConfig(uint64_t offset, std::span<uint8_t> data) {
     device_.ReadConfig(static_cast<uint32_t>(offset),
                        data.first(std::min<uint64_t>(data.size(), size - offset)));
   }
-  // After the read: whoever has seen a new value will also see a new generation.
+  // Update after the read: a driver that has seen a new value must also see a new generation.
   UpdateGeneration();
 }
 
@@ -157,7 +157,7 @@ void PciTransport::WriteDeviceConfig(uint64_t offset, std::span<const uint8_t> d
 }
 
 void PciTransport::WriteNotify(uint64_t offset) {
-  // The address names the queue; the value written says the same and is not looked at.
+  // The address identifies the queue. The written value repeats the queue's index and is ignored.
   const uint64_t queue = offset / Doorbells::kMultiplier;
   base::MutexLock lock(mutex_);
   if (queue >= config_.state().queues.size()) return;
@@ -175,8 +175,8 @@ void PciTransport::ChangeConfig(uint64_t features, absl::FunctionRef<void()> cha
   change();
   config_changed_ = true;
   if (!config_.driver_ok()) {
-    // Of several changes the one that fewest drivers want to know decides: one too many is
-    // harmless.
+    // Several changes may be owed. Keep only the features common to all of them: one notification
+    // too many is harmless.
     config_owed_ = config_owed_.value_or(features) & features;
   } else if (Accepted(features)) {
     interrupts_.NotifyConfig();
@@ -186,7 +186,8 @@ void PciTransport::ChangeConfig(uint64_t features, absl::FunctionRef<void()> cha
 void PciTransport::NeedsReset(absl::string_view why) {
   {
     base::MutexLock lock(mutex_);
-    if (!active_ || config_.state().resetting) return;  // it is being reset, or was
+    if (!active_ || config_.state().resetting)
+      return;  // the device is being reset or has been reset
     SetNeedsReset(why);
     notify_config_ = false;
   }
@@ -215,7 +216,7 @@ std::optional<EnabledQueue> PciTransport::MakeQueue(uint16_t queue) {
 void PciTransport::OnDriverOk() {
   if (config_owed_ && Accepted(*config_owed_)) notify_config_ = true;
   config_owed_.reset();
-  // Its driver would take the zeroes that it reads for what the device shows there.
+  // The driver would take the zeros that it reads for the device's shared memory.
   if (shared_memory_failed_) return SetNeedsReset("the host could not map its shared memory");
   std::vector<EnabledQueue> queues;
   const auto queue_count = static_cast<uint16_t>(config_.state().queues.size());
@@ -262,7 +263,7 @@ void PciTransport::OnReset() {
 
 void PciTransport::ResetRegisters() {
   config_.Reset();
-  config_owed_.reset();  // the driver starts over and reads anew
+  config_owed_.reset();  // the driver starts over and reads the configuration again
 }
 
 void PciTransport::FinishReset() {
@@ -321,14 +322,14 @@ void PciTransport::BeforeConfigRead(uint32_t offset, size_t size) {
 }
 
 void PciTransport::AfterConfigWrite(uint32_t offset, size_t size) {
-  // MSI-X may have been switched on or off.
+  // The guest may have switched MSI-X on or off.
   interrupts_.UpdateInterruptStatus();
 
   const uint32_t data_offset = window_capability_ + uint32_t{sizeof(virtio_pci_cap)};
   if (offset >= data_offset + 4 || offset + size <= window_capability_) return;
   const std::optional<ConfigWindow> window = Window();
   if (!window) return;
-  // From now on a read of pci_cfg_data has to be seen. Only firmware comes here.
+  // From now on every read of pci_cfg_data must cause an exit. Only firmware uses the window.
   root_.DisableFastReads();
   if (offset + size <= data_offset) return;
   const uint32_t value = root_.LoadConfig(slot_, data_offset);

@@ -1,5 +1,5 @@
-// The transport's life cycle, and drivers that do not keep to the rules. The rules themselves are
-// tested in conformance_test.cc.
+// The life cycle of the transport, and drivers that break the rules. conformance_test.cc tests the
+// rules themselves.
 #include "virtio/transport/pci_transport.h"
 
 #include <gtest/gtest.h>
@@ -24,7 +24,7 @@ TEST(PciTransport, DrivesADeviceFromResetToResetAgain) {
   TransportHarness t;
   t.Initialise();
   EXPECT_EQ(t.status(), kDriverOk);
-  EXPECT_EQ(t.device.TakeOrders(), "");  // nothing of the device happens on a vCPU
+  EXPECT_EQ(t.device.TakeOrders(), "");  // no vCPU calls the device
   t.loop.RunUntilIdle();
   EXPECT_EQ(t.device.TakeOrders(), "activate start0 start1");
   EXPECT_EQ(t.device.accepted, kFeatureVersion1 | kFeatureRingReset);
@@ -53,7 +53,7 @@ TEST(PciTransport, ResetOfAnIdleDeviceIsDoneAtOnce) {
   EXPECT_EQ(t.device.TakeOrders(), "");
 }
 
-TEST(PciTransport, ResetWhileActivationIsInFlight) {
+TEST(PciTransport, ResetDuringActivationStopsTheDevice) {
   TransportHarness t;
   t.Initialise();
   t.SetStatus(0);
@@ -63,7 +63,7 @@ TEST(PciTransport, ResetWhileActivationIsInFlight) {
   EXPECT_EQ(t.status(), 0);
 }
 
-TEST(PciTransport, RepeatedResetsAreOne) {
+TEST(PciTransport, RepeatedResetsStopTheDeviceOnce) {
   TransportHarness t({.slow_stop = true});
   t.Initialise();
   t.loop.RunUntilIdle();
@@ -79,7 +79,7 @@ TEST(PciTransport, RepeatedResetsAreOne) {
   EXPECT_EQ(t.status(), 0);
 }
 
-TEST(PciTransport, RegistersHoldStillDuringReset) {
+TEST(PciTransport, RegistersDoNotChangeDuringReset) {
   TransportHarness t({.slow_stop = true});
   t.Initialise();
   t.loop.RunUntilIdle();
@@ -96,7 +96,7 @@ TEST(PciTransport, RegistersHoldStillDuringReset) {
   EXPECT_EQ(t.Common<uint16_t>(VIRTIO_PCI_COMMON_MSIX), VIRTIO_MSI_NO_VECTOR);
 }
 
-TEST(PciTransport, DriverOkTwiceStartsOnce) {
+TEST(PciTransport, RepeatedDriverOkStartsTheDeviceOnce) {
   TransportHarness t;
   t.Initialise();
   t.SetStatus(kDriverOk);
@@ -106,7 +106,7 @@ TEST(PciTransport, DriverOkTwiceStartsOnce) {
   EXPECT_EQ(t.device.TakeOrders(), "activate start0 start1");
 }
 
-TEST(PciTransport, EverythingInOneStatusWrite) {
+TEST(PciTransport, OneStatusWriteMaySetAllBits) {
   TransportHarness t;
   t.EnableMemory();
   t.SetDriverFeatures(kFeatureVersion1);
@@ -142,7 +142,7 @@ TEST(PciTransport, ADeviceWithoutQueuesWorks) {
   EXPECT_EQ(t.device.TakeOrders(), "deactivate");
 }
 
-TEST(PciTransport, ABadRingNeedsAReset) {
+TEST(PciTransport, InvalidRingNeedsAReset) {
   TransportHarness t;
   t.EnableMemory();
   t.SetStatus(kDriverReady);
@@ -153,7 +153,7 @@ TEST(PciTransport, ABadRingNeedsAReset) {
   t.SetCommon<uint16_t>(VIRTIO_PCI_COMMON_Q_ENABLE, 1);
   t.SetStatus(kDriverOk);
   EXPECT_EQ(t.status(), kDriverOk | VIRTIO_CONFIG_S_NEEDS_RESET);
-  EXPECT_EQ(t.ReadBar<uint8_t>(kIsrOffset), 2);  // the driver was told
+  EXPECT_EQ(t.ReadBar<uint8_t>(kIsrOffset), 2);  // the driver was notified
   t.loop.RunUntilIdle();
   EXPECT_EQ(t.device.TakeOrders(), "");
   t.SetStatus(0);
@@ -175,13 +175,13 @@ TEST(PciTransport, NeedsResetFromTheDeviceReachesTheDriverOnce) {
   t.SetStatus(kDriverOk);
   EXPECT_EQ(t.status(), kDriverOk | VIRTIO_CONFIG_S_NEEDS_RESET);
   t.SetStatus(0);
-  notifier->NeedsReset("queue 0: too late");  // the device has not heard of the reset yet
+  notifier->NeedsReset("queue 0: too late");  // the device does not know of the reset yet
   EXPECT_EQ(t.msi.delivered(100), 1u);
   t.loop.RunUntilIdle();
   EXPECT_EQ(t.status(), 0);
 }
 
-TEST(PciTransport, QueueResetInEveryState) {
+TEST(PciTransport, QueueResetWorksInEveryState) {
   TransportHarness t({.slow_stop = true});
   const auto reset_queue = [&t](uint16_t queue) {
     t.SelectQueue(queue);
@@ -194,17 +194,17 @@ TEST(PciTransport, QueueResetInEveryState) {
   t.SetStatus(kDriverReady);
   t.SetDriverFeatures(kFeatureVersion1 | kFeatureRingReset);
   t.SetStatus(kFeaturesOk);
-  EXPECT_EQ(reset_queue(0), 0);  // not enabled: done at once
+  EXPECT_EQ(reset_queue(0), 0);  // not enabled, so done at once
   t.EnableQueue(0);
   EXPECT_EQ(reset_queue(0), 0);  // not running
   EXPECT_EQ(t.Common<uint16_t>(VIRTIO_PCI_COMMON_Q_ENABLE), 0);
   t.EnableQueue(0);
   t.SetStatus(kDriverOk);
-  EXPECT_EQ(reset_queue(7), 0);  // no such queue
+  EXPECT_EQ(reset_queue(7), 0);  // there is no such queue
   EXPECT_EQ(t.device.TakeOrders(), "activate start0");
   EXPECT_EQ(reset_queue(0), 1);
-  EXPECT_EQ(reset_queue(0), 1);  // in flight
-  t.EnableQueue(0);              // too early
+  EXPECT_EQ(reset_queue(0), 1);  // requests are in flight
+  t.EnableQueue(0);              // too early: ignored
   t.loop.RunUntilIdle();
   EXPECT_EQ(t.device.TakeOrders(), "stop0");
   t.device.FinishStops();
@@ -213,9 +213,9 @@ TEST(PciTransport, QueueResetInEveryState) {
   EXPECT_EQ(reset_queue(0), 0);  // stopped already
   EXPECT_EQ(t.device.TakeOrders(), "");
   t.EnableQueue(0);
-  EXPECT_EQ(reset_queue(0), 1);  // its start is still on the way
+  EXPECT_EQ(reset_queue(0), 1);  // the start of the queue is still posted
   EXPECT_EQ(t.device.TakeOrders(), "start0 stop0");
-  t.SetStatus(0);  // device reset while the queue's is in flight: one stop serves both
+  t.SetStatus(0);  // the device is reset while its queue is being reset: one stop serves both
   t.loop.RunUntilIdle();
   EXPECT_EQ(t.device.TakeOrders(), "");
   t.device.FinishStops();
@@ -223,7 +223,7 @@ TEST(PciTransport, QueueResetInEveryState) {
   EXPECT_EQ(t.status(), 0);
 }
 
-TEST(PciTransport, AQueueReEnabledWithABadRingNeedsAReset) {
+TEST(PciTransport, QueueReEnabledWithAnInvalidRingNeedsAReset) {
   TransportHarness t;
   t.Initialise();
   t.loop.RunUntilIdle();
@@ -248,7 +248,7 @@ TEST(PciTransport, AQueueEnabledAfterDriverOkStarts) {
   EXPECT_EQ(t.device.TakeOrders(), "activate start1");
 }
 
-TEST(PciTransport, DoorbellsAreMappedOnceAndStay) {
+TEST(PciTransport, DoorbellsAreMappedOnceAndStayMapped) {
   TransportHarness t;
   t.Initialise();
   const uint64_t notify = t.BarAddress() + kNotifyOffset;
@@ -284,7 +284,7 @@ TEST(PciTransport, DoorbellsFollowTheBar) {
   EXPECT_EQ(t.mapper.mapped().size(), 2u);
 }
 
-TEST(PciTransport, UnmappedDoorbellsCostAnExitAndWork) {
+TEST(PciTransport, UnmappedDoorbellsWorkByExits) {
   TransportHarness t;
   t.mapper.FailMap(true);
   t.Initialise();
@@ -293,8 +293,8 @@ TEST(PciTransport, UnmappedDoorbellsCostAnExitAndWork) {
   t.WriteBar<uint16_t>(kNotifyOffset + 4, 1);
   EXPECT_FALSE(Signalled(t.doorbells->fd(0)));
   EXPECT_TRUE(Signalled(t.doorbells->fd(1)));
-  t.WriteBar<uint16_t>(kNotifyOffset + 8, 2);      // no such queue
-  t.WriteBar<uint32_t>(kNotifyOffset + 0xffc, 0);  // nor that
+  t.WriteBar<uint16_t>(kNotifyOffset + 8, 2);      // there is no such queue
+  t.WriteBar<uint32_t>(kNotifyOffset + 0xffc, 0);  // the last address of the page
 }
 
 TEST(PciTransport, NotifyBeforeDriverOkDoesNothing) {
@@ -309,7 +309,7 @@ TEST(PciTransport, NotifyBeforeDriverOkDoesNothing) {
   EXPECT_FALSE(Signalled(t.doorbells->fd(0)));
 }
 
-TEST(PciTransport, MachineResetGivesEverythingBack) {
+TEST(PciTransport, MachineResetReleasesInterruptsAndDoorbells) {
   TransportHarness t({.slow_stop = true});
   t.InitialiseMsix();
   t.Initialise();
@@ -344,7 +344,7 @@ TEST(PciTransport, AccessesOfEveryWidthAndOffsetAreHarmless) {
       if (at + size > kRegisterBarBytes) continue;
       std::array<uint8_t, 8> bytes;
       t.mmio.Read(t.BarAddress() + at, std::span(bytes).first(size));
-      // Writing back what was read changes nothing that matters.
+      // Writing back the value that was read must change nothing that matters.
       t.mmio.Write(t.BarAddress() + at, std::span<const uint8_t>(bytes).first(size));
     }
   }
@@ -364,21 +364,23 @@ TEST(PciTransport, WideWritesReachEveryRegisterTheyCover) {
   EXPECT_EQ(t.Common<uint16_t>(VIRTIO_PCI_COMMON_Q_SIZE), 0x20);
 }
 
-TEST(PciTransport, DeviceConfigurationOfEveryWidth) {
+TEST(PciTransport, DeviceConfigurationHasAccessesOfEveryWidth) {
   TransportHarness t;
   t.EnableMemory();
   EXPECT_EQ(t.ReadBar<uint64_t>(kDeviceConfigOffset), 0x0807060504030201u);
-  EXPECT_EQ(t.ReadBar<uint16_t>(kDeviceConfigOffset + 7), 0x0008u);  // nothing behind its end
+  EXPECT_EQ(t.ReadBar<uint16_t>(kDeviceConfigOffset + 7),
+            0x0008u);  // bytes behind the end read as 0
   EXPECT_EQ(t.ReadBar<uint32_t>(kDeviceConfigOffset + 0xffc), 0u);
   t.WriteBar<uint16_t>(kDeviceConfigOffset + 2, 0xaabb);
   EXPECT_EQ(t.ReadBar<uint32_t>(kDeviceConfigOffset), 0xaabb0201u);
-  t.WriteBar<uint32_t>(kDeviceConfigOffset + 6, ~0u);  // beyond the end: dropped whole
+  t.WriteBar<uint32_t>(kDeviceConfigOffset + 6,
+                       ~0u);  // reaches beyond the end, so all of it is dropped
   EXPECT_EQ(t.ReadBar<uint16_t>(kDeviceConfigOffset + 6), 0x0807u);
 }
 
-// A vCPU brings the device up and down while the loop obeys and the device interrupts. For the
-// thread sanitizer, and for orders that come at any moment.
-TEST(PciTransport, VcpuLoopAndInterruptsAtTheSameTime) {
+// A vCPU brings the device up and down while the loop obeys and the device interrupts. Meant for
+// the thread sanitizer, and for orders that come at any moment.
+TEST(PciTransport, VcpuLoopAndInterruptsMayRunAtTheSameTime) {
   TransportHarness t;
   t.InitialiseMsix();
   std::atomic<bool> done{false};
@@ -418,8 +420,8 @@ TEST(PciTransport, TooManyQueuesIsAnError) {
   EXPECT_EQ(transport.status().message(), "_disk0: 1025 queues, at most 1024 are possible");
 }
 
-// A driver that has read the old value before DRIVER_OK would keep it for good.
-TEST(PciTransport, AChangeBetweenProbeAndDriverOkIsAnnouncedAtDriverOk) {
+// A driver that has read the old value before DRIVER_OK would keep it forever.
+TEST(PciTransport, ChangeBeforeDriverOkIsAnnouncedAtDriverOk) {
   TransportHarness t;
   t.InitialiseMsix();
   t.SetStatus(kDriverReady);
@@ -435,10 +437,10 @@ TEST(PciTransport, AChangeBetweenProbeAndDriverOkIsAnnouncedAtDriverOk) {
   EXPECT_NE(t.Common<uint8_t>(VIRTIO_PCI_COMMON_CFGGENERATION), generation);
   t.loop.RunUntilIdle();
   t.device.Change([] {});
-  EXPECT_EQ(t.msi.delivered(100), 2u) << "and from then on at once";
+  EXPECT_EQ(t.msi.delivered(100), 2u) << "after DRIVER_OK a change is announced at once";
 }
 
-TEST(PciTransport, AChangeBeforeAResetIsNotOwedAfterIt) {
+TEST(PciTransport, ChangeBeforeAResetIsNotAnnouncedAfterIt) {
   TransportHarness t;
   t.EnableMemory();
   t.SetStatus(kDriverReady);
@@ -446,25 +448,26 @@ TEST(PciTransport, AChangeBeforeAResetIsNotOwedAfterIt) {
   t.SetStatus(0);
   t.InitialiseMsix();
   t.Initialise();
-  EXPECT_EQ(t.msi.delivered(100), 0u) << "whatever the driver has read is new";
+  EXPECT_EQ(t.msi.delivered(100), 0u) << "the driver has read only new values";
 }
 
-TEST(PciTransport, AChangeConcernsDriversThatAcceptedItsFeature) {
+TEST(PciTransport, ChangeIsAnnouncedOnlyToDriversThatAcceptedItsFeature) {
   constexpr uint64_t kFeature = 1 << 5;
   for (const bool accepted : {false, true}) {
     TransportHarness t({.features = kFeature});
     t.InitialiseMsix();
     t.device.Change([] {}, kFeature);
     t.Initialise(kFeatureVersion1 | (accepted ? kFeature : 0));
-    EXPECT_EQ(t.msi.delivered(100), accepted ? 1u : 0u) << "owed";
+    EXPECT_EQ(t.msi.delivered(100), accepted ? 1u : 0u) << "announced at DRIVER_OK";
     t.device.Change([] {}, kFeature);
     EXPECT_EQ(t.msi.delivered(100), accepted ? 2u : 0u);
-    EXPECT_NE(t.Common<uint8_t>(VIRTIO_PCI_COMMON_CFGGENERATION), 0) << "the value is new anyway";
+    EXPECT_NE(t.Common<uint8_t>(VIRTIO_PCI_COMMON_CFGGENERATION), 0)
+        << "the generation must change in any case";
   }
 }
 
-// A 64-bit field is read in halves; the generation tells which halves belong together.
-TEST(PciTransport, AFieldThatChangesMeanwhileIsNeverReadTorn) {
+// A 64-bit field is read in halves. The generation shows whether the halves belong together.
+TEST(PciTransport, FieldThatChangesDuringAReadIsNeverReadTorn) {
   TransportHarness t;
   t.device.config = {};
   t.Initialise();
@@ -486,13 +489,13 @@ TEST(PciTransport, AFieldThatChangesMeanwhileIsNeverReadTorn) {
   vcpu.join();
 }
 
-TEST(PciTransport, AMachineThatIsGoneIsNotTold) {
+TEST(PciTransport, ChangeWithoutATransportIsShownByTheNext) {
   TransportHarness t;
   t.transport->Reset([] {});
   t.loop.RunUntilIdle();
   t.transport.reset();
   t.device.Change([&t] { t.device.config[0] = 9; });
-  EXPECT_EQ(t.device.config[0], 9) << "the next one shows it";
+  EXPECT_EQ(t.device.config[0], 9) << "the next transport must show the new value";
   t.transport = *PciTransport::Create(t.device, *t.doorbells, *t.memory, *t.root,
                                       TransportHarness::kSlot, t.msi, t.mapper, {});
 }
@@ -518,7 +521,7 @@ TEST(PciTransport, DoorbellsOutliveTheTransport) {
   EXPECT_EQ(t.loop.files_added(), files);
 }
 
-TEST(PciTransport, ATakenSlotIsAnError) {
+TEST(PciTransport, TakenSlotIsAnError) {
   TransportHarness t;
   const auto transport = PciTransport::Create(t.device, *t.doorbells, *t.memory, *t.root,
                                               TransportHarness::kSlot, t.msi, t.mapper, {});

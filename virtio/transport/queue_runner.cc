@@ -37,7 +37,7 @@ void QueueRunner::StopQueue(uint16_t index, Done done) {
 
 void QueueRunner::OnStopped(uint16_t index) {
   phases_[index] = Phase::kStopped;
-  // The waiters are taken out first: they may give new orders.
+  // Remove the waiters first: they may give new orders.
   std::vector<Done> ready;
   for (auto& [waiting_for, done] : stop_waiters_) {
     if (waiting_for == index) ready.push_back(std::move(done));
@@ -48,7 +48,7 @@ void QueueRunner::OnStopped(uint16_t index) {
 }
 
 void QueueRunner::Shutdown(Done done) {
-  // shutdown_done_ is set last, so that queues which stop at once do not finish it halfway.
+  // Set shutdown_done_ last: queues that stop at once must not finish the shutdown early.
   for (uint16_t i = 0; i < phases_.size(); ++i) {
     if (phases_[i] == Phase::kStarted) StopQueue(i, [] {});
   }

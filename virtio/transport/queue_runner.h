@@ -1,4 +1,4 @@
-// Starts and stops a device's queues, one order after the other. [VIRTIO 1.2 §2.4, §2.6.1, §3.1]
+// Starts and stops a device's queues, one order at a time. [VIRTIO 1.2 §2.4, §2.6.1, §3.1]
 #ifndef VIRTIO_TRANSPORT_QUEUE_RUNNER_H_
 #define VIRTIO_TRANSPORT_QUEUE_RUNNER_H_
 
@@ -9,8 +9,8 @@
 
 namespace virtio {
 
-// The device's side of the transport, on the device's loop only. The transport posts to it, so a
-// reset that follows an activation finds the device activated.
+// The part of the transport that runs only on the device's loop. The transport posts orders to it,
+// so a reset that follows an activation finds the device activated.
 class QueueRunner {
  public:
   using Done = Device::Done;
@@ -20,12 +20,12 @@ class QueueRunner {
 
   // Activates the device and starts `queues`.
   void Activate(uint64_t features, DriverNotifier& notifier, std::vector<EnabledQueue> queues);
-  // Starts one more queue. Dropped if the device is not active or the queue has not stopped.
+  // Starts one more queue. Does nothing if the device is not active or the queue has not stopped.
   void StartQueue(EnabledQueue queue);
-  // `done` runs once the queue has stopped: at once if it was not started.
+  // Runs `done` once the queue has stopped; at once if the queue was not started.
   void StopQueue(uint16_t index, Done done);
-  // Stops all queues and deactivates the device, then runs `done`. Queues that are being stopped
-  // already are waited for, and their own `done` runs first.
+  // Stops all queues, deactivates the device and then runs `done`. Also waits for queues that are
+  // already stopping; their own `done` runs first.
   void Shutdown(Done done);
 
  private:

@@ -1,4 +1,4 @@
-// The shared-memory BAR: where its memory is mapped, and when. [VIRTIO 1.2 §2.10, §4.1.4.7]
+// The shared-memory BAR: where and when its memory is mapped. [VIRTIO 1.2 §2.10, §4.1.4.7]
 
 #include <gtest/gtest.h>
 #include <linux/pci_regs.h>
@@ -80,7 +80,7 @@ TEST_F(SharedMemory, FollowsTheBar) {
   EXPECT_FALSE(KernelReads(old));
 }
 
-TEST_F(SharedMemory, IsNowhereOverRamOrAnythingElse) {
+TEST_F(SharedMemory, IsNotMappedOverRamOrOtherDevices) {
   SetDecoding(true);
   for (const uint64_t address : {uint64_t{0}, uint64_t{0xfee0'0000}, uint64_t{1} << 50}) {
     SetBar(address);
@@ -99,7 +99,7 @@ TEST_F(SharedMemory, SizingMapsNothing) {
   EXPECT_EQ(mapper_.mapped, At(old));
 }
 
-TEST_F(SharedMemory, StaysAcrossADeviceReset) {
+TEST_F(SharedMemory, StaysMappedAcrossADeviceReset) {
   transport_.Initialise();
   transport_.loop.RunUntilIdle();
   EXPECT_EQ(mapper_.mapped, At(Bar()));
@@ -108,7 +108,7 @@ TEST_F(SharedMemory, StaysAcrossADeviceReset) {
   EXPECT_EQ(mapper_.mapped, At(Bar()));
 }
 
-TEST_F(SharedMemory, ADeviceWithoutItDoesNotRun) {
+TEST_F(SharedMemory, DeviceWhoseMemoryCannotBeMappedDoesNotRun) {
   memory_[0] = 1;
   mapper_.fail = true;
   SetDecoding(true);
@@ -116,12 +116,12 @@ TEST_F(SharedMemory, ADeviceWithoutItDoesNotRun) {
   std::array<uint8_t, 4> bytes = {9, 9, 9, 9};
   transport_.mmio.Read(Bar(), bytes);
   EXPECT_EQ(bytes, (std::array<uint8_t, 4>{}));
-  transport_.mmio.Write(Bar(), bytes);  // is dropped
+  transport_.mmio.Write(Bar(), bytes);  // the write is dropped
   transport_.Initialise();
   transport_.loop.RunUntilIdle();
   EXPECT_NE(transport_.status() & VIRTIO_CONFIG_S_NEEDS_RESET, 0);
   EXPECT_EQ(transport_.device.TakeOrders(), "");
-  // The next attempt may find room for it.
+  // The next attempt to map the memory succeeds.
   mapper_.fail = false;
   SetDecoding(false);
   transport_.EnableMemory();

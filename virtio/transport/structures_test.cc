@@ -144,7 +144,7 @@ TEST(Pci, Pci_4_1_4_7_1_SharedMemory) {
 // read access to pci_cfg_data, the device MUST execute a read access of length cap.length at offset
 // cap.offset at BAR selected by cap.bar and store the first cap.length bytes in pci_cfg_data."
 TEST(Pci, Pci_4_1_4_9_1_ConfigurationAccess) {
-  TransportHarness t;  // and memory decoding off: this is what the capability is for
+  TransportHarness t;  // memory decoding is off: the capability exists for this case
   const uint32_t at = t.FindCapability(VIRTIO_PCI_CAP_PCI_CFG);
   ASSERT_NE(at, 0u);
   const auto open = [&](uint32_t offset, uint32_t length) {
@@ -156,7 +156,7 @@ TEST(Pci, Pci_4_1_4_9_1_ConfigurationAccess) {
   EXPECT_EQ(t.ReadPci<uint32_t>(data), 0u);
   EXPECT_EQ(t.fast_reads_disabled, 0);
   open(kCommonOffset + VIRTIO_PCI_COMMON_STATUS, 1);
-  EXPECT_EQ(t.fast_reads_disabled, 1);  // from here on reads have to be seen
+  EXPECT_EQ(t.fast_reads_disabled, 1);  // from now on each read must cause an exit
   t.WritePci<uint8_t>(data, kDriverReady);
   EXPECT_EQ(t.ReadPci<uint8_t>(data), kDriverReady);
   open(kCommonOffset + VIRTIO_PCI_COMMON_Q_SIZE, 2);
@@ -169,7 +169,7 @@ TEST(Pci, Pci_4_1_4_9_1_ConfigurationAccess) {
   EXPECT_EQ(t.fast_reads_disabled, 1);
 }
 
-TEST(Pci, Pci_4_1_4_9_1_NonsenseIsNoAccess) {
+TEST(Pci, Pci_4_1_4_9_1_InvalidWindowsAccessNothing) {
   TransportHarness t;
   const uint32_t at = t.FindCapability(VIRTIO_PCI_CAP_PCI_CFG);
   struct Window {
@@ -271,7 +271,7 @@ TEST(Pci, Pci_4_1_5_1_2_1_VectorsThatDoNotExistAreNotMapped) {
   }
 }
 
-// The requirements for vendor data bind who presents it.
+// Requirements for vendor data bind only a device that presents vendor data.
 TEST(Pci, Pci_4_1_4_8_1_NoVendorData) {
   EXPECT_EQ(TransportHarness().FindCapability(9 /* VIRTIO_PCI_CAP_VENDOR_CFG */), 0u);
 }
@@ -292,8 +292,8 @@ TEST(Pci, Pci_4_1_5_3_1_NoVectorNoQueueInterrupt) {
   EXPECT_EQ(t.msi.delivered(), 1u);
 }
 
-// A queue that the host's kernel serves interrupts by an eventfd.
-TEST(Pci, SignalsOfAQueuesEventfdAreItsInterrupts) {
+// A queue that the host's kernel serves sends its interrupts through an eventfd.
+TEST(Pci, SignalsOfAQueuesEventfdInterruptTheDriver) {
   TransportHarness t;
   t.InitialiseMsix();
   t.Initialise();

@@ -1,4 +1,4 @@
-// A transport on a PCI bus with a fake device behind it and a driver's way of touching it.
+// A transport on a PCI bus with a fake device behind it, and the accesses that a driver makes.
 #ifndef VIRTIO_TRANSPORT_TRANSPORT_HARNESS_H_
 #define VIRTIO_TRANSPORT_TRANSPORT_HARNESS_H_
 
@@ -53,7 +53,7 @@ class TransportHarness {
     transport = *std::move(made_transport);
   }
   ~TransportHarness() {
-    // What the machine does: the device is reset before its transport goes.
+    // As in the machine, the device is reset before its transport is destroyed.
     bool reset = false;
     transport->Reset([&reset] { reset = true; });
     while (!reset) {
@@ -62,7 +62,7 @@ class TransportHarness {
     }
   }
 
-  // Configuration space, as exits see it.
+  // Accesses the configuration space as exits do.
   template <typename T>
   T ReadPci(uint32_t offset) {
     std::array<uint8_t, sizeof(T)> bytes = {};
@@ -74,7 +74,7 @@ class TransportHarness {
     root->Write(kSlot * devices::PciRoot::kSlotBytes + offset,
                 std::bit_cast<std::array<uint8_t, sizeof(T)>>(value));
   }
-  // The offset of the virtio capability of `type`, 0 if there is none.
+  // Returns the offset of the virtio capability of `type`, or 0 if there is none.
   uint32_t FindCapability(uint8_t type) {
     for (uint32_t at = ReadPci<uint8_t>(PCI_CAPABILITY_LIST); at != 0;
          at = ReadPci<uint8_t>(at + PCI_CAP_LIST_NEXT)) {
@@ -102,7 +102,7 @@ class TransportHarness {
     WriteBar<uint32_t>(entry + PCI_MSIX_ENTRY_VECTOR_CTRL, 0);
   }
 
-  // BAR 0, through the MMIO bus.
+  // Accesses BAR 0 through the MMIO bus.
   template <typename T>
   T ReadBar(uint32_t offset) {
     std::array<uint8_t, sizeof(T)> bytes = {};
@@ -138,7 +138,7 @@ class TransportHarness {
     return features;
   }
   void SelectQueue(uint16_t queue) { SetCommon<uint16_t>(VIRTIO_PCI_COMMON_Q_SELECT, queue); }
-  // Where queue `queue` has its rings: valid addresses in RAM.
+  // Returns the address of the rings of queue `queue`: a valid address in RAM.
   static uint64_t RingAddress(uint16_t queue) { return 0x10000 + uint64_t{queue} * 0x4000; }
   void SetQueueAddresses(uint16_t queue, uint64_t descriptors) {
     SelectQueue(queue);
@@ -150,7 +150,7 @@ class TransportHarness {
     SetQueueAddresses(queue, RingAddress(queue));
     SetCommon<uint16_t>(VIRTIO_PCI_COMMON_Q_ENABLE, 1);
   }
-  // A whole driver initialisation up to and with DRIVER_OK; the loop has not run.
+  // Initialises the device as a driver does, including DRIVER_OK. Does not run the loop.
   void Initialise(uint64_t features = kFeatureVersion1 | kFeatureRingReset) {
     EnableMemory();
     SetStatus(kDriverReady);
@@ -159,8 +159,8 @@ class TransportHarness {
     for (uint16_t i = 0; i < device.queue_sizes().size(); ++i) EnableQueue(i);
     SetStatus(kDriverOk);
   }
-  // MSI-X on; vector 0 (data 100) for configuration changes, vector i + 1 (data 101 + i) for
-  // queues.
+  // Enables MSI-X. Vector 0 (data 100) is for configuration changes, vector i + 1 (data 101 + i)
+  // for queue i.
   void InitialiseMsix() {
     EnableMemory();
     SetMsix(PCI_MSIX_FLAGS_ENABLE);
