@@ -1,4 +1,4 @@
-// Aligned buffers for direct I/O that is not aligned: in guest memory or in the image.
+// Aligned buffers for direct I/O whose guest buffers or image offsets are not aligned.
 #ifndef VIRTIO_BLOCK_BLOCK_BOUNCE_H_
 #define VIRTIO_BLOCK_BLOCK_BOUNCE_H_
 
@@ -9,7 +9,8 @@
 
 namespace virtio {
 
-// A few page-aligned buffers in one mapping that becomes resident as it is used. One thread.
+// A few page-aligned buffers in one mapping. A page becomes resident when it is first used. One
+// thread.
 class BouncePool {
  public:
   static constexpr uint32_t kBuffers = 4;

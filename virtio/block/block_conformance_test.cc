@@ -21,7 +21,7 @@ T ConfigField(BlockDevice& device, uint32_t offset) {
 
 // "The device MUST NOT offer feature bits corresponding to features it would not support if
 // accepted by the driver."
-TEST(BlockConformanceTest, Blk_2_2_2_OnlyWhatIsUnderstoodIsOffered) {
+TEST(BlockConformanceTest, Blk_2_2_2_OnlySupportedFeaturesAreOffered) {
   const uint64_t always = Bit(VIRTIO_RING_F_EVENT_IDX) | Bit(VIRTIO_RING_F_INDIRECT_DESC) |
                           Bit(VIRTIO_BLK_F_SEG_MAX) | Bit(VIRTIO_BLK_F_BLK_SIZE) |
                           Bit(VIRTIO_BLK_F_TOPOLOGY) | Bit(VIRTIO_BLK_F_FLUSH);
@@ -34,10 +34,10 @@ TEST(BlockConformanceTest, Blk_2_2_2_OnlyWhatIsUnderstoodIsOffered) {
   EXPECT_NE(two.device().features() & Bit(VIRTIO_BLK_F_MQ), 0u);
 }
 
-// "The device MUST NOT offer a feature which requires another feature which was not offered":
-// CONFIG_WCE is the only one that does, and it is never offered. So any other may be masked, or not
-// be accepted.
-TEST(BlockConformanceTest, Blk_2_2_2_NothingOfferedNeedsWhatIsNotOffered) {
+// "The device MUST NOT offer a feature which requires another feature which was not offered": only
+// CONFIG_WCE requires another feature, and CONFIG_WCE is never offered. So any other feature may be
+// masked or not be accepted.
+TEST(BlockConformanceTest, Blk_2_2_2_NoOfferedFeatureRequiresAnotherOne) {
   for (int bit = 0; bit < 64; ++bit) {
     BlockHarness disk({.features_off = Bit(bit)});
     EXPECT_EQ(disk.device().features() & Bit(VIRTIO_BLK_F_CONFIG_WCE), 0u);
@@ -69,9 +69,9 @@ TEST(BlockConformanceTest, Blk_4_1_3_2_HalvesOfTheCapacity) {
   EXPECT_EQ(ConfigField<uint32_t>(disk.device(), 4), 1u);
 }
 
-// "The device MUST NOT make assumptions about the particular arrangement of descriptors": every
-// place to cut the header, and one descriptor for every byte of it.
-TEST(BlockConformanceTest, Blk_2_7_4_1_EveryCutOfARequestIsTheSameRequest) {
+// "The device MUST NOT make assumptions about the particular arrangement of descriptors": the
+// header is cut at every place, and into one descriptor for every byte.
+TEST(BlockConformanceTest, Blk_2_7_4_1_FramingDoesNotChangeARequest) {
   BlockHarness disk(
       {.harness = {.loop = {}, .queue_size = 32}, .device = {.id = "d", .queue_size = 32}});
   const Bytes data = RandomBytes(512, 2);
@@ -141,8 +141,8 @@ TEST(BlockConformanceTest, Blk_5_2_6_2_SecureEraseIsUnsupported) {
 }
 
 // "the device MUST ensure that stable writes are committed to it, before reporting completion of
-// [...] the flush": in any order in which the host completes things.
-TEST(BlockConformanceTest, Blk_5_2_6_2_AFlushCommitsWhatWasCompletedBefore) {
+// [...] the flush": this holds in any order in which the host completes requests.
+TEST(BlockConformanceTest, Blk_5_2_6_2_FlushCommitsEarlierCompletedWrites) {
   for (uint64_t seed = 0; seed < 20; ++seed) {
     BlockHarness disk({.harness = {.loop = {.seed = seed}, .queue_size = 16}});
     for (uint64_t flush = 1; flush <= 5; ++flush) {
@@ -208,9 +208,9 @@ TEST(BlockHostileTest, FeatureGames) {
   FeatureGames(TargetOf(disk));
 }
 
-// The guest rewrites header, descriptors and ring while the request is in flight: what was fetched
-// counts.
-TEST(BlockHostileTest, RequestsChangedInFlightAreServedAsTheyWere) {
+// The guest rewrites the header, descriptors and ring while the request is in flight. The device
+// must use what it has fetched.
+TEST(BlockHostileTest, RequestsChangedInFlightAreServedAsFetched) {
   BlockHarness disk(Hostile());
   const Bytes data = RandomBytes(512, 5);
   disk.image().Write(0, data);
@@ -238,8 +238,8 @@ TEST(BlockHostileTest, RequestsChangedInFlightAreServedAsTheyWere) {
   EXPECT_EQ(disk.image().Read(7 * 512, 512), Bytes(512));
 }
 
-// Headers whose sector and lengths overflow whatever is computed with them.
-TEST(BlockHostileTest, WildSectors) {
+// Headers whose sector and length overflow every computation with them.
+TEST(BlockHostileTest, OverflowingSectorsAreErrors) {
   BlockHarness disk;
   for (const uint64_t sector :
        {~uint64_t{0}, ~uint64_t{0} / 512, ~uint64_t{0} / 512 + 1, uint64_t{1} << 55,

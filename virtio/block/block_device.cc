@@ -13,15 +13,16 @@
 namespace virtio {
 namespace {
 
-// Header and status take a descriptor each. [VIRTIO 1.2 §5.2.4]
+// The header and the status take a descriptor each. [VIRTIO 1.2 §5.2.4]
 uint32_t SegMax(uint16_t queue_size) {
   return std::max(std::min<uint32_t>(queue_size, kMaxChainSegments), 3u) - 2;
 }
 
 uint64_t OfferedFeatures(const BlockDevice::Options& options, const BlockImage& image) {
-  // Not VIRTIO_BLK_F_CONFIG_WCE: the initial value of `writeback` would depend on whether
-  // VIRTIO_BLK_F_FLUSH is accepted, which a device learns later than the driver may read it; and a
-  // driver that wants write-through can do without flush. [VIRTIO 1.2 §5.2.5.2]
+  // VIRTIO_BLK_F_CONFIG_WCE is not offered: the initial value of `writeback` would depend on
+  // whether the driver accepts VIRTIO_BLK_F_FLUSH, but the driver may read it before the device
+  // learns this. A driver that wants write-through can simply not accept flush. [VIRTIO 1.2
+  // §5.2.5.2]
   uint64_t features = FeatureBit(VIRTIO_BLK_F_SEG_MAX) | FeatureBit(VIRTIO_BLK_F_BLK_SIZE) |
                       FeatureBit(VIRTIO_BLK_F_TOPOLOGY) | FeatureBit(VIRTIO_BLK_F_FLUSH);
   if (options.num_queues > 1) features |= FeatureBit(VIRTIO_BLK_F_MQ);
@@ -77,7 +78,7 @@ BlockDevice::BlockDevice(const Options& options, BlockImage image, base::EventLo
   shared_.memory_alignment = image_.memory_alignment();
   shared_.limits.capacity_sectors = config_.capacity_sectors.value();
   shared_.limits.readonly = image_.readonly();
-  // An image that is to stay allocated is zeroed in place whatever the driver allows.
+  // If the image must stay allocated, zero it in place, whatever the driver allows.
   shared_.can_zero_by_unmap = image_.sparse();
 }
 
@@ -120,7 +121,7 @@ void BlockDevice::Resize(uint64_t size_bytes) {
   const uint64_t size = image_.SetSize(size_bytes);
   const uint64_t after = size / kSectorBytes;
   if (after < before) {
-    // UNLIMITED: the host asks, by SIGHUP.
+    // UNLIMITED: only on the host's request (SIGHUP).
     LOG(Warning) << "disk " << shared_.id << ": " << image_.path() << " shrank to " << size
                  << " bytes; the guest keeps its size and gets I/O errors behind the end";
   }

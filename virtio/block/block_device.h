@@ -22,7 +22,7 @@ class BlockDevice final : public QueuedDevice {
  public:
   struct Options {
     std::string id;             // "_disk0"
-    std::string serial = {};    // what GET_ID returns, cut to 20 bytes; empty: the id
+    std::string serial = {};    // the reply to GET_ID, cut to 20 bytes; empty: the id
     uint16_t num_queues = 1;    // 1 or more
     uint16_t queue_size = 128;  // power of two, 4 to kMaxQueueSize
   };
@@ -34,13 +34,14 @@ class BlockDevice final : public QueuedDevice {
                                                              base::EventLoop& loop,
                                                              base::GuestMemory& memory);
 
-  // The image has been measured again (MeasureImage): if it has grown, the driver sees the new
-  // capacity and is told. One that shrank keeps its capacity: what is gone reads as an I/O error.
-  // Loop thread.
+  // Takes over a new result of MeasureImage. If the image has grown, the driver sees the new
+  // capacity and is notified. If the image has shrunk, the capacity stays, and accesses to the
+  // missing part are I/O errors. Loop thread.
   void Resize(uint64_t size_bytes);
 
-  // The errno of the first fdatasync that failed since the image was opened, or 0: writes that the
-  // guest was told had completed are lost. Any thread; lives as long as the device.
+  // The errno of the first fdatasync that failed since the image was opened, or 0. If it is not 0,
+  // writes are lost whose completion the guest has seen. Any thread; the value lives as long as the
+  // device.
   const std::atomic<int>& lost_writes_error() const { return shared_.lost_writes_error; }
 
  private:
@@ -53,7 +54,7 @@ class BlockDevice final : public QueuedDevice {
   void AddCounters(Counters& counters) const override;
 
   BlockImage image_;
-  BlockConfig config_;  // changed by ChangeConfig only
+  BlockConfig config_;  // only ChangeConfig changes it
   BlockShared shared_;
   std::vector<std::unique_ptr<BlockQueue>> queues_;
 };

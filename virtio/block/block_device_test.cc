@@ -1,5 +1,5 @@
-// The block device seen by its driver: one test per MUST of VIRTIO 1.2 §5.2, configuration, life
-// cycle. Faults of the host are in block_fault_test.cc.
+// The block device as its driver sees it: one test for each MUST of VIRTIO 1.2 §5.2, configuration
+// and life cycle. block_fault_test.cc has the faults of the host.
 #include "virtio/block/block_device.h"
 
 #include <gtest/gtest.h>
@@ -33,7 +33,7 @@ TEST(BlockDeviceTest, ReadsAndWrites) {
   EXPECT_EQ(disk.counter("write_bytes"), 8192u);
 }
 
-TEST(BlockDeviceTest, Queue_2_7_4_1_AnyFramingOfARead) {
+TEST(BlockDeviceTest, Queue_2_7_4_1_ReadsInAnyFramingAreServed) {
   BlockHarness disk;
   const Bytes data = RandomBytes(1024, 2);
   disk.image().Write(512, data);
@@ -42,7 +42,7 @@ TEST(BlockDeviceTest, Queue_2_7_4_1_AnyFramingOfARead) {
     for (const uint32_t data_cut : {1u, 511u, 512u, 1000u, 1023u}) {
       auto builder = disk.driver().Chain();
       builder.Readable(std::span(header).first(cut)).Readable(std::span(header).subspan(cut));
-      // The status shares a buffer with the last of the data.
+      // The status is in the same buffer as the end of the data.
       builder.Writable(data_cut).Writable(1024 - data_cut + 1);
       const auto result = disk.Finish(builder.Offer());
       EXPECT_EQ(result.status, VIRTIO_BLK_S_OK);
@@ -52,7 +52,7 @@ TEST(BlockDeviceTest, Queue_2_7_4_1_AnyFramingOfARead) {
   }
 }
 
-TEST(BlockDeviceTest, Queue_2_7_4_1_AnyFramingOfAWrite) {
+TEST(BlockDeviceTest, Queue_2_7_4_1_WritesInAnyFramingAreServed) {
   BlockHarness disk;
   const Bytes data = RandomBytes(1024, 3);
   Bytes all = BlockHeaderBytes(VIRTIO_BLK_T_OUT, 5);
@@ -66,7 +66,7 @@ TEST(BlockDeviceTest, Queue_2_7_4_1_AnyFramingOfAWrite) {
   }
 }
 
-TEST(BlockDeviceTest, IndirectChain) {
+TEST(BlockDeviceTest, IndirectChainIsServed) {
   BlockHarness disk;
   auto builder = disk.driver().Chain();
   builder.Indirect().Readable(BlockHeaderBytes(VIRTIO_BLK_T_IN, 0));
@@ -144,7 +144,7 @@ TEST(BlockDeviceTest, DiscardIsNotOfferedForAPreallocatedImage) {
   EXPECT_EQ(disk.DoRanges(VIRTIO_BLK_T_DISCARD, {{0, 8, 0}}), VIRTIO_BLK_S_UNSUPP);
 }
 
-TEST(BlockDeviceTest, GetIdFillsWhatThereIs) {
+TEST(BlockDeviceTest, GetIdFitsAnyBuffer) {
   BlockHarness disk;
   Bytes want(20);
   std::memcpy(want.data(), "S3R14L", 6);
@@ -156,7 +156,7 @@ TEST(BlockDeviceTest, GetIdFillsWhatThereIs) {
   EXPECT_EQ(small.used_bytes, 4u);
   const auto large = disk.Do(BlockHeaderBytes(VIRTIO_BLK_T_GET_ID, 0), 100);
   EXPECT_EQ(Bytes(large.data.begin(), large.data.begin() + 20), want);
-  EXPECT_EQ(large.used_bytes, 20u) << "a prefix: what is behind was not written";
+  EXPECT_EQ(large.used_bytes, 20u) << "the used length is a prefix: the rest was not written";
 }
 
 TEST(BlockDeviceTest, LongSerialHasNoTerminator) {
@@ -168,12 +168,13 @@ TEST(BlockDeviceTest, LongSerialHasNoTerminator) {
 // A used length never covers bytes that were not written. [VIRTIO 1.2 §2.7.8.2]
 TEST(BlockDeviceTest, Queue_2_7_8_2_UsedLengthIsAWrittenPrefix) {
   BlockHarness disk;
-  EXPECT_EQ(disk.Read(1 << 20, 512).used_bytes, 0u) << "data not written, status behind it";
+  EXPECT_EQ(disk.Read(1 << 20, 512).used_bytes, 0u)
+      << "the data before the status were not written";
   EXPECT_EQ(disk.Do(BlockHeaderBytes(VIRTIO_BLK_T_FLUSH, 0), 1).used_bytes, 1u);
   EXPECT_EQ(disk.Do(BlockHeaderBytes(VIRTIO_BLK_T_FLUSH, 0), 10).used_bytes, 0u);
 }
 
-TEST(BlockDeviceTest, RequestWithoutStatusIsGivenBack) {
+TEST(BlockDeviceTest, RequestWithoutStatusIsCompleted) {
   BlockHarness disk;
   const auto result = disk.Do(BlockHeaderBytes(VIRTIO_BLK_T_IN, 0), 0);
   EXPECT_EQ(result.used_bytes, 0u);
@@ -187,7 +188,7 @@ TEST(BlockDeviceTest, MalformedRequestsAreErrors) {
   EXPECT_EQ(disk.Read(0, 513).status, VIRTIO_BLK_S_IOERR);
   EXPECT_EQ(disk.Read(BlockHarness::kDiskBytes / 512, 512).status, VIRTIO_BLK_S_IOERR);
   EXPECT_EQ(disk.counter("invalid_requests"), 4u);
-  EXPECT_EQ(disk.Read(0, 512).status, VIRTIO_BLK_S_OK) << "the device goes on";
+  EXPECT_EQ(disk.Read(0, 512).status, VIRTIO_BLK_S_OK) << "the device must still work";
 }
 
 // "A write becomes stable once it is completed and [...] neither VIRTIO_BLK_F_CONFIG_WCE nor
@@ -225,7 +226,7 @@ TEST(BlockDeviceTest, Blk_5_2_5_2_FlushIsOfferedAndPaddingIsZero) {
   for (const uint8_t byte : config.unused1) EXPECT_EQ(byte, 0);
 }
 
-TEST(BlockDeviceTest, Configuration) {
+TEST(BlockDeviceTest, ConfigurationDescribesTheImage) {
   BlockHarness disk({.device = {.id = "d", .num_queues = 2, .queue_size = 16}});
   BlockDevice& device = disk.device();
   EXPECT_EQ(device.type(), VIRTIO_ID_BLOCK);
@@ -272,7 +273,8 @@ TEST(BlockDeviceTest, GrownImageRaisesCapacity) {
   EXPECT_EQ(disk.Read(new_sector, 512).status, VIRTIO_BLK_S_OK);
   disk.image().Resize(4096);
   disk.device().Resize(disk.image().size());
-  EXPECT_EQ(ConfigOf(disk.device()).capacity_sectors.value(), 2 * new_sector) << "never less";
+  EXPECT_EQ(ConfigOf(disk.device()).capacity_sectors.value(), 2 * new_sector)
+      << "the capacity must never shrink";
 }
 
 // --- Life cycle ---
@@ -292,7 +294,7 @@ TEST(BlockDeviceTest, QueuesAreServedIndependently) {
   EXPECT_EQ(disk.counter("read_ops"), 4u);
 }
 
-TEST(BlockDeviceTest, ResetAndStartAgain) {
+TEST(BlockDeviceTest, DeviceWorksAfterEveryReset) {
   BlockHarness disk;
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(disk.Write(0, RandomBytes(512, 9)), VIRTIO_BLK_S_OK);
@@ -312,7 +314,7 @@ TEST(BlockDeviceTest, OneQueueCanBeResetAlone) {
   EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_OK);
 }
 
-TEST(BlockDeviceTest, PauseAndResumeUnderLoad) {
+TEST(BlockDeviceTest, PauseAndResumeUnderLoadLoseNothing) {
   BlockHarness disk;
   for (int i = 0; i < 100; ++i) {
     std::vector<uint16_t> heads;
@@ -335,10 +337,10 @@ TEST(BlockDeviceTest, PauseAndResumeUnderLoad) {
   }
 }
 
-// What leaves a ring's table of files costs the kernel memory for as long as the ring lives: what a
-// guest can repeat must neither add files to it nor take them away (the fake loop ends the test at
-// the latter).
-TEST(BlockDeviceTest, ResetsLeaveTheLoopsFilesAlone) {
+// A file that leaves a ring's table costs kernel memory as long as the ring lives. Therefore
+// actions that a guest can repeat must neither add files to the table nor remove them (the fake
+// loop fails the test at a removal).
+TEST(BlockDeviceTest, ResetsDoNotChangeTheLoopsFiles) {
   BlockHarness disk;
   const uint64_t files = disk.loop().files_added();
   EXPECT_EQ(files, 2u) << "the image and a doorbell";

@@ -1,5 +1,5 @@
-// What the host does wrong: short transfers, interruptions, errors, hangs, and the order of
-// flushes; and direct I/O on buffers that are not aligned.
+// Faults of the host: short transfers, interruptions, errors, hangs; direct I/O on buffers that are
+// not aligned; and random loads.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -13,7 +13,7 @@ using Kind = base::FakeEventLoop::Kind;
 
 constexpr uint64_t Bit(int feature) { return uint64_t{1} << feature; }
 
-// The image's file is the loop's first: it is added with the device, before any doorbell.
+// The image's file is the loop's first file: it is added with the device, before any doorbell.
 const base::LoopFile kImageFile(0);
 
 TEST(BlockFaultTest, ShortTransfersAreContinued) {
@@ -28,7 +28,7 @@ TEST(BlockFaultTest, ShortTransfersAreContinued) {
   EXPECT_EQ(disk.counter("short_transfers"), 4u);
 }
 
-TEST(BlockFaultTest, InterruptionsAreRetriedButNotForEver) {
+TEST(BlockFaultTest, InterruptedCallsAreRetriedABoundedNumberOfTimes) {
   BlockHarness disk;
   for (const int error : {EINTR, EAGAIN}) {
     disk.loop().FailNext(Kind::kRead, error, 10);
@@ -55,7 +55,7 @@ TEST(BlockFaultTest, HostErrorsAreIoErrors) {
     EXPECT_EQ(disk.DoRanges(VIRTIO_BLK_T_DISCARD, {{0, 8, 0}}), VIRTIO_BLK_S_IOERR);
     EXPECT_EQ(disk.counter("host_errors"), errors += 3);
   }
-  EXPECT_EQ(disk.Read(0, 512).status, VIRTIO_BLK_S_OK) << "the device goes on";
+  EXPECT_EQ(disk.Read(0, 512).status, VIRTIO_BLK_S_OK) << "the device must still work";
 }
 
 size_t CountLines(const std::string& text, const std::string& what) {
@@ -64,8 +64,8 @@ size_t CountLines(const std::string& text, const std::string& what) {
   return lines;
 }
 
-// Each disk has its line: that of one does not hide what happens to another.
-TEST(BlockFaultTest, ErrorsOfEachDiskAreLoggedOnceInAWhile) {
+// The limit of log lines counts for each disk: errors of one disk do not hide those of another.
+TEST(BlockFaultTest, ErrorsOfEachDiskAreRateLimitedSeparately) {
   for (const char* id : {"_disk7", "_disk8"}) {
     BlockHarness disk({.device = {.id = id, .queue_size = 16}});
     testing::internal::CaptureStderr();
@@ -84,7 +84,8 @@ TEST(BlockFaultTest, ErrorsOfEachDiskAreLoggedOnceInAWhile) {
   }
 }
 
-// Nothing is done twice for an interruption, and each repetition waits for a turn of the loop.
+// An interrupted call is repeated, but never runs twice at once, and each repetition waits for a
+// turn of the loop.
 TEST(BlockFaultTest, InterruptedCallsAreRepeatedOnceATurn) {
   BlockHarness disk;
   for (const int error : {EINTR, EAGAIN}) {
@@ -101,7 +102,7 @@ TEST(BlockFaultTest, InterruptedCallsAreRepeatedOnceATurn) {
       for (size_t i = before; i < disk.loop().events().size(); ++i) {
         const auto& event = disk.loop().events()[i];
         if (event.kind != kind) continue;
-        // Started, completed, started, ... : never a second one beside the first.
+        // Started, completed, started and so on: a second call never runs beside the first.
         const bool start = event.what == base::FakeEventLoop::Event::What::kStarted;
         EXPECT_EQ(start, started % 2 == 0);
         ++started;
@@ -112,15 +113,16 @@ TEST(BlockFaultTest, InterruptedCallsAreRepeatedOnceATurn) {
   EXPECT_EQ(disk.counter("host_errors"), 0u);
 }
 
-TEST(BlockFaultTest, FileThatShrankIsAnIoError) {
+TEST(BlockFaultTest, ReadsBehindATruncatedEndAreIoErrors) {
   BlockHarness disk;
   disk.image().Resize(4096);
   EXPECT_EQ(disk.Read(0, 4096).status, VIRTIO_BLK_S_OK);
-  EXPECT_EQ(disk.Read(7, 1024).status, VIRTIO_BLK_S_IOERR) << "half of it is there";
+  EXPECT_EQ(disk.Read(7, 1024).status, VIRTIO_BLK_S_IOERR) << "half of the range is behind the end";
   EXPECT_EQ(disk.Read(100, 512).status, VIRTIO_BLK_S_IOERR);
 }
 
-// The kernel forgets which pages it could not write: a later fdatasync would lie.
+// After a failure the kernel forgets which pages it could not write, so a later fdatasync would
+// succeed.
 TEST(BlockFaultTest, FlushesFailAfterOneFailed) {
   BlockHarness disk;
   EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_OK);
@@ -129,7 +131,7 @@ TEST(BlockFaultTest, FlushesFailAfterOneFailed) {
   EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_IOERR);
   ASSERT_TRUE(disk.Stop());
   disk.Start();
-  EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_IOERR) << "a reset of the guest mends nothing";
+  EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_IOERR) << "a reset by the guest must not clear the error";
 }
 
 TEST(BlockFaultTest, FailedSyncFailsTheWriteWithoutFlushFeature) {
@@ -138,25 +140,26 @@ TEST(BlockFaultTest, FailedSyncFailsTheWriteWithoutFlushFeature) {
   EXPECT_EQ(disk.Write(0, RandomBytes(512, 3)), VIRTIO_BLK_S_IOERR);
 }
 
-TEST(BlockFaultTest, DiscardTheHostCannotDoIsDone) {
+TEST(BlockFaultTest, DiscardSucceedsIfTheHostCannotDiscard) {
   BlockHarness disk;
   disk.loop().FailNext(Kind::kFallocate, EOPNOTSUPP);
   EXPECT_EQ(disk.DoRanges(VIRTIO_BLK_T_DISCARD, {{0, 8, 0}, {8, 8, 0}}), VIRTIO_BLK_S_OK);
   const size_t events = disk.loop().events().size();
   EXPECT_EQ(disk.DoRanges(VIRTIO_BLK_T_DISCARD, {{0, 8, 0}}), VIRTIO_BLK_S_OK);
   for (size_t i = events; i < disk.loop().events().size(); ++i) {
-    EXPECT_NE(disk.loop().events()[i].kind, Kind::kFallocate) << "not tried again";
+    EXPECT_NE(disk.loop().events()[i].kind, Kind::kFallocate)
+        << "the device must not ask the host again";
   }
 }
 
-TEST(BlockFaultTest, ZeroesAreWrittenWhereTheHostHasNoBetterWay) {
+TEST(BlockFaultTest, ZeroesAreWrittenIfFallocateIsUnsupported) {
   for (const uint32_t unmap : {0u, 1u}) {
     BlockHarness disk;
     const Bytes data = RandomBytes(BlockHarness::kDiskBytes, 4);
     disk.image().Write(0, data);
     disk.loop().FailNext(Kind::kFallocate, EOPNOTSUPP, 1 + static_cast<int>(unmap));
     disk.loop().ShortenNext(Kind::kWrite, 4096 + 512);
-    // The second range is larger than what is written in one go.
+    // The second range is larger than the device writes in one call.
     EXPECT_EQ(disk.DoRanges(VIRTIO_BLK_T_WRITE_ZEROES, {{2, 10, unmap}, {100, 1500, unmap}}),
               VIRTIO_BLK_S_OK);
     Bytes want = data;
@@ -220,7 +223,7 @@ TEST(BlockFaultTest, StopEndsRequestsOfManySteps) {
   EXPECT_TRUE(disk.Stop());
 }
 
-// --- Seeds: order, short transfers and errors at random ---
+// --- Random loads: the seed decides order, short transfers and errors ---
 
 struct Expected {
   uint8_t kind;  // VIRTIO_BLK_T_*
@@ -229,8 +232,8 @@ struct Expected {
   uint64_t flush;
 };
 
-// Random requests on disjoint blocks in flight, checked against a copy of the disk. What failed
-// leaves its block unknown until it is written again.
+// Random requests in flight on disjoint blocks, checked against a copy of the disk. A failed write
+// leaves its block unknown until the block is written again.
 void RunRandomLoad(uint64_t seed, int error_percent, bool direct) {
   constexpr uint32_t kBlocks = 64;
   constexpr uint32_t kBlockBytes = 16 << 10;
@@ -241,10 +244,10 @@ void RunRandomLoad(uint64_t seed, int error_percent, bool direct) {
                           .errors = {EAGAIN, EINTR, EIO, ENOSPC}};
   options.direct = direct;
   if (!direct && access("/dev/shm", W_OK) == 0)
-    options.directory = "/dev/shm";  // where sync is free
+    options.directory = "/dev/shm";  // a folder where fdatasync costs nothing
   BlockHarness disk(options);
   std::mt19937_64 random(seed);
-  std::map<uint64_t, Bytes> content;  // by block; none: unknown
+  std::map<uint64_t, Bytes> content;  // by block; absent: unknown
   for (uint64_t block = 0; block < kBlocks; ++block) content[block] = Bytes(kBlockBytes);
   std::map<uint16_t, Expected> in_flight;
   std::map<uint64_t, bool> busy;
@@ -303,14 +306,14 @@ void RunRandomLoad(uint64_t seed, int error_percent, bool direct) {
       }
     }
   }
-  ASSERT_TRUE(in_flight.empty()) << "lost requests";
+  ASSERT_TRUE(in_flight.empty()) << "some requests did not complete";
   EXPECT_EQ(disk.loop().CheckFlushes(), "");
   for (const auto& [block, bytes] : content) {
     ASSERT_EQ(disk.image().Read(block * kBlockBytes, kBlockBytes), bytes) << "block " << block;
   }
 }
 
-TEST(BlockFaultTest, RandomLoad) {
+TEST(BlockFaultTest, RandomRequestsMatchACopyOfTheDisk) {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
     SCOPED_TRACE(seed);
     RunRandomLoad(seed, 0, false);
@@ -318,7 +321,7 @@ TEST(BlockFaultTest, RandomLoad) {
   }
 }
 
-TEST(BlockFaultTest, RandomLoadWithErrors) {
+TEST(BlockFaultTest, RandomRequestsMatchACopyOfTheDiskWithErrors) {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
     SCOPED_TRACE(seed);
     RunRandomLoad(seed, 5, false);
@@ -328,7 +331,7 @@ TEST(BlockFaultTest, RandomLoadWithErrors) {
 
 bool CanBeDirect() { return HasDirectIo(testing::TempDir()); }
 
-TEST(BlockFaultTest, RandomLoadDirect) {
+TEST(BlockFaultTest, RandomRequestsMatchACopyOfTheDiskDirect) {
   if (!CanBeDirect()) GTEST_SKIP() << "no O_DIRECT on the file system of " << testing::TempDir();
   for (uint64_t seed = 1; seed <= 4; ++seed) {
     SCOPED_TRACE(seed);

@@ -1,6 +1,6 @@
-// Flushes and what else keeps a kernel worker busy: how many are in flight, which fdatasync covers
-// which flush, and what becomes of them when one fails or a queue is stopped.
-#include <gtest/gtest.h>
+// Flushes, and other requests that keep a kernel worker busy: how many are in flight, which
+// fdatasync covers which flush, and what happens to the flushes when an fdatasync fails or a queue
+// is stopped.
 
 #include <map>
 
@@ -12,7 +12,7 @@ namespace {
 using Kind = base::FakeEventLoop::Kind;
 using Event = base::FakeEventLoop::Event;
 
-// The image's file is the loop's first: it is added with the device, before any doorbell.
+// The image's file is the loop's first file: it is added with the device, before any doorbell.
 const base::LoopFile kImageFile(0);
 
 size_t Started(BlockHarness& disk, Kind kind) {
@@ -38,7 +38,7 @@ uint16_t OfferDiscard(BlockHarness& disk, uint64_t sector) {
   return disk.driver().Chain().Readable(bytes).Writable(1).Offer();
 }
 
-// How each used chain of `queue` ended.
+// Returns the status of each used chain of `queue`.
 std::map<uint16_t, uint8_t> TakeStatuses(BlockHarness& disk, uint16_t queue = 0) {
   std::map<uint16_t, uint8_t> statuses;
   while (const auto used = disk.driver(queue).PopUsed()) {
@@ -50,7 +50,8 @@ std::map<uint16_t, uint8_t> TakeStatuses(BlockHarness& disk, uint16_t queue = 0)
 
 BlockHarness::Options InMemory() {
   BlockHarness::Options options;
-  if (access("/dev/shm", W_OK) == 0) options.directory = "/dev/shm";  // where sync is free
+  if (access("/dev/shm", W_OK) == 0)
+    options.directory = "/dev/shm";  // a folder where fdatasync costs nothing
   return options;
 }
 
@@ -78,7 +79,7 @@ TEST(BlockFlushTest, FlushesThatComeDuringASyncShareTheNext) {
   EXPECT_EQ(disk.counter("flush_ops"), 4u);
 }
 
-// fdatasync and fallocate occupy kernel workers, of which the loop has few.
+// fdatasync and fallocate occupy kernel workers, and a loop has few of them.
 TEST(BlockFlushTest, AHungDiskLeavesWorkersForOthers) {
   BlockHarness::Options options = InMemory();
   options.harness.queue_size = options.device.queue_size = 64;
@@ -97,7 +98,7 @@ TEST(BlockFlushTest, AHungDiskLeavesWorkersForOthers) {
   EXPECT_EQ(statuses.size(), 20u);
   for (const auto& [head, status] : statuses) EXPECT_EQ(status, VIRTIO_BLK_S_OK);
   EXPECT_EQ(Started(disk, Kind::kFallocate), 10u);
-  // In the order they came.
+  // They are started in the order in which they came.
   uint64_t next = 0;
   for (const Event& event : disk.loop().events()) {
     if (event.what != Event::What::kStarted || event.kind != Kind::kFallocate) continue;
@@ -105,7 +106,7 @@ TEST(BlockFlushTest, AHungDiskLeavesWorkersForOthers) {
   }
 }
 
-TEST(BlockFlushTest, StopEndsWhatWaits) {
+TEST(BlockFlushTest, StopEndsWaitingRequests) {
   BlockHarness::Options options = InMemory();
   options.harness.queue_size = options.device.queue_size = 64;
   BlockHarness disk(options);
@@ -119,7 +120,7 @@ TEST(BlockFlushTest, StopEndsWhatWaits) {
     bool stopped = false;
     disk.device().StopQueue(0, [&] { stopped = true; });
     disk.loop().RunUntilIdle();
-    EXPECT_FALSE(stopped) << "four are with the kernel";
+    EXPECT_FALSE(stopped) << "four requests are in the kernel";
     const size_t syncs = Started(disk, Kind::kFdatasync);
     const size_t ranges = Started(disk, Kind::kFallocate);
     disk.loop().Release(kImageFile);
@@ -134,7 +135,7 @@ TEST(BlockFlushTest, StopEndsWhatWaits) {
   }
 }
 
-TEST(BlockFlushTest, PauseWaitsForWhatWaits) {
+TEST(BlockFlushTest, PauseWaitsForWaitingFlushes) {
   BlockHarness disk(InMemory());
   disk.loop().Hold(kImageFile);
   for (int i = 0; i < 3; ++i) OfferFlush(disk);
@@ -150,7 +151,8 @@ TEST(BlockFlushTest, PauseWaitsForWhatWaits) {
   disk.device().Resume();
 }
 
-// The fdatasync of one queue covers flushes of another; to stop the one does not fail the other.
+// The fdatasync of one queue covers flushes of another queue. Stopping one queue must not fail the
+// flushes of the other.
 TEST(BlockFlushTest, StopOfOneQueueKeepsTheFlushesOfAnother) {
   for (const bool shared : {false, true}) {
     BlockHarness disk(TwoQueues());
@@ -161,7 +163,8 @@ TEST(BlockFlushTest, StopOfOneQueueKeepsTheFlushesOfAnother) {
     disk.harness().Publish(0);
     OfferFlush(disk, 1);
     disk.harness().Publish(1);
-    if (shared) {  // the first ends; the second, of queue 0, covers the third, of queue 1
+    if (shared) {  // the first fdatasync ends; the second, of queue 0, covers the third flush, of
+                   // queue 1
       disk.loop().Release(kImageFile);
       while (Started(disk, Kind::kFdatasync) < 2) ASSERT_TRUE(disk.loop().RunTurn());
       disk.loop().Hold(kImageFile);
@@ -179,7 +182,7 @@ TEST(BlockFlushTest, StopOfOneQueueKeepsTheFlushesOfAnother) {
   }
 }
 
-// Nor does it wait for the other queue's fdatasync, which may never end.
+// A stop does not wait for the fdatasync of another queue, which may never end.
 TEST(BlockFlushTest, StopDoesNotWaitForTheSyncOfAnotherQueue) {
   BlockHarness disk(TwoQueues());
   disk.loop().Hold(kImageFile);
@@ -191,7 +194,8 @@ TEST(BlockFlushTest, StopDoesNotWaitForTheSyncOfAnotherQueue) {
   disk.harness().Publish(0);
   disk.loop().Release(kImageFile);
   while (Started(disk, Kind::kFdatasync) < 2) ASSERT_TRUE(disk.loop().RunTurn());
-  disk.loop().Hold(kImageFile);  // the second is queue 1's and covers the flush of queue 0
+  disk.loop().Hold(
+      kImageFile);  // the second fdatasync belongs to queue 1 and covers the flush of queue 0
   bool stopped = false;
   disk.device().StopQueue(0, [&] { stopped = true; });
   disk.loop().RunUntilIdle();
@@ -201,11 +205,11 @@ TEST(BlockFlushTest, StopDoesNotWaitForTheSyncOfAnotherQueue) {
   EXPECT_EQ(TakeStatuses(disk, 1).size(), 2u);
 }
 
-TEST(BlockFlushTest, StopBeginsNoSyncOfAWriteThatEndsAfterIt) {
+TEST(BlockFlushTest, StoppedQueueBeginsNoSyncForALateWrite) {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     BlockHarness::Options options = InMemory();
     options.harness.loop.seed = seed;
-    options.features_off = uint64_t{1} << VIRTIO_BLK_F_FLUSH;  // each write is to be synced
+    options.features_off = uint64_t{1} << VIRTIO_BLK_F_FLUSH;  // each write needs a sync
     BlockHarness disk(options);
     disk.loop().Hold(kImageFile);
     disk.driver()
@@ -224,7 +228,7 @@ TEST(BlockFlushTest, StopBeginsNoSyncOfAWriteThatEndsAfterIt) {
   }
 }
 
-TEST(BlockFlushTest, AFailedSyncFailsAllThatShareIt) {
+TEST(BlockFlushTest, FailedSyncFailsAllFlushesThatShareIt) {
   BlockHarness disk(TwoQueues());
   disk.loop().Hold(kImageFile);
   OfferFlush(disk);
@@ -248,8 +252,9 @@ TEST(BlockFlushTest, AFailedSyncFailsAllThatShareIt) {
   EXPECT_EQ(disk.counter("host_errors"), 4u);
 }
 
-// What waits for the next fdatasync when one fails must fail too: the next would succeed.
-TEST(BlockFlushTest, AFailedSyncFailsAllThatWait) {
+// If an fdatasync fails, flushes that wait for the next one must fail, too, since the next one
+// would succeed.
+TEST(BlockFlushTest, FailedSyncFailsAllWaitingFlushes) {
   BlockHarness disk(InMemory());
   disk.loop().Hold(kImageFile);
   for (int i = 0; i < 4; ++i) OfferFlush(disk);
@@ -263,22 +268,23 @@ TEST(BlockFlushTest, AFailedSyncFailsAllThatWait) {
   EXPECT_EQ(Started(disk, Kind::kFdatasync), 1u);
 }
 
-// Neither says that a write was lost: the flush fails, and the next is tried anew.
-TEST(BlockFlushTest, ASyncThatNeverGotRoundToItFailsItsFlushAlone) {
+// EAGAIN and EINTR do not mean that a write was lost: the flush fails, and the next flush tries
+// again.
+TEST(BlockFlushTest, SyncThatDidNotRunFailsOnlyItsFlush) {
   for (const int error : {EAGAIN, EINTR}) {
     BlockHarness disk(InMemory());
-    disk.loop().FailNext(Kind::kFdatasync, error, 17);  // the first, and as often as it is repeated
+    disk.loop().FailNext(Kind::kFdatasync, error, 17);  // the first call and all its repetitions
     EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_IOERR);
     EXPECT_EQ(disk.counter("retries"), 16u);
     EXPECT_EQ(disk.counter("host_errors"), 1u);
     EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_OK);
     disk.loop().FailNext(Kind::kFdatasync, EIO);
     EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_IOERR);
-    EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_IOERR) << "that one is remembered";
+    EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_IOERR) << "an EIO must be remembered";
   }
 }
 
-// Nothing was ever written, so all of it is on stable storage; erofs would answer EINVAL.
+// Nothing was ever written, so all data are on stable storage. erofs would return EINVAL.
 TEST(BlockFlushTest, AFlushOfAReadonlyDiskNeedsNoSync) {
   BlockHarness::Options options = InMemory();
   options.readonly = true;
@@ -291,8 +297,9 @@ TEST(BlockFlushTest, AFlushOfAReadonlyDiskNeedsNoSync) {
   EXPECT_EQ(disk.device().lost_writes_error(), 0);
 }
 
-// EROFS: what ext4 answers once its journal has been aborted. EINVAL: a file that cannot be synced.
-TEST(BlockFlushTest, WhatADiskHasLostStaysLost) {
+// EROFS is what ext4 returns once its journal has been aborted; EINVAL is what a file returns that
+// cannot be synced.
+TEST(BlockFlushTest, FlushesKeepFailingAfterAFailedSync) {
   for (const int error : {EIO, ENOSPC, EDQUOT, EROFS, EINVAL}) {
     BlockHarness disk(InMemory());
     EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_OK);
@@ -301,7 +308,7 @@ TEST(BlockFlushTest, WhatADiskHasLostStaysLost) {
     testing::internal::CaptureStderr();
     EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_IOERR);
     EXPECT_EQ(disk.device().lost_writes_error(), error);
-    EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_IOERR) << "the kernel would say that all is well";
+    EXPECT_EQ(disk.Flush(), VIRTIO_BLK_S_IOERR) << "a second fdatasync would succeed";
     const std::string log = testing::internal::GetCapturedStderr();
     EXPECT_NE(log.find(disk.image().path() + ": fdatasync failed"), std::string::npos) << log;
     ASSERT_TRUE(disk.Stop());
@@ -311,7 +318,7 @@ TEST(BlockFlushTest, WhatADiskHasLostStaysLost) {
   }
 }
 
-TEST(BlockFlushTest, ASyncThatTheKernelGaveUpHasLostNothing) {
+TEST(BlockFlushTest, SyncThatTheKernelGaveUpIsNoLoss) {
   for (const int error : {EAGAIN, EINTR, ECANCELED}) {
     BlockHarness disk(InMemory());
     disk.loop().FailNext(Kind::kFdatasync, error, 17);
@@ -320,8 +327,8 @@ TEST(BlockFlushTest, ASyncThatTheKernelGaveUpHasLostNothing) {
   }
 }
 
-// A file system may have fallen back to its page cache.
-TEST(BlockFlushTest, DirectIoLosesWritesToo) {
+// With direct I/O a file system may have fallen back to its page cache.
+TEST(BlockFlushTest, FailedSyncIsRememberedForDirectIo) {
   if (!HasDirectIo(".")) GTEST_SKIP() << "no O_DIRECT here";
   BlockHarness disk({.direct = true, .directory = "."});
   disk.loop().FailNext(Kind::kFdatasync, EIO);
@@ -330,8 +337,8 @@ TEST(BlockFlushTest, DirectIoLosesWritesToo) {
   EXPECT_EQ(disk.device().lost_writes_error(), EIO);
 }
 
-// The same while its queue is being stopped: flushes of another queue that shared it share the
-// next.
+// The same while the queue is being stopped: flushes of another queue that shared the fdatasync
+// share the next one.
 TEST(BlockFlushTest, StopAtAnEagainKeepsTheFlushesOfAnotherQueue) {
   int given_up = 0;
   for (uint64_t seed = 1; seed <= 20; ++seed) {
@@ -347,9 +354,10 @@ TEST(BlockFlushTest, StopAtAnEagainKeepsTheFlushesOfAnotherQueue) {
     disk.harness().Publish(1);
     disk.loop().Release(kImageFile);
     while (Started(disk, Kind::kFdatasync) < 2) ASSERT_TRUE(disk.loop().RunTurn());
-    disk.loop().Hold(kImageFile);  // the second is queue 0's and covers a flush of queue 1
+    disk.loop().Hold(
+        kImageFile);  // the second fdatasync belongs to queue 0 and covers a flush of queue 1
     disk.loop().FailNext(Kind::kFdatasync, EAGAIN);
-    disk.device().StopQueue(0, [] {});  // the kernel may have begun: half of the seeds
+    disk.device().StopQueue(0, [] {});  // in half of the seeds the kernel has begun
     disk.loop().Release(kImageFile);
     disk.loop().RunUntilIdle();
     const auto statuses = TakeStatuses(disk, 1);
@@ -360,8 +368,9 @@ TEST(BlockFlushTest, StopAtAnEagainKeepsTheFlushesOfAnotherQueue) {
   EXPECT_GT(given_up, 0);
 }
 
-// The kernel says only once that a write was lost; a reset at that moment must not swallow it.
-TEST(BlockFlushTest, AFailedSyncIsRememberedThroughAReset) {
+// The kernel reports only once that a write was lost. A reset at that moment must not lose the
+// report.
+TEST(BlockFlushTest, FailedSyncIsRememberedThroughAReset) {
   int failed = 0;
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     BlockHarness::Options options = InMemory();
@@ -371,7 +380,7 @@ TEST(BlockFlushTest, AFailedSyncIsRememberedThroughAReset) {
     OfferFlush(disk);
     disk.harness().Publish(0);
     disk.loop().FailNext(Kind::kFdatasync, EIO);
-    disk.device().StopQueue(0, [] {});  // the kernel may have begun: half of the seeds
+    disk.device().StopQueue(0, [] {});  // in half of the seeds the kernel has begun
     disk.loop().Release(kImageFile);
     disk.loop().RunUntilIdle();
     disk.device().Deactivate();
@@ -394,7 +403,8 @@ struct Load {
   BlockHarness& disk;
   std::mt19937_64 random;
   uint64_t flushes = 0;
-  std::map<std::pair<uint16_t, uint16_t>, uint64_t> in_flight;  // flush by queue and head; or 0
+  std::map<std::pair<uint16_t, uint16_t>, uint64_t>
+      in_flight;  // number of the flush by queue and head; 0: another request
 
   void Offer(uint16_t queue) {
     uint64_t flush = 0;
@@ -431,7 +441,8 @@ struct Load {
   }
 };
 
-// After an fdatasync that failed for good the next would lie: true if one was tried.
+// Returns true if an fdatasync was tried after one had failed for good: its success would mean
+// nothing.
 bool SyncedAfterFailure(const std::vector<Event>& events) {
   bool failed = false;
   for (const Event& event : events) {
@@ -465,7 +476,7 @@ void RunFlushes(uint64_t seed) {
   }
   disk.loop().RunUntilIdle();
   for (uint16_t queue = 0; queue < queues; ++queue) load.Take(queue);
-  ASSERT_TRUE(load.in_flight.empty()) << "lost requests";
+  ASSERT_TRUE(load.in_flight.empty()) << "some requests did not complete";
   ASSERT_EQ(disk.loop().CheckFlushes(), "");
   ASSERT_FALSE(SyncedAfterFailure(disk.loop().events()));
 }

@@ -21,10 +21,10 @@
 namespace virtio {
 namespace {
 
-constexpr uint32_t kMaxBlockBytes = 64 << 10;  // what one bounce buffer holds at least
+constexpr uint32_t kMaxBlockBytes = 64 << 10;  // a bounce buffer is at least as large
 constexpr uint32_t kMaxMemoryAlignment = 4096;
 
-// Returns what is wrong with a file of this kind, or nullptr if it can be a disk.
+// Returns what is wrong with a file of this type, or nullptr if it can be a disk.
 const char* KindProblem(mode_t mode) {
   if (S_ISREG(mode) || S_ISBLK(mode)) return nullptr;
   if (S_ISDIR(mode)) return "is a directory; a disk needs a raw image file or a block device";
@@ -58,7 +58,7 @@ absl::Status OpenError(int error, absl::string_view name, absl::string_view advi
   return absl::Status(status.code(), absl::StrCat(status.message(), advice));
 }
 
-// True if direct reads of `bytes` to this address are aligned well enough.
+// Returns true if the address and `bytes` are aligned enough for direct reads.
 bool IsAlignedFor(int fd, uint8_t* to, size_t bytes) {
   return pread(fd, to, bytes, 0) >= 0 || errno != EINVAL;
 }
@@ -110,7 +110,7 @@ absl::StatusOr<BlockImage> BlockImage::Open(Options options) {
   const std::string name = absl::StrCat(options.name, ": ", options.path);
   const bool given = options.fd.valid();
   struct stat file;
-  // Looked at before it is opened: opening a pipe would wait, opening a tape would move it.
+  // Check the type before opening: opening a pipe would block, and opening a tape would move it.
   if ((given ? fstat(options.fd.get(), &file) : stat(options.path.c_str(), &file)) != 0) {
     const int error = errno;
     return OpenError(error, name, OpenAdvice(error, options.readonly, false, false));
@@ -138,13 +138,14 @@ absl::StatusOr<BlockImage> BlockImage::Open(Options options) {
   }
   const uint32_t least_direct_alignment = options.least_direct_alignment;
   BlockImage image(std::move(options), is_device);
-  // The lock before the size: whoever held it may have been changing it.
+  // Take the lock before measuring: another process may change the size as long as it holds the
+  // lock.
   RETURN_IF_ERROR(LockImage(image.fd(), image.readonly(), name));
   RETURN_IF_ERROR(image.MeasureBlocks(least_direct_alignment));
   const absl::StatusOr<uint64_t> measured = MeasureImage(image.fd());
   if (!measured.ok()) return base::Annotate(measured.status(), name);
   const uint64_t size = *measured;
-  // Never silently: the end of a disk may hold a copy of its partition table.
+  // Never drop the end silently: it may hold a copy of the partition table.
   if (size / image.logical_block_bytes_ * image.logical_block_bytes_ % image.io_alignment_ != 0) {
     return absl::InvalidArgumentError(absl::StrCat(
         name, ": its size, ", size, " bytes, is no multiple of the ", image.io_alignment_,
@@ -155,13 +156,13 @@ absl::StatusOr<BlockImage> BlockImage::Open(Options options) {
         name, ": is empty (", size, " bytes); give it a size with: truncate -s 10G FILE"));
   }
   if (image.size_bytes_ != size) {
-    // UNLIMITED: at the start.
+    // UNLIMITED: only at the start.
     LOG(Warning) << name << ": its last " << size - image.size_bytes_
                  << " bytes are left out: the size is no multiple of "
                  << image.logical_block_bytes_;
   }
   if (image.io_alignment_ > image.logical_block_bytes_) {
-    // UNLIMITED: at the start.
+    // UNLIMITED: only at the start.
     LOG(Info) << name << ": direct I/O takes blocks of " << image.io_alignment_
               << " bytes here, the guest's have " << image.logical_block_bytes_
               << ": writes of parts of them are slow";
@@ -215,7 +216,7 @@ absl::Status BlockImage::MeasureDirectAlignment(uint32_t least) {
     memory_alignment_ = info.stx_dio_mem_align;
     return absl::OkStatus();
   }
-  // The file system does not say: found out by reading.
+  // The file system does not report the alignment, so try reads.
   void* memory = nullptr;
   if (posix_memalign(&memory, 4096, 8192) != 0) {
     return absl::ResourceExhaustedError(absl::StrCat(Name(), ": out of memory"));
@@ -227,7 +228,7 @@ absl::Status BlockImage::MeasureDirectAlignment(uint32_t least) {
 }
 
 bool BlockImage::CanPunchHoles() const {
-  // Behind the end, where there is nothing to lose.
+  // Punch behind the end, where there is no data to lose.
   return fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                    static_cast<off_t>((size_bytes_ + 0xffff) & ~uint64_t{0xffff}), 65536) == 0;
 }

@@ -39,7 +39,7 @@ class BlockImageTest : public testing::Test {
     return BlockImage::Open(
         {.name = "disks[0].path", .path = path, .readonly = readonly, .direct = direct});
   }
-  // The message, with the directory as DIR.
+  // Returns the message, with DIR for the directory.
   std::string ErrorOf(const absl::StatusOr<BlockImage>& image) const {
     if (image.ok()) return "OK";
     return absl::StrReplaceAll(std::string(image.status().message()), {{directory_, "DIR"}});
@@ -96,7 +96,7 @@ TEST_F(BlockImageTest, TwoWritersAreKeptApart) {
               "readonly in both");
     EXPECT_THAT(ErrorOf(Open(path, true)), HasSubstr("(it writes to it)"));
   }
-  EXPECT_TRUE(Open(path).ok()) << "the lock ended with the image";
+  EXPECT_TRUE(Open(path).ok()) << "the lock must end with the image";
 }
 
 TEST_F(BlockImageTest, ManyReadersMayShare) {
@@ -127,15 +127,15 @@ TEST_F(BlockImageTest, HolderOfAClassicLockIsNamed) {
   waitpid(child, nullptr, 0);
 }
 
-TEST_F(BlockImageTest, PassedDescriptorIsTakenAsItIs) {
+TEST_F(BlockImageTest, PassedDescriptorIsUsedAndLocked) {
   const std::string path = MakeFile("a.raw", 4096);
   base::UniqueFd fd(open(path.c_str(), O_RDWR | O_CLOEXEC));
   auto image = BlockImage::Open({.name = "disks[0].fd", .path = "fd", .fd = std::move(fd)});
   ASSERT_TRUE(image.ok()) << image.status();
-  EXPECT_FALSE(Open(path).ok()) << "it is locked";
+  EXPECT_FALSE(Open(path).ok()) << "the descriptor must be locked";
 }
 
-TEST_F(BlockImageTest, PassedDescriptorMustFit) {
+TEST_F(BlockImageTest, PassedDescriptorMustBeAWritableDisk) {
   const std::string path = MakeFile("a.raw", 4096);
   base::UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   EXPECT_EQ(ErrorOf(BlockImage::Open({.name = "disks[0].fd", .path = "fd 3", .fd = std::move(fd)})),
@@ -148,7 +148,7 @@ TEST_F(BlockImageTest, PassedDescriptorMustFit) {
               HasSubstr("is no file"));
 }
 
-TEST_F(BlockImageTest, MeasuresAgain) {
+TEST_F(BlockImageTest, SetSizeTakesANewMeasurement) {
   const std::string path = MakeFile("a.raw", 4096);
   auto image = Open(path);
   ASSERT_TRUE(image.ok());
@@ -159,9 +159,9 @@ TEST_F(BlockImageTest, MeasuresAgain) {
   EXPECT_FALSE(MeasureImage(-1).ok());
 }
 
-TEST_F(BlockImageTest, DirectHasAlignments) {
+TEST_F(BlockImageTest, DirectReportsAlignments) {
   auto image = Open(MakeFile("a.raw", 1 << 20), false, true);
-  if (!image.ok()) {  // the file system of the temporary directory decides
+  if (!image.ok()) {  // depends on the file system of the temporary directory
     EXPECT_THAT(ErrorOf(image), HasSubstr("set direct to false"));
     return;
   }
@@ -170,7 +170,8 @@ TEST_F(BlockImageTest, DirectHasAlignments) {
   EXPECT_EQ(image->size_bytes() % image->io_alignment(), 0u);
 }
 
-// A guest that lost the end of its disk, and with it a copy of its partition table, would not know.
+// A guest would not notice that it has lost the end of its disk, and with it a copy of its
+// partition table.
 TEST_F(BlockImageTest, DirectDoesNotCutSectorsOffTheEnd) {
   const auto open = [](const std::string& path, bool direct) {
     return BlockImage::Open(

@@ -1,4 +1,4 @@
-// The block device on the real event loop in its own thread, and the driver in another.
+// The block device on the real event loop in its own thread, and the driver in another thread.
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -27,7 +27,7 @@ class EventFdNotifier final : public DriverNotifier {
   std::atomic<bool> broken = false;
 };
 
-// Runs `function` on the loop and waits until it calls what it is given.
+// Runs `function` on the loop and waits until `function` calls its argument.
 void RunOn(base::LoopThread& thread, absl::AnyInvocable<void(Device::Done)> function) {
   base::UniqueFd done(eventfd(0, EFD_CLOEXEC));
   thread.loop().Post([&] { function([&] { eventfd_write(done.get(), 1); }); });
@@ -50,7 +50,7 @@ class BlockLoopTest : public testing::TestWithParam<LoopCase> {
   }
 };
 
-// Rings much smaller than the queue: a full one delays requests and loses none.
+// The rings are much smaller than the queue: a full ring delays requests but loses none.
 INSTANTIATE_TEST_SUITE_P(
     Loops, BlockLoopTest,
     testing::Values(
@@ -59,7 +59,7 @@ INSTANTIATE_TEST_SUITE_P(
         LoopCase{"DirectFullRings", true, {.submission_entries = 2, .completion_entries = 4}}),
     [](const auto& value) { return value.param.name; });
 
-TEST_P(BlockLoopTest, KeepsWhatIsWrittenThroughPausesAndResets) {
+TEST_P(BlockLoopTest, WrittenDataSurvivePausesAndResets) {
   const TemporaryImage file(testing::TempDir(), kDiskBytes);
   auto image = BlockImage::Open({.name = "disk", .path = file.path(), .direct = GetParam().direct});
   ASSERT_TRUE(image.ok()) << image.status();
@@ -153,8 +153,9 @@ TEST_P(BlockLoopTest, KeepsWhatIsWrittenThroughPausesAndResets) {
   }
 }
 
-// The kernel's own cancellation: a queue stopped with much in flight ends, and the file is whole.
-TEST_P(BlockLoopTest, StopWithRequestsInFlight) {
+// The kernel cancels requests: a queue that is stopped with many requests in flight stops, and the
+// file stays intact.
+TEST_P(BlockLoopTest, StopEndsWithRequestsInFlight) {
   const TemporaryImage file(testing::TempDir(), kDiskBytes);
   auto image = BlockImage::Open({.name = "disk", .path = file.path(), .direct = GetParam().direct});
   ASSERT_TRUE(image.ok()) << image.status();

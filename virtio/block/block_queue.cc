@@ -17,10 +17,10 @@
 namespace virtio {
 namespace {
 
-// How often a host call that may be repeated is, without any progress.
+// How often a host call is repeated without progress.
 constexpr uint8_t kMaxRetries = 16;
 
-// What zeroes are written from. Never written to, so its pages stay the kernel's one zero page.
+// The source of written zeros. It is never written, so all its pages are the kernel's zero page.
 constexpr size_t kZeroesBytes = 256 << 10;
 alignas(4096) uint8_t g_zeroes[kZeroesBytes];
 
@@ -98,7 +98,8 @@ void BlockQueue::Start(Chain& chain) {
     case BlockKind::kWriteZeroes:
       return BeginRange(request);
     case BlockKind::kGetId: {
-      std::array<uint8_t, VIRTIO_BLK_ID_BYTES> id = {};  // padded with NUL, none if full
+      std::array<uint8_t, VIRTIO_BLK_ID_BYTES> id =
+          {};  // padded with NULs; no NUL if all 20 bytes are used
       std::copy_n(shared_.serial.begin(), std::min(shared_.serial.size(), id.size()), id.begin());
       const size_t written = chain.PushWritable(memory(), id);
       return Finish(request, VIRTIO_BLK_S_OK, static_cast<uint32_t>(written));
@@ -117,7 +118,8 @@ void BlockQueue::Start(Chain& chain) {
 
 bool BlockQueue::NeedsBounce(const BlockRequest& request) const {
   if (!shared_.direct) return false;
-  // O_DIRECT wants offset and lengths aligned to the one and each address to the other.
+  // O_DIRECT requires that the offset and each length are multiples of io_alignment and each
+  // address is a multiple of memory_alignment.
   return request.offset % shared_.io_alignment != 0 ||
          std::ranges::any_of(request.left, [this](const iovec& buffer) {
            return reinterpret_cast<uintptr_t>(buffer.iov_base) % shared_.memory_alignment != 0 ||
@@ -141,7 +143,8 @@ void BlockQueue::EndWrite(BlockRequest& request) {
 }
 
 void BlockQueue::BeginOrdered() {
-  // What begins here can end at once and come here again: a loop, since the guest decides how many.
+  // A loop, not a recursion: a request that begins here may end at once and call this function
+  // again, and the guest decides how many requests there are.
   if (std::exchange(shared_.beginning_ordered, true)) return;
   while (OrderedWrite* const write = shared_.order.TakeReady()) {
     BlockRequest& request = static_cast<BlockRequest&>(*write);
@@ -170,10 +173,10 @@ void BlockQueue::ContinueTransfer(BlockRequest& request) {
   Submit(request);
 }
 
-// Whole blocks go through the buffer, with the next piece of the guest's data among them.
+// Copies whole blocks through the buffer, together with the next piece of the guest's data.
 void BlockQueue::BeginBounce(BlockRequest& request) {
   if (request.buffer.empty()) request.buffer = bounce_->Acquire();
-  // Else served in order, when another is done with its buffer.
+  // If there is no free buffer, the request waits, in order, until another request releases one.
   if (request.buffer.empty()) return waiting_for_buffer_.Append(request);
   request.skip = static_cast<uint32_t>(request.offset % shared_.io_alignment);
   if (request.command.kind != BlockKind::kWriteZeroes) {
@@ -214,7 +217,7 @@ void BlockQueue::BeginRange(BlockRequest& request) {
   request.offset = range.offset_bytes;
   request.range_end = range.offset_bytes + range.length_bytes;
   if (request.command.kind == BlockKind::kDiscard) {
-    // Advice: parts of blocks may stay as they are. [VIRTIO 1.2 §5.2.6.2]
+    // A discard is advice: parts of blocks may stay as they are. [VIRTIO 1.2 §5.2.6.2]
     request.offset = RoundUp(request.offset, shared_.range_alignment);
     request.range_end = RoundDown(request.range_end, shared_.range_alignment);
   } else if (!BeginWrite(request, request.offset, request.range_end)) {
@@ -229,7 +232,7 @@ void BlockQueue::ContinueRange(BlockRequest& request) {
     ++request.range;
     return BeginRange(request);
   }
-  // Advice too: a host that cannot has done enough.
+  // A discard is advice: if the host cannot do it, it succeeds anyway.
   const bool discard = request.command.kind == BlockKind::kDiscard;
   if (discard && !shared_.can_discard) return Succeed(request);
   const uint64_t unit = shared_.range_alignment;
@@ -273,7 +276,7 @@ void BlockQueue::BeginWaiting() {
     BlockRequest* const next = shared_.waiting_to_sync.TakeFirst();
     if (next == nullptr) break;
     next->queue.BeginSync(*next);
-    // Nothing can be added to the list meanwhile.
+    // BeginSync adds no request to the list here, so the whole list is covered.
     if (shared_.syncing) std::swap(shared_.synced_along, shared_.waiting_to_sync);
   }
   while (shared_.ranges_in_flight < BlockShared::kMaxRangesInFlight) {
@@ -328,10 +331,11 @@ void BlockQueue::OnComplete(BlockRequest& request, int32_t result) {
 }
 
 void BlockQueue::OnTransferred(BlockRequest& request, int32_t result) {
-  // Nothing read: the file was cut short behind our back. Nothing written: the host is out of luck.
+  // A read of nothing: another process has truncated the file. A write of nothing: the host gave no
+  // reason.
   if (result == 0) return Fail(request, EIO);
   if (result < 0) return stopping() ? Drop(request) : Fail(request, -result);
-  // Direct I/O can go on between blocks only.
+  // Direct I/O can continue only at a block.
   const uint64_t bytes = RoundDown(static_cast<uint64_t>(result), shared_.io_alignment);
   if (bytes > 0) request.retries = 0;
   Consume(request, bytes);
@@ -361,11 +365,11 @@ void BlockQueue::OnPieceDone(BlockRequest& request) {
       return WriteBuffer(request);
     }
     case BlockRequest::Step::kBounce: {
-      // To where the guest's data end, not the blocks.
+      // Set the offset to the end of the guest's data, not to the end of the blocks.
       const uint64_t end = request.skip + request.piece_bytes;
       request.offset -= RoundUp(end, shared_.io_alignment) - end;
       if (request.command.kind == BlockKind::kWriteZeroes) {
-        ReleaseBuffer(request);  // before the next range may have to wait for its turn
+        ReleaseBuffer(request);  // before the next range, which may have to wait for its turn
         return stopping() ? Drop(request) : ContinueRange(request);
       }
       if (IsRead(request)) {
@@ -389,10 +393,10 @@ void BlockQueue::OnPieceDone(BlockRequest& request) {
 
 void BlockQueue::OnRangeDone(BlockRequest& request, int32_t result) {
   --shared_.ranges_in_flight;
-  BeginWaiting();  // first: they were here before this request's next range
+  BeginWaiting();  // first: the waiting requests came before this request's next range
   if (stopping()) return Drop(request);
   if (result == -EOPNOTSUPP || result == -ENOSYS) {
-    // Found out once, remembered; ContinueRange takes the next best way.
+    // Remember this; ContinueRange takes the next best way.
     if (request.command.kind == BlockKind::kDiscard) {
       shared_.can_discard = false;
     } else {
@@ -409,15 +413,16 @@ void BlockQueue::OnRangeDone(BlockRequest& request, int32_t result) {
 void BlockQueue::OnSynced(BlockRequest& request, int32_t result) {
   const SyncOutcome outcome = OutcomeOfSync(result < 0 ? -result : 0);
   shared_.syncing = false;
-  // Also if the queue is being stopped: the kernel tells of a failed write only once. Also of an
-  // image opened for direct I/O: a file system may have fallen back to its page cache.
+  // Do this also if the queue is being stopped, since the kernel reports a failed write only once;
+  // and also for direct I/O, since a file system may have fallen back to its page cache.
   if (outcome == SyncOutcome::kLost) NoteLostWrites(-result);
   const bool undone = outcome == SyncOutcome::kUnknown;
   BlockRequestList along = std::exchange(shared_.synced_along, {});
   EndSync(request, result);
   while (BlockRequest* other = along.TakeFirst()) {
     if (undone && stopping() && !other->queue.stopping()) {
-      shared_.waiting_to_sync.Append(*other);  // it was the other queue's that was given up
+      shared_.waiting_to_sync.Append(
+          *other);  // only the fdatasync of the stopping queue was given up
     } else {
       other->queue.EndSync(*other, result);
     }
@@ -482,8 +487,8 @@ void BlockQueue::Finish(BlockRequest& request, uint8_t status, uint32_t data_byt
   ReleaseBuffer(request);
   EndWrite(request);
   request.StoreStatus(memory(), status);
-  // The used length promises a prefix: it reaches the status byte, the last one, only if every byte
-  // before was written. [VIRTIO 1.2 §2.7.8.2]
+  // The used length describes a prefix: it includes the status byte, the last byte, only if all
+  // bytes before it were written. [VIRTIO 1.2 §2.7.8.2]
   const bool has_status = request.command.kind != BlockKind::kNoStatus;
   const bool whole = has_status && data_bytes + 1 == request.original_writable_bytes();
   Complete(request, whole ? data_bytes + 1 : data_bytes);
@@ -492,7 +497,8 @@ void BlockQueue::Finish(BlockRequest& request, uint8_t status, uint32_t data_byt
 void BlockQueue::ReleaseBuffer(BlockRequest& request) {
   if (request.buffer.empty()) return;
   bounce_->Release(std::exchange(request.buffer, {}));
-  // What begins here can end at once and come here again: a loop, since the guest decides how many.
+  // A loop, not a recursion: a request that begins here may end at once and call this function
+  // again, and the guest decides how many requests there are.
   if (stopping() || std::exchange(giving_buffers_, true)) return;
   while (bounce_->has_free()) {
     BlockRequest* const next = waiting_for_buffer_.TakeFirst();
@@ -503,14 +509,15 @@ void BlockQueue::ReleaseBuffer(BlockRequest& request) {
 }
 
 void BlockQueue::CancelRequests() {
-  // All of them first: one that leaves lets the next begin, which must not be one of these.
+  // Collect all of them first: a request that leaves lets the next one begin, which must not be one
+  // of these.
   BlockRequestList waiting_for_turn;
   slab_.ForEachInUse([&](BlockRequest& request) {
     if (!request.waits()) return;
     shared_.order.Leave(request);
     waiting_for_turn.Append(request);
   });
-  // Those that are synced along need not wait for the fdatasync, which may be another queue's.
+  // Requests in synced_along need not wait for the fdatasync, which may be another queue's.
   for (BlockRequestList waiting :
        {waiting_for_turn, std::exchange(waiting_for_buffer_, {}),
         shared_.waiting_to_sync.TakeAllOf(*this), shared_.synced_along.TakeAllOf(*this),

@@ -24,15 +24,15 @@ namespace virtio {
 
 class BlockQueue;
 
-// A request in flight. The kernel holds pointers into the chain's iovecs and into `single`, both of
-// which stay in place while the operation is pending.
+// A request in flight. LIFETIME: the kernel holds pointers to the chain's iovecs and to `single`
+// while the operation is pending; both stay in place until then.
 struct BlockRequest : base::Operation, Chain, OrderedWrite {
   enum class Step : uint8_t {
-    kTransfer,    // between the image and guest memory
-    kBounce,      // the same through a buffer
-    kReadBlocks,  // into the buffer, of blocks of which a part is to be written
+    kTransfer,    // copies between the image and guest memory
+    kBounce,      // the same through a bounce buffer
+    kReadBlocks,  // reads blocks into the buffer, of which a part will be written
     kRange,       // fallocate of a part of ranges[range]
-    kZeroes,      // writing zeroes over a part of ranges[range]
+    kZeroes,      // writes zeros over a part of ranges[range]
     kSync,        // fdatasync
   };
 
@@ -44,24 +44,24 @@ struct BlockRequest : base::Operation, Chain, OrderedWrite {
   Step step = Step::kTransfer;
   uint8_t retries = 0;
   uint32_t range = 0;
-  uint64_t offset = 0;                   // of `left` in the image
-  std::span<iovec> left;                 // of the transfer under way
+  uint64_t offset = 0;                   // the place of `left` in the image
+  std::span<iovec> left;                 // what is left of the current transfer
   iovec single = {};                     // storage of `left` for kBounce and kZeroes
-  uint32_t piece_bytes = 0;              // of the guest's data, in the range or buffer under way
-  uint32_t skip = 0;                     // bytes in the buffer before these
-  uint64_t range_end = 0;                // of ranges[range], as far as the host can be asked
+  uint32_t piece_bytes = 0;              // the guest's data in the current range or buffer
+  uint32_t skip = 0;                     // the bytes in the buffer before these data
+  uint64_t range_end = 0;                // the end of ranges[range] that the host is asked for
   std::span<uint8_t> buffer;             // kBounce, kReadBlocks
-  bool punch = false;                    // kRange: what was asked for is a hole
-  BlockRequest* next_waiting = nullptr;  // in a BlockRequestList
+  bool punch = false;                    // kRange: the host is asked to punch a hole
+  BlockRequest* next_waiting = nullptr;  // the next request in a BlockRequestList
 };
 
-// Requests that wait for their turn, in order. Each is in one list at most.
+// Requests that wait, in order. A request is in at most one list.
 class BlockRequestList {
  public:
   void Append(BlockRequest& request);
-  // Removes and returns the first, or nullptr.
+  // Removes and returns the first request, or returns nullptr.
   BlockRequest* TakeFirst();
-  // Removes and returns those of `queue`.
+  // Removes and returns the requests of `queue`.
   BlockRequestList TakeAllOf(const BlockQueue& queue);
 
  private:
@@ -69,7 +69,7 @@ class BlockRequestList {
   BlockRequest* last_ = nullptr;
 };
 
-// What the queues of one device share. Owned by the device; its loop only.
+// State that the queues of one device share. Owned by the device; used only on its loop.
 struct BlockShared {
   struct Counters {
     uint64_t read_ops = 0;
@@ -79,49 +79,52 @@ struct BlockShared {
     uint64_t flush_ops = 0;
     uint64_t discard_ops = 0;
     uint64_t write_zeroes_ops = 0;
-    uint64_t host_errors = 0;     // requests that failed for the host's reasons
-    uint64_t invalid = 0;         // requests refused: malformed, out of bounds, write to readonly
+    uint64_t host_errors = 0;  // requests that failed because of the host
+    uint64_t invalid =
+        0;  // requests refused: malformed, out of bounds, or writes to a readonly image
     uint64_t unsupported = 0;     // requests of an unknown type or flag
     uint64_t without_status = 0;  // requests with no room for a status
     uint64_t retries = 0;         // host calls repeated: EINTR, EAGAIN
     uint64_t short_transfers = 0;
-    uint64_t bounced = 0;           // requests copied for alignment's sake
-    uint64_t unaligned_writes = 0;  // of parts of blocks: read, changed, written back
+    uint64_t bounced = 0;           // requests copied because of alignment
+    uint64_t unaligned_writes = 0;  // writes of parts of blocks: read, changed, written back
     uint64_t syncs = 0;             // fdatasyncs started
   };
 
-  std::string id;      // in log lines
-  std::string path;    // of the image, in log lines
+  std::string id;      // for log lines
+  std::string path;    // path of the image, for log lines
   std::string serial;  // up to 20 bytes
   base::LoopFile file;
   BlockLimits limits;
   bool direct = false;
-  uint32_t io_alignment = 1;      // of offsets and lengths of reads and writes
-  uint32_t range_alignment = 1;   // of fallocate
-  uint32_t memory_alignment = 1;  // of guest buffers in direct I/O
-  // Of writes, where the host takes no single sectors. The image's lock keeps other writers away,
-  // and one loop serves all queues.
+  uint32_t io_alignment = 1;      // for offsets and lengths of reads and writes
+  uint32_t range_alignment = 1;   // for fallocate
+  uint32_t memory_alignment = 1;  // for guest buffers in direct I/O
+  // Orders writes where the host cannot write single sectors. The image's lock keeps other writers
+  // away, and one loop serves all queues.
   BlockWriteOrder order;
   bool beginning_ordered = false;  // in BeginOrdered
-  // Each write is made durable before it is reported: the driver did not accept
-  // VIRTIO_BLK_F_FLUSH. [VIRTIO 1.2 §5.2.6.2]
+  // Each write is made durable before the driver sees its completion, since the driver did not
+  // accept VIRTIO_BLK_F_FLUSH. [VIRTIO 1.2 §5.2.6.2]
   bool write_through = false;
-  // The errno of the first fdatasync that failed, or 0. A failed fdatasync leaves pages marked
-  // clean that never reached the disk, and the next one would succeed: so this stays until the
-  // image is opened anew, all later flushes fail, and the program does not end with success. Set by
-  // the loop, read by any thread.
+  // The errno of the first fdatasync that failed, or 0. After a failed fdatasync, pages that never
+  // reached the disk are marked clean, and the next fdatasync would succeed. Therefore this value
+  // stays until the image is opened again, all later flushes fail, and the program does not exit
+  // with success. The loop sets it; any thread may read it.
   std::atomic<int> lost_writes_error{0};
-  // One fdatasync at a time: it covers all that had come before it was started, and what comes
-  // meanwhile shares the next. Of two at once the kernel would report a failed write to one only.
+  // Only one fdatasync runs at a time. It covers all requests that came before it was started;
+  // requests that come later share the next one. If two ran at once, the kernel would report a
+  // failed write to only one of them.
   bool syncing = false;
-  BlockRequestList synced_along;  // covered by the one in flight, beside the request that owns it
-  BlockRequestList waiting_to_sync;  // for the next
-  // fdatasync and fallocate keep a kernel worker of the loop busy until they end. One disk that
-  // hangs must leave workers for the others, so only this many are in flight.
+  BlockRequestList
+      synced_along;  // covered by the running fdatasync, besides the request that owns it
+  BlockRequestList waiting_to_sync;  // for the next fdatasync
+  // An fdatasync or a fallocate occupies a kernel worker of the loop until it ends. A disk that
+  // hangs must leave workers for the other disks, so the number in flight is bounded.
   static constexpr uint32_t kMaxRangesInFlight = 3;
   uint32_t ranges_in_flight = 0;
   BlockRequestList waiting_for_range;
-  bool can_discard = true;  // false once the host said it cannot
+  bool can_discard = true;  // false once the host has reported that it cannot
   bool can_zero_by_unmap = true;
   bool can_zero_range = true;
   Counters counters;
@@ -129,7 +132,7 @@ struct BlockShared {
 
 class BlockQueue final : public DeviceQueue {
  public:
-  // `bounce` is there if and only if the image is opened for direct I/O.
+  // `bounce` is set if and only if the image is opened for direct I/O.
   BlockQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index, BlockShared& shared,
              RequestSlab<BlockRequest> slab, std::optional<BouncePool> bounce);
 
@@ -145,13 +148,13 @@ class BlockQueue final : public DeviceQueue {
     return request.command.kind == BlockKind::kRead;
   }
   bool NeedsBounce(const BlockRequest& request) const;
-  // Returns whether a write of these bytes of the image may begin; else BeginOrdered continues the
-  // request later. EndWrite lets others begin.
+  // Returns true if a write of these bytes of the image may begin. Otherwise BeginOrdered continues
+  // the request later. EndWrite lets other writes begin.
   bool BeginWrite(BlockRequest& request, uint64_t start, uint64_t end);
   void EndWrite(BlockRequest& request);
   void BeginOrdered();
 
-  // Each of these ends in Submit or Finish.
+  // Each of the following functions ends in Submit or Finish, or puts the request into a list.
   void BeginTransfer(BlockRequest& request);
   void ContinueTransfer(BlockRequest& request);
   void BeginBounce(BlockRequest& request);
@@ -161,7 +164,7 @@ class BlockQueue final : public DeviceQueue {
   void BeginZeroes(BlockRequest& request);
   void BeginSync(BlockRequest& request);
   void Submit(BlockRequest& request);
-  // Starts what waits for its turn, as far as there is room.
+  // Starts waiting requests as far as the bounds allow.
   void BeginWaiting();
 
   void OnComplete(BlockRequest& request, int32_t result);
@@ -174,10 +177,11 @@ class BlockQueue final : public DeviceQueue {
   void Consume(BlockRequest& request, size_t bytes);
 
   void Fail(BlockRequest& request, int error);
-  // Ends a request whose queue is being stopped, without a word.
+  // Ends a request of a queue that is being stopped, without a log line.
   void Drop(BlockRequest& request) { Finish(request, VIRTIO_BLK_S_IOERR, 0); }
   void Succeed(BlockRequest& request);
-  // Stores `status` and gives the chain back; `data_bytes` of the guest's buffers were written.
+  // Stores `status` and completes the chain. The device has written `data_bytes` bytes to the
+  // guest's buffers.
   void Finish(BlockRequest& request, uint8_t status, uint32_t data_bytes);
   void ReleaseBuffer(BlockRequest& request);
 

@@ -48,7 +48,7 @@ BlockKind ParseRanges(BlockKind kind, Chain& chain, const BlockLimits& limits,
 
 BlockKind Parse(Chain& chain, const BlockLimits& limits, BlockCommand& command) {
   if (!chain.SplitStatusByte()) return BlockKind::kNoStatus;
-  // GUEST: the header, fetched once.
+  // GUEST: the header is fetched once.
   BlockHeader header;
   if (!chain.Pop(header)) return BlockKind::kInvalid;
   switch (header.type.value()) {

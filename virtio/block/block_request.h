@@ -1,4 +1,4 @@
-// From the bytes of a request to what is to be done. [VIRTIO 1.2 §5.2.6]
+// Parses the bytes of a request into a command. [VIRTIO 1.2 §5.2.6]
 #ifndef VIRTIO_BLOCK_BLOCK_REQUEST_H_
 #define VIRTIO_BLOCK_BLOCK_REQUEST_H_
 
@@ -9,8 +9,8 @@
 
 namespace virtio {
 
-// Most segments of one discard or write-zeroes request, and most sectors of one segment: bounds
-// what a request makes the host do in one go.
+// The most segments of a discard or write-zeroes request, and the most sectors of a segment. They
+// bound the work that one request causes on the host.
 inline constexpr uint32_t kMaxBlockRanges = 16;
 inline constexpr uint32_t kMaxBlockRangeSectors = 1 << 21;  // 1 GiB
 
@@ -21,12 +21,12 @@ enum class BlockKind : uint8_t {
   kDiscard,
   kWriteZeroes,
   kGetId,
-  kInvalid,      // VIRTIO_BLK_S_IOERR
-  kUnsupported,  // VIRTIO_BLK_S_UNSUPP
-  kNoStatus,     // nowhere to put a status
+  kInvalid,      // answered with VIRTIO_BLK_S_IOERR
+  kUnsupported,  // answered with VIRTIO_BLK_S_UNSUPP
+  kNoStatus,     // the chain has no byte for a status
 };
 
-// What the device can do.
+// The bounds of the disk and the requests that the device accepts.
 struct BlockLimits {
   uint64_t capacity_sectors = 0;
   bool readonly = false;
@@ -42,14 +42,15 @@ struct BlockCommand {
   };
 
   BlockKind kind = BlockKind::kInvalid;
-  uint64_t offset_bytes = 0;  // of kRead and kWrite
-  uint32_t data_bytes = 0;    // of kRead and kWrite, as many as the chain has left
-  uint32_t range_count = 0;   // of kDiscard and kWriteZeroes
+  uint64_t offset_bytes = 0;  // for kRead and kWrite
+  uint32_t data_bytes = 0;    // for kRead and kWrite: all bytes that the chain has left
+  uint32_t range_count = 0;   // for kDiscard and kWriteZeroes
   std::array<Range, kMaxBlockRanges> ranges = {};
 };
 
-// Takes header, segments and status byte off `chain` and says what the rest is for. Total: any
-// bytes make a command, which stays inside `limits`. Fills `command`, nothing else is looked at.
+// Takes the header, the segments and the status byte off `chain` and stores in `command` what the
+// device must do. Total: any bytes result in a command that stays inside `limits`. Nothing but
+// `command` is left to look at.
 void ParseBlockRequest(Chain& chain, const BlockLimits& limits, BlockCommand& command);
 
 }  // namespace virtio

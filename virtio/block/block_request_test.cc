@@ -1,4 +1,4 @@
-// The parser alone: total, and inside its limits whatever the bytes are.
+// Tests the parser alone: it accepts any bytes, and the result stays inside the limits.
 #include "virtio/block/block_request.h"
 
 #include <gtest/gtest.h>
@@ -88,7 +88,8 @@ TEST_F(BlockRequestTest, TransfersBehindTheEndAreInvalid) {
   EXPECT_EQ(ParseRead(kCapacity, 512), BlockKind::kInvalid);
   EXPECT_EQ(ParseRead(kCapacity + 1, 0), BlockKind::kInvalid);
   EXPECT_EQ(ParseRead(~uint64_t{0}, 512), BlockKind::kInvalid);
-  EXPECT_EQ(ParseRead(uint64_t{1} << 55, 512), BlockKind::kInvalid) << "times 512 it would wrap";
+  EXPECT_EQ(ParseRead(uint64_t{1} << 55, 512), BlockKind::kInvalid)
+      << "the offset in bytes would wrap";
 }
 
 TEST_F(BlockRequestTest, PartialSectorsAreInvalid) {
@@ -127,7 +128,7 @@ TEST_F(BlockRequestTest, RangesInsideTheDisk) {
   bytes.insert(bytes.end(), more.begin(), more.end());
   const BlockCommand command = Parse(bytes, 1);
   ASSERT_EQ(command.kind, BlockKind::kWriteZeroes);
-  ASSERT_EQ(command.range_count, 2u) << "one is empty";
+  ASSERT_EQ(command.range_count, 2u) << "the empty range must be left out";
   EXPECT_EQ(command.ranges[1].offset_bytes, 999u * 512);
   EXPECT_EQ(command.ranges[1].length_bytes, 512u);
   EXPECT_TRUE(command.ranges[1].unmap);
@@ -173,7 +174,7 @@ TEST_F(BlockRequestTest, Blk_5_2_6_2_UnknownRangeFlagsAreUnsupported) {
   EXPECT_EQ(ParseRanges(VIRTIO_BLK_T_WRITE_ZEROES, {{0, 1, 1}}), BlockKind::kWriteZeroes);
 }
 
-TEST_F(BlockRequestTest, Blk_5_2_6_2_ReadonlyRefusesWhatWrites) {
+TEST_F(BlockRequestTest, Blk_5_2_6_2_ReadonlyRefusesRequestsThatWrite) {
   limits_.readonly = true;
   auto bytes = Header(VIRTIO_BLK_T_OUT, 0);
   bytes.resize(16 + 512);
@@ -183,7 +184,7 @@ TEST_F(BlockRequestTest, Blk_5_2_6_2_ReadonlyRefusesWhatWrites) {
   EXPECT_EQ(ParseRead(0, 512), BlockKind::kRead);
 }
 
-TEST_F(BlockRequestTest, WhatIsNotOfferedIsUnsupported) {
+TEST_F(BlockRequestTest, RequestsThatAreNotOfferedAreUnsupported) {
   limits_.discard = limits_.write_zeroes = false;
   EXPECT_EQ(ParseRanges(VIRTIO_BLK_T_DISCARD, {{0, 1, 0}}), BlockKind::kUnsupported);
   EXPECT_EQ(ParseRanges(VIRTIO_BLK_T_WRITE_ZEROES, {{0, 1, 0}}), BlockKind::kUnsupported);

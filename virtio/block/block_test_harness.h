@@ -1,4 +1,4 @@
-// A block device on a temporary file, and a driver that speaks to it in requests.
+// A block device on a temporary file, and a driver that sends requests to it.
 #ifndef VIRTIO_BLOCK_BLOCK_TEST_HARNESS_H_
 #define VIRTIO_BLOCK_BLOCK_TEST_HARNESS_H_
 
@@ -43,7 +43,7 @@ inline Bytes BlockHeaderBytes(uint32_t type, uint64_t sector) {
   return BytesOf(BlockHeader{type, 0, sector});
 }
 
-// A file that is removed at the end.
+// A file that the destructor removes.
 class TemporaryImage {
  public:
   TemporaryImage(const std::string& directory, uint64_t bytes) : path_(directory + "/disk-XXXXXX") {
@@ -75,8 +75,8 @@ class TemporaryImage {
   std::string path_;
 };
 
-// Whether the file system of `directory` has O_DIRECT. Every other reason why an image cannot be
-// opened is a failure of the test.
+// Returns whether the file system of `directory` supports O_DIRECT. Any other reason why the image
+// cannot be opened fails the test.
 inline bool HasDirectIo(const std::string& directory) {
   const TemporaryImage image(directory, 4096);
   const base::UniqueFd fd(open(image.path().c_str(), O_RDWR | O_CLOEXEC | O_DIRECT));
@@ -96,14 +96,14 @@ class BlockHarness {
     uint32_t logical_block_bytes = 512;
     uint32_t least_direct_alignment = 512;
     uint64_t disk_bytes = kDiskBytes;
-    uint64_t features_off = 0;  // that the driver does not accept
+    uint64_t features_off = 0;  // features that the driver does not accept
     std::string directory = testing::TempDir();
-    std::string path = {};  // of the image, instead of a new file in `directory`
+    std::string path = {};  // path of the image, instead of a new file in `directory`
   };
   struct Result {
     uint8_t status;
     uint32_t used_bytes;
-    Bytes data;  // the writable bytes but the status
+    Bytes data;  // the writable bytes without the status
   };
 
   explicit BlockHarness(Options options)
@@ -143,8 +143,8 @@ class BlockHarness {
   TemporaryImage& image() { return image_; }
   uint64_t counter(const std::string& name) { return device_->counters().at(name); }
 
-  // Makes one request of a readable and a writable buffer and returns how it ended; fails if it
-  // does not end.
+  // Sends one request with a readable and a writable buffer and returns its result. Fails the test
+  // if the request does not end.
   Result Do(const Bytes& readable, uint32_t writable) {
     driver().EnableInterrupts();
     auto builder = driver().Chain();
@@ -152,7 +152,7 @@ class BlockHarness {
     if (writable > 0) builder.Writable(writable);
     return Finish(builder.Offer());
   }
-  // Publishes what was offered, last of all `head`, and returns how that ended.
+  // Publishes all offered chains, `head` being the last of them, and returns the result of `head`.
   Result Finish(uint16_t head) {
     harness_.Publish(0);
     return TakeResult(head);

@@ -1,5 +1,5 @@
-// A guest with sectors of 512 bytes on a host that takes blocks of 4096: what each request does to
-// the image, and that writes of parts of one block do not undo each other.
+// A guest with sectors of 512 bytes on a host that takes blocks of 4096 bytes: what each request
+// does to the image, and that writes of parts of one block do not undo each other.
 #include <gtest/gtest.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -15,10 +15,10 @@ using Kind = base::FakeEventLoop::Kind;
 using Event = base::FakeEventLoop::Event;
 
 constexpr uint32_t kBlock = 4096;
-// The image's file is the loop's first: it is added with the device, before any doorbell.
+// The image's file is the loop's first file: it is added with the device, before any doorbell.
 const base::LoopFile kImageFile(0);
 
-// A folder with O_DIRECT: in memory, where Linux has it there (from 6.6 on).
+// Returns a folder with O_DIRECT, in memory if Linux supports O_DIRECT there (since 6.6).
 std::string Folder() {
   const bool in_memory = access("/dev/shm", W_OK) == 0 && HasDirectIo("/dev/shm");
   return in_memory ? "/dev/shm" : testing::TempDir();
@@ -28,7 +28,7 @@ BlockHarness::Options Blocks(uint64_t seed = 0) {
   BlockHarness::Options options;
   options.directory = Folder();
   options.harness.loop.seed = seed;
-  options.harness.loop.short_transfer_unit_bytes = 512;  // less than the host may be asked next
+  options.harness.loop.short_transfer_unit_bytes = 512;  // smaller than the host's unit
   options.direct = true;
   options.least_direct_alignment = kBlock;
   options.disk_bytes = 64 * kBlock;
@@ -52,7 +52,7 @@ uint16_t OfferZeroes(BlockHarness& disk, uint64_t sector, uint32_t sectors, uint
   return disk.driver(queue).Chain().Readable(bytes).Writable(1).Offer();
 }
 
-// Everything that was asked of the host must be whole blocks.
+// Checks that the host was asked only for whole blocks.
 void ExpectWholeBlocks(BlockHarness& disk) {
   for (const Event& event : disk.loop().events()) {
     const bool transfer =
@@ -68,7 +68,7 @@ struct Written {
   uint64_t end = 0;
 };
 
-// What was written of the image, from the first to the last byte.
+// Returns the range of the image that was written, from the first to the last byte.
 Written WrittenBy(BlockHarness& disk) {
   Written written;
   for (const Event& event : disk.loop().events()) {
@@ -89,7 +89,7 @@ class BlockUnalignedTest : public testing::Test {
   }
 };
 
-TEST_F(BlockUnalignedTest, TheGuestsSectorIsWhatTheConfigSays) {
+TEST_F(BlockUnalignedTest, GuestSectorSizeComesFromTheConfig) {
   for (const uint32_t logical : {512u, 1024u, 4096u}) {
     BlockHarness::Options options = Blocks();
     options.logical_block_bytes = logical;
@@ -98,7 +98,7 @@ TEST_F(BlockUnalignedTest, TheGuestsSectorIsWhatTheConfigSays) {
     disk.device().ReadConfig(0, std::span(reinterpret_cast<uint8_t*>(&config), sizeof(config)));
     EXPECT_EQ(config.blk_size.value(), logical);
     EXPECT_EQ(config.blk_size.value() << config.physical_block_exp, kBlock);
-    EXPECT_EQ(config.min_io_size.value() * logical, kBlock) << "what is fast";
+    EXPECT_EQ(config.min_io_size.value() * logical, kBlock) << "the size that is fast";
     EXPECT_EQ(config.discard_sector_alignment.value(), kBlock / 512);
     EXPECT_EQ(config.capacity_sectors.value(), options.disk_bytes / 512);
   }
@@ -119,13 +119,14 @@ TEST_F(BlockUnalignedTest, EveryRangeOfSectorsIsReadAndWritten) {
       ASSERT_EQ(read.data, data);
       ExpectWholeBlocks(disk);
       const Written written = WrittenBy(disk);
-      EXPECT_EQ(written.start, start * 512 / kBlock * kBlock) << "its own blocks only";
+      EXPECT_EQ(written.start, start * 512 / kBlock * kBlock)
+          << "only the blocks that the write touches";
       EXPECT_EQ(written.end, (start + count + 7) / 8 * kBlock);
     }
   }
 }
 
-TEST_F(BlockUnalignedTest, WritesLargerThanABuffer) {
+TEST_F(BlockUnalignedTest, WritesMayBeLargerThanABuffer) {
   BlockHarness::Options options = Blocks();
   options.disk_bytes = 1 << 20;
   BlockHarness disk(options);
@@ -145,7 +146,7 @@ TEST_F(BlockUnalignedTest, WritesLargerThanABuffer) {
   ExpectWholeBlocks(disk);
 }
 
-TEST_F(BlockUnalignedTest, ZeroesLeaveTheRestOfABlock) {
+TEST_F(BlockUnalignedTest, WriteZeroesKeepsTheRestOfABlock) {
   for (const uint32_t unmap : {0u, 1u}) {
     for (const bool host_has_fallocate : {true, false}) {
       for (uint64_t start = 0; start < 9; ++start) {
@@ -169,7 +170,7 @@ TEST_F(BlockUnalignedTest, ZeroesLeaveTheRestOfABlock) {
   }
 }
 
-TEST_F(BlockUnalignedTest, DiscardsLeavePartsOfBlocks) {
+TEST_F(BlockUnalignedTest, DiscardKeepsPartsOfBlocks) {
   BlockHarness disk(Blocks());
   Bytes content = RandomBytes(64 * kBlock, 3);
   disk.image().Write(0, content);
@@ -180,8 +181,9 @@ TEST_F(BlockUnalignedTest, DiscardsLeavePartsOfBlocks) {
   EXPECT_EQ(disk.counter("discard_ops"), 1u);
 }
 
-// Of eight sectors that are written at once none is undone by another's read-modify-write.
-TEST_F(BlockUnalignedTest, SectorsOfOneBlockWrittenAtOnce) {
+// Eight sectors of one block are written at once. No write is undone by the read-modify-write of
+// another.
+TEST_F(BlockUnalignedTest, ConcurrentWritesToOneBlockAreAllKept) {
   for (uint64_t seed = 1; seed <= 30; ++seed) {
     BlockHarness::Options options = Blocks(seed);
     options.device.num_queues = 2;
@@ -220,7 +222,7 @@ TEST_F(BlockUnalignedTest, AWriteOfAWholeBlockIsNotUndone) {
   }
 }
 
-TEST_F(BlockUnalignedTest, WritesOfOtherBlocksGoOnBeside) {
+TEST_F(BlockUnalignedTest, WritesOfOtherBlocksDoNotWait) {
   BlockHarness disk(Blocks());
   disk.loop().Hold(kImageFile);
   OfferWrite(disk, 3, RandomBytes(512, 1));
@@ -233,9 +235,9 @@ TEST_F(BlockUnalignedTest, WritesOfOtherBlocksGoOnBeside) {
   disk.loop().RunUntilIdle();
 }
 
-TEST_F(BlockUnalignedTest, NothingIsReadBeforeAWriteThatNeedsNot) {
+TEST_F(BlockUnalignedTest, BufferedWritesReadNoBlocks) {
   BlockHarness::Options options = Blocks();
-  options.direct = false;  // the page cache takes sectors
+  options.direct = false;  // the page cache can write single sectors
   BlockHarness disk(options);
   EXPECT_EQ(disk.Write(3, RandomBytes(512, 1)), VIRTIO_BLK_S_OK);
   size_t reads = 0;
@@ -243,18 +245,19 @@ TEST_F(BlockUnalignedTest, NothingIsReadBeforeAWriteThatNeedsNot) {
   EXPECT_EQ(reads, 0u);
 }
 
-TEST_F(BlockUnalignedTest, AFailedReadOfTheBlocksWritesNothing) {
+TEST_F(BlockUnalignedTest, FailedReadOfTheBlocksWritesNothing) {
   BlockHarness disk(Blocks());
   const Bytes content = RandomBytes(kBlock, 1);
   disk.image().Write(0, content);
   disk.loop().FailNext(Kind::kRead, EIO);
   EXPECT_EQ(disk.Write(3, RandomBytes(512, 2)), VIRTIO_BLK_S_IOERR);
   EXPECT_EQ(disk.image().Read(0, kBlock), content);
-  EXPECT_EQ(disk.Write(4, RandomBytes(512, 2)), VIRTIO_BLK_S_OK) << "the next has its turn";
+  EXPECT_EQ(disk.Write(4, RandomBytes(512, 2)), VIRTIO_BLK_S_OK) << "the next write gets its turn";
 }
 
-// A file that was cut short inside a block ends a request, however often the host is asked.
-TEST_F(BlockUnalignedTest, ABlockThatIsHalfGoneIsAnIoError) {
+// If a file is truncated inside a block, the request ends although each call makes a little
+// progress.
+TEST_F(BlockUnalignedTest, TruncatedBlockIsAnIoError) {
   BlockHarness disk(Blocks());
   disk.image().Resize(kBlock + 512);
   EXPECT_EQ(disk.Write(9, RandomBytes(512, 2)), VIRTIO_BLK_S_IOERR);
@@ -262,7 +265,7 @@ TEST_F(BlockUnalignedTest, ABlockThatIsHalfGoneIsAnIoError) {
   EXPECT_EQ(disk.Write(1, RandomBytes(512, 2)), VIRTIO_BLK_S_OK);
 }
 
-TEST_F(BlockUnalignedTest, StopEndsWhatWaitsForItsTurn) {
+TEST_F(BlockUnalignedTest, StopEndsWritesThatWaitForTheirTurn) {
   for (uint64_t seed = 0; seed <= 20; ++seed) {
     BlockHarness::Options options = Blocks(seed);
     options.device.num_queues = 2;
@@ -292,7 +295,7 @@ TEST_F(BlockUnalignedTest, StopEndsWhatWaitsForItsTurn) {
                 VIRTIO_BLK_S_OK);
       ++served;
     }
-    EXPECT_EQ(served, 8u) << "those of the other queue go on";
+    EXPECT_EQ(served, 8u) << "the requests of the other queue are served";
     const Bytes got = disk.image().Read(0, want.size());
     for (size_t sector = 1; sector < 16; sector += 2) {
       EXPECT_TRUE(std::equal(want.begin() + static_cast<ptrdiff_t>(sector * 512),
@@ -313,10 +316,10 @@ TEST_F(BlockUnalignedTest, WritesAreStableWithoutFlushFeature) {
   EXPECT_EQ(disk.loop().events().back().kind, Kind::kFdatasync);
 }
 
-// Requests of random kinds on sectors of their own, which share blocks: none disturbs another,
-// whatever order, lengths and errors the host comes up with.
+// Requests of random kinds on disjoint sectors that share blocks. No request disturbs another,
+// whatever order, lengths and errors the host produces.
 void RunRandomLoad(uint64_t seed) {
-  constexpr uint64_t kUnits = 48;  // of 5 sectors: no block is anybody's own
+  constexpr uint64_t kUnits = 48;  // of 5 sectors, so each unit shares a block with a neighbour
   constexpr uint64_t kUnitSectors = 5;
   BlockHarness::Options options = Blocks(seed);
   options.harness.loop.short_transfer_percent = 20;
@@ -332,7 +335,7 @@ void RunRandomLoad(uint64_t seed) {
     Bytes data;  // after a write
   };
   std::map<std::pair<uint16_t, uint16_t>, Request> in_flight;
-  std::map<uint64_t, Bytes> content;  // by unit; none: unknown
+  std::map<uint64_t, Bytes> content;  // by unit; absent: unknown
   std::map<uint64_t, bool> busy;
   for (uint64_t unit = 0; unit < kUnits; ++unit) content[unit] = Bytes(kUnitSectors * 512);
   for (int step = 0; step < 120; ++step) {
@@ -391,14 +394,14 @@ void RunRandomLoad(uint64_t seed) {
       }
     }
   }
-  ASSERT_TRUE(in_flight.empty()) << "lost requests";
+  ASSERT_TRUE(in_flight.empty()) << "some requests did not complete";
   for (const auto& [unit, bytes] : content) {
     ASSERT_EQ(disk.image().Read(unit * kUnitSectors * 512, bytes.size()), bytes) << unit;
   }
   ExpectWholeBlocks(disk);
 }
 
-TEST_F(BlockUnalignedTest, RandomLoad) {
+TEST_F(BlockUnalignedTest, RandomRequestsMatchACopyOfTheDisk) {
   for (uint64_t seed = 1; seed <= 60; ++seed) {
     SCOPED_TRACE(seed);
     RunRandomLoad(seed);
@@ -418,7 +421,7 @@ std::string OutputOf(const std::string& command) {
   return output;
 }
 
-TEST_F(BlockUnalignedTest, ADeviceOf4096ByteSectorsCarriesAGuestWith512) {
+TEST_F(BlockUnalignedTest, DeviceWith4096ByteSectorsServesAGuestWith512) {
   const TemporaryImage below(testing::TempDir(), 1 << 20);
   const std::string device = OutputOf("losetup --show -f -b 4096 " + below.path() + " 2>/dev/null");
   if (device.empty()) GTEST_SKIP() << "no loop device with sectors of 4096 bytes";

@@ -1,4 +1,4 @@
-// What a block device and its driver exchange. [VIRTIO 1.2 §5.2.4, §5.2.6]
+// The structures that a block device and its driver exchange. [VIRTIO 1.2 §5.2.4, §5.2.6]
 #ifndef VIRTIO_BLOCK_BLOCK_WIRE_H_
 #define VIRTIO_BLOCK_BLOCK_WIRE_H_
 
@@ -13,7 +13,7 @@ namespace virtio {
 
 inline constexpr uint32_t kSectorBytes = 512;  // the protocol's unit [VIRTIO 1.2 §5.2.4]
 
-// Begins every request.
+// The beginning of every request.
 struct BlockHeader {
   base::Le32 type;  // VIRTIO_BLK_T_*
   base::Le32 reserved;
@@ -32,7 +32,7 @@ static_assert(sizeof(BlockRange) == sizeof(virtio_blk_discard_write_zeroes));
 static_assert(offsetof(BlockRange, flags) == offsetof(virtio_blk_discard_write_zeroes, flags));
 static_assert(base::WireType<BlockRange>);
 
-// The configuration space, as far as our features reach.
+// The part of the configuration space that the offered features use.
 struct BlockConfig {
   base::Le64 capacity_sectors;
   base::Le32 size_max;
@@ -41,7 +41,7 @@ struct BlockConfig {
   base::Le32 blk_size;
   uint8_t physical_block_exp = 0;
   uint8_t alignment_offset = 0;
-  base::Le16 min_io_size;  // in blocks of blk_size, as the next
+  base::Le16 min_io_size;  // in blocks of blk_size, as opt_io_size
   base::Le32 opt_io_size;
   uint8_t writeback = 0;
   uint8_t unused0 = 0;

@@ -66,7 +66,7 @@ OrderedWrite* BlockWriteOrder::TakeReady() {
   return turn_;
 }
 
-// Gives the turn to the first in the lane, if nobody has it.
+// Gives the turn to the first write in the lane if no write has it.
 void BlockWriteOrder::BeginTurn() {
   if (turn_ != nullptr || lane_.first() == nullptr) return;
   turn_ = lane_.first();

@@ -6,13 +6,13 @@
 
 namespace virtio {
 
-// A write that is, or waits to be, under way. Embedded in the request. [start, end): the whole
-// blocks that it changes, in bytes of the image.
+// A write that is under way or waits to begin. It is embedded in the request. [start, end) is the
+// range of whole blocks that it changes, in bytes of the image.
 class OrderedWrite {
  public:
   // True between Enter and Leave.
   bool entered() const { return state_ != State::kOutside; }
-  // True while it may not begin yet.
+  // True while the write may not begin yet.
   bool waits() const { return state_ == State::kInLane || state_ == State::kNext; }
 
  private:
@@ -21,30 +21,32 @@ class OrderedWrite {
     kOutside,
     kBeside,  // under way, beside others
     kInLane,  // waits for its turn in the lane
-    kNext,    // has its turn in the lane, waits for those beside it that overlap
+    kNext,    // has its turn in the lane, but waits for overlapping writes beside the lane
     kAlone,   // has its turn in the lane and is under way
   };
 
   uint64_t start_ = 0;
   uint64_t end_ = 0;
   State state_ = State::kOutside;
-  bool awaited_ = false;  // kBeside: the one in kNext waits for it
+  bool awaited_ = false;  // kBeside: the write in kNext waits for this write
   OrderedWrite* previous_ = nullptr;
   OrderedWrite* next_ = nullptr;
 };
 
-// Writing part of a block is reading it, changing the part and writing it back (the host takes
-// whole blocks only). Another write to that block between the two would be undone. So such writes
-// go one at a time through one lane, each after those under way that it overlaps; and a write of
-// whole blocks that overlaps the one under way in the lane takes its place at the end of the lane.
-// Everything else goes on beside. Nothing blocks and nothing is allocated; the cost of a turn in
-// the lane is a look at each write under way. The image's queues share one order: one loop.
+// To write a part of a block, the device reads the block, changes the part and writes the block
+// back, since the host takes only whole blocks. Another write to the block between the read and the
+// write would be undone. Therefore partial writes take turns in a single lane, and each waits for
+// overlapping writes that are already under way. A write of whole blocks that overlaps the write
+// whose turn it is goes to the end of the lane. All other writes run beside the lane. Nothing
+// blocks and nothing is allocated; a turn in the lane costs a look at each write under way. The
+// queues of an image share one order on one loop.
 class BlockWriteOrder {
  public:
-  // Adds a write of the blocks [start, end), `partial` if not all of them in whole. Returns true if
-  // it may begin; else TakeReady returns it later.
+  // Adds a write of the blocks [start, end). `partial`: the write changes only a part of some
+  // block. Returns true if the write may begin; otherwise TakeReady returns the write later.
   bool Enter(OrderedWrite& write, uint64_t start, uint64_t end, bool partial);
-  // Removes a write that has ended, or is given up while it waits. No-op if it is not entered.
+  // Removes a write that has ended or is given up while it waits. Does nothing if it has not
+  // entered.
   void Leave(OrderedWrite& write);
   // Returns a write that has waited and may now begin, or nullptr.
   OrderedWrite* TakeReady();
@@ -66,7 +68,7 @@ class BlockWriteOrder {
   List beside_;
   List lane_;
   OrderedWrite* turn_ = nullptr;  // kNext or kAlone
-  uint32_t awaited_ = 0;          // writes beside that kNext waits for
+  uint32_t awaited_ = 0;  // the number of writes beside the lane that the write in kNext waits for
 };
 
 }  // namespace virtio

@@ -28,15 +28,15 @@ class BlockWriteOrderTest : public testing::Test {
   Write a_, b_, c_, d_;
 };
 
-TEST_F(BlockWriteOrderTest, WholeBlocksGoBesideEachOther) {
+TEST_F(BlockWriteOrderTest, WholeBlockWritesRunConcurrently) {
   EXPECT_TRUE(Whole(a_, 0, 4));
-  EXPECT_TRUE(Whole(b_, 0, 4)) << "whoever writes one block twice at once gets either";
+  EXPECT_TRUE(Whole(b_, 0, 4)) << "two whole writes of a block at once may end in any order";
   order_.Leave(a_);
   order_.Leave(b_);
   EXPECT_EQ(order_.TakeReady(), nullptr);
 }
 
-TEST_F(BlockWriteOrderTest, PartsOfBlocksGoOneAtATime) {
+TEST_F(BlockWriteOrderTest, PartialWritesRunOneAtATime) {
   EXPECT_TRUE(Part(a_, 0));
   EXPECT_FALSE(Part(b_, 0));
   EXPECT_FALSE(Part(c_, 9));
@@ -49,7 +49,7 @@ TEST_F(BlockWriteOrderTest, PartsOfBlocksGoOneAtATime) {
   order_.Leave(c_);
 }
 
-TEST_F(BlockWriteOrderTest, APartWaitsForTheWholeBlocksThatItOverlaps) {
+TEST_F(BlockWriteOrderTest, PartialWriteWaitsForOverlappingWholeBlocks) {
   EXPECT_TRUE(Whole(a_, 0, 4));
   EXPECT_TRUE(Whole(b_, 3, 1));
   EXPECT_TRUE(Whole(c_, 4, 1));
@@ -63,7 +63,7 @@ TEST_F(BlockWriteOrderTest, APartWaitsForTheWholeBlocksThatItOverlaps) {
   order_.Leave(d_);
 }
 
-TEST_F(BlockWriteOrderTest, WholeBlocksWaitForThePartThatTheyOverlap) {
+TEST_F(BlockWriteOrderTest, WholeBlocksWaitForTheOverlappingPartialWrite) {
   EXPECT_TRUE(Part(a_, 3));
   EXPECT_TRUE(Whole(b_, 4, 2));
   EXPECT_FALSE(Whole(c_, 0, 4));
@@ -73,10 +73,10 @@ TEST_F(BlockWriteOrderTest, WholeBlocksWaitForThePartThatTheyOverlap) {
   order_.Leave(c_);
 }
 
-TEST_F(BlockWriteOrderTest, WholeBlocksDoNotOvertakeAPartForEver) {
+TEST_F(BlockWriteOrderTest, WholeBlocksDoNotOvertakeAWaitingPartialWrite) {
   EXPECT_TRUE(Whole(a_, 0, 1));
   EXPECT_FALSE(Part(b_, 0));
-  EXPECT_FALSE(Whole(c_, 0, 1)) << "would have the part wait for it too";
+  EXPECT_FALSE(Whole(c_, 0, 1)) << "the part would have to wait for this write, too";
   order_.Leave(a_);
   EXPECT_EQ(order_.TakeReady(), &b_);
   order_.Leave(b_);
@@ -84,25 +84,25 @@ TEST_F(BlockWriteOrderTest, WholeBlocksDoNotOvertakeAPartForEver) {
   order_.Leave(c_);
 }
 
-TEST_F(BlockWriteOrderTest, WhatWaitsCanBeGivenUp) {
+TEST_F(BlockWriteOrderTest, WaitingWritesCanBeGivenUp) {
   EXPECT_TRUE(Whole(a_, 0, 1));
   EXPECT_FALSE(Part(b_, 0));
   EXPECT_FALSE(Part(c_, 0));
   EXPECT_TRUE(b_.waits() && c_.waits());
   order_.Leave(b_);
   EXPECT_FALSE(b_.entered());
-  EXPECT_EQ(order_.TakeReady(), nullptr) << "c waits for a as b has";
+  EXPECT_EQ(order_.TakeReady(), nullptr) << "c must wait for a, as b did";
   order_.Leave(a_);
   EXPECT_EQ(order_.TakeReady(), &c_);
   order_.Leave(c_);
-  order_.Leave(c_);  // no-op
+  order_.Leave(c_);  // does nothing
   EXPECT_TRUE(Part(d_, 0));
   order_.Leave(d_);
 }
 
-// Random writes that end in random order: no partial one is ever under way beside another that
-// overlaps, and all begin in the end.
-TEST_F(BlockWriteOrderTest, NothingOverlapsAPartAndNothingStarves) {
+// Random writes end in random order. A partial write is never under way beside an overlapping
+// write, and all writes begin eventually.
+TEST_F(BlockWriteOrderTest, NoWriteOverlapsAPartialWriteAndNoneStarves) {
   std::mt19937_64 random(1);
   struct Known {
     Write write;
@@ -133,12 +133,13 @@ TEST_F(BlockWriteOrderTest, NothingOverlapsAPartAndNothingStarves) {
       } else if (!inside.empty()) {
         std::vector<size_t> candidates;
         for (const size_t i : inside) {
-          if (writes[i].running || random() % 8 == 0) candidates.push_back(i);  // or given up
+          if (writes[i].running || random() % 8 == 0)
+            candidates.push_back(i);  // or is given up while it waits
         }
         if (candidates.empty()) {
           bool any_running = false;
           for (const size_t i : inside) any_running |= writes[i].running;
-          ASSERT_TRUE(any_running) << "all wait for each other";
+          ASSERT_TRUE(any_running) << "all writes wait for each other";
           continue;
         }
         const size_t i = candidates[random() % candidates.size()];

@@ -13,15 +13,15 @@
 namespace virtio {
 namespace {
 
-// QEMU's bytes, and the numbers of its permissions. [QEMU block/file-posix.c,
+// QEMU's bytes and the numbers of its permissions. [QEMU block/file-posix.c,
 // include/block/block-common.h: BLK_PERM_*]
 constexpr off_t kUsedByte = 100;
 constexpr off_t kUnsharedByte = 200;
-constexpr off_t kQemuEnd = 300;  // of what is left to QEMU
+constexpr off_t kQemuEnd = 300;  // end of the bytes that are left to QEMU
 constexpr int kConsistentRead = 0;
 constexpr int kWrite = 1;
 constexpr int kResize = 3;
-// What a guest's disk uses, readonly or not, and what it lets nobody else use.
+// The permissions that a disk uses, readonly or not, and those that no other process may use.
 constexpr int kReaderUses[] = {kConsistentRead};
 constexpr int kWriterUses[] = {kConsistentRead, kWrite, kResize};
 constexpr int kUnshared[] = {kWrite, kResize};
@@ -35,10 +35,10 @@ struct flock Range(short type, off_t start, off_t length) {
   return lock;
 }
 
-// Why a lock could not be had.
+// Why a lock was refused.
 struct Refusal {
-  int error = 0;     // errno; EAGAIN: another one holds it
-  pid_t holder = 0;  // of a classic POSIX lock; an OFD lock does not say whose it is
+  int error = 0;     // errno; EAGAIN: another process holds the lock
+  pid_t holder = 0;  // of a classic POSIX lock; the holder of an OFD lock is unknown
 };
 
 Refusal Take(int fd, short type, off_t start, off_t length) {
@@ -49,12 +49,12 @@ Refusal Take(int fd, short type, off_t start, off_t length) {
   return {.error = EAGAIN, .holder = known && lock.l_pid > 0 ? lock.l_pid : 0};
 }
 
-// Looks whether another one holds any lock of this byte.
+// Checks whether another process holds any lock of this byte.
 Refusal TestByte(int fd, off_t byte) {
   struct flock lock = Range(F_WRLCK, byte, 1);
   if (fcntl(fd, F_OFD_GETLK, &lock) != 0) return {.error = errno};
-  // A lock of more than QEMU's bytes is not QEMU's. It is shared, or the rest of the file could not
-  // have been locked, and says that there is another reader.
+  // A lock that covers more than QEMU's bytes is not QEMU's. It must be shared, since otherwise the
+  // rest of the file could not have been locked: there is another reader.
   const bool whole_file = lock.l_start < kUsedByte;
   if (lock.l_type == F_UNLCK || (lock.l_type == F_RDLCK && whole_file)) return {};
   return {.error = EAGAIN, .holder = lock.l_pid > 0 ? lock.l_pid : 0};
@@ -69,7 +69,7 @@ Refusal TryLock(int fd, bool readonly) {
     return refusal.error != 0;
   };
   if (refused(Take(fd, type, 0, kUsedByte))) return refusal;
-  // Length 0: to the end, wherever that will be.
+  // Length 0 means: to the end of the file, even if the file grows.
   if (refused(Take(fd, type, kQemuEnd, 0))) return refusal;
   for (const int permission : uses) {
     if (refused(Take(fd, F_RDLCK, kUsedByte + permission, 1))) return refusal;
@@ -77,7 +77,7 @@ Refusal TryLock(int fd, bool readonly) {
   for (const int permission : kUnshared) {
     if (refused(Take(fd, F_RDLCK, kUnsharedByte + permission, 1))) return refusal;
   }
-  // First all locks, then all tests: of two that come at once, none misses the other.
+  // Take all locks before testing: of two processes at once, at least one sees the other.
   for (const int permission : uses) {
     if (refused(TestByte(fd, kUnsharedByte + permission))) return refusal;
   }
@@ -97,7 +97,8 @@ absl::Status LockImage(int fd, bool readonly, absl::string_view name, void (*pau
     if (attempt > 0) pause();
     refusal = TryLock(fd, readonly);
     if (refusal.error == 0) return absl::OkStatus();
-    // Whoever else tries meanwhile is not to fail because of one that will fail too.
+    // Release the locks during the pause: another process must not fail because of an attempt that
+    // fails, too.
     UnlockImage(fd);
     if (refusal.error != EAGAIN) {
       return base::ErrnoStatus(refusal.error, absl::StrCat(name, ": cannot lock"));

@@ -1,5 +1,5 @@
-// Image locks beside those of other programs: QEMU (the real one where it is installed, its bytes
-// else), cloud-hypervisor.
+// Image locks together with those of other programs: QEMU (the real program if it is installed,
+// otherwise its bytes) and cloud-hypervisor.
 #include "virtio/block/image_lock.h"
 
 #include <fcntl.h>
@@ -27,7 +27,8 @@ using testing::HasSubstr;
 
 void NoPause() {}
 
-// Has `bytes` been locked, by anybody but `fd`? An exclusive lock of each is asked for.
+// Returns whether any descriptor but `fd` has locked one of the bytes, by asking for an exclusive
+// lock of each.
 bool IsLocked(int fd, off_t start, off_t length) {
   struct flock lock = {};
   lock.l_type = F_WRLCK;
@@ -57,7 +58,7 @@ class ImageLockTest : public testing::Test {
   base::UniqueFd Open(bool readonly = false) const {
     return base::UniqueFd(open(path_.c_str(), (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC));
   }
-  // Locks as this program does; the locks are held while the result is open.
+  // Takes the locks as this program does. They are held while the result is open.
   std::optional<base::UniqueFd> Vmm(bool readonly) const {
     base::UniqueFd fd = Open(readonly);
     if (!LockImage(fd.get(), readonly, "disk", NoPause).ok()) return std::nullopt;
@@ -82,8 +83,9 @@ TEST_F(ImageLockTest, AReaderAndAWriterLockTheBytesOfQemu) {
                                : (std::set<off_t>{100, 101, 103, 201, 203}));
     EXPECT_TRUE(IsLocked(other.get(), 0, 100));
     EXPECT_TRUE(IsLocked(other.get(), 300, 1));
-    EXPECT_TRUE(IsLocked(other.get(), off_t{1} << 60, 1)) << "however much the image grows";
-    // QEMU's bytes are shared always, the rest is what tells readers from writers.
+    EXPECT_TRUE(IsLocked(other.get(), off_t{1} << 60, 1))
+        << "the lock must cover the image even if it grows";
+    // QEMU's bytes are always shared; the rest of the file separates readers from writers.
     EXPECT_TRUE(Lock(other.get(), F_RDLCK, 100, 200));
     EXPECT_EQ(Lock(other.get(), F_RDLCK, 0, 100), readonly);
     EXPECT_EQ(Lock(other.get(), F_RDLCK, 300, 0), readonly);
@@ -91,7 +93,8 @@ TEST_F(ImageLockTest, AReaderAndAWriterLockTheBytesOfQemu) {
   }
 }
 
-// Each byte that QEMU may hold, as a shared lock: who uses a permission, and who denies it.
+// Each byte that QEMU may hold with a shared lock: it uses a permission, or it denies the
+// permission to others.
 TEST_F(ImageLockTest, AReaderAndAWriterTestTheBytesOfQemu) {
   const base::UniqueFd other = Open();
   for (const bool readonly : {true, false}) {
@@ -105,7 +108,7 @@ TEST_F(ImageLockTest, AReaderAndAWriterTestTheBytesOfQemu) {
   }
 }
 
-TEST_F(ImageLockTest, ManyReadersOrOneWriter) {
+TEST_F(ImageLockTest, ImageHasManyReadersOrOneWriter) {
   for (const bool first : {true, false}) {
     const auto vmm = Vmm(first);
     ASSERT_TRUE(vmm);
@@ -113,11 +116,11 @@ TEST_F(ImageLockTest, ManyReadersOrOneWriter) {
       EXPECT_EQ(Vmm(second).has_value(), first && second) << first << second;
     }
   }
-  EXPECT_TRUE(Vmm(false)) << "the locks ended with the descriptors";
+  EXPECT_TRUE(Vmm(false)) << "the locks must end with the descriptors";
 }
 
-// Cloud-hypervisor locks the whole file, or from 0 to its size.
-TEST_F(ImageLockTest, CloudHypervisorIsAReaderOrAWriterToo) {
+// Cloud-hypervisor locks the whole file, or the range from 0 to the file's size.
+TEST_F(ImageLockTest, CloudHypervisorCountsAsReaderOrWriter) {
   const base::UniqueFd other = Open();
   for (const off_t length : {off_t{0}, off_t{1} << 20}) {
     for (const bool vmm_reads : {true, false}) {
@@ -135,7 +138,7 @@ TEST_F(ImageLockTest, CloudHypervisorIsAReaderOrAWriterToo) {
   }
 }
 
-TEST_F(ImageLockTest, ARefusedLockLeavesNothingBehind) {
+TEST_F(ImageLockTest, RefusedLockLeavesNoLocksBehind) {
   const base::UniqueFd other = Open();
   ASSERT_TRUE(Lock(other.get(), F_RDLCK, 101, 1));
   const base::UniqueFd fd = Open();
@@ -144,15 +147,15 @@ TEST_F(ImageLockTest, ARefusedLockLeavesNothingBehind) {
   EXPECT_FALSE(IsLocked(other.get(), 0, 0));
 }
 
-TEST_F(ImageLockTest, UnlockGivesAllUp) {
+TEST_F(ImageLockTest, UnlockReleasesAllLocks) {
   const auto vmm = Vmm(false);
   UnlockImage(vmm->get());
   EXPECT_FALSE(IsLocked(Open().get(), 0, 0));
 }
 
-// --- A lock that will be free in a moment ---
+// --- A lock that is released soon ---
 
-// The one who holds a lock while LockImage waits.
+// The descriptor that holds a lock while LockImage waits.
 base::UniqueFd* g_holder = nullptr;
 int g_pauses = 0;
 
@@ -160,7 +163,7 @@ void ReleaseAtTheThirdPause() {
   if (++g_pauses == 3) g_holder->reset();
 }
 
-TEST_F(ImageLockTest, TheLockOfAVmThatWasKilledIsWaitedFor) {
+TEST_F(ImageLockTest, LockOfAKilledVmIsWaitedFor) {
   for (const bool readonly : {true, false}) {
     g_pauses = 0;
     base::UniqueFd holder = Open();
@@ -172,7 +175,7 @@ TEST_F(ImageLockTest, TheLockOfAVmThatWasKilledIsWaitedFor) {
   }
 }
 
-TEST_F(ImageLockTest, ALockThatStaysIsWaitedForForASecond) {
+TEST_F(ImageLockTest, HeldLockIsWaitedForASecond) {
   g_pauses = 0;
   const auto holder = Vmm(true);
   const base::UniqueFd fd = Open();
@@ -188,7 +191,7 @@ TEST_F(ImageLockTest, ALockThatStaysIsWaitedForForASecond) {
 
 constexpr char kQemu[] = "/usr/bin/qemu-system-x86_64";
 
-// A QEMU that has the image as a guest's disk. Its guest does not run.
+// A QEMU that uses the image as a guest's disk. The guest does not run.
 class Qemu {
  public:
   Qemu(const std::string& image, bool readonly) {
@@ -211,7 +214,7 @@ class Qemu {
     close(from_test[0]);
     output_fd_.reset(to_test[0]);
     input_fd_.reset(from_test[1]);
-    // It greets early, answers when all is set up, and ends with a message if that could not be.
+    // QEMU greets early, replies when all is set up, and exits with a message if the setup fails.
     const absl::string_view commands =
         R"({"execute": "qmp_capabilities"} {"execute": "query-status"})";
     CHECK(write(input_fd_.get(), commands.data(), commands.size()) > 0);
@@ -225,10 +228,11 @@ class Qemu {
     kill(pid_, SIGKILL);
     waitpid(pid_, nullptr, 0);
   }
-  // True if it has the image, false if a lock keeps it out; anything else fails the test.
+  // Returns true if QEMU has the image, false if a lock keeps QEMU out. Any other result fails the
+  // test.
   bool has_image() const {
     if (absl::StrContains(output_, kAnswer)) return true;
-    EXPECT_THAT(output_, HasSubstr("lock")) << "this QEMU failed for another reason";
+    EXPECT_THAT(output_, HasSubstr("lock")) << "QEMU failed for another reason";
     return false;
   }
 
@@ -253,13 +257,13 @@ class BesideQemu : public ImageLockTest,
   bool may_share() const { return vmm_reads() && qemu_reads(); }
 };
 
-TEST_P(BesideQemu, VmmFirst) {
+TEST_P(BesideQemu, QemuMayOpenOnlyIfBothRead) {
   const auto vmm = Vmm(vmm_reads());
   ASSERT_TRUE(vmm);
   EXPECT_EQ(Qemu(path_, qemu_reads()).has_image(), may_share());
 }
 
-TEST_P(BesideQemu, QemuFirst) {
+TEST_P(BesideQemu, VmmMayOpenOnlyIfBothRead) {
   const Qemu qemu(path_, qemu_reads());
   ASSERT_TRUE(qemu.has_image());
   EXPECT_EQ(Vmm(vmm_reads()).has_value(), may_share());

@@ -32,8 +32,8 @@ ConsoleDevice::ConsoleDevice(std::string id, base::EventLoop& loop, base::GuestM
 ConsoleDevice::~ConsoleDevice() { backend_.SetClient(nullptr); }
 
 void ConsoleDevice::WriteConfig(uint32_t offset, std::span<const uint8_t> from) {
-  // The lower byte of a write to emerg_wr is output, whatever state the device is in.
-  // [VIRTIO 1.2 §5.3.5.1]
+  // The lowest byte of a write to emerg_wr is output, in any state of the device. [VIRTIO 1.2
+  // §5.3.5.1]
   if (offset != offsetof(ConsoleConfig, emergency_write) || from.empty()) return;
   backend_.Write(from.first(1));
   emergency_bytes_.fetch_add(1, std::memory_order_relaxed);

@@ -15,24 +15,27 @@
 
 namespace virtio {
 
-// Joins a character backend to a driver. Offers SIZE (the guest's terminal follows the host's) and
-// EMERG_WRITE. Input that comes before the driver, while it is paused or across a guest reset is
-// kept (up to ConsoleReceiveQueue::kMaxPendingBytes, the rest stays with the backend).
+// Connects a character backend to a driver. Offers SIZE (the guest's terminal follows the host's)
+// and EMERG_WRITE. Input that arrives before the driver, while the driver is paused or during a
+// guest reset is kept, up to ConsoleReceiveQueue::kMaxPendingBytes; further input stays with the
+// backend.
 class ConsoleDevice final : public QueuedDevice, private devices::CharacterClient {
  public:
-  // `loop` is also the loop of `backend`. All three outlive the device. Before the loop runs.
+  // `loop` is also the loop of `backend`. `loop`, `memory` and `backend` must outlive the device.
+  // Call it before the loop runs.
   ConsoleDevice(std::string id, base::EventLoop& loop, base::GuestMemory& memory,
                 devices::CharacterBackend& backend);
-  // On the loop or when it has ended; all queues stopped.
+  // Call it on the loop or after the loop has ended, with all queues stopped.
   ~ConsoleDevice() override;
 
   void WriteConfig(uint32_t offset, std::span<const uint8_t> from) override;
 
  private:
   std::span<const uint8_t> config_bytes() const override { return base::BytesOf(config_); }
-  // rx_bytes: to the guest; tx_bytes: from the guest; dropped_bytes: of those, never delivered
-  // because the sink stalled or failed; removed_bytes: of those, stored in a file and removed
-  // again; rx_pending_bytes: waiting for the guest.
+  // rx_bytes: bytes to the guest. tx_bytes: bytes from the guest. dropped_bytes: bytes from the
+  // guest that were never delivered, because the sink stalled or failed. removed_bytes: bytes from
+  // the guest that were stored in a file and removed again. rx_pending_bytes: bytes that wait for
+  // the guest.
   void AddCounters(Counters& counters) const override;
 
   size_t OnInput(std::span<const uint8_t> bytes) override;
@@ -41,7 +44,7 @@ class ConsoleDevice final : public QueuedDevice, private devices::CharacterClien
   devices::CharacterBackend& backend_;
   ConsoleReceiveQueue receive_;
   ConsoleTransmitQueue transmit_;
-  ConsoleConfig config_;                       // changed by ChangeConfig only
+  ConsoleConfig config_;                       // only ChangeConfig changes it
   std::atomic<uint64_t> emergency_bytes_ = 0;  // written on vCPU threads
 };
 

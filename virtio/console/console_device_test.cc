@@ -1,4 +1,4 @@
-// Tests of the console device, named after the clauses of VIRTIO 1.2 they check.
+// Tests of the console device, named after the clauses of VIRTIO 1.2 that they check.
 
 #include "virtio/console/console_device.h"
 
@@ -19,9 +19,9 @@ namespace {
 using ::testing::Contains;
 using ::testing::Pair;
 
-// --- §2: what binds every device ---
+// --- §2: requirements for every device ---
 
-TEST_F(ConsoleTest, Console_2_2_2_OnlyWhatIsUnderstoodIsOffered) {
+TEST_F(ConsoleTest, Console_2_2_2_OnlySupportedFeaturesAreOffered) {
   EXPECT_EQ(console_.features(),
             kRingFeatures | 1u << VIRTIO_CONSOLE_F_SIZE | 1u << VIRTIO_CONSOLE_F_EMERG_WRITE);
 }
@@ -46,7 +46,7 @@ TEST_F(ConsoleTest, Console_2_7_5_1_ReadableBuffersAreNotWritten) {
 
 // "The device MUST write at least len bytes to descriptor, beginning at the first device-writable
 // buffer, prior to updating the used idx."
-TEST_F(ConsoleTest, Console_2_7_8_2_UsedLengthIsWhatWasWritten) {
+TEST_F(ConsoleTest, Console_2_7_8_2_UsedLengthCountsWrittenBytes) {
   Start();
   const uint16_t head = rx().Chain().Writable(3).Writable(0).Writable(13).Offer();
   harness_.Publish(kRx);
@@ -122,7 +122,7 @@ TEST_F(ConsoleTest, Console_5_3_6_OutputOfTheTransmitqGoesToTheBackend) {
   EXPECT_THAT(console_.counters(), Contains(Pair("tx_bytes", 12u)));
 }
 
-TEST_F(ConsoleTest, Console_2_7_4_OutputComesInAnyFraming) {
+TEST_F(ConsoleTest, Console_2_7_4_OutputMayHaveAnyFraming) {
   Start();
   tx().Chain().Readable(Bytes("a")).Readable(Bytes("bc")).Readable(Bytes("")).Offer();
   tx().Chain().Readable(Bytes("d")).Indirect().Readable(Bytes("e")).Readable(Bytes("f")).Offer();
@@ -153,7 +153,7 @@ TEST_F(ConsoleTest, StalledSinkDoesNotStallTheGuest) {
   EXPECT_THAT(console_.counters(), Contains(Pair("dropped_bytes", 9990u)));
 }
 
-TEST_F(ConsoleTest, LongOutputIsTakenInBoundedPiecesATurn) {
+TEST_F(ConsoleTest, LongOutputTakesBoundedPiecesPerTurn) {
   Start();
   const uint64_t addr = 0x1000000;
   const std::string text = Pattern(1 << 20);
@@ -163,7 +163,7 @@ TEST_F(ConsoleTest, LongOutputIsTakenInBoundedPiecesATurn) {
   if (tx().Publish()) harness_.Kick(kTx);
   size_t turns = 0;
   for (size_t before = 0; harness_.loop().RunTurn(); before = backend_.output.size(), ++turns) {
-    // A turn may see the end of one chain and the begin of the next.
+    // A turn may see the end of one chain and the beginning of the next.
     EXPECT_LE(backend_.output.size() - before, 2 * ConsoleTransmitQueue::kMaxBytesPerTurn);
   }
   EXPECT_GE(turns, 3u << 3);
@@ -200,9 +200,9 @@ TEST_F(ConsoleTest, Console_5_3_6_NoBufferIsHeldWithoutInput) {
   Start();
   for (int i = 0; i < 8; ++i) rx().Chain().Writable(16).Offer();
   harness_.Publish(kRx);
-  harness_.Kick(kRx);  // a kick alone takes nothing
+  harness_.Kick(kRx);  // a kick alone must take no buffer
   harness_.loop().RunUntilIdle();
-  EXPECT_TRUE(harness_.StopQueue(console_, kRx)) << "nothing to wait for";
+  EXPECT_TRUE(harness_.StopQueue(console_, kRx)) << "there is nothing to wait for";
   EXPECT_EQ(rx().UsedIndex(), 0);
 }
 
@@ -226,7 +226,7 @@ TEST_F(ConsoleTest, Console_5_3_6_1_ReadableBufferInTheReceiveqIsUsedWithLengthZ
   backend_.Type("abcdefgh");
   harness_.loop().RunUntilIdle();
   EXPECT_EQ(rx().PopUsed()->len, 0u);
-  EXPECT_EQ(Received(), "abcdefgh") << "no input is lost in it";
+  EXPECT_EQ(Received(), "abcdefgh") << "the useless buffers must lose no input";
 }
 
 TEST_F(ConsoleTest, InputBeforeTheDriverIsKept) {
@@ -345,10 +345,10 @@ TEST_F(ConsoleTest, Console_5_3_6_NoConfigurationChangeWithoutTheSizeFeature) {
   Start(kAllFeatures & ~(uint64_t{1} << VIRTIO_CONSOLE_F_SIZE));
   backend_.Resize(100, 50);
   EXPECT_EQ(harness_.notifier().config_features, uint64_t{1} << VIRTIO_CONSOLE_F_SIZE)
-      << "the transport tells nobody who has not accepted it";
+      << "the transport notifies only drivers that have accepted SIZE";
 }
 
-TEST(ConsoleDeviceTest, LeavesTheBackendWhenItEnds) {
+TEST(ConsoleDeviceTest, DestructorDetachesFromTheBackend) {
   DeviceHarness harness({});
   FakeBackend backend;
   {
@@ -358,8 +358,8 @@ TEST(ConsoleDeviceTest, LeavesTheBackendWhenItEnds) {
   EXPECT_FALSE(backend.has_client());
 }
 
-// Any order of completions: nothing is lost, doubled or reordered.
-TEST(ConsoleDeviceTest, EchoIsCompleteForAnySeed) {
+// With any order of completions, no byte is lost, doubled or reordered.
+TEST(ConsoleDeviceTest, EchoIsCompleteInAnyOrder) {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     DeviceHarness harness({.loop = {.seed = seed}, .event_idx = seed % 2 == 0});
     FakeBackend backend;

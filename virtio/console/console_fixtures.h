@@ -1,4 +1,4 @@
-// A console device with a fake back end, for its tests.
+// A console device with a fake backend, for its tests.
 #ifndef VIRTIO_CONSOLE_CONSOLE_FIXTURES_H_
 #define VIRTIO_CONSOLE_CONSOLE_FIXTURES_H_
 
@@ -20,7 +20,7 @@ constexpr uint16_t kRx = kConsoleReceiveQueue;
 constexpr uint16_t kTx = kConsoleTransmitQueue;
 constexpr uint64_t kAllFeatures = ~uint64_t{0};
 
-// A sink that takes `room` bytes and drops the rest, and a host that types.
+// A backend whose sink takes `room` bytes and drops the rest, and whose host types input.
 class FakeBackend final : public devices::CharacterBackend {
  public:
   void SetClient(devices::CharacterClient* client) override { client_ = client; }
@@ -76,7 +76,7 @@ class ConsoleTest : public ::testing::Test {
   void Start(uint64_t features = kAllFeatures) { harness_.Start(console_, features); }
   FakeDriver& rx() { return harness_.driver(kRx); }
   FakeDriver& tx() { return harness_.driver(kTx); }
-  // All that has arrived in receive buffers.
+  // Returns all bytes that have arrived in receive buffers.
   std::string Received() {
     std::string all;
     while (const auto used = rx().PopUsed()) {

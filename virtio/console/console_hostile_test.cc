@@ -14,7 +14,7 @@ namespace {
 using ::testing::Contains;
 using ::testing::Pair;
 
-// A console whose queues can be attacked, one after the other.
+// A console whose queues can be attacked one after the other.
 class HostileConsole {
  public:
   explicit HostileConsole(uint64_t seed = 0) : harness_({.loop = {.seed = seed}}) {
@@ -85,7 +85,7 @@ TEST(ConsoleHostileTest, FeatureGames) {
   }
 }
 
-TEST_F(ConsoleTest, BrokenRingNeedsAResetAndEndsThere) {
+TEST_F(ConsoleTest, BrokenTransmitRingDoesNotStopInput) {
   Start();
   tx().WriteDescriptor(0, {.addr = 0x1000000, .len = 4, .flags = 1, .next = 0});  // a loop
   tx().OfferRaw(0);

@@ -12,11 +12,11 @@ ConsoleReceiveQueue::ConsoleReceiveQueue(base::EventLoop& loop, base::GuestMemor
     : DeviceQueue(loop, memory, kConsoleReceiveQueue), backend_(backend) {}
 
 size_t ConsoleReceiveQueue::Input(std::span<const uint8_t> bytes) {
-  backend_waits_ = false;  // it is here: no ResumeInput from within
+  backend_waits_ = false;  // the backend is calling: do not call ResumeInput meanwhile
   size_t taken = 0;
   while (const size_t fits = Keep(bytes.subspan(taken))) {
     taken += fits;
-    Serve();  // does nothing if the driver is not there, or from within Start
+    Serve();  // does nothing without a driver, or if Start has called Input
   }
   backend_waits_ = taken < bytes.size();
   return taken;
@@ -40,9 +40,9 @@ void ConsoleReceiveQueue::Start(Chain& chain) {
   pending_begin_ += written;
   delivered_bytes_ += written;
   Complete(chain, static_cast<uint32_t>(written));
-  if (written == 0 || !backend_waits_) return;  // 0: a buffer without a writable byte
+  if (written == 0 || !backend_waits_) return;  // 0: the buffer has no writable byte
   backend_waits_ = false;
-  backend_.ResumeInput();  // may come back with Input
+  backend_.ResumeInput();  // may call Input
 }
 
 ConsoleTransmitQueue::ConsoleTransmitQueue(base::EventLoop& loop, base::GuestMemory& memory,

@@ -1,7 +1,8 @@
-// The virtio-console data path: two queues of bytes in any framing. [VIRTIO 1.2 §5.3.6]
+// The data path of virtio-console: two queues of bytes in any framing. [VIRTIO 1.2 §5.3.6]
 //
-// Neither queue ever waits with a buffer in hand: input is kept here until the driver has room, and
-// output is taken by the backend's bounded ring at once. All on the device's loop.
+// Neither queue waits while it holds a buffer: input stays in ConsoleReceiveQueue until the driver
+// has room, and the backend's bounded ring takes output at once. All calls are on the device's
+// loop.
 #ifndef VIRTIO_CONSOLE_CONSOLE_QUEUE_H_
 #define VIRTIO_CONSOLE_CONSOLE_QUEUE_H_
 
@@ -18,11 +19,11 @@
 
 namespace virtio {
 
-// Largest queue, hence the longest chain. A Linux driver fills the whole receive queue with one
-// page per buffer, so that more would only cost guest memory.
+// The largest queue size, and thus the length of the longest chain. A Linux driver fills the whole
+// receive queue with buffers of a page each, so a larger queue would only cost guest memory.
 inline constexpr uint16_t kConsoleQueueSize = 32;
 
-// The one chain each queue works on.
+// The single chain that a queue works on.
 class ConsoleChain {
  public:
   ConsoleChain() { chain_.SetStorage(segments_); }
@@ -40,17 +41,17 @@ class ConsoleChain {
   bool in_use_ = false;
 };
 
-// Host to guest. Pops a buffer only while there is input to put into it.
+// Sends bytes from the host to the guest. Pops a buffer only while there is input for it.
 class ConsoleReceiveQueue final : public DeviceQueue {
  public:
-  // Input held for a driver that gives no buffers. Above it the backend is held back.
+  // The most input that is kept for a driver without buffers. Further input stays with the backend.
   static constexpr size_t kMaxPendingBytes = 4096;
 
   ConsoleReceiveQueue(base::EventLoop& loop, base::GuestMemory& memory,
                       devices::CharacterBackend& backend);
 
-  // Takes bytes for the driver; returns how many. If not all, the backend's ResumeInput is called
-  // once there is room, never from within Input.
+  // Takes bytes for the driver and returns their number. If it takes fewer than all, it calls the
+  // backend's ResumeInput once there is room, but never from within Input.
   size_t Input(std::span<const uint8_t> bytes);
 
   uint64_t delivered_bytes() const { return delivered_bytes_; }
@@ -60,7 +61,7 @@ class ConsoleReceiveQueue final : public DeviceQueue {
   Chain* AcquireChain() override { return chain_.Acquire(); }
   void ReleaseChain(Chain& /*chain*/) override { chain_.Release(); }
   void Start(Chain& chain) override;
-  // Appends what fits to the pending bytes; returns how many.
+  // Appends as many bytes as fit to the pending bytes and returns their number.
   size_t Keep(std::span<const uint8_t> bytes);
   bool WantsChains() const override { return pending_bytes() > 0; }
 
@@ -69,12 +70,12 @@ class ConsoleReceiveQueue final : public DeviceQueue {
   std::array<uint8_t, kMaxPendingBytes> pending_;
   size_t pending_begin_ = 0;
   size_t pending_end_ = 0;
-  bool backend_waits_ = false;  // Input refused bytes: ResumeInput is owed
+  bool backend_waits_ = false;  // Input refused bytes, so ResumeInput is due
   uint64_t delivered_bytes_ = 0;
 };
 
-// Guest to host. A chain can say that it holds 4 GiB: it is copied in pieces, a bounded number a
-// turn, so that it delays nothing else on the loop.
+// Sends bytes from the guest to the host. A chain may claim to hold 4 GiB. Therefore it is copied
+// in pieces, with a bounded number of bytes per turn, so that it delays nothing else on the loop.
 class ConsoleTransmitQueue final : public DeviceQueue {
  public:
   static constexpr size_t kPieceBytes = 4096;
@@ -89,7 +90,7 @@ class ConsoleTransmitQueue final : public DeviceQueue {
   Chain* AcquireChain() override { return chain_.Acquire(); }
   void ReleaseChain(Chain& /*chain*/) override { chain_.Release(); }
   void Start(Chain& chain) override;
-  // The rest of a long chain is dropped: the driver has taken the queue away.
+  // Drops the rest of a long chain, since the driver has taken the queue away.
   void CancelRequests() override { cancelled_ = true; }
   void Continue(Chain& chain);
 

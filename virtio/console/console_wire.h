@@ -1,4 +1,4 @@
-// What the console device and its driver share. [VIRTIO 1.2 §5.3]
+// The structures that the console device and its driver share. [VIRTIO 1.2 §5.3]
 #ifndef VIRTIO_CONSOLE_CONSOLE_WIRE_H_
 #define VIRTIO_CONSOLE_CONSOLE_WIRE_H_
 
@@ -19,7 +19,7 @@ inline constexpr uint16_t kConsoleQueueCount = 2;
 struct ConsoleConfig {
   base::Le16 columns;
   base::Le16 rows;
-  base::Le32 max_ports;        // valid with MULTIPORT only: 0
+  base::Le32 max_ports;        // valid only with MULTIPORT: 0
   base::Le32 emergency_write;  // write-only
 };
 

@@ -23,7 +23,7 @@ struct Source {
 
 absl::StatusOr<Source> OpenSource(const std::string& path) {
   Source source;
-  // O_NONBLOCK: a FIFO without a writer must not hold the start up.
+  // O_NONBLOCK: a FIFO without a writer must not delay the start.
   source.fd.reset(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!source.fd.valid()) {
     return base::Advise(
@@ -38,7 +38,7 @@ absl::StatusOr<Source> OpenSource(const std::string& path) {
     return base::ErrnoStatus(
         EISDIR, absl::StrCat("rng.src: ", path, ": not a source of random bytes; name a file"));
   }
-  // Reads wait for bytes; the loop never does.
+  // Reads may wait for bytes, since the loop itself never waits for them.
   if (fcntl(source.fd.get(), F_SETFL, O_RDONLY) != 0) {
     return base::ErrnoStatus(errno, absl::StrCat("rng.src: ", path, ": cannot set blocking mode"));
   }

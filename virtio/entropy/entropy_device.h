@@ -19,25 +19,27 @@ class EntropyDevice final : public QueuedDevice {
  public:
   struct Options {
     std::string id = "_rng";
-    // /dev/urandom and /dev/random mean getrandom(2) and open nothing; anything else is read.
+    // /dev/urandom and /dev/random stand for getrandom(2) and are not opened; any other file is
+    // read.
     std::string source = "/dev/urandom";
   };
 
-  // Opens the source; waits until the kernel's generator is seeded (early in the host's boot only).
-  // `loop` and `memory` outlive the device. Before the loop runs.
-  // Errors: `rng.src: PATH: ...` with errno if it cannot be opened or is a directory.
+  // Opens the source and waits until the kernel's generator is seeded (it is, except early in the
+  // host's boot). `loop` and `memory` must outlive the device. Call it before the loop runs.
+  // Errors: `rng.src: PATH: ...` with errno if the source cannot be opened or is a directory.
   static absl::StatusOr<std::unique_ptr<EntropyDevice>> Create(Options options,
                                                                base::EventLoop& loop,
                                                                base::GuestMemory& memory);
-  // The queue is stopped. The loop, which outlives it, may keep a reference to the source.
+  // The queue must be stopped. The loop, which outlives the device, may keep a reference to the
+  // source.
   ~EntropyDevice() override = default;
 
  private:
   EntropyDevice(Options options, base::EventLoop& loop, base::GuestMemory& memory,
                 base::UniqueFd source_fd, base::LoopFile source, bool seekable);
 
-  // requests; bytes: given to the guest; source_errors: requests the kernel's generator stood in
-  // for.
+  // requests: requests served. bytes: bytes given to the guest. source_errors: requests for which
+  // the kernel's generator replaced the source.
   void AddCounters(Counters& counters) const override;
 
   const base::UniqueFd source_fd_;

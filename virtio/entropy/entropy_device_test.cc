@@ -1,4 +1,4 @@
-// Tests of the entropy device, named after the clauses of VIRTIO 1.2 they check.
+// Tests of the entropy device, named after the clauses of VIRTIO 1.2 that they check.
 
 #include "virtio/entropy/entropy_device.h"
 
@@ -47,14 +47,14 @@ class EntropyTest : public ::testing::Test {
     close(fd);
     return path_;
   }
-  // Makes a FIFO, opened for writing too so that its reader waits; returns its path.
+  // Makes a FIFO and opens it for writing, too, so that its reader waits. Returns its path.
   std::string Fifo() {
     EXPECT_EQ(mkfifo(path_.c_str(), 0600), 0);
     fifo_.reset(open(path_.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
     return path_;
   }
   FakeDriver& driver() { return harness_.driver(0); }
-  // Asks for `bytes` and returns what came.
+  // Asks for `bytes` bytes and returns the bytes that the device wrote.
   std::vector<uint8_t> Ask(uint32_t bytes) {
     driver().Chain().Writable(bytes).Offer();
     harness_.Publish(0);
@@ -79,7 +79,7 @@ class EntropyTest : public ::testing::Test {
   std::unique_ptr<EntropyDevice> rng_;
 };
 
-// True for anything that a generator gives except with negligible probability.
+// True for the output of a generator, except with negligible probability.
 bool LooksRandom(const std::vector<uint8_t>& bytes) {
   return bytes.size() >= 64 && std::set<uint8_t>(bytes.begin(), bytes.end()).size() > 32;
 }
@@ -146,7 +146,7 @@ TEST_F(EntropyTest, AWholeQueueOfRequestsIsServed) {
   }
 }
 
-TEST_F(EntropyTest, Entropy_2_2_2_OnlyWhatIsUnderstoodIsOffered) {
+TEST_F(EntropyTest, Entropy_2_2_2_OnlySupportedFeaturesAreOffered) {
   Start();
   EXPECT_EQ(rng_->features(), kRingFeatures);
 }
@@ -167,21 +167,21 @@ TEST_F(EntropyTest, Entropy_2_7_5_1_ReadableBuffersAreNotWritten) {
 }
 
 // "The device MUST write at least len bytes to descriptor, beginning at the first device-writable
-// buffer": Take() checks that nothing behind them was written either.
-TEST_F(EntropyTest, Entropy_2_7_8_2_UsedLengthIsWhatWasWritten) {
+// buffer": Take() checks that no bytes behind them were written.
+TEST_F(EntropyTest, Entropy_2_7_8_2_UsedLengthCountsWrittenBytes) {
   Start(File("abcde"));
   driver().Chain().Writable(2).Writable(30).Offer();
   harness_.Publish(0);
   EXPECT_EQ(Take(), std::vector<uint8_t>({'a', 'b', 'c', 'd', 'e'}));
 }
 
-// --- A file as source ---
+// --- A file as the source ---
 
 TEST_F(EntropyTest, FileIsReadFromItsStartOn) {
   Start(File("abcdefgh"));
   EXPECT_EQ(Ask(3), std::vector<uint8_t>({'a', 'b', 'c'}));
   EXPECT_EQ(Ask(3), std::vector<uint8_t>({'d', 'e', 'f'}));
-  EXPECT_EQ(Ask(3), std::vector<uint8_t>({'g', 'h'})) << "a short read is a short answer";
+  EXPECT_EQ(Ask(3), std::vector<uint8_t>({'g', 'h'})) << "a short read must give a short answer";
 }
 
 TEST_F(EntropyTest, Entropy_5_4_6_2_SourceAtItsEndIsReplaced) {
@@ -195,7 +195,7 @@ TEST_F(EntropyTest, Entropy_5_4_6_2_SourceThatFailsIsReplacedForThisRequest) {
   harness_.loop().FailNext(base::FakeEventLoop::Kind::kRead, EIO);
   EXPECT_TRUE(LooksRandom(Ask(64)));
   EXPECT_THAT(rng_->counters(), Contains(Pair("source_errors", 1u)));
-  EXPECT_EQ(Ask(4), std::vector<uint8_t>({'a', 'b', 'c', 'd'})) << "the source is tried again";
+  EXPECT_EQ(Ask(4), std::vector<uint8_t>({'a', 'b', 'c', 'd'})) << "the source must be tried again";
 }
 
 TEST_F(EntropyTest, SourceFillsOnlyTheBoundedPrefix) {
@@ -205,7 +205,7 @@ TEST_F(EntropyTest, SourceFillsOnlyTheBoundedPrefix) {
   EXPECT_EQ(Take(), std::vector<uint8_t>(kEntropyMaxRequestBytes, 'r'));
 }
 
-TEST_F(EntropyTest, StreamIsWaitedFor) {
+TEST_F(EntropyTest, RequestWaitsForASlowStream) {
   Start(Fifo());
   driver().Chain().Writable(64).Offer();
   harness_.Publish(0);
@@ -220,8 +220,8 @@ TEST_F(EntropyTest, PauseDoesNotWaitForASilentSource) {
   for (int i = 0; i < 3; ++i) driver().Chain().Writable(64).Offer();
   harness_.Publish(0);
   ASSERT_TRUE(harness_.Pause(*rng_));
-  EXPECT_TRUE(LooksRandom(Take())) << "the request in flight is answered by the kernel";
-  EXPECT_FALSE(driver().PopUsed().has_value()) << "the others stay where they are";
+  EXPECT_TRUE(LooksRandom(Take())) << "the kernel's generator must fill the request in flight";
+  EXPECT_FALSE(driver().PopUsed().has_value()) << "the other requests must stay in the queue";
   EXPECT_THAT(rng_->counters(), Contains(Pair("source_errors", 0u)));
   rng_->Resume();
   ASSERT_EQ(write(fifo_.get(), "xyz", 3), 3);
@@ -278,7 +278,7 @@ TEST(EntropyDeviceTest, EveryRequestIsAnsweredForAnySeed) {
   unlink(path.c_str());
 }
 
-TEST(EntropyDeviceTest, BadSourcesAreNamed) {
+TEST(EntropyDeviceTest, ErrorsNameTheSource) {
   DeviceHarness harness({});
   const auto create = [&harness](const std::string& source) {
     return std::string(
@@ -296,7 +296,7 @@ TEST(EntropyDeviceTest, BadSourcesAreNamed) {
 
 class EntropyHostileTest : public ::testing::Test {
  protected:
-  // A new device; the last one is gone.
+  // Makes a new device, after destroying the last one.
   void Make(uint64_t seed = 0) {
     Drop();
     harness_ = std::make_unique<DeviceHarness>(DeviceHarness::Options{.loop = {.seed = seed}});

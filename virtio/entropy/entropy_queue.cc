@@ -56,7 +56,8 @@ void EntropyQueue::FillFromKernel() {
   loop().turn_budget().SpendHostCall();
   size_t written = 0;
   for (const iovec& segment : target_) {
-    // Never blocks: EntropyDevice::Create waited for the kernel's generator to be seeded.
+    // getrandom never blocks here: EntropyDevice::Create waited until the kernel's generator was
+    // seeded.
     const ssize_t bytes = getrandom(segment.iov_base, segment.iov_len, 0);
     if (bytes > 0) written += static_cast<size_t>(bytes);
     if (bytes < 0 || static_cast<size_t>(bytes) < segment.iov_len) break;

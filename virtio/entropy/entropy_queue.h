@@ -1,4 +1,4 @@
-// The virtio-rng data path. [VIRTIO 1.2 §5.4.6]
+// The data path of virtio-rng. [VIRTIO 1.2 §5.4.6]
 #ifndef VIRTIO_ENTROPY_ENTROPY_QUEUE_H_
 #define VIRTIO_ENTROPY_ENTROPY_QUEUE_H_
 
@@ -14,18 +14,20 @@
 
 namespace virtio {
 
-// Largest queue, hence the longest chain. Linux keeps one request in flight.
+// The largest queue size, and thus the length of the longest chain. Linux keeps one request in
+// flight.
 inline constexpr uint16_t kEntropyQueueSize = 64;
-// Most bytes given to one request; less than the buffer is allowed [VIRTIO 1.2 §5.4.6.2]. A whole
-// queue of requests then costs the loop well under a millisecond a turn. Linux asks for 64 bytes.
+// The most bytes given to one request; a device may return less than the buffer holds [VIRTIO 1.2
+// §5.4.6.2]. A whole queue of requests then costs the loop well under a millisecond per turn. Linux
+// asks for 64 bytes.
 inline constexpr size_t kEntropyMaxRequestBytes = 4096;
 
-// Fills buffers from the kernel's generator, or from a file. A source that fails, ends or has
-// nothing does not hold the guest up: the kernel's generator stands in, and it is counted. All on
-// the device's loop.
+// Fills buffers from the kernel's generator or from a file. A file that fails, ends or has no bytes
+// does not hold up the guest: the kernel's generator replaces it, and the request is counted. All
+// calls are on the device's loop.
 class EntropyQueue final : public DeviceQueue {
  public:
-  // `source` invalid: getrandom(2). `seekable`: reads advance an offset.
+  // An invalid `source` stands for getrandom(2). `seekable`: reads advance an offset.
   EntropyQueue(base::EventLoop& loop, base::GuestMemory& memory, base::LoopFile source,
                bool seekable);
 
@@ -49,8 +51,8 @@ class EntropyQueue final : public DeviceQueue {
   void CancelRequests() override { StopWaiting(); }
   void PauseRequests() override { StopWaiting(); }
 
-  // Ends a read from the source that may otherwise wait for ever; its request is filled by the
-  // kernel's generator.
+  // Ends a read from the source that may otherwise wait forever. The kernel's generator fills the
+  // request.
   void StopWaiting();
   void OnSourceRead(int32_t result);
   void FillFromKernel();
@@ -61,10 +63,10 @@ class EntropyQueue final : public DeviceQueue {
   uint64_t source_offset_ = 0;
   SourceRead read_{*this};
 
-  // The one request in flight.
+  // The single request in flight.
   Chain chain_;
   std::array<iovec, kEntropyQueueSize> segments_;
-  std::span<iovec> target_;  // the prefix of the writable bytes to fill
+  std::span<iovec> target_;  // the prefix of the writable bytes that is to be filled
   bool in_use_ = false;
 
   uint64_t requests_ = 0;

@@ -246,7 +246,7 @@ constexpr bool kSlow = true;  // about ten times slower
 constexpr bool kSlow = false;
 #endif
 
-TEST(SplitQueueExhaustiveTest, AllChains) {
+TEST(SplitQueueExhaustiveTest, ChainsAreServedAsTheModelSays) {
   struct Case {
     uint16_t size;
     bool indirect;
@@ -272,7 +272,7 @@ TEST(SplitQueueExhaustiveTest, AllChains) {
 }
 
 // Tries every avail index that a driver can write, at both ends of the index's range.
-TEST(SplitQueueExhaustiveTest, AllAvailIndices) {
+TEST(SplitQueueExhaustiveTest, AvailIndicesUpToTheQueueSizeAreAccepted) {
   auto memory = *base::GuestMemory::Create({.thp = false}, {{0, kRamBytes, nullptr}});
   for (const uint16_t size : {uint16_t{1}, uint16_t{2}, uint16_t{4}}) {
     FakeDriver driver(*memory, {.size = size});
