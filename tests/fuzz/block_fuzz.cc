@@ -1,6 +1,6 @@
-// Fuzzes the block device: requests that are mostly well formed, among everything else that a
-// driver can do, on a host with short transfers and errors. The image keeps its size, every request
-// comes back, every stop and pause ends.
+// Fuzzes the block device with requests that are mostly well formed and with everything else that a
+// driver can do, on a host with short transfers and errors. Must hold: the image keeps its size,
+// every request completes, every stop and pause ends.
 
 #include <fcntl.h>
 #include <linux/virtio_blk.h>
@@ -29,13 +29,13 @@ base::UniqueFd MakeImage(bool direct) {
   base::UniqueFd fd(memfd_create("image", MFD_CLOEXEC));
   CHECK(fd.valid() && ftruncate(fd.get(), kImageBytes) == 0);
   if (!direct) return fd;
-  // For the way through aligned buffers; Linux before 6.6 has no O_DIRECT in memory.
+  // Direct I/O covers the code for aligned buffers. Linux before 6.6 has no O_DIRECT in memory.
   const std::string path = absl::StrCat("/proc/self/fd/", fd.get());
   base::UniqueFd direct_fd(open(path.c_str(), O_RDWR | O_CLOEXEC | O_DIRECT));
   return direct_fd.valid() ? std::move(direct_fd) : std::move(fd);
 }
 
-// Offers header, data and status in up to five buffers.
+// Offers the header, the data and the status in up to five buffers.
 void OfferRequest(FuzzInput& input, FakeDriver& driver, base::GuestMemory& memory) {
   static constexpr std::array<uint32_t, 8> kTypes = {
       VIRTIO_BLK_T_IN,      VIRTIO_BLK_T_OUT,          VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_GET_ID,
@@ -126,7 +126,7 @@ void Run(FuzzInput input) {
 }  // namespace virtio
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  // What a hostile guest causes is logged; not worth a line for each input here.
+  // The device logs what a hostile guest causes; these lines are useless for each input here.
   base::SetLogLevel(base::LogLevel::kFatal);
   virtio::Run(virtio::FuzzInput(data, size));
   return 0;

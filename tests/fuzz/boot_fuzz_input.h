@@ -1,5 +1,6 @@
-// Takes values off a fuzzer's input; zeros once it is used up. One Take in an expression only: the
-// order of operands differs between compilers, and the corpus must mean the same to both.
+// Takes values off a fuzzer's input; zeros once the input is used up. Write only one Take in an
+// expression: the order of operands differs between compilers, and an input of the corpus must mean
+// the same to all of them.
 #ifndef TESTS_FUZZ_BOOT_FUZZ_INPUT_H_
 #define TESTS_FUZZ_BOOT_FUZZ_INPUT_H_
 
@@ -9,7 +10,7 @@
 #include <span>
 #include <string>
 
-// Unlike assert(), checks in release builds too.
+// Unlike assert(), checks the condition in release builds, too.
 inline void Require(bool condition) {
   if (!condition) __builtin_trap();
 }
@@ -27,7 +28,7 @@ class FuzzInput {
     return value;
   }
 
-  // A number below 2^64 whose magnitude, not only its low bits, is easy to mutate.
+  // Takes a number below 2^64. A mutation can easily change its magnitude, not only its low bits.
   uint64_t TakeScaled() {
     const auto shift = Take<uint8_t>();
     return uint64_t{Take<uint32_t>()} << (shift % 64);

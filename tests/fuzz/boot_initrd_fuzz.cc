@@ -1,4 +1,4 @@
-// Initramfs sizes and kernels of any shape, and any command line.
+// Fuzzes the placement of an initramfs: any size, any kernel and any command line.
 #include "boot/payload.h"
 #include "tests/fuzz/boot_fuzz_input.h"
 

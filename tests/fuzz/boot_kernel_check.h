@@ -1,4 +1,4 @@
-// What holds for every kernel plan, whatever the file.
+// Checks what must hold for every kernel plan, whatever the file contains.
 #ifndef TESTS_FUZZ_BOOT_KERNEL_CHECK_H_
 #define TESTS_FUZZ_BOOT_KERNEL_CHECK_H_
 
@@ -30,8 +30,8 @@ inline void CheckKernel(std::span<const uint8_t> file, boot::MemoryRange window)
   }
 }
 
-// Spoils a valid kernel as the input says, up to 16 fields and its length: near-valid files reach
-// deeper than random bytes. Values are 2^n + small as well as arbitrary.
+// Spoils a valid kernel as the input says: up to 16 fields, and the length. Almost valid files
+// reach deeper code than random bytes. Values are 2^n plus a small number, or arbitrary.
 inline void FuzzFixture(boot::Bytes file, FuzzInput input) {
   const boot::MemoryRange window = boot::TestWindow(2 + uint64_t{input.Take<uint16_t>()});
   const auto keep = input.Take<uint16_t>();

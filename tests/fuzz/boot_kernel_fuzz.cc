@@ -1,4 +1,4 @@
-// Any bytes as a kernel file.
+// Fuzzes the kernel loader with any bytes.
 #include "tests/fuzz/boot_kernel_check.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

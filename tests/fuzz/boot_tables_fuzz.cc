@@ -1,4 +1,5 @@
-// Memory maps, ACPI and SMBIOS of any configuration: what is built keeps to its area and order.
+// Fuzzes memory maps, ACPI and SMBIOS with any configuration: the tables stay in their area and in
+// order.
 #include <vector>
 
 #include "boot/acpi/acpi_tables.h"

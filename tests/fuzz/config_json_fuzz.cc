@@ -1,5 +1,6 @@
-// Any bytes as vm.json: an error of one short line, or a config that prints to text which parses to
-// it. After a first byte 1, bytes above 0x7f stand for pieces of configs.
+// Parses any bytes as vm.json. Must hold: the result is an error of one short line, or a config
+// whose printed text parses to the same config. After a first byte 1, bytes above 0x7f stand for
+// pieces of configs.
 
 #include <cstdint>
 #include <span>

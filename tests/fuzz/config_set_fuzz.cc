@@ -1,4 +1,4 @@
-// Any text as --set: each line of the input is one assignment, applied to a config that is good.
+// Applies any text as --set to a valid config: each line of the input is one assignment.
 
 #include <cstdint>
 #include <string>

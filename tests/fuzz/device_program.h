@@ -1,5 +1,5 @@
-// What the fuzzers of the small virtio devices share: an input is a program for a driver that is
-// mostly right and sometimes hostile.
+// Shared by the fuzzers of virtio devices: an input is a program for a driver that is mostly
+// correct and sometimes hostile.
 #ifndef TESTS_FUZZ_DEVICE_PROGRAM_H_
 #define TESTS_FUZZ_DEVICE_PROGRAM_H_
 
@@ -13,7 +13,7 @@
 
 namespace virtio {
 
-// Reads numbers from the fuzzer's bytes; zeroes once they are used up.
+// Reads numbers from the fuzzer's bytes; zeros once the bytes are used up.
 class FuzzInput {
  public:
   FuzzInput(const uint8_t* data, size_t size) : bytes_(data, size) {}
@@ -39,13 +39,13 @@ class FuzzInput {
   std::span<const uint8_t> bytes_;
 };
 
-// Steps that any driver can take, on any device.
+// Steps that a driver can take on any device.
 class DeviceProgram {
  public:
   static constexpr uint64_t kRamBytes = 2 << 20;
   static constexpr uint16_t kQueueSize = 8;
 
-  // The first bytes choose seed and features.
+  // The first bytes of the input choose the seed and the features.
   explicit DeviceProgram(FuzzInput& input)
       : input_(input),
         harness_({.loop = {.seed = input.Byte(),
@@ -60,7 +60,7 @@ class DeviceProgram {
 
   void Start(Device& device) { harness_.Start(device, input_.Byte(), ring_index_); }
 
-  // Takes one step; `step` modulo kSteps says which.
+  // Takes the step number `step` modulo kSteps.
   static constexpr uint8_t kSteps = 13;
   void Step(Device& device, uint8_t step) {
     const auto queues = static_cast<uint8_t>(device.queue_sizes().size());
@@ -68,7 +68,7 @@ class DeviceProgram {
     FakeDriver& driver = harness_.driver(queue);
     switch (step % kSteps) {
       case 0:
-      case 1:  // twice as likely: without chains nothing happens
+      case 1:  // twice as likely, since nothing happens without chains
         return OfferChain(driver, queue);
       case 2:
         driver.WriteDescriptor(static_cast<uint16_t>(input_.Byte() % kQueueSize),
@@ -100,7 +100,7 @@ class DeviceProgram {
         driver.SetAvailFlags(input_.Byte());
         return driver.SetUsedEvent(static_cast<uint16_t>(input_.Number(2)));
       case 12: {
-        // The whole device, with whatever is in flight.
+        // Resets the whole device with any requests in flight.
         CHECK(harness_.Stop(device));
         return harness_.Start(device, device.features() & input_.Number(5), ring_index_);
       }
@@ -113,7 +113,7 @@ class DeviceProgram {
   }
 
  private:
-  // A table of up to four descriptors, mostly right, behind up to one that is not indirect.
+  // Offers a table of up to four descriptors, mostly correct, behind at most one direct descriptor.
   void OfferIndirect(FakeDriver& driver, uint16_t queue) {
     const uint8_t shape = input_.Byte();
     const auto count = static_cast<uint16_t>(1 + shape % 4);
@@ -143,7 +143,7 @@ class DeviceProgram {
     next_head_ = static_cast<uint16_t>((head + 2) % kQueueSize);
   }
 
-  // Changes what the device may have read already: rings, tables, headers in buffers.
+  // Changes memory that the device may have read already: rings, tables, headers in buffers.
   void Scribble(uint16_t queue) {
     static constexpr uint64_t kPlaces[] = {0x10000, 0x80000, 0x100000};
     const uint8_t where = input_.Byte();

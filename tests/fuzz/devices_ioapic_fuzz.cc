@@ -1,5 +1,5 @@
-// Register accesses, wire changes and ends of interrupts in any order. Each step is six bytes: what
-// to do, where, and a 32-bit value.
+// Fuzzes the I/O APIC with register accesses, wire changes and ends of interrupts in any order.
+// Each step has six bytes: the action, the place, and a 32-bit value.
 
 #include <cstdint>
 #include <cstdlib>
@@ -18,7 +18,8 @@ using devices::MsiMessage;
 class Routes : public devices::IoapicRoutes {
  public:
   void SetLevelRoute(unsigned pin, std::optional<MsiMessage> message) override {
-    if (pin >= Ioapic::kPinCount || message == routes[pin]) abort();  // only changes are told
+    if (pin >= Ioapic::kPinCount || message == routes[pin])
+      abort();  // only changes may be reported
     routes[pin] = message;
   }
   std::map<unsigned, std::optional<MsiMessage>> routes;
@@ -36,7 +37,7 @@ class Controller : public devices::MsiController {
     for (const auto& [pin, route] : routes.routes) {
       if (route == message) return;
     }
-    abort();  // the end of this interrupt would never be heard of
+    abort();  // the I/O APIC would never learn of the end of this interrupt
   }
   const Routes& routes;
 };
@@ -68,7 +69,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       case 4:
         ioapic.EndOfInterrupt(data[1]);
         break;
-      default: {  // write one half of an entry
+      default: {  // writes one half of an entry
         const uint8_t reg[4] = {static_cast<uint8_t>(0x10 + data[1] % 48), 0, 0, 0};
         ioapic.Write(0x00, reg);
         ioapic.Write(0x10, std::span(bytes, 4));

@@ -1,4 +1,5 @@
-// Register accesses and host input in any order. Each step is two bytes: what to do, and a value.
+// Fuzzes the serial port with register accesses and host input in any order. Each step has two
+// bytes: the action and a value.
 
 #include <algorithm>
 #include <cstdint>
@@ -23,7 +24,7 @@ class Backend : public devices::CharacterBackend {
 class Line : public devices::InterruptLine {
  public:
   void Set(bool now) override {
-    if (now == asserted) abort();  // only changes are told
+    if (now == asserted) abort();  // only changes may be reported
     asserted = now;
   }
   bool asserted = false;
@@ -35,7 +36,7 @@ uint8_t In(devices::Serial& serial, uint64_t offset) {
   return value;
 }
 
-// A driver that switches everything on must find a working port, whatever was done before.
+// After any accesses, a driver that switches everything on must find a working port.
 void CheckUsable(devices::Serial& serial, Backend& backend, Line& line) {
   const auto out = [&serial](uint64_t offset, uint8_t value) {
     serial.Write(offset, std::span(&value, 1));

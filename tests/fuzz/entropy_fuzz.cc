@@ -15,7 +15,7 @@
 namespace virtio {
 namespace {
 
-// A small file, so that its end is reached too; named through /proc, so that nothing is left
+// A small file, so that reads reach its end. It is named through /proc, so that no file is left
 // behind.
 const std::string& SourcePath() {
   static const std::string path = [] {

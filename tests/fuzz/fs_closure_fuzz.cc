@@ -1,5 +1,5 @@
-// Fuzzes the parser of closure files: what it accepts are names that lie in the text and lead
-// nowhere else.
+// Fuzzes the parser of closure files: the accepted names must be parts of the text and must not
+// lead anywhere else.
 
 #include <cstdint>
 

@@ -1,7 +1,8 @@
-// Fuzzes the file system device: FUSE requests that are mostly well formed, for nodes that mostly
-// exist, among everything else that a driver can do. Every request comes back, every stop ends,
-// no answer has a byte of what is outside the closure, and what is open and known stays bounded.
-// Of a share that can be written to nothing outside is changed either.
+// Fuzzes the file system device with FUSE requests that are mostly well formed, for nodes that
+// mostly exist, and with everything else that a driver can do. Must hold: every request completes,
+// every stop ends, no answer contains a byte from outside the closure, and the numbers of open
+// files and known nodes stay bounded. With a writable share, nothing outside the share is changed,
+// either.
 
 #include <fcntl.h>
 #include <signal.h>
@@ -50,19 +51,19 @@ bool Fill(const TemporaryTree& host) {
   return true;
 }
 
-// Made once: the device never changes it.
+// Made once, since the device never changes it.
 const TemporaryTree& Host() {
   static const TemporaryTree host("/tmp");
   [[maybe_unused]] static const bool filled = Fill(host);
   return host;
 }
 
-// The one file that the host changes, though nothing should.
+// Truncates the only file that the host changes.
 void CutBig(uint64_t bytes) {
   CHECK(truncate(Host().Path("store/1-a/big").c_str(), static_cast<off_t>(bytes)) == 0);
 }
 
-// One to be written to, with a secret beside it: made anew for each input.
+// A tree that the device may write to, with a secret beside it. It is made anew for each input.
 class WritableHost {
  public:
   WritableHost() : host_(access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp") {
@@ -79,7 +80,8 @@ class WritableHost {
   std::string root() const { return host_.Path("share"); }
 
  private:
-  // What is outside the share: names, and all that a change leaves traces in.
+  // Describes everything outside the share: the names, and all values in which a change would leave
+  // traces.
   std::string Describe() const {
     std::string all;
     for (const char* name : {"secret", "secret/key"}) {
@@ -99,7 +101,7 @@ class WritableHost {
   std::string before_;
 };
 
-// What the guest writes is kept small.
+// Limits the size of the files that the guest writes.
 void LimitFiles() {
   signal(SIGXFSZ, SIG_IGN);
   constexpr rlim_t kMaxFileBytes = 5 << 20;
@@ -112,7 +114,7 @@ class FsProgram {
   FsProgram(FuzzInput& input, DeviceHarness& harness, bool writable)
       : input_(input), harness_(harness), writable_(writable) {}
 
-  // As every guest that means it begins; little is reached without.
+  // Begins a session as every guest must; without it little code is reached.
   void BeginSession() { Offer(kRequests, FUSE_INIT, /*what=*/0, /*how=*/4); }
 
   void OfferRequest(uint16_t queue) {
@@ -148,7 +150,7 @@ class FsProgram {
           what, how);
   }
 
-  // Takes what LOOKUP may have answered, so that later requests name real nodes.
+  // Learns the node that LOOKUP may have returned, so that later requests name real nodes.
   void LearnNode() {
     const auto entry =
         harness_.memory().Load<fuse_entry_out>(last_answer_ + sizeof(fuse_out_header));
@@ -158,7 +160,7 @@ class FsProgram {
   bool SawSecret() const { return HasSecret(harness_.memory(), DeviceProgram::kRamBytes); }
 
  private:
-  // Offers header, arguments and room for an answer in up to four buffers.
+  // Offers the header, the arguments and room for an answer in up to four buffers.
   void Offer(uint16_t queue, uint32_t opcode, uint8_t what, uint8_t how) {
     fuse_in_header header = {};
     header.opcode = opcode;
@@ -201,15 +203,15 @@ class FsProgram {
     return nodes_.empty() ? 1 : nodes_[input_.Byte() % nodes_.size()];
   }
 
-  // A place in the DAX window or a size, mostly a good one.
+  // Returns a place in the DAX window or a size, mostly a valid one.
   uint64_t DaxNumber(unsigned how) {
     if (how % 8 == 5) return input_.Number(8);
     return input_.Byte() % 6 * DaxWindow::kRangeBytes;
   }
 
-  // Handles count from 1.
+  // Returns a file handle, mostly a valid one: handles count from 1.
   uint64_t Handle(uint8_t how) { return how % 16 == 15 ? input_.Number(8) : input_.Byte() % 8; }
-  // Mostly small.
+  // Returns an offset, mostly a small one.
   uint64_t Offset(uint8_t how) { return how % 16 < 12 ? input_.Number(how % 3) : input_.Number(8); }
 
   std::vector<uint8_t> Arguments(uint32_t opcode, uint8_t how) {
@@ -325,7 +327,7 @@ class FsProgram {
         const uint32_t size = input_.Byte();
         put(size, 8);
         if (opcode == FUSE_LISTXATTR) break;
-        const absl::string_view name("user.a", 7);  // and its NUL
+        const absl::string_view name("user.a", 7);  // with its NUL
         bytes.insert(bytes.end(), name.begin(), name.end());
         if (opcode == FUSE_SETXATTR) put(7, size);
         break;
@@ -385,12 +387,12 @@ class FsProgram {
 
 void CheckBounds(const Counters& counters, bool with_dax) {
   CHECK(counters.at("nodes") <= kMaxNodes && counters.at("open_directories") <= 2);
-  // And a directory for each flush in flight.
+  // Each flush in flight also holds a directory open.
   CHECK(counters.at("open_files") <= 2 * kMaxOpenFiles);
   CHECK(counters.at("dax_ranges") <= (with_dax ? kDaxRanges : 0));
 }
 
-// A guest that reads what cannot be read does so for ever.
+// If a page of the window cannot be read, a guest that reads it waits forever.
 void CheckWindow(FsDevice& device, DeviceHarness& harness) {
   harness.loop().RunUntilIdle();
   const SharedMemoryRegion& window = device.shared_memory()[0];
@@ -420,7 +422,8 @@ void Run(FuzzInput input) {
   auto opened = *HostTree::Open(std::move(options));
   HostTree& tree = *opened;
   const bool with_dax = (flags & 0x80) != 0;
-  const auto cache = static_cast<FsCache>(flags % (writable ? 2 : 3));  // not for ever
+  const auto cache =
+      static_cast<FsCache>(flags % (writable ? 2 : 3));  // kAlways only for a readonly share
   auto device = *FsDevice::Create({.id = "f",
                                    .tag = "t",
                                    .cache = with_dax ? FsCache::kAlways : cache,
@@ -476,7 +479,7 @@ void Run(FuzzInput input) {
 }  // namespace virtio
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  // What a hostile guest causes is logged; not worth a line for each input here.
+  // The device logs what a hostile guest causes; these lines are useless for each input here.
   base::SetLogLevel(base::LogLevel::kFatal);
   [[maybe_unused]] static const bool limited = (virtio::LimitFiles(), true);
   virtio::Run(virtio::FuzzInput(data, size));

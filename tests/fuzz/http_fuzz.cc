@@ -1,6 +1,6 @@
-// The control socket's bytes: cut into requests, in pieces of any size, and routed.
-// Input: one byte of piece size (0: all at once), then the stream. From a size of 0x80 on, bytes of
-// the stream above 0x7f stand for words of the protocol.
+// Fuzzes the control socket: cuts its bytes into requests, in pieces of any size, and routes them.
+// Input: one byte for the size of pieces (0: all at once), then the stream. If the size is 0x80 or
+// more, bytes of the stream above 0x7f stand for words of the protocol.
 
 #include <algorithm>
 #include <cstddef>
@@ -85,7 +85,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         return 0;
       }
       if (outcome == vmm::HttpRequestParser::Outcome::kRequest) Route(parser.TakeRequest());
-      CHECK(++requests <= 2 * text.size());  // each outcome uses up input
+      CHECK(++requests <= 2 * text.size());  // each result uses up input
     }
   }
   return 0;

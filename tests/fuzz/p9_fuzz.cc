@@ -1,7 +1,7 @@
-// Fuzzes the 9P device: messages that are mostly well formed, for fids that mostly exist, among
-// everything else that a driver can do, with a store and with a share that can be written to. Every
-// request comes back, every stop ends, no answer has a byte of what is outside, nothing outside is
-// changed, and what is open and known stays bounded.
+// Fuzzes the 9P device with messages that are mostly well formed, for fids that mostly exist, and
+// with everything else that a driver can do, on a store and on a writable share. Must hold: every
+// request completes, every stop ends, no answer contains a byte from outside, nothing outside is
+// changed, and the numbers of open files and known nodes stay bounded.
 
 #include <sys/stat.h>
 
@@ -28,7 +28,7 @@ namespace virtio {
 namespace {
 
 constexpr uint32_t kMaxFids = 12;
-// For a dozen files and their fids.
+// Room for a dozen files and their fids.
 const size_t kMaxNodeBytes = NodeTable::BytesFor(12) + 8192;
 
 bool Fill(const TemporaryTree& host) {
@@ -42,14 +42,14 @@ bool Fill(const TemporaryTree& host) {
   return true;
 }
 
-// Made once: the device never changes it.
+// Made once, since the device never changes it.
 const TemporaryTree& Host() {
   static const TemporaryTree host("/tmp");
   [[maybe_unused]] static const bool filled = Fill(host);
   return host;
 }
 
-// What one input may write to, "work", and what it may not, beside it.
+// Makes "work", which an input may write to, and files beside it, which it may not.
 void FillWritable(const TemporaryTree& host) {
   host.Write("work/1-a/file", "content");
   host.Write("work/file", "x");
@@ -215,7 +215,7 @@ class P9Program {
     PutString(kNames[input_.Byte() % kNames.size()]);
   }
 
-  // Offers header, arguments and room for an answer in up to four buffers.
+  // Offers the header, the arguments and room for an answer in up to four buffers.
   void Offer(uint8_t type, uint16_t tag, uint8_t how) {
     std::vector<uint8_t> arguments = std::exchange(message_, {});
     if (how >= 0xF8 && !arguments.empty()) arguments.resize(arguments.size() - 1);
@@ -272,7 +272,7 @@ HostTree::Options WritableOptions(const TemporaryTree& host) {
 
 void CheckBounds(const Counters& counters) {
   CHECK(counters.at("node_bytes") <= kMaxNodeBytes && counters.at("open_directories") <= 2);
-  // Of locks there is one more.
+  // One more file may be open for locks.
   CHECK(counters.at("fids") <= kMaxFids && counters.at("open_files") <= 3);
 }
 
@@ -336,7 +336,7 @@ void Run(FuzzInput input) {
 }  // namespace virtio
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  // What a hostile guest causes is logged; not worth a line for each input here.
+  // The device logs what a hostile guest causes; these lines are useless for each input here.
   base::SetLogLevel(base::LogLevel::kFatal);
   virtio::Run(virtio::FuzzInput(data, size));
   return 0;

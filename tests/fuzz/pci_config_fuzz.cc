@@ -1,8 +1,8 @@
-// Configuration space of a bus with two functions under writes and reads of every size and place,
-// mixed with accesses where the BARs are or might be.
+// Fuzzes the configuration space of a bus with two functions: writes and reads of every size at
+// every place, mixed with accesses to the places where the BARs are or might be.
 //
-// Must hold: nothing crashes, the memory a guest reads without an exit says what an exit says, and
-// a BAR answers only at the address that is programmed into it.
+// Must hold: nothing crashes, the memory that a guest reads without an exit has the same contents
+// as a read with an exit, and a BAR responds only at the address that is programmed into it.
 #include <linux/pci_regs.h>
 
 #include <algorithm>
@@ -27,7 +27,7 @@ using devices::PciRoot;
 
 constexpr uint64_t kWindow = 0xc000'0000;
 constexpr uint64_t kHighWindow = uint64_t{1} << 36;
-constexpr unsigned kSlots = 4;  // bridge, function, nobody, function
+constexpr unsigned kSlots = 4;  // bridge, function, empty, function
 
 class Function final : public devices::PciHandler {
  public:
@@ -41,7 +41,7 @@ class Function final : public devices::PciHandler {
     msix.WriteTable(offset, data);
   }
   void OnBarMoved(unsigned bar, std::optional<uint64_t> address) override {
-    // A BAR is taken away before it appears elsewhere.
+    // A BAR disappears from its old address before it appears at a new one.
     CHECK(address.has_value() != mapped_[bar]);
     mapped_[bar] = address.has_value();
   }
@@ -119,7 +119,7 @@ class Machine {
                      memory_.begin() + static_cast<long>(at)));
   }
 
-  // Reads at the address in a function's BAR; it must be that BAR's function that answers, if any.
+  // Reads at the address of a function's BAR. Only that function may respond.
   void AccessBar(const PciOperation& op) {
     const unsigned slot = op.where % 2 == 0 ? 1 : 3;
     const bool high = op.value[0] % 2 == 1;
@@ -130,7 +130,7 @@ class Machine {
     mmio_.Read(address, std::span(bytes).first(op.size()));
     const bool decodes = (root_->LoadConfig(slot, PCI_COMMAND) & PCI_COMMAND_MEMORY) != 0;
     const bool in_window = address - kWindow < 0x10'0000 || address - kHighWindow < 0x10'0000;
-    // The other way round need not be: something else may be in its place.
+    // The converse need not hold: something else may be in the BAR's place.
     if (bytes[0] == slot) CHECK(decodes && in_window);
     mmio_.Write(address, op.bytes());
   }

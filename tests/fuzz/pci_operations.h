@@ -1,4 +1,5 @@
-// A fuzzer's input as a list of accesses: eleven bytes each, so that every mutation stays in place.
+// Reads a fuzzer's input as a list of accesses of eleven bytes each, so that a mutation changes
+// only one access.
 #ifndef TESTS_FUZZ_PCI_OPERATIONS_H_
 #define TESTS_FUZZ_PCI_OPERATIONS_H_
 
@@ -7,14 +8,14 @@
 #include <span>
 
 struct PciOperation {
-  uint8_t kind;      // low five bits: meaning given by the fuzzer
+  uint8_t kind;      // the fuzzer defines the low five bits
   uint16_t where;    // offset
   uint8_t value[8];  // bytes to write
   size_t size() const { return size_t{1} << (kind >> 5 & 3); }  // 1, 2, 4 or 8
   std::span<const uint8_t> bytes() const { return std::span(value).first(size()); }
 };
 
-// Takes the next operation off `input`. False when there is none left.
+// Takes the next operation off `input`. Returns false if none is left.
 inline bool TakeOperation(std::span<const uint8_t>& input, PciOperation& operation) {
   constexpr size_t kBytes = 11;
   if (input.size() < kBytes) return false;

@@ -1,5 +1,5 @@
-// Fuzzes the split queue with a driver that is mostly right: what the queue hands out lies in RAM,
-// is bounded, and goes back once.
+// Fuzzes the split queue with a driver that is mostly correct. Must hold: the chains that the queue
+// returns lie in RAM, are bounded, and go back once.
 
 #include <cstdint>
 #include <list>
@@ -16,7 +16,7 @@ namespace virtio {
 namespace {
 
 constexpr uint64_t kLowBytes = 1 << 20;
-constexpr uint64_t kHigh = uint64_t{4} << 30;  // a hole below
+constexpr uint64_t kHigh = uint64_t{4} << 30;  // there is a hole below
 constexpr uint64_t kHighBytes = 1 << 20;
 
 struct Request : Chain {};
@@ -46,7 +46,7 @@ class QueueProgram {
   }
 
  private:
-  // An address that is good, near an edge, or anything.
+  // Returns an address that is valid, near an edge, or arbitrary.
   uint64_t Address() {
     const uint8_t how = input_.Byte();
     if (how < 0xC0) return 0x40000 + uint64_t{how} * 0x100;
@@ -67,7 +67,7 @@ class QueueProgram {
     return static_cast<uint32_t>(how < 0xF0 ? how : input_.Number(4));
   }
 
-  // Rings anywhere: a queue or an error, never an access outside RAM.
+  // Rings at any address result in a queue or an error, never in an access outside RAM.
   void TryAddresses() {
     const QueueAddresses addresses = {static_cast<uint16_t>(input_.Number(2)), Address(), Address(),
                                       Address()};

@@ -1,4 +1,5 @@
-// Replays a fuzzer's corpus without libFuzzer, so that every build (GCC too) runs it under ctest.
+// Replays a fuzzer's corpus without libFuzzer, so that every build, including GCC's, runs it under
+// ctest.
 
 #include <cstdint>
 #include <cstdio>

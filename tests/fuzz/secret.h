@@ -1,4 +1,4 @@
-// What no answer of a share may carry.
+// A text that no answer of a share may contain.
 #ifndef TESTS_FUZZ_SECRET_H_
 #define TESTS_FUZZ_SECRET_H_
 
@@ -15,8 +15,8 @@ namespace virtio {
 
 constexpr absl::string_view kSecret = "S3CR3T-OUTSIDE-THE-CLOSURE";
 
-// Whether it stands in the first `ram_bytes` of guest RAM. Compares sums: a fuzzer learns what it
-// is compared with, and would say the secret itself.
+// Returns true if the first `ram_bytes` of guest RAM contain the secret. Compares hashes: a fuzzer
+// learns the texts that are compared and could otherwise produce the secret itself.
 inline bool HasSecret(const base::GuestMemory& memory, size_t ram_bytes) {
   std::string ram(ram_bytes, '\0');
   CHECK(memory.Read(0, std::span(reinterpret_cast<uint8_t*>(ram.data()), ram.size())));

@@ -1,4 +1,5 @@
-// Text for fuzzers of languages: bytes below 0x80 stand for themselves, the others for a word.
+// Makes text for fuzzers of languages: a byte below 0x80 stands for itself, any other byte for a
+// word.
 #ifndef TESTS_FUZZ_TOKENS_H_
 #define TESTS_FUZZ_TOKENS_H_
 

@@ -1,9 +1,10 @@
-// A driver that does anything at any time to a virtio-pci function: accesses of every size and
-// place to its registers and configuration space, while the device's loop runs, stops are slow and
-// the device interrupts.
+// Fuzzes a virtio-pci function with a driver that does anything at any time: accesses of every size
+// and place to its registers and configuration space, while the device's loop runs, stops are slow
+// and the device interrupts.
 //
-// Must hold: the device gets its orders in an order it can follow (FakeDevice checks that), and
-// whatever has happened, a reset ends with device_status 0 and everything given back.
+// Must hold: the device gets its orders in an order that it can follow (FakeDevice checks this),
+// and after any accesses a reset ends with device_status 0 and all interrupts and doorbells
+// released.
 #include <cstdint>
 #include <span>
 
