@@ -1,5 +1,5 @@
-// What each file system is known not to carry. A case listed here must fail: one that passes is
-// reported, so that the lists never hide what works.
+// The cases that each file system is known not to pass. A listed case must fail. If it passes, the
+// suite reports it, so that the lists never hide a case that works.
 
 #include <string>
 
@@ -22,7 +22,7 @@ constexpr Difference kDifferences[] = {
     {"tmpfs", "fallocate.collapse_range", "tmpfs has no FALLOC_FL_COLLAPSE_RANGE"},
     {"tmpfs", "fallocate.zero_range*", "tmpfs has no FALLOC_FL_ZERO_RANGE"},
 
-    // The guest's kernel has devices of its own; a host's are not for a guest to make.
+    // The guest's kernel has its own devices; a guest must not make devices of the host.
     {"virtiofs", "device.null_is_opened", "no devices are made on the host"},
     {"virtiofs", "device.numbers_are_kept", "no devices are made on the host"},
     {"virtiofs", "fallocate.collapse_range", "FUSE in Linux refuses the mode"},
@@ -51,7 +51,7 @@ constexpr Difference kDifferences[] = {
     {"9p", "fallocate.punch_hole_within_a_page", k9pFallocate},
     {"9p", "fallocate.zero_range*", k9pFallocate},
     {"9p", "fallocate.collapse_range", k9pFallocate},
-    {"9p", "setid.fallocate_by_another_takes_them_off", k9pFallocate},
+    {"9p", "setid.fallocate_by_another_clears_them", k9pFallocate},
     {"9p", "stamps.fallocate", k9pFallocate},
     {"9p", "times.set_to_one_nanosecond", k9pSeconds},
     {"9p", "times.set_to_all_nanoseconds", k9pSeconds},
@@ -64,11 +64,11 @@ constexpr Difference kDifferences[] = {
     {"9p", "times.of_a_directory", k9pSeconds},
     {"9p", "times.of_an_open_file", k9pSeconds},
     {"9p", "times.set_after_writing_stay_set", k9pSeconds},
-    {"9p", "append.taken_off_by_fcntl", "Linux does not tell the server of it"},
+    {"9p", "append.cleared_by_fcntl", "Linux does not tell the server of it"},
     {"9p", "mmap.shared_write_is_read_without_msync",
      "with cache=mmap Linux reads around its cache"},
     {"9p", "fifo.by_two_names", "9p in Linux has an inode for each name"},
-    {"9p", "flock.does_not_meet_fcntl", "the message does not tell flock from fcntl"},
+    {"9p", "flock.does_not_conflict_with_fcntl", "the message does not tell flock from fcntl"},
 };
 
 bool Matches(const std::string& pattern, const std::string& name) {

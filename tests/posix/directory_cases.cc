@@ -1,4 +1,4 @@
-// Names and lists of names: what a name may be, readdir(3), telldir(3), changes while listing.
+// Names and lists of names: valid names, readdir(3), telldir(3), changes during a listing.
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -15,8 +15,7 @@
 namespace posix {
 namespace {
 
-// --- names
-// --------------------------------------------------------------------------------------------
+// --- names ---
 
 struct NameRow {
   const char* name;
@@ -95,7 +94,7 @@ POSIX_CASE(name, path_of_4096_bytes_is_too_long) {
   OK(open(path.c_str(), O_RDONLY));
 }
 
-POSIX_CASE(name, case_counts) {
+POSIX_CASE(name, is_case_sensitive) {
   Make("name", "small");
   Make("NAME", "big");
   SAME_TEXT(Content("name"), "small");
@@ -134,8 +133,7 @@ POSIX_CASE(name, dot_and_dotdot) {
   EQUAL(Stat("a//b///").st_ino, Stat("a/b").st_ino);
 }
 
-// --- lists
-// --------------------------------------------------------------------------------------------
+// --- lists ---
 
 class Listing {
  public:
@@ -150,7 +148,7 @@ class Listing {
     if (entry == nullptr) EQUAL(errno, 0);
     return entry;
   }
-  // Returns how often each name comes from here to the end.
+  // Returns how often each name occurs from here to the end.
   std::map<std::string, int> Rest() {
     std::map<std::string, int> names;
     while (const dirent* entry = Next()) ++names[entry->d_name];
@@ -162,7 +160,7 @@ class Listing {
   DIR* directory_;
 };
 
-// Long enough for lists of them to take several calls.
+// Returns a name so long that a list of such names takes several calls.
 std::string LongName(int number) { return std::string(200, 'n') + std::to_string(number); }
 
 void Fill(int count) {
@@ -311,7 +309,7 @@ POSIX_CASE(readdir, needs_read_permission) {
   });
 }
 
-POSIX_CASE(readdir, moved_directory_is_listed_on) {
+POSIX_CASE(readdir, moved_directory_can_still_be_listed) {
   Fill(200);
   Listing listing("many");
   for (int i = 0; i < 10; ++i) HOLDS(listing.Next() != nullptr);

@@ -20,7 +20,7 @@ namespace {
 
 constexpr off_t kFiveGiB = 5LL << 30;
 
-// Bytes that differ from place to place.
+// Returns bytes that differ from place to place.
 std::string Pattern(size_t size, unsigned seed = 1) {
   std::string data(size, '\0');
   for (size_t i = 0; i < size; ++i) {
@@ -35,8 +35,7 @@ int NewFile(const std::string& content) {
   return OK(open("file", O_RDWR));
 }
 
-// --- sizes and places: written, read back by a new descriptor
-// ----------------------------------------
+// --- sizes and places: data are written and read back by a new descriptor ---
 
 constexpr size_t kSizes[] = {1,     511,   512,    4095,   4096,      4097,
                              65536, 65537, 131072, 131073, (1 << 20), (1 << 20) + 1};
@@ -50,7 +49,7 @@ void WriteAndReadBack(size_t size) {
 }
 
 void Overwrite(size_t size) {
-  // One byte before and behind stay as they are, at an odd place.
+  // The range begins at an odd place. The bytes before and behind it must not change.
   const int fd = NewFile(std::string(size + 4098, 'x'));
   const std::string data = Pattern(size);
   WriteAt(fd, data, 4097);
@@ -96,7 +95,7 @@ POSIX_CASE(io, read_over_the_end_is_short) {
   SAME_TEXT(ReadAt(fd, 100, 4), "ent");
 }
 
-POSIX_CASE(io, nothing_written_is_0) {
+POSIX_CASE(io, write_of_0_bytes_is_0) {
   const int fd = NewFile("content");
   EQUAL(write(fd, "x", 0), 0);
   SAME_TEXT(Content("file"), "content");
@@ -161,8 +160,7 @@ POSIX_CASE(io, dup_shares_the_position) {
   EQUAL(lseek(other, 0, SEEK_CUR), 4);
 }
 
-// --- vectors
-// ------------------------------------------------------------------------------------------
+// --- vectors ---
 
 POSIX_CASE(vector, writev_and_readv) {
   const int fd = NewFile("");
@@ -198,8 +196,7 @@ POSIX_CASE(vector, at_five_gib) {
   SAME_TEXT(ReadAt(fd, 100, kFiveGiB), "faraway");
 }
 
-// --- O_APPEND
-// -----------------------------------------------------------------------------------------
+// --- O_APPEND ---
 
 POSIX_CASE(append, writes_go_to_the_end) {
   Make("file", "begin");
@@ -262,7 +259,7 @@ POSIX_CASE(append, set_by_fcntl) {
   SAME_TEXT(Content("file"), "begin!");
 }
 
-POSIX_CASE(append, taken_off_by_fcntl) {
+POSIX_CASE(append, cleared_by_fcntl) {
   Make("file", "begin");
   const int fd = OK(open("file", O_RDWR | O_APPEND));
   WriteAll(fd, "!");
@@ -271,8 +268,7 @@ POSIX_CASE(append, taken_off_by_fcntl) {
   SAME_TEXT(Content("file"), "Begin!");
 }
 
-// --- O_DIRECT, O_SYNC, fsync
-// --------------------------------------------------------------------------
+// --- O_DIRECT, O_SYNC, fsync ---
 
 constexpr size_t kAligned = 4096;
 
@@ -364,8 +360,7 @@ POSIX_CASE(sync, sync_file_range_and_advice) {
   SAME_TEXT(Content("file"), Pattern(100000));
 }
 
-// --- copies
-// -------------------------------------------------------------------------------------------
+// --- copies ---
 
 POSIX_CASE(copy, copy_file_range_of_a_whole_file) {
   const std::string data = Pattern(200000);

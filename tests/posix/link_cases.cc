@@ -18,8 +18,7 @@ std::string LinkText(const std::string& path) {
   return {text, static_cast<size_t>(size)};
 }
 
-// --- link
-// -------------------------------------------------------------------------------------------
+// --- link ---
 
 POSIX_CASE(link, both_names_are_one_file) {
   Make("a", "content");
@@ -29,7 +28,7 @@ POSIX_CASE(link, both_names_are_one_file) {
   SAME_TEXT(Content("b"), "content");
 }
 
-POSIX_CASE(link, what_is_written_by_one_name_is_read_by_the_other) {
+POSIX_CASE(link, data_written_by_one_name_are_read_by_the_other) {
   Make("a", "before");
   OK(link("a", "b"));
   const int fd = OK(open("a", O_WRONLY));
@@ -53,7 +52,7 @@ POSIX_CASE(link, mode_by_one_name_shows_by_the_other) {
   EQUAL(Permissions("b"), 0600);
 }
 
-POSIX_CASE(link, first_name_goes_second_stays) {
+POSIX_CASE(link, second_name_stays_when_the_first_is_removed) {
   Make("a", "content");
   OK(link("a", "b"));
   OK(unlink("a"));
@@ -102,7 +101,7 @@ POSIX_CASE(link, symbolic_link_itself_gets_the_name) {
   EQUAL(Lstat("a").st_nlink, 2);
 }
 
-POSIX_CASE(link, follow_links_what_the_link_names) {
+POSIX_CASE(link, follow_links_the_target) {
   Make("file", "content");
   OK(symlink("file", "a"));
   OK(linkat(AT_FDCWD, "a", AT_FDCWD, "b", AT_SYMLINK_FOLLOW));
@@ -142,8 +141,7 @@ POSIX_CASE(link, hundred_names) {
   EQUAL(Names(".").size(), 101);
 }
 
-// --- symlink
-// ----------------------------------------------------------------------------------------
+// --- symlink ---
 
 POSIX_CASE(symlink, text_is_kept) {
   OK(symlink("some/where/../else", "a"));
@@ -194,7 +192,7 @@ POSIX_CASE(symlink, short_buffer_gets_the_beginning) {
   SAME_TEXT(std::string(text, 3), "abc");
 }
 
-POSIX_CASE(symlink, readlink_of_anything_else_is_einval) {
+POSIX_CASE(symlink, readlink_of_other_types_is_einval) {
   char text[8];
   Make("file");
   MakeDirectory("directory");
@@ -210,7 +208,7 @@ POSIX_CASE(symlink, belongs_to_its_maker) {
   EQUAL(Lstat("open-to-all/a").st_gid, kGroup);
 }
 
-POSIX_CASE(symlink, chain_of_40_is_followed_of_41_not) {
+POSIX_CASE(symlink, chain_of_40_is_followed_but_not_of_41) {
   Make("0", "end");
   for (int i = 1; i <= 41; ++i) {
     OK(symlink(std::to_string(i - 1).c_str(), std::to_string(i).c_str()));
@@ -237,8 +235,7 @@ POSIX_CASE(symlink, replaced_link_leads_to_the_new_place) {
   SAME_TEXT(Content("a"), "2");
 }
 
-// --- unlink
-// -----------------------------------------------------------------------------------------
+// --- unlink ---
 
 POSIX_CASE(unlink, name_is_gone) {
   Make("a");
@@ -269,7 +266,7 @@ POSIX_CASE(unlink, needs_write_permission_on_the_directory) {
   As(kUser, kGroup, [] { FAILS(EACCES, unlink("closed/a")); });
 }
 
-POSIX_CASE(unlink, readonly_file_of_another_goes) {
+POSIX_CASE(unlink, readonly_file_of_another_can_be_removed) {
   MakeDirectory("open-to-all", 0777);
   Make("open-to-all/a", "", 0);
   As(kUser, kGroup, [] { OK(unlink("open-to-all/a")); });
@@ -359,8 +356,7 @@ POSIX_CASE(unlink, fifo_socket_and_link) {
   HOLDS(Names(".").empty());
 }
 
-// --- mkdir and rmdir
-// --------------------------------------------------------------------------------
+// --- mkdir and rmdir ---
 
 POSIX_CASE(mkdir, existing_name_is_eexist) {
   Make("file");

@@ -27,7 +27,7 @@ int Lock(int fd, int command, short type, off_t start = 0, off_t length = 0) {
   return fcntl(fd, command, &range);
 }
 
-// Returns what holds a write lock of this range off, F_UNLCK if nothing.
+// Returns the type of the lock that prevents a write lock of this range, or F_UNLCK.
 short Obstacle(int fd, int command, off_t start = 0, off_t length = 0) {
   struct flock range = Range(F_WRLCK, start, length);
   OK(fcntl(fd, command, &range));
@@ -41,7 +41,7 @@ int NewFile() {
 
 int Another() { return OK(open("file", O_RDWR)); }
 
-// A second process that runs a function, waits, and ends with its locks.
+// A second process that runs a function, then waits; its locks end with the process.
 class Holder {
  public:
   explicit Holder(const std::function<void()>& lock) {
@@ -71,8 +71,7 @@ class Holder {
   pid_t child_;
 };
 
-// --- of the process
-// -----------------------------------------------------------------------------------
+// --- locks of the process ---
 
 POSIX_CASE(posix_lock, of_another_process_is_eagain) {
   const int fd = NewFile();
@@ -91,7 +90,7 @@ POSIX_CASE(posix_lock, readers_share) {
   holder.End();
 }
 
-POSIX_CASE(posix_lock, ranges_apart_do_not_meet) {
+POSIX_CASE(posix_lock, disjoint_ranges_do_not_conflict) {
   const int fd = NewFile();
   Holder holder([] { OK(Lock(Another(), F_SETLK, F_WRLCK, 10, 10)); });
   OK(Lock(fd, F_SETLK, F_WRLCK, 0, 10));
@@ -100,7 +99,7 @@ POSIX_CASE(posix_lock, ranges_apart_do_not_meet) {
   holder.End();
 }
 
-POSIX_CASE(posix_lock, question_names_the_holder) {
+POSIX_CASE(posix_lock, getlk_names_the_holder) {
   const int fd = NewFile();
   Holder holder([] { OK(Lock(Another(), F_SETLK, F_WRLCK, 100, 50)); });
   struct flock range = Range(F_WRLCK, 0, 0);
@@ -132,7 +131,7 @@ POSIX_CASE(posix_lock, middle_is_unlocked) {
   });
 }
 
-POSIX_CASE(posix_lock, closing_any_descriptor_gives_up) {
+POSIX_CASE(posix_lock, closing_any_descriptor_unlocks) {
   const int fd = NewFile();
   OK(Lock(fd, F_SETLK, F_WRLCK));
   OK(close(Another()));
@@ -168,7 +167,7 @@ POSIX_CASE(posix_lock, waiting_ends_by_a_signal) {
   const pid_t waiter = getpid();
   const pid_t sender = OK(fork());
   if (sender == 0) {
-    for (;;) {  // The first may come before the wait.
+    for (;;) {  // the first signal may come before the wait
       usleep(100000);
       kill(waiter, SIGUSR1);
     }
@@ -194,7 +193,7 @@ POSIX_CASE(posix_lock, far_ranges) {
   });
 }
 
-POSIX_CASE(posix_lock, lockf_is_the_same) {
+POSIX_CASE(posix_lock, lockf_sets_the_same_locks) {
   const int fd = NewFile();
   OK(lockf(fd, F_TLOCK, 0));
   InChild([] { FAILS(EAGAIN, lockf(Another(), F_TEST, 0) == -1 ? (errno = EAGAIN, -1) : 0); });
@@ -210,10 +209,9 @@ POSIX_CASE(posix_lock, unlinked_file) {
   InChild([other] { FAILS(EAGAIN, Lock(other, F_SETLK, F_WRLCK)); });
 }
 
-// --- of the open file description
-// -----------------------------------------------------------------------
+// --- locks of the open file description ---
 
-POSIX_CASE(ofd_lock, two_descriptors_of_one_process_meet) {
+POSIX_CASE(ofd_lock, two_descriptors_of_one_process_conflict) {
   const int fd = NewFile();
   const int other = Another();
   OK(Lock(fd, F_OFD_SETLK, F_WRLCK));
@@ -230,7 +228,7 @@ POSIX_CASE(ofd_lock, closing_another_descriptor_keeps_it) {
   FAILS(EAGAIN, Lock(Another(), F_OFD_SETLK, F_WRLCK));
 }
 
-POSIX_CASE(ofd_lock, last_close_gives_up) {
+POSIX_CASE(ofd_lock, last_close_unlocks) {
   const int fd = NewFile();
   const int other = Another();
   OK(Lock(fd, F_OFD_SETLK, F_WRLCK));
@@ -244,7 +242,7 @@ POSIX_CASE(ofd_lock, child_shares_it) {
   InChild([fd] { OK(Lock(fd, F_OFD_SETLK, F_RDLCK)); });
 }
 
-POSIX_CASE(ofd_lock, meets_those_of_processes) {
+POSIX_CASE(ofd_lock, conflicts_with_process_locks) {
   const int fd = NewFile();
   OK(Lock(fd, F_OFD_SETLK, F_WRLCK, 0, 10));
   InChild([] {
@@ -254,7 +252,7 @@ POSIX_CASE(ofd_lock, meets_those_of_processes) {
   });
 }
 
-POSIX_CASE(ofd_lock, question_has_no_holder_to_name) {
+POSIX_CASE(ofd_lock, getlk_names_no_process) {
   const int fd = NewFile();
   OK(Lock(fd, F_OFD_SETLK, F_WRLCK, 7, 3));
   struct flock range = Range(F_WRLCK, 0, 0);
@@ -264,8 +262,7 @@ POSIX_CASE(ofd_lock, question_has_no_holder_to_name) {
   EQUAL(range.l_pid, -1);
 }
 
-// --- flock
-// ----------------------------------------------------------------------------------------------
+// --- flock ---
 
 POSIX_CASE(flock, exclusive_is_alone) {
   const int fd = NewFile();
@@ -298,7 +295,7 @@ POSIX_CASE(flock, readonly_descriptor_locks_exclusively) {
   OK(flock(OK(open("file", O_RDONLY)), LOCK_EX | LOCK_NB));
 }
 
-POSIX_CASE(flock, last_close_gives_up) {
+POSIX_CASE(flock, last_close_unlocks) {
   const int fd = NewFile();
   const int copy = OK(dup(fd));
   OK(flock(fd, LOCK_EX));
@@ -323,7 +320,7 @@ POSIX_CASE(flock, of_a_directory) {
   FAILS(EWOULDBLOCK, flock(OK(open("directory", O_RDONLY)), LOCK_EX | LOCK_NB));
 }
 
-POSIX_CASE(flock, does_not_meet_fcntl) {
+POSIX_CASE(flock, does_not_conflict_with_fcntl) {
   const int fd = NewFile();
   OK(flock(fd, LOCK_EX));
   InChild([] { OK(Lock(Another(), F_SETLK, F_WRLCK)); });

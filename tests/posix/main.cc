@@ -1,10 +1,11 @@
 // posix-suite [--on SYSTEM] [--only TEXT] [--list] FOLDER: runs the cases in a new folder below
 // FOLDER.
 //
-// Prints a line for each case that fails, and for each that passes although SYSTEM (tmpfs, ext4,
-// virtiofs, 9p; by default what the folder is on) is known not to carry it. The last line is
-// "N passed, M failed, K not supported". Exit status: 0 if none failed, 1 if one did, 2 for bad
-// usage, 77 where it cannot run (not root, or a file system without a list of differences).
+// Prints a line for each case that fails, and for each case that passes although the list of
+// differences says that it cannot pass on SYSTEM (tmpfs, ext4, virtiofs or 9p; by default the file
+// system of FOLDER). The last line is "N passed, M failed, K not supported". Exit status: 0 if no
+// case failed; 1 if a case failed; 2 for wrong usage; 77 if the suite cannot run (not root, or a
+// file system without a list of differences).
 
 #include <fcntl.h>
 #include <ftw.h>
@@ -25,8 +26,8 @@
 namespace posix {
 namespace {
 
-constexpr int kCannotRun = 77;          // what ctest takes for skipped
-constexpr unsigned kCaseSeconds = 120;  // only ends what hangs
+constexpr int kCannotRun = 77;          // ctest counts this status as skipped
+constexpr unsigned kCaseSeconds = 120;  // only ends cases that hang
 
 struct Arguments {
   std::string folder, system, only;
@@ -38,7 +39,7 @@ struct Totals {
   int passed = 0, failed = 0, not_supported = 0;
 };
 
-// RAM disks have O_DIRECT and user attributes only since then.
+// RAM disks have O_DIRECT and user attributes since Linux 6.6.
 bool IsBeforeLinux66() {
   utsname names = {};
   int major = 0, minor = 0;
@@ -97,7 +98,7 @@ int RemoveEntry(const char* path, const struct stat* /*state*/, int /*type*/, FT
   _exit(kCasePassed);
 }
 
-// Runs a case in a process and a directory of its own; returns whether it passed.
+// Runs a case in its own process and directory. Returns true if it passed.
 bool Run(const Case& one, const std::string& folder, bool failure_expected) {
   const std::string scratch = folder + "/" + one.name;
   BeginCase(one.name, "");

@@ -128,7 +128,7 @@ POSIX_CASE(mmap, of_an_unlinked_file) {
   SAME_TEXT(ReadAt(fd, 100, 0), "CONtent");
 }
 
-POSIX_CASE(mmap, extended_file_shows) {
+POSIX_CASE(mmap, extension_shows_in_the_mapping) {
   const int fd = NewFile("content");
   const char* memory = Map(fd, 2 * kPage, PROT_READ, MAP_SHARED);
   WriteAt(fd, "behind", kPage);

@@ -1,4 +1,4 @@
-// Pipes, sockets and devices as files, and what the file system tells of itself.
+// Pipes, sockets and devices as files, and what the file system reports about itself.
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -15,8 +15,7 @@
 namespace posix {
 namespace {
 
-// --- pipes
-// --------------------------------------------------------------------------------------------
+// --- pipes ---
 
 POSIX_CASE(fifo, carries_bytes) {
   OK(mkfifo("fifo", 0644));
@@ -47,7 +46,7 @@ POSIX_CASE(fifo, by_two_names) {
   EQUAL(read(reader, &byte, 1), 1);
 }
 
-POSIX_CASE(fifo, is_no_place_to_seek) {
+POSIX_CASE(fifo, seek_is_espipe) {
   OK(mkfifo("fifo", 0644));
   FAILS(ESPIPE, lseek(OK(open("fifo", O_RDWR)), 0, SEEK_CUR));
 }
@@ -57,8 +56,7 @@ POSIX_CASE(fifo, existing_name_is_eexist) {
   FAILS(EEXIST, mkfifo("file", 0644));
 }
 
-// --- sockets
-// ------------------------------------------------------------------------------------------
+// --- sockets ---
 
 sockaddr_un Address(const char* path) {
   sockaddr_un address = {};
@@ -94,13 +92,12 @@ POSIX_CASE(socket, bound_twice_is_eaddrinuse) {
   FAILS(EADDRINUSE, Bind(OK(socket(AF_UNIX, SOCK_STREAM, 0)), "socket"));
 }
 
-POSIX_CASE(socket, nobody_listens_is_econnrefused) {
+POSIX_CASE(socket, connect_without_listener_is_econnrefused) {
   OK(mknod("socket", S_IFSOCK | 0644, 0));
   FAILS(ECONNREFUSED, Connect(OK(socket(AF_UNIX, SOCK_STREAM, 0)), "socket"));
 }
 
-// --- devices
-// ------------------------------------------------------------------------------------------
+// --- devices ---
 
 POSIX_CASE(device, null_is_opened) {
   OK(mknod("null", S_IFCHR | 0666, makedev(1, 3)));
@@ -138,10 +135,9 @@ POSIX_CASE(device, mknod_errors) {
   FAILS(ENOTDIR, mknod("file/below", S_IFREG | 0644, 0));
 }
 
-// --- the file system
-// ----------------------------------------------------------------------------------
+// --- the file system ---
 
-POSIX_CASE(statfs, tells_sizes) {
+POSIX_CASE(statfs, reports_sizes) {
   struct statvfs state = {};
   OK(statvfs(".", &state));
   HOLDS(state.f_bsize >= 512);

@@ -1,4 +1,4 @@
-// open(2): flags against what the name stands for, access, modes of new files.
+// open(2): each flag with each type of file, access, modes of new files.
 
 #include <fcntl.h>
 #include <sys/wait.h>
@@ -12,8 +12,7 @@
 namespace posix {
 namespace {
 
-// --- what is opened how
-// -----------------------------------------------------------------------------
+// --- flags and types of files ---
 
 constexpr int kOpens = 0;
 
@@ -21,7 +20,7 @@ struct OpenRow {
   const char* name;
   const char* path;
   int flags;
-  int error;  // kOpens if it works
+  int error;  // kOpens if the call succeeds
 };
 
 constexpr OpenRow kOpenRows[] = {
@@ -107,8 +106,7 @@ void RunOpenRow(const OpenRow& row) {
   SAME_TEXT(Content("file"), "content");
 }
 
-// --- what may be opened by whom
-// ---------------------------------------------------------------------
+// --- who may open a file ---
 
 struct AccessRow {
   const char* name;
@@ -152,8 +150,7 @@ void RunAccessRow(const AccessRow& row) {
   row.uid == 0 ? InChild(try_all) : As(row.uid, row.gid, try_all);
 }
 
-// --- modes of what is made
-// --------------------------------------------------------------------------
+// --- modes of new files ---
 
 constexpr mode_t kModes[] = {0, 0400, 0600, 0644, 0666, 0755, 0777, 01777, 02755, 04755};
 constexpr mode_t kUmasks[] = {0, 022, 077, 0777};
@@ -173,7 +170,7 @@ void CheckNewModes(mode_t mode, mode_t mask) {
   EQUAL(Permissions("fifo"), wanted & 07777);
   OK(mknod("node", S_IFREG | mode, 0));
   EQUAL(Permissions("node"), wanted);
-  // mkdir takes the permissions and the sticky bit, no set-id bits [mkdir(2)].
+  // mkdir uses the permissions and the sticky bit, but no set-id bits [mkdir(2)].
   OK(mkdir("directory", mode));
   EQUAL(Permissions("directory"), wanted & 01777);
 }
@@ -326,7 +323,7 @@ POSIX_CASE(open, exclusive_create_has_one_winner) {
       const pid_t child = OK(fork());
       if (child == 0) {
         const bool won = open(name.c_str(), O_CREAT | O_EXCL | O_RDWR, 0644) >= 0;
-        if (won) OK(mkdir((name + "-won").c_str(), 0755));  // fails for a second winner
+        if (won) OK(mkdir((name + "-won").c_str(), 0755));  // fails if there is a second winner
         _exit(won || errno == EEXIST ? 0 : 1);
       }
     }
@@ -339,8 +336,7 @@ POSIX_CASE(open, exclusive_create_has_one_winner) {
   }
 }
 
-// --- O_TMPFILE
-// ---------------------------------------------------------------------------------------
+// --- O_TMPFILE ---
 
 POSIX_CASE(tmpfile, has_no_name_and_is_written) {
   const int fd = OK(open(".", O_TMPFILE | O_RDWR, 0640));

@@ -14,8 +14,7 @@ namespace {
 
 constexpr uid_t kSame = static_cast<uid_t>(-1);
 
-// --- chmod
-// --------------------------------------------------------------------------------------------
+// --- chmod ---
 
 constexpr mode_t kModes[] = {0, 0111, 0400, 0644, 0777, 01777, 02755, 04755, 06711, 07777};
 
@@ -67,7 +66,7 @@ POSIX_CASE(chmod, of_an_open_file) {
   EQUAL(Permissions("file"), 0751);
 }
 
-POSIX_CASE(chmod, setgid_is_dropped_for_who_is_not_in_the_group) {
+POSIX_CASE(chmod, setgid_is_dropped_for_an_owner_outside_the_group) {
   Make("file");
   Give("file", kUser, kOtherGroup);
   As(kUser, kGroup, [] { OK(chmod("file", 02755)); });
@@ -89,15 +88,14 @@ POSIX_CASE(chmod, missing_and_looping_names) {
   FAILS(ENOTDIR, chmod("file/below", 0644));
 }
 
-POSIX_CASE(chmod, taken_away_it_is_taken_at_once) {
+POSIX_CASE(chmod, removed_permission_counts_at_once) {
   Make("file", "content", 0644);
   As(kUser, kGroup, [] { SAME_TEXT(Content("file"), "content"); });
   OK(chmod("file", 0600));
   As(kUser, kGroup, [] { FAILS(EACCES, open("file", O_RDONLY)); });
 }
 
-// --- chown
-// --------------------------------------------------------------------------------------------
+// --- chown ---
 
 struct ChownRow {
   const char* name;
@@ -185,16 +183,15 @@ POSIX_CASE(chown, of_a_directory) {
   As(kUser, kGroup, [] { Make("directory/file"); });
 }
 
-// --- set-id bits
-// --------------------------------------------------------------------------------------
+// --- set-id bits ---
 
-POSIX_CASE(setid, chown_by_root_takes_them_off_a_program) {
+POSIX_CASE(setid, chown_by_root_clears_them_on_a_program) {
   Make("file", "", 06755);
   OK(chown("file", kUser, kGroup));
   EQUAL(Permissions("file"), 0755);
 }
 
-POSIX_CASE(setid, chown_by_the_owner_takes_them_off) {
+POSIX_CASE(setid, chown_by_the_owner_clears_them) {
   Make("file");
   Give("file", kUser, kGroup);
   OK(chmod("file", 06755));
@@ -209,20 +206,20 @@ POSIX_CASE(setid, chown_leaves_setgid_without_group_execution) {
   EQUAL(Permissions("file"), 02644);
 }
 
-POSIX_CASE(setid, chown_leaves_them_on_directories) {
+POSIX_CASE(setid, chown_keeps_them_on_directories) {
   MakeDirectory("directory");
   OK(chmod("directory", 06755));
   OK(chown("directory", kUser, kGroup));
   EQUAL(Permissions("directory"), 06755);
 }
 
-POSIX_CASE(setid, write_by_another_takes_them_off) {
+POSIX_CASE(setid, write_by_another_clears_them) {
   Make("file", "content", 06777);
   As(kUser, kGroup, [] { WriteAt(OK(open("file", O_WRONLY)), "x", 0); });
   EQUAL(Permissions("file"), 0777);
 }
 
-POSIX_CASE(setid, write_by_the_owner_takes_them_off) {
+POSIX_CASE(setid, write_by_the_owner_clears_them) {
   Make("file", "content");
   Give("file", kUser, kGroup);
   OK(chmod("file", 06777));
@@ -230,37 +227,37 @@ POSIX_CASE(setid, write_by_the_owner_takes_them_off) {
   EQUAL(Permissions("file"), 0777);
 }
 
-POSIX_CASE(setid, write_by_root_leaves_them) {
+POSIX_CASE(setid, write_by_root_keeps_them) {
   Make("file", "content", 06777);
   WriteAt(OK(open("file", O_WRONLY)), "x", 0);
   EQUAL(Permissions("file"), 06777);
 }
 
-POSIX_CASE(setid, truncate_by_another_takes_them_off) {
+POSIX_CASE(setid, truncate_by_another_clears_them) {
   Make("file", "content", 06777);
   As(kUser, kGroup, [] { OK(truncate("file", 3)); });
   EQUAL(Permissions("file"), 0777);
 }
 
-POSIX_CASE(setid, ftruncate_by_another_takes_them_off) {
+POSIX_CASE(setid, ftruncate_by_another_clears_them) {
   Make("file", "content", 06777);
   As(kUser, kGroup, [] { OK(ftruncate(OK(open("file", O_RDWR)), 3)); });
   EQUAL(Permissions("file"), 0777);
 }
 
-POSIX_CASE(setid, open_truncate_by_another_takes_them_off) {
+POSIX_CASE(setid, open_truncate_by_another_clears_them) {
   Make("file", "content", 06777);
   As(kUser, kGroup, [] { OK(open("file", O_WRONLY | O_TRUNC)); });
   EQUAL(Permissions("file"), 0777);
 }
 
-POSIX_CASE(setid, fallocate_by_another_takes_them_off) {
+POSIX_CASE(setid, fallocate_by_another_clears_them) {
   Make("file", "content", 06777);
   As(kUser, kGroup, [] { OK(fallocate(OK(open("file", O_RDWR)), 0, 0, 100)); });
   EQUAL(Permissions("file"), 0777);
 }
 
-POSIX_CASE(setid, copy_by_another_takes_them_off) {
+POSIX_CASE(setid, copy_by_another_clears_them) {
   Make("file", "content", 06777);
   Make("from", "other");
   As(kUser, kGroup, [] {
@@ -270,14 +267,13 @@ POSIX_CASE(setid, copy_by_another_takes_them_off) {
   EQUAL(Permissions("file"), 0777);
 }
 
-POSIX_CASE(setid, read_leaves_them) {
+POSIX_CASE(setid, read_keeps_them) {
   Make("file", "content", 06777);
   As(kUser, kGroup, [] { SAME_TEXT(Content("file"), "content"); });
   EQUAL(Permissions("file"), 06777);
 }
 
-// --- sticky directories
-// -------------------------------------------------------------------------------
+// --- sticky directories ---
 
 void MakeStickyDirectory() {
   MakeDirectory("sticky", 01777);
@@ -288,7 +284,7 @@ void MakeStickyDirectory() {
   });
 }
 
-POSIX_CASE(sticky, what_is_not_ones_own_stays) {
+POSIX_CASE(sticky, entry_of_another_cannot_be_removed) {
   MakeStickyDirectory();
   As(kUser, kGroup, [] {
     FAILS(EPERM, unlink("sticky/roots"));
@@ -297,7 +293,7 @@ POSIX_CASE(sticky, what_is_not_ones_own_stays) {
   });
 }
 
-POSIX_CASE(sticky, what_is_not_ones_own_is_not_renamed) {
+POSIX_CASE(sticky, entry_of_another_cannot_be_renamed) {
   MakeStickyDirectory();
   As(kUser, kGroup, [] {
     FAILS(EPERM, rename("sticky/others", "sticky/mine"));
@@ -306,7 +302,7 @@ POSIX_CASE(sticky, what_is_not_ones_own_is_not_renamed) {
   });
 }
 
-POSIX_CASE(sticky, ones_own_goes) {
+POSIX_CASE(sticky, own_entry_can_be_removed) {
   MakeStickyDirectory();
   As(kOtherUser, kOtherGroup, [] {
     OK(rename("sticky/others", "sticky/renamed"));
@@ -330,8 +326,7 @@ POSIX_CASE(sticky, root_removes_all) {
   OK(rmdir("sticky/others-directory"));
 }
 
-// --- set-group-id directories
-// -------------------------------------------------------------------------
+// --- set-group-id directories ---
 
 void MakeGroupDirectory() {
   MakeDirectory("shared");
@@ -353,7 +348,7 @@ POSIX_CASE(group_directory, new_directory_gets_group_and_bit) {
   EQUAL(Permissions("shared/inner"), 02755);
 }
 
-POSIX_CASE(group_directory, goes_on_below) {
+POSIX_CASE(group_directory, subdirectories_inherit_the_bit) {
   MakeGroupDirectory();
   As(kUser, kGroup, [] {
     OK(mkdir("shared/inner", 0755));
@@ -372,7 +367,7 @@ POSIX_CASE(group_directory, link_fifo_and_symlink_get_its_group) {
   EQUAL(Lstat("shared/fifo").st_gid, kOtherGroup);
 }
 
-POSIX_CASE(group_directory, by_root_too) {
+POSIX_CASE(group_directory, applies_to_root) {
   MakeGroupDirectory();
   Make("shared/file");
   OK(mkdir("shared/inner", 0755));
@@ -405,8 +400,7 @@ POSIX_CASE(group_directory, supplementary_groups_write) {
   });
 }
 
-// --- access
-// -------------------------------------------------------------------------------------------
+// --- access ---
 
 POSIX_CASE(access, of_the_owner) {
   Make("file", "", 0640);
@@ -446,12 +440,12 @@ POSIX_CASE(access, with_effective_ids) {
   InChild([] {
     OK(setegid(kGroup));
     OK(seteuid(kUser));
-    OK(access("file", R_OK));  // by the real ids, root's
+    OK(access("file", R_OK));  // access() uses the real ids, which are root's
     FAILS(EACCES, faccessat(AT_FDCWD, "file", R_OK, AT_EACCESS));
   });
 }
 
-// Copies this program, which needs nothing else to run; returns the descriptor of the copy.
+// Copies this program, which needs no other file to run. Returns the descriptor of the copy.
 int CopyProgram(const char* path, mode_t mode) {
   const std::string program = Content("/proc/self/exe");
   const int copy = OK(open(path, O_CREAT | O_WRONLY, mode));

@@ -15,15 +15,14 @@ int Rename2(const char* from, const char* to, unsigned flags) {
   return renameat2(AT_FDCWD, from, AT_FDCWD, to, flags);
 }
 
-// --- what replaces what
-// -------------------------------------------------------------------------------
+// --- replacing each type of file by each other ---
 
 enum class Kind { kNone, kFile, kEmptyDirectory, kFullDirectory, kLink, kFifo };
 
 struct RenameRow {
   const char* name;
   Kind from, to;
-  int error;  // 0 if it works
+  int error;  // 0 if the call succeeds
 };
 
 constexpr RenameRow kRows[] = {
@@ -99,16 +98,15 @@ bool Register() {
 
 const bool kRegistered = Register();
 
-// --- names and directories
-// ----------------------------------------------------------------------------
+// --- names and directories ---
 
-POSIX_CASE(rename, onto_itself_is_nothing) {
+POSIX_CASE(rename, onto_itself_changes_nothing) {
   Make("a", "content");
   OK(rename("a", "a"));
   SAME_TEXT(Content("a"), "content");
 }
 
-POSIX_CASE(rename, of_two_names_of_one_file_is_nothing) {
+POSIX_CASE(rename, of_two_names_of_one_file_changes_nothing) {
   Make("a", "content");
   OK(link("a", "b"));
   OK(rename("a", "b"));
@@ -116,7 +114,7 @@ POSIX_CASE(rename, of_two_names_of_one_file_is_nothing) {
   EQUAL(Stat("b").st_nlink, 2);
 }
 
-POSIX_CASE(rename, replaced_name_is_one_link_less) {
+POSIX_CASE(rename, replaced_file_has_one_link_less) {
   Make("a", "new");
   Make("b", "old");
   OK(link("b", "c"));
@@ -154,7 +152,7 @@ POSIX_CASE(rename, open_directory_follows_its_new_name) {
   HOLDS(Exists("b/file"));
 }
 
-POSIX_CASE(rename, files_below_a_renamed_directory_are_open_still) {
+POSIX_CASE(rename, files_below_a_renamed_directory_stay_open) {
   MakeDirectory("a");
   MakeDirectory("a/b");
   const int fd = OK(open("a/b/file", O_CREAT | O_RDWR, 0644));
@@ -243,7 +241,7 @@ POSIX_CASE(rename, needs_write_permission_on_both_directories) {
 POSIX_CASE(rename, directory_of_another_to_another_parent_needs_its_dotdot) {
   MakeDirectory("one", 0777);
   MakeDirectory("two", 0777);
-  MakeDirectory("one/a", 0755);  // root's: others may not change its ".."
+  MakeDirectory("one/a", 0755);  // belongs to root: other users may not change its ".."
   As(kUser, kGroup, [] {
     FAILS(EACCES, rename("one/a", "two/a"));
     OK(rename("one/a", "one/b"));
@@ -281,8 +279,7 @@ POSIX_CASE(rename, renameat_between_descriptors) {
   SAME_TEXT(Content("two/b"), "content");
 }
 
-// --- flags
-// --------------------------------------------------------------------------------------------
+// --- flags ---
 
 POSIX_CASE(rename_noreplace, to_a_new_name) {
   Make("a", "content");

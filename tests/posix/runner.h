@@ -1,4 +1,4 @@
-// What main() and the helpers of cases share.
+// Declarations shared by main() and the helpers of cases.
 
 #ifndef TESTS_POSIX_RUNNER_H_
 #define TESTS_POSIX_RUNNER_H_
@@ -11,21 +11,21 @@ namespace posix {
 inline constexpr int kCasePassed = 0;
 inline constexpr int kCaseFailed = 1;
 
-// Sets the name that failures carry, and the file whose times tell the file system's clock.
+// Sets the name for messages of failures, and the file whose times show the file system's clock.
 void BeginCase(const std::string& name, const std::string& clock_file);
 
-// What a file system cannot carry, by design of the protocol or of its client.
+// A case that a file system cannot pass, by the design of its protocol or of its client.
 struct Difference {
-  const char* system;  // as --on names it
-  const char* name;    // of a case; a trailing * stands for any rest
+  const char* system;  // a name that --on takes
+  const char* name;    // of a case; a trailing * matches any rest
   const char* reason;
 };
 
-// Returns the difference that a case is known for on a system, or null.
+// Returns the known difference of a system for a case, or null.
 const Difference* FindDifference(const std::string& system, const std::string& name);
-// Returns whether the system has a list, which may be empty.
+// Returns true if the system has a list of differences, which may be empty.
 bool IsKnownSystem(const std::string& system);
-// Returns a difference of this system that no case has, or null.
+// Returns a difference of this system that matches no case, or null.
 const Difference* FindUnusedDifference(const std::string& system);
 
 }  // namespace posix

@@ -14,7 +14,7 @@ namespace posix {
 namespace {
 
 constexpr off_t kFiveGiB = 5LL << 30;
-constexpr size_t kBlock = 65536;  // a multiple of the block size of every file system here
+constexpr size_t kBlock = 65536;  // a multiple of the block size of every tested file system
 
 std::string Zeros(size_t size) { return std::string(size, '\0'); }
 
@@ -23,8 +23,7 @@ int NewFile(const std::string& content) {
   return OK(open("file", O_RDWR));
 }
 
-// --- truncate
-// -----------------------------------------------------------------------------------------
+// --- truncate ---
 
 POSIX_CASE(truncate, shorter) {
   Make("file", "content");
@@ -100,7 +99,7 @@ POSIX_CASE(truncate, without_permission_is_eacces) {
   As(kUser, kGroup, [] { FAILS(EACCES, truncate("file", 0)); });
 }
 
-POSIX_CASE(truncate, open_descriptor_needs_no_permission_any_more) {
+POSIX_CASE(truncate, open_descriptor_needs_no_permission) {
   const int fd = NewFile("content");
   OK(fchmod(fd, 0));
   As(kUser, kGroup, [fd] { OK(ftruncate(fd, 2)); });
@@ -124,8 +123,7 @@ POSIX_CASE(truncate, above_the_size_limit_is_efbig) {
   OK(truncate("file", 1000));
 }
 
-// --- holes
-// --------------------------------------------------------------------------------------------
+// --- holes ---
 
 POSIX_CASE(sparse, write_behind_the_end_leaves_zeros) {
   const int fd = NewFile("");
@@ -219,8 +217,7 @@ POSIX_CASE(seek_hole, behind_the_end_is_enxio) {
   FAILS(ENXIO, lseek(fd, 8, SEEK_HOLE));
 }
 
-// --- fallocate
-// ----------------------------------------------------------------------------------------
+// --- fallocate ---
 
 POSIX_CASE(fallocate, extends_with_zeros) {
   const int fd = NewFile("content");

@@ -1,11 +1,11 @@
-// posix-stress FOLDER WORKERS ROUNDS SEED: works on one tree from several processes at once.
+// posix-stress FOLDER WORKERS ROUNDS SEED: several processes work on one tree at once.
 //
-// Each worker keeps files of its own, in folders that all use, and knows what must be in them: it
-// makes, writes, appends, cuts, renames, links and removes them in an order that follows from the
-// seed, and compares what it reads. Besides, all workers replace, read and remove the same few
-// names, where a reader must always find one whole file of one worker. What is left at the end
-// stays, for the host to compare. Prints "STRESS-OK N operations, M files" or lines that begin with
-// FAIL.
+// Each worker has its own files, in folders that all workers use, and knows their contents. It
+// makes, writes, appends to, truncates, renames, links and removes these files in an order that
+// follows from the seed, and compares the data that it reads. In addition, all workers replace,
+// read and remove the same few names; a reader must always find one whole file of one worker. The
+// remaining files are left for the host to compare. Prints "STRESS-OK N operations, M files" or
+// lines that begin with FAIL.
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -96,7 +96,7 @@ class Worker {
            std::to_string(random_.Below(kNamesPerWorker));
   }
 
-  // Returns one of the files there are, null if there is none.
+  // Returns one of the existing files, or null if there is none.
   std::pair<const std::string, std::string>* Pick() {
     if (files_.empty()) return nullptr;
     auto it = files_.begin();
@@ -172,7 +172,7 @@ class Worker {
       FAILS(ENOENT, unlink(path.c_str()));
       return;
     }
-    // What is open stays readable.
+    // An open file stays readable after its name is removed.
     const int fd = OK(open(path.c_str(), O_RDONLY));
     const std::string before = ReadAt(fd, 100, 0);
     OK(unlink(path.c_str()));
@@ -187,7 +187,7 @@ class Worker {
 
   std::string SharedPath() { return "shared/name-" + std::to_string(random_.Below(kSharedNames)); }
 
-  // Each byte of a file that is shared is the same.
+  // All bytes of a shared file are equal, so a mixture of two files would be found.
   void ReplaceShared() {
     const std::string path = SharedPath();
     if (random_.Below(4) == 0) {
@@ -215,7 +215,7 @@ class Worker {
   std::map<std::string, std::string> files_;
 };
 
-// Counts the files that the workers have left.
+// Returns a counter, shared with the workers, of the files that they have left.
 size_t* SharedCounter() {
   void* memory = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   HOLDS(memory != MAP_FAILED);

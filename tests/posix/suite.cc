@@ -22,7 +22,7 @@ std::string& RunningCase() {
   return name;
 }
 
-// A file beside the case's directory, whose times tell the file system's clock.
+// A file beside the case's directory, whose times show the file system's clock.
 std::string& ClockFile() {
   static std::string path;
   return path;
@@ -33,7 +33,7 @@ std::string Name(int error) {
   return name != nullptr ? name : std::to_string(error);
 }
 
-// Waits for a child that has printed what failed, if anything did.
+// Waits for a child, which has already printed the failure if a check failed.
 void Join(pid_t child) {
   int status = 0;
   OK(waitpid(child, &status, 0));

@@ -1,8 +1,8 @@
-// What the cases of the POSIX suite are made of: registration, checks, and small helpers.
+// The parts of the POSIX suite's cases: registration, checks, and small helpers.
 //
-// Each case runs in a process of its own, as root, in an empty directory of its own; what it
-// changes of its process (umask, ids, limits, working directory) ends with it. The first check that
-// fails prints a line and ends the case.
+// Each case runs as root in its own process and its own empty directory. Its changes to the process
+// (umask, ids, limits, working directory) end with the process. The first check that fails prints a
+// line and ends the case.
 
 #ifndef TESTS_POSIX_SUITE_H_
 #define TESTS_POSIX_SUITE_H_
@@ -17,7 +17,7 @@
 
 namespace posix {
 
-// Ids that own nothing on the host, for what others may and may not do.
+// Ids that own nothing on the host, for cases about the permissions of other users.
 inline constexpr uid_t kUser = 4711;
 inline constexpr uid_t kOtherUser = 4712;
 inline constexpr gid_t kGroup = 4721;
@@ -41,13 +41,12 @@ struct Registered {
   static const ::posix::Registered k_##topic##_##name(#topic "." #name, topic##_##name); \
   static void topic##_##name()
 
-// --- checks
-// ---------------------------------------------------------------------------------------
+// --- checks ---
 
 // Prints a line about the running case and ends it as failed.
 [[noreturn]] void Fail(const char* file, int line, const std::string& text);
 
-// Ends the case: a call returned -1, with errno.
+// Ends the case because a call returned -1; prints errno.
 [[noreturn]] void FailCall(const char* what, const char* file, int line);
 template <typename Result>
 Result CheckOk(Result result, const char* what, const char* file, int line) {
@@ -76,17 +75,16 @@ void CheckText(const std::string& got, const std::string& wanted, const char* wh
     if (!(condition)) ::posix::Fail(__FILE__, __LINE__, #condition); \
   } while (false)
 
-// --- helpers: each ends the case if it cannot do what it says
-// ---------------------------------------
+// --- helpers: each ends the case if it fails ---
 
-// Makes a file with this content, replacing one that is there.
+// Makes a file with this content; replaces an existing file.
 void Make(const std::string& path, const std::string& content = "", mode_t mode = 0644);
-// Makes a directory with exactly this mode, whatever the umask is.
+// Makes a directory with exactly this mode, independent of the umask.
 void MakeDirectory(const std::string& path, mode_t mode = 0755);
-// Makes a file or directory of another owner.
+// Gives a file or directory to another owner.
 void Give(const std::string& path, uid_t uid, gid_t gid);
 std::string Content(const std::string& path);
-// Reads up to size bytes at an offset.
+// Reads up to `size` bytes at `offset`.
 std::string ReadAt(int fd, size_t size, off_t offset);
 void WriteAll(int fd, const std::string& data);
 void WriteAt(int fd, const std::string& data, off_t offset);
@@ -95,21 +93,22 @@ struct stat Lstat(const std::string& path);
 struct stat Fstat(int fd);
 mode_t Permissions(const std::string& path);
 bool Exists(const std::string& path);
-// Returns the names in a directory but for . and .., sorted.
+// Returns the sorted names in a directory without "." and "..".
 std::vector<std::string> Names(const std::string& path);
 
-// Runs a function in a process with these ids and no privilege; the case fails if it does.
+// Runs a function in a process with these ids and no privileges. If the function fails, so does the
+// case.
 void As(uid_t uid, gid_t gid, const std::function<void()>& run);
-// The same as a member of more groups.
+// The same, with more groups.
 void As(uid_t uid, gid_t gid, const std::vector<gid_t>& groups, const std::function<void()>& run);
-// Runs a function in a process of its own; the case fails if it does.
+// Runs a function in a child process. If the function fails, so does the case.
 void InChild(const std::function<void()>& run);
 
-// Waits until the file system's clock has gone on, so that what is stamped next is newer.
+// Waits until the file system's clock has advanced, so that the next stamp is newer.
 void Tick();
 bool Newer(const timespec& a, const timespec& b);
 bool SameTime(const timespec& a, const timespec& b);
-// Sets the times of a file far into the past; returns its state then, after a tick.
+// Sets the times of a file far into the past, waits for a tick, and returns the state of the file.
 struct stat MakeOld(const std::string& path);
 
 }  // namespace posix

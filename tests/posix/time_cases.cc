@@ -1,5 +1,5 @@
-// Times: what sets them, and which operation changes which. Only stamps of the file system under
-// test are compared with each other: its clock may be another machine's.
+// Times of files: setting them, and which operation changes which time. The cases compare only
+// stamps of the tested file system, whose clock may be another machine's.
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -20,8 +20,7 @@ void SetTimes(const char* path, timespec access, timespec modification, int flag
   OK(utimensat(AT_FDCWD, path, times, flags));
 }
 
-// --- utimensat
-// ----------------------------------------------------------------------------------------
+// --- utimensat ---
 
 struct TimeRow {
   const char* name;
@@ -48,20 +47,19 @@ void RunTimeRow(const TimeRow& row) {
   EQUAL(state.st_mtim.tv_nsec, row.time.tv_nsec);
 }
 
-// --- which operation stamps what
-// ----------------------------------------------------------------------
+// --- which operation changes which time ---
 
 enum Stamp { kLeft, kStamped };
 
 struct StampRow {
   const char* name;
-  const char* path;  // whose times are looked at
+  const char* path;  // the file whose times are checked
   void (*act)();
   Stamp modification, change;
 };
 
-// There is a file "file" of 7 bytes, a directory "directory" with a file "inner" and a directory
-// "empty" in it, and a link "link".
+// Before each operation there are a file "file" of 7 bytes, a link "link", and a directory
+// "directory" that contains a file "inner" and a directory "empty".
 const StampRow kStampRows[] = {
     {"write", "file", [] { WriteAt(OK(open("file", O_WRONLY)), "x", 0); }, kStamped, kStamped},
     {"append", "file", [] { WriteAll(OK(open("file", O_WRONLY | O_APPEND)), "x"); }, kStamped,
@@ -253,7 +251,7 @@ POSIX_CASE(times, set_after_writing_stay_set) {
   EQUAL(Stat("file").st_mtim.tv_nsec, 2);
 }
 
-POSIX_CASE(times, given_ones_are_for_the_owner) {
+POSIX_CASE(times, setting_needs_ownership) {
   Make("file", "", 0666);
   As(kUser, kGroup, [] {
     const timespec times[2] = {{1, 1}, {2, 2}};
@@ -261,7 +259,7 @@ POSIX_CASE(times, given_ones_are_for_the_owner) {
   });
 }
 
-POSIX_CASE(times, now_is_for_writers) {
+POSIX_CASE(times, setting_to_now_needs_write_access) {
   Make("file", "", 0666);
   Make("readonly", "", 0644);
   As(kUser, kGroup, [] {

@@ -1,4 +1,4 @@
-// Extended attributes of the user.* kind.
+// Extended attributes whose names begin with "user.".
 
 #include <fcntl.h>
 #include <sys/xattr.h>
@@ -59,7 +59,7 @@ POSIX_CASE(xattr, missing_is_enodata) {
   FAILS(ENODATA, removexattr("file", "user.none"));
 }
 
-POSIX_CASE(xattr, size_is_told_without_a_buffer) {
+POSIX_CASE(xattr, size_is_returned_without_a_buffer) {
   Make("file");
   Set("file", "user.name", "value");
   EQUAL(getxattr("file", "user.name", nullptr, 0), 5);
@@ -103,7 +103,7 @@ POSIX_CASE(xattr, list) {
   SAME_TEXT(List("file"), "user.one user.two ");
 }
 
-POSIX_CASE(xattr, list_tells_its_size_and_wants_room) {
+POSIX_CASE(xattr, list_returns_its_size_and_needs_room) {
   Make("file");
   Set("file", "user.name", "value");
   HOLDS(listxattr("file", nullptr, 0) >= 10);
