@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tests of tests/conformance: it has to see what is missing."""
+"""Tests of tests/conformance: it must report clauses without tests and wrong names."""
 
 import importlib.machinery
 import importlib.util

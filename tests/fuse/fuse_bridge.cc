@@ -23,16 +23,16 @@ namespace {
 
 constexpr uint64_t kRingsAt = 0x10000;
 constexpr uint64_t kRingBytes = 0x20000;
-// A slot holds one request and, behind it, the answer.
+// A slot holds a request and, behind it, the answer.
 constexpr uint64_t kSlotsAt = 16 << 20;
 constexpr uint32_t kSlots = 64;
-// A WRITE of the largest size, or the value of an extended attribute and its name.
+// Room for the largest WRITE, or for an extended attribute's name and value.
 constexpr uint32_t kRequestBytes = kFsMaxTransferBytes + (64 << 10);
 constexpr uint32_t kHeaderBytes = sizeof(fuse_out_header);
 constexpr uint32_t kAnswerBytes = kHeaderBytes + kFsMaxTransferBytes;
 constexpr uint64_t kSlotBytes = kRequestBytes + kAnswerBytes + (64 << 10) - kHeaderBytes;
 static_assert(kSlotsAt + kSlots * kSlotBytes <= FuseBridge::kRamBytes);
-// For the answers that have no size in their request.
+// Room for answers whose requests do not give a size.
 constexpr uint32_t kOtherAnswerBytes = 4096;
 
 uint64_t RequestAt(uint32_t slot) { return kSlotsAt + slot * kSlotBytes; }
@@ -49,7 +49,7 @@ T ArgumentsOf(const std::vector<uint8_t>& request) {
   return arguments;
 }
 
-// Returns how many bytes the client takes behind the header of the answer.
+// Returns how many bytes the client accepts behind the header of the answer.
 uint32_t RoomFor(uint32_t opcode, const std::vector<uint8_t>& request) {
   switch (opcode) {
     case FUSE_READ:
@@ -144,7 +144,7 @@ void FuseBridge::NeedsReset(absl::string_view why) {
 
 absl::Status FuseBridge::Serve(int fuse, int control) {
   while (true) {
-    // Without a free slot requests wait in the kernel.
+    // While no slot is free, requests wait in the kernel.
     pollfd files[] = {{interrupt_.get(), POLLIN, 0},
                       {control, POLLIN, 0},
                       {free_slots_.empty() ? -1 : fuse, POLLIN, 0}};
@@ -170,7 +170,8 @@ absl::StatusOr<bool> FuseBridge::TakeRequests(int fuse) {
       return false;
     } else if (errno == EAGAIN) {
       break;
-    } else if (errno != EINTR && errno != ENOENT) {  // ENOENT: given up before it was read
+    } else if (errno != EINTR &&
+               errno != ENOENT) {  // ENOENT: the client gave the request up before the read
       return base::ErrnoStatus(errno, "/dev/fuse: read");
     }
   }
@@ -213,10 +214,10 @@ absl::Status FuseBridge::SendAnswers(int fuse) {
 }
 
 absl::Status FuseBridge::SendAnswer(int fuse, uint32_t slot, uint32_t bytes) {
-  if (bytes == 0) return absl::OkStatus();  // FORGET and the like
+  if (bytes == 0) return absl::OkStatus();  // FORGET and other requests without an answer
   if (bytes > kAnswerBytes) return absl::InternalError("an answer is longer than its buffer");
   CHECK(memory_.Read(AnswerAt(slot), std::span(buffer_).first(bytes)));
-  // ENOENT: who asked was killed.
+  // ENOENT: the program that asked was killed.
   if (write(fuse, buffer_.data(), bytes) < 0 && errno != ENOENT && errno != ENODEV) {
     return base::ErrnoStatus(errno, "/dev/fuse: the client refuses an answer");
   }

@@ -1,6 +1,6 @@
-// The kernel's own FUSE client, connected to a virtio file system device without a guest: what the
-// client asks is put into the device's queues as a driver in a guest does it, and the answers go
-// back to the client. Programs of this machine then use the share at native speed.
+// Connects the kernel's own FUSE client to a virtio file system device without a guest. The bridge
+// puts the client's requests into the device's queues as a guest's driver does, and sends the
+// answers back to the client. Programs of this machine then use the share at native speed.
 #ifndef TESTS_FUSE_FUSE_BRIDGE_H_
 #define TESTS_FUSE_FUSE_BRIDGE_H_
 
@@ -23,10 +23,10 @@
 
 namespace virtio {
 
-// All functions: one thread, which is not the loop's. The loop must run.
+// Call all functions on one thread, which must not be the loop's. The loop must run.
 class FuseBridge final : public DriverNotifier {
  public:
-  // Of guest RAM, for queues and requests.
+  // The size of the guest RAM for queues and requests.
   static constexpr uint64_t kRamBytes = 160 << 20;
 
   // Starts the device. `device` and `memory` must outlive the bridge. Errors: Internal if a queue
@@ -38,13 +38,13 @@ class FuseBridge final : public DriverNotifier {
   FuseBridge(const FuseBridge&) = delete;
   FuseBridge& operator=(const FuseBridge&) = delete;
 
-  // Serves `fuse`, a /dev/fuse that is mounted and does not block, until it is unmounted. For every
-  // byte that comes from `control`, a socket, Serve sends the line of Counters() there. Errors:
-  // Internal with the errno, or what the device asked to be reset for.
+  // Serves `fuse`, a mounted, non-blocking /dev/fuse, until it is unmounted. For every byte that
+  // arrives on the socket `control`, sends the line of Counters() there. Errors: Internal with
+  // errno, or with the reason why the device asked for a reset.
   absl::Status Serve(int fuse, int control);
 
-  // Returns the device's counters and `cpu_ns`, the CPU time of the loop's thread so far, as one
-  // line of JSON.
+  // Returns one line of JSON with the device's counters and `cpu_ns`, the CPU time that the loop's
+  // thread has used.
   std::string Counters();
 
  private:
@@ -53,11 +53,11 @@ class FuseBridge final : public DriverNotifier {
   static constexpr uint16_t kRequests = 1;
   static constexpr uint16_t kQueues = 2;
 
-  // One queue, with its driver's side.
+  // One queue and its driver's side.
   struct Queue {
     std::unique_ptr<FakeDriver> driver;
     base::UniqueFd doorbell;
-    std::unordered_map<uint16_t, uint32_t> slots;  // by the head of the chain that uses it
+    std::unordered_map<uint16_t, uint32_t> slots;  // by the head of the chain that uses the slot
   };
 
   FuseBridge(FsDevice& device, base::GuestMemory& memory);
@@ -65,15 +65,15 @@ class FuseBridge final : public DriverNotifier {
   // Runs `function` on the loop's thread and waits until it has returned.
   void RunOnLoop(absl::FunctionRef<void()> function);
 
-  // DriverNotifier: the loop's thread.
+  // DriverNotifier. On the loop's thread.
   void NotifyQueue(uint16_t index) override;
   absl::StatusOr<int> QueueInterruptFd(uint16_t /*index*/) override {
     return absl::UnimplementedError("a test");
   }
   void NeedsReset(absl::string_view why) override;
 
-  // Takes requests from the client until none is waiting or all slots are in use. Returns false at
-  // the end of the mount.
+  // Takes requests from the client until none is waiting or all slots are in use. Returns false
+  // when the mount has ended.
   absl::StatusOr<bool> TakeRequests(int fuse);
   void Offer(size_t request_bytes);
   absl::Status SendAnswers(int fuse);
@@ -82,10 +82,11 @@ class FuseBridge final : public DriverNotifier {
 
   FsDevice& device_;
   base::GuestMemory& memory_;
-  const base::UniqueFd interrupt_;  // eventfd: an answer is there, or the device needs a reset
+  const base::UniqueFd interrupt_;  // eventfd: there is an answer, or the device needs a reset
   std::array<Queue, kQueues> queues_;
-  std::vector<uint32_t> free_slots_;  // the last used one is used next: its pages are there
-  std::vector<uint8_t> buffer_;       // of one request, or answer
+  std::vector<uint32_t>
+      free_slots_;               // the slot used last is used next, since its pages are resident
+  std::vector<uint8_t> buffer_;  // one request or answer
   std::atomic<bool> needs_reset_{false};
 };
 

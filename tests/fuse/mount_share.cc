@@ -1,15 +1,16 @@
 // mount-share [OPTION...] ROOT MOUNTPOINT COMMAND [ARGUMENT...]: serves ROOT as vmm serves a share
-// to its guest, mounts that at MOUNTPOINT by the kernel's own FUSE client, and runs COMMAND there,
-// in a mount namespace of its own.
+// to its guest, mounts it at MOUNTPOINT with the kernel's own FUSE client, and runs COMMAND there,
+// in a separate mount namespace.
 //
 //   --cache never|auto|always   what the client may keep; default auto
 //   --readonly                  a share that cannot be written to, mounted read-only
 //   --closure FILE              the store paths that exist, as the key `closure` of vm.json
 //   --counters FILE             where the share's counters are written at the end, as JSON
 //
-// COMMAND finds in SHARE_CONTROL the number of a socket: for a byte that is written to it the line
-// of counters comes back, with `cpu_ns`, the CPU time of the share's thread. Exit status: that of
-// COMMAND; 1 if the share failed; 2 for bad usage; 77 where there is no FUSE to mount with.
+// The environment variable SHARE_CONTROL gives COMMAND the number of a socket. For each byte
+// written to the socket, a line with the counters and `cpu_ns`, the CPU time of the share's thread,
+// comes back. Exit status: that of COMMAND; 1 if the share failed; 2 for wrong usage; 77 if there
+// is no FUSE to mount with.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -43,8 +44,8 @@ constexpr int kFailed = 1;
 constexpr int kBadUsage = 2;
 constexpr int kCannotRun = 77;
 constexpr uint16_t kQueueSize = 1024;           // vmm's default
-constexpr uint32_t kDescriptors = 16384;        // of a share that can be written to
-constexpr size_t kNodeBytes = size_t{1} << 30;  // generous: more nodes than any test looks up
+constexpr uint32_t kDescriptors = 16384;        // for a writable share
+constexpr size_t kNodeBytes = size_t{1} << 30;  // more nodes than any test looks up
 
 struct Arguments {
   FsCache cache = FsCache::kAuto;
@@ -78,7 +79,7 @@ bool Parse(int count, char** words, Arguments& arguments) {
       return false;
     }
   }
-  // As vmm wants it: what is kept for ever must not change.
+  // The same rule as in vmm: contents that a guest may keep forever must not change.
   const bool immutable = arguments.cache == FsCache::kAlways || arguments.closure.has_value();
   if (count - i < 3 || (immutable && !arguments.readonly)) return false;
   arguments.root = words[i];
@@ -108,7 +109,7 @@ absl::StatusOr<std::unique_ptr<FsDevice>> MakeDevice(const Arguments& arguments,
   return FsDevice::Create(std::move(options), std::move(tree), loop, memory);
 }
 
-// Enters a mount namespace of its own and mounts there what `fuse` serves. Returns an errno.
+// Enters a new mount namespace and mounts `fuse` there. Returns an errno.
 int Mount(int fuse, const Arguments& arguments) {
   if (unshare(CLONE_NEWNS) != 0) return errno;
   if (mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return errno;
@@ -120,13 +121,14 @@ int Mount(int fuse, const Arguments& arguments) {
              : errno;
 }
 
-// Runs the command in the mounted folder; returns its process.
+// Runs the command in the mounted folder and returns its process.
 pid_t StartCommand(const Arguments& arguments, int control) {
   const pid_t parent = getpid();
   const std::string socket = absl::StrCat(control);
   const pid_t child = fork();
   if (child != 0) return child;
-  // Opens nothing of the share before exec: the thread that serves it is the parent's.
+  // The child must open nothing of the share before exec: the thread that serves the share is the
+  // parent's.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(kFailed);
   setenv("SHARE_CONTROL", socket.c_str(), 1);
@@ -139,14 +141,15 @@ pid_t StartCommand(const Arguments& arguments, int control) {
   _exit(kFailed);
 }
 
-// Waits for the command, then unmounts, which ends FuseBridge::Serve. Returns the exit status.
+// Waits for the command, then unmounts the share, which ends FuseBridge::Serve. Returns the exit
+// status.
 int Finish(pid_t child, const Arguments& arguments) {
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   int result = WIFEXITED(status) ? WEXITSTATUS(status) : kFailed;
   if (WIFSIGNALED(status)) {
-    fprintf(stderr, "mount-share: the command was ended by signal %d\n", WTERMSIG(status));
+    fprintf(stderr, "mount-share: signal %d ended the command\n", WTERMSIG(status));
   }
   if (umount2(arguments.mountpoint.c_str(), 0) != 0) {
     perror("mount-share: umount");
@@ -184,7 +187,7 @@ absl::StatusOr<int> Run(const Arguments& arguments, base::UniqueFd fuse) {
     theirs.reset();
     std::thread finisher([&] { result = Finish(child, arguments); });
     served = bridge->Serve(fuse.get(), ours.get());
-    fuse.reset();  // what still waits for an answer fails
+    fuse.reset();  // requests that still wait for an answer fail
     if (!served.ok()) kill(child, SIGKILL);
     finisher.join();
     if (!arguments.counters.empty()) std::ofstream(arguments.counters) << bridge->Counters();

@@ -1,7 +1,7 @@
-"""The cases of tests/fuse/run: what real programs do on a share, and what it costs in requests.
+"""The cases of tests/fuse/run: real programs on a share, and the requests that they cost.
 
-A case runs inside the mount: `share.mnt` is the share, `share.root` the folder behind it, as the host sees it, and `share.work`
-a folder beside both.
+A case runs inside the mount. `share.mnt` is the share; `share.root` is the folder behind it, as the host sees it; `share.work`
+is a folder beside both.
 """
 
 import dataclasses
@@ -31,10 +31,10 @@ class Case:
 
 
 def case(name, modes, prepare=None, mount=None):
-    """Registers a case; `prepare` fills the folder of the host before it is shared.
+    """Registers a case. `prepare` fills the folder of the host before it is shared.
 
-    `mount` is a script for bash that does so instead, in a mount namespace of the case's own, with the folder of the case as
-    working directory. It ends with CANNOT_RUN, and the reason on its last line, where this machine has not what it needs.
+    `mount` is a bash script that does this instead, in a mount namespace of its own, with the folder of the case as
+    working directory. If this machine lacks something, the script exits with CANNOT_RUN and prints the reason as its last line.
     """
 
     def register(function):
@@ -54,7 +54,7 @@ def prepare(name, folder):
 
 
 def mounted(name, folder, command):
-    """Returns the command that runs `command` where the case has mounted what it wants."""
+    """Returns the command that runs `command` in the mount namespace of the case."""
     script = CASES[name].mount
     if script is None:
         return command
@@ -73,12 +73,12 @@ class Share:
         self.control = socket.socket(fileno=int(os.environ["SHARE_CONTROL"]))
 
     def counters(self):
-        """Returns what the share has counted so far, and `cpu_ns`, the time of its thread."""
+        """Returns the share's counters, and `cpu_ns`, the CPU time of its thread."""
         self.control.send(b"?")
         return json.loads(self.control.recv(1 << 16))
 
     def sh(self, script, folder=None):
-        """Runs a script in a folder, by default the share; it must succeed. Returns what it printed."""
+        """Runs a script in a folder, by default the share, and returns its output. The script must succeed."""
         done = subprocess.run(["bash", "-euc", script], cwd=folder or self.mnt, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True, check=False, env={**os.environ, "HOME": self.work, "LC_ALL": "C"})  # fmt: skip
         if done.returncode != 0:
@@ -92,7 +92,7 @@ def check_equal(got, wanted, what):
 
 
 def listing(root):
-    """Everything there is to see of a tree: {path: (mode, owner, size, time, links, content)}."""
+    """Returns all visible properties of a tree: {path: (mode, owner, size, time, links, content)}."""
     found = {}
     for folder, folders, files in os.walk(root):
         for name in folders + files:
@@ -112,7 +112,7 @@ def check_same_tree(got, wanted, what):
     a, b = listing(got), listing(wanted)
     if a != b:
         differ = [f"{name}: {a.get(name)} {b.get(name)}" for name in sorted(set(a) | set(b)) if a.get(name) != b.get(name)]
-        raise AssertionError(f"{what}: {len(differ)} differ, such as\n" + "\n".join(differ[:10]))
+        raise AssertionError(f"{what}: {len(differ)} entries differ, for example\n" + "\n".join(differ[:10]))
 
 
 # --- POSIX ------------------------------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ def check_same_tree(got, wanted, what):
 
 @case("posix", WRITABLE)
 def posix(share):
-    # All of it once; the mode of caching matters to few of the cases.
+    # One mode runs all cases of the suite; the mode of caching matters to few of them.
     every = 1 if share.mode == "auto" else 4
     share.sh(f"{share.build}/tests/posix/posix_suite --on virtiofs --every {every} {share.mnt}")
 
@@ -129,7 +129,7 @@ def posix(share):
 
 
 def make_tree(root, files=300):
-    """Files of many sizes, modes and times, folders, symbolic and hard links, odd names."""
+    """Makes files of many sizes, modes and times, folders, symbolic and hard links, and odd names."""
     rng = random.Random(files)
     for i in range(files):
         folder = f"{root}/{i % 7}/{i % 31} of 31"
@@ -144,7 +144,8 @@ def make_tree(root, files=300):
         if i % 11 == 0:
             os.link(path, f"{folder}/hard-{i}")
     os.makedirs(f"{root}/empty/below")
-    # Old times for all: rsync 3.5 leaves those of folders and links that differ by parts of a second.
+    # Old times for all: rsync 3.5 does not correct times of folders and links that differ only by
+    # parts of a second.
     for folder, folders, names in os.walk(root, topdown=False):
         for path in (f"{folder}/{name}" for name in folders + names):
             if os.path.isdir(path) or os.path.islink(path):
@@ -156,10 +157,10 @@ def tar_there_and_back(share):
     make_tree(f"{share.work}")
     tar = "tar --format=posix --numeric-owner -c . | tar --numeric-owner -x -p -C"
     share.sh(f"mkdir {share.mnt}/a; {tar} {share.mnt}/a", share.work)
-    check_same_tree(f"{share.root}/a", share.work, "what tar has unpacked")
-    check_same_tree(f"{share.mnt}/a", share.work, "what is read of what tar has unpacked")
+    check_same_tree(f"{share.root}/a", share.work, "tree that tar has unpacked, on the host")
+    check_same_tree(f"{share.mnt}/a", share.work, "tree that tar has unpacked, on the share")
     share.sh(f"mkdir {share.work}.back; {tar} {share.work}.back", f"{share.mnt}/a")
-    check_same_tree(f"{share.work}.back", share.work, "what tar has packed")
+    check_same_tree(f"{share.work}.back", share.work, "tree that tar has packed")
 
 
 @case("rsync", WRITABLE)
@@ -167,12 +168,12 @@ def rsync_there_and_back(share):
     make_tree(share.work)
     os.setxattr(f"{share.work}/0", "user.colour", b"blue")
     share.sh(f"rsync -aHX {share.work}/ b/; rsync -aHX b/ {share.work}.back/")
-    check_same_tree(f"{share.root}/b", share.work, "what rsync has brought")
-    check_same_tree(f"{share.work}.back", share.work, "what rsync has fetched")
+    check_same_tree(f"{share.root}/b", share.work, "tree that rsync has copied to the share")
+    check_same_tree(f"{share.work}.back", share.work, "tree that rsync has copied from the share")
     check_equal(os.getxattr(f"{share.root}/b/0", "user.colour"), b"blue", "extended attribute")
     share.sh(f"echo more >>{share.work}/new; rm -r {share.work}/3; rsync -aHX --delete {share.work}/ b/")
-    check_same_tree(f"{share.root}/b", share.work, "what rsync has brought later")
-    check_equal(share.sh(f"rsync -aHXnic --delete {share.work}/ b/"), "", "what rsync finds different")
+    check_same_tree(f"{share.root}/b", share.work, "tree that rsync has updated on the share")
+    check_equal(share.sh(f"rsync -aHXnic --delete {share.work}/ b/"), "", "differences that rsync finds")
 
 
 GIT = "export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a;"
@@ -204,7 +205,7 @@ def git_reads(share):
 
 
 def fill_database(path, mode):
-    """Makes, changes and rolls back; returns the connection, which is still open."""
+    """Fills a database with changes and a rollback. Returns the connection, which is still open."""
     database = sqlite3.connect(path, isolation_level=None)
     check_equal(database.execute(f"PRAGMA journal_mode={mode}").fetchone()[0], mode, "journal mode")
     database.execute("CREATE TABLE t(a INTEGER PRIMARY KEY, b BLOB)")
@@ -230,13 +231,13 @@ def sqlite_case(mode):
         other = sqlite3.connect(f"{share.mnt}/db")
         content = database.execute(CONTENT).fetchone()
         check_equal(content[0], 666, "rows")
-        check_equal(other.execute(CONTENT).fetchone(), content, "what a second connection reads")
+        check_equal(other.execute(CONTENT).fetchone(), content, "rows that a second connection reads")
         database.execute("VACUUM")
         check_equal(other.execute("PRAGMA integrity_check").fetchone()[0], "ok", "integrity")
         other.close()
         database.close()
         host = sqlite3.connect(f"{share.root}/db")
-        check_equal(host.execute(CONTENT).fetchone(), content, "what the host reads")
+        check_equal(host.execute(CONTENT).fetchone(), content, "rows that the host reads")
         check_equal(host.execute("PRAGMA integrity_check").fetchone()[0], "ok", "integrity on the host")
 
     case(f"sqlite_{mode}", WRITABLE)(works)
@@ -247,7 +248,7 @@ for journal in ("delete", "truncate", "persist", "memory", "wal", "off"):
 
 
 class RandomFile:
-    """A file that is changed in every way there is, and a copy in memory that it must equal."""
+    """A file that is changed in every possible way, and a copy in memory that must equal the file."""
 
     LARGEST = 600_000
 
@@ -281,7 +282,7 @@ class RandomFile:
     def read(self):
         at, size = self.piece()
         if os.pread(self.fd, size, at) != self.model[at : at + size]:
-            raise AssertionError(f"{size} bytes at {at} are not what was written")
+            raise AssertionError(f"{size} bytes at {at} differ from the written data")
 
     def truncate(self):
         size = self.rng.randrange(self.LARGEST)
@@ -319,14 +320,14 @@ class RandomFile:
             self.put(at, data)
             at = self.rng.randrange(len(self.model))
             if memory[at : at + 30_000] != self.model[at : at + 30_000]:
-                raise AssertionError(f"what is mapped at {at} is not what was written")
+                raise AssertionError(f"the mapping at {at} differs from the written data")
 
     def by_the_host(self):
-        """What the guest has written the host has."""
+        """Checks that the host has all data that the guest has written."""
         os.fsync(self.fd)
         with open(self.host_path, "rb") as f:
             if f.read() != self.model:
-                raise AssertionError("the host has something else than what was written")
+                raise AssertionError("the host's file differs from the written data")
 
     def run(self, steps):
         often = [self.write, self.read, self.read, self.map, self.append, self.truncate, self.copy, self.reopen]
@@ -351,23 +352,23 @@ def make_large_tree(root):
 def find_du_rm_together(share):
     share.sh("""for i in 1 2 3; do (find . -type f -exec cat {} + >/dev/null 2>&1 || true) & (du -a . >/dev/null 2>&1 || true) & done
         rm -rf ./* & wait $!; wait; [ -z "$(ls -A)" ]""")  # fmt: skip
-    check_equal(os.listdir(share.root), [], "what the host has left")
+    check_equal(os.listdir(share.root), [], "entries that are left on the host")
 
 
 @case("read_all", READ_ONLY, make_large_tree)
 def read_all(share):
     share.sh("for i in 1 2 3; do find . -type f -exec cat {} + >/dev/null & du -a . >/dev/null & done; wait")
-    check_same_tree(share.mnt, share.root, "what is read")
+    check_same_tree(share.mnt, share.root, "tree on the share")
     share.sh(f"tar -c . | tar -x -C {share.work}; rsync -aH . {share.work}.too/")
-    check_same_tree(f"{share.work}.too", share.root, "what rsync has fetched")
-    check_same_tree(share.mnt, share.root, "what is read a second time")
+    check_same_tree(f"{share.work}.too", share.root, "tree that rsync has copied from the share")
+    check_same_tree(share.mnt, share.root, "tree on the share at the second look")
     for change in ("touch new", "rm -r 0", "mv 0 9", "chmod 700 0", 'ln "$(find . -type f | head -n 1)" hard'):
         share.sh(f"! {change} 2>{share.work}/error; grep -q 'Read-only' {share.work}/error")
 
 
 @case("lower_layer", READ_ONLY, make_tree)
 def lower_layer(share):
-    """An overlay whose lower layer is the share, its upper one a folder of this machine."""
+    """An overlay whose lower layer is the share and whose upper layer is a folder of this machine."""
     share.sh(f"""cd {share.work}; mkdir u w m
         mount -t overlay o -o lowerdir={share.mnt},upperdir=$PWD/u,workdir=$PWD/w,userxattr m
         cd m; rm -r 1; mkdir 1; echo new >1/new; echo more >>"$(find 2 -type f | head -n 1)"; mv 3 9 || cp -a 3 9
@@ -390,7 +391,7 @@ def upper_layer(share):
     before = listing(f"{share.work}/m")
     share.sh(f"umount m; {mount}", share.work)
     if listing(f"{share.work}/m") != before:
-        raise AssertionError("the overlay is another after it was mounted again")
+        raise AssertionError("the overlay has changed after it was mounted again")
     share.sh("""[ ! -e m/1 ]; [ ! -e m/3 ]; [ "$(ls m/2)" = new ]; [ "$(stat -c %a,%g m/set-id)" = 6755,7 ]
         [ "$(cat m/set-id)" = lower ]; umount m""", share.work)  # fmt: skip
     white = os.lstat(f"{share.root}/u/1")
@@ -405,11 +406,11 @@ def make_file(root):
     with open(f"{root}/file", "wb") as f:
         f.write(os.urandom(500_000))
     os.makedirs(f"{root}/folder/below")
-    time.sleep(0.1)  # what changed just now is read again
+    time.sleep(0.1)  # a file that changed just now is read again
 
 
 def counted(share, function):
-    """Returns what a function has cost in requests, by name."""
+    """Returns the requests that a function has caused, by name."""
     before = share.counters()
     function()
     return {name: value - before[name] for name, value in share.counters().items() if value != before[name]}
@@ -428,7 +429,7 @@ def unchanged_file_is_read_once(share):
     many = counted(share, lambda: [check_equal(content(path) == wanted, True, "content") for _ in range(49)])
     check_equal(once["read"] > 0, True, "a first read is a request")
     check_equal(many.get("read", 0), 0, "READ of 49 more opens and reads")
-    # Right after a read, with the same size.
+    # The host rewrites the file right after a read, with the same size.
     for i in range(20 if share.mode != "always" else 0):
         wanted = os.urandom(500_000)
         with open(f"{share.root}/file", "r+b") as f:
@@ -441,7 +442,8 @@ def missing_name_is_asked_for_once(share):
     os.stat(f"{share.mnt}/folder")
 
     def look():
-        # Within the second in which the guest believes what it was told, unless this machine stood still.
+        # All stats must be within the second in which the guest trusts the answer, unless this
+        # machine stood still.
         start = time.monotonic()
         cost = counted(share, lambda: [os.path.exists(f"{share.mnt}/folder/none") for _ in range(50)])
         return cost.get("lookup", 0), time.monotonic() - start
@@ -456,7 +458,7 @@ def missing_name_is_asked_for_once(share):
     with open(f"{share.root}/folder/none", "wb"):
         pass
     time.sleep(1.1)
-    check_equal(os.path.exists(f"{share.mnt}/folder/none"), True, "a name that the host has made")
+    check_equal(os.path.exists(f"{share.mnt}/folder/none"), True, "existence of a name that the host has made")
 
 
 @case("open_file_stays", ("never", "auto", "readonly"), make_file)
@@ -468,10 +470,10 @@ def open_file_stays_when_the_host_replaces_it(share):
             new.write(b"upgraded")
         os.rename(f"{share.root}/new", f"{share.root}/file")
         time.sleep(1.1)
-        check_equal(content(f"{share.mnt}/file"), b"upgraded", "what is opened anew")
-        check_equal(f.read() == wanted, True, "what is read of the open file")
+        check_equal(content(f"{share.mnt}/file"), b"upgraded", "content of the file that is opened again")
+        check_equal(f.read() == wanted, True, "content of the open file")
         check_equal(os.fstat(f.fileno()).st_size, 500_000, "size of the open file")
-        check_equal(memory[:] == wanted, True, "what is read of the mapping")
+        check_equal(memory[:] == wanted, True, "content of the mapping")
 
 
 # --- file systems of the host -------------------------------------------------------------------------------------------
@@ -491,34 +493,34 @@ btrfs -q subvolume snapshot -r root/two root/frozen"""
 
 @case("btrfs_subvolumes", WRITABLE + READ_ONLY, mount=BTRFS)
 def btrfs_subvolumes(share):
-    """Subvolumes and snapshots are visible, and their files, which have the same numbers on the host, are files of their own."""
+    """Subvolumes and snapshots are visible, and their files, which have equal numbers on the host, are different files."""
     volumes = ["frozen", "one", "two"]
-    check_equal(sorted(os.listdir(share.mnt)), sorted([*volumes, "plain"]), "what the share has")
+    check_equal(sorted(os.listdir(share.mnt)), sorted([*volumes, "plain"]), "entries of the share")
     host = [os.stat(f"{share.root}/{volume}/folder/file") for volume in volumes]
     check_equal(len({state.st_ino for state in host}), 1, "numbers on the host")
     for attempt in ("first", "second"):
         state = [os.stat(f"{share.mnt}/{volume}/{name}") for volume in volumes for name in ("", "folder", "folder/file", "linked")]
-        check_equal(len({(one.st_dev, one.st_ino) for one in state}), len(state), f"files that are told apart at the {attempt} look")
+        check_equal(len({(one.st_dev, one.st_ino) for one in state}), len(state), f"distinct files at the {attempt} look")
         check_equal([content(f"{share.mnt}/{volume}/folder/file") for volume in volumes], [b"two\n", b"one\n", b"two\n"], "content")
     for volume in volumes:
         entries = {entry.name: entry.inode() for entry in os.scandir(f"{share.mnt}/{volume}")}
         check_equal(entries["folder"], os.stat(f"{share.mnt}/{volume}/folder").st_ino, "number of an entry and of its folder")
         check_equal(os.path.samefile(f"{share.mnt}/{volume}/linked", f"{share.mnt}/{volume}/folder/linked"), True, "hard link")
-    # Programs that know files by their numbers lose none of these.
+    # Programs that identify files by their numbers lose none of these files.
     share.sh(f"""! cmp -s one/folder/file two/folder/file; ! diff -r one two >{share.work}/differ; grep -q one {share.work}/differ
         mkdir {share.work}/tar {share.work}/cp; tar --format=posix -c . | tar -x -C {share.work}/tar; cp -a . {share.work}/cp; rsync -aH . {share.work}/rsync/
         [ "$(find . -type f | wc -l)" = 10 ]; du -a . >{share.work}/du; [ "$(grep -c 'folder/file$' {share.work}/du)" = 3 ]""")  # fmt: skip
     for copy in ("tar", "cp", "rsync"):
-        check_same_tree(f"{share.work}/{copy}", share.root, f"what {copy} has copied")
+        check_same_tree(f"{share.work}/{copy}", share.root, f"tree that {copy} has copied")
     if share.mode not in WRITABLE:
         return
     share.sh("""echo more >>one/folder/file; echo new >two/new; mv two/linked two/moved; mv plain/file one/plain
         ! echo x 2>/dev/null >frozen/new; [ "$(cat two/folder/file)" = two ]; sync -f .""")
-    check_same_tree(share.mnt, share.root, "what the host has")
-    check_equal(content(f"{share.root}/one/folder/file"), b"one\nmore\n", "what was appended")
-    # A snapshot that the host takes meanwhile.
+    check_same_tree(share.mnt, share.root, "tree of the host")
+    check_equal(content(f"{share.root}/one/folder/file"), b"one\nmore\n", "content after an append")
+    # A snapshot that the host takes while the share is mounted.
     share.sh("btrfs -q subvolume snapshot one three", share.root)
     time.sleep(1.1)
     check_equal(content(f"{share.mnt}/three/folder/file"), b"one\nmore\n", "a file of the new snapshot")
     numbers = {os.stat(f"{share.mnt}/{volume}/folder/file").st_ino for volume in [*volumes, "three"]}
-    check_equal(len(numbers), 4, "files that are told apart")
+    check_equal(len(numbers), 4, "number of distinct files")
