@@ -15,8 +15,6 @@ namespace {
 constexpr uint32_t kHeaderBytes = sizeof(fuse_out_header);
 // How often what may be repeated is, without any progress.
 constexpr uint8_t kMaxRetries = 16;
-// Requests of a queue that wait for leases at a time, of which each keeps a copy of what it asks.
-constexpr uint32_t kMaxLeased = 64;
 
 // Whether an error says that the guest asked for what cannot be, and nothing about the host.
 bool IsTheGuests(int error) {
@@ -54,7 +52,11 @@ bool MeetsLeases(uint32_t opcode) {
 
 FsQueue::FsQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index, FsServer& server,
                  FsShared& shared, RequestSlab<FsRequest> slab)
-    : DeviceQueue(loop, memory, index), server_(server), shared_(shared), slab_(std::move(slab)) {}
+    : DeviceQueue(loop, memory, index),
+      server_(server),
+      shared_(shared),
+      slab_(std::move(slab)),
+      leased_(loop, slab_.capacity()) {}
 
 void FsRequest::OnComplete(int32_t result) { queue.OnComplete(*this, result); }
 void FsRequest::OnSynced(int error) { queue.OnSynced(*this, error); }
@@ -113,26 +115,13 @@ void FsQueue::RemoveMappings(FsRequest& request) {
 }
 
 bool FsQueue::WaitForLease(FsRequest& request, const FsCommand& command) {
-  if (!MeetsLeases(command.opcode) || stopping()) return false;
-  if (request.leased == nullptr) {
-    // Half of the requests are left for others.
-    if (leased_ >= std::min(kMaxLeased, slab_.capacity() / 2)) return false;
-    ++leased_;
-    request.leased = std::make_unique<LeasedRequest<FsCommand>>(command);
-  }
-  const auto delay = request.leased->wait.Next(loop().Now());
-  if (!delay.has_value()) return false;
-  request.leased->resting = true;
-  ++resting_;
-  loop().Timeout(request, *delay);
-  return true;
+  return MeetsLeases(command.opcode) && !stopping() && leased_.Rest(request, command);
 }
 
 void FsQueue::EndLeaseWait(FsRequest& request) {
   // Nothing is done for a guest that is paused.
   if (paused() && !stopping()) return;
-  request.leased->resting = false;
-  --resting_;
+  leased_.EndRest(request);
   if (stopping()) return Finish(request, EINTR, {});
   loop().turn_budget().SpendHostCall();
   Execute(request, request.leased->command);
@@ -216,7 +205,7 @@ void FsQueue::Submit(FsRequest& request) {
 // --- Complete ------------------------------------------------------------------------------------
 
 void FsQueue::OnComplete(FsRequest& request, int32_t result) {
-  if (request.leased != nullptr && request.leased->resting) return EndLeaseWait(request);
+  if (leased_.IsResting(request)) return EndLeaseWait(request);
   if (stopping() && result < 0) return FinishFile(request, EINTR);
   if ((result == -EINTR || result == -EAGAIN) && request.retries < kMaxRetries) {
     ++request.retries;
@@ -298,18 +287,13 @@ void FsQueue::Finish(FsRequest& request, int error, std::span<const uint8_t> pay
   header.len = kHeaderBytes + static_cast<uint32_t>(payload.size()) + data_bytes;
   request.Push(memory(), header);
   if (!payload.empty()) request.PushWritable(memory(), payload);
-  if (request.leased != nullptr) {
-    request.leased.reset();
-    --leased_;
-  }
+  leased_.Remove(request);
   Complete(request, header.len);
 }
 
 void FsQueue::CancelRequests() {
   slab_.ForEachInUse([this](FsRequest& request) {
-    if (request.leased != nullptr && request.leased->resting && !request.pending()) {
-      return EndLeaseWait(request);  // the queue is paused
-    }
+    if (leased_.IsOverdue(request)) return EndLeaseWait(request);  // the queue is paused
     if (request.opcode != FUSE_SYNCFS) return loop().Cancel(request);
     // The host's call cannot be cancelled, and nobody has to wait for it: it has no part of the
     // request.
@@ -320,8 +304,7 @@ void FsQueue::CancelRequests() {
 
 void FsQueue::ResumeRequests() {
   slab_.ForEachInUse([this](FsRequest& request) {
-    if (request.leased == nullptr || !request.leased->resting || request.pending()) return;
-    EndLeaseWait(request);
+    if (leased_.IsOverdue(request)) EndLeaseWait(request);
   });
 }
 

@@ -13,7 +13,7 @@
 #include "virtio/fs/fs_request.h"
 #include "virtio/fs/fs_server.h"
 #include "virtio/host_tree/file_system_sync.h"
-#include "virtio/host_tree/lease_wait.h"
+#include "virtio/host_tree/leased_requests.h"
 #include "virtio/queue/device_queue.h"
 #include "virtio/queue/read_target.h"
 #include "virtio/queue/request_slab.h"
@@ -69,7 +69,7 @@ class FsQueue final : public DeviceQueue {
   void ReleaseChain(Chain& chain) override { slab_.Release(static_cast<FsRequest&>(chain)); }
   void Start(Chain& chain) override;
   void CancelRequests() override;
-  uint32_t resting_requests() const override { return resting_; }
+  uint32_t resting_requests() const override { return leased_.resting(); }
   void ResumeRequests() override;
 
   void Forget(FsRequest& request);
@@ -102,8 +102,7 @@ class FsQueue final : public DeviceQueue {
   FsShared& shared_;
   FsCommand command_;  // of the request being started
   RequestSlab<FsRequest> slab_;
-  uint32_t leased_ = 0;   // requests that have met a lease
-  uint32_t resting_ = 0;  // of these, those that wait
+  LeasedRequests<FsRequest, FsCommand> leased_;
 };
 
 }  // namespace virtio

@@ -22,16 +22,6 @@ class LeaseWait {
   std::chrono::nanoseconds delay_{0};  // 0: Next was not called yet
 };
 
-// A request that has met a lease, for a queue that executes it again.
-template <typename Command>
-struct LeasedRequest {
-  explicit LeasedRequest(const Command& from) : command(from) {}
-
-  const Command command;
-  LeaseWait wait;
-  bool resting = false;  // until it is executed again; its timer runs, or has ended during a pause
-};
-
 // How long the host gives the holder of a lease: /proc/sys/fs/lease-break-time, or 45 s if that is
 // not to be had.
 std::chrono::seconds LeaseBreakTime();

@@ -18,8 +18,6 @@ constexpr uint32_t kReadHeaderBytes = kHeaderBytes + sizeof(P9ReadReply);
 static_assert(kReadHeaderBytes == kErrorBytes);
 // How often a read that may be repeated is, without any progress.
 constexpr uint8_t kMaxRetries = 16;
-// Requests of a queue that wait for leases at a time, of which each keeps a copy of what it asks.
-constexpr uint32_t kMaxLeased = 64;
 
 // Whether EAGAIN, as the answer to a request, says that another process has a lease on the file, or
 // that it is delegated, and that nothing was done. Not of REMOVE and CLUNK: the fid is gone by
@@ -49,7 +47,8 @@ P9Queue::P9Queue(base::EventLoop& loop, base::GuestMemory& memory, std::string i
     : DeviceQueue(loop, memory, /*index=*/0),
       id_(std::move(id)),
       server_(server),
-      slab_(std::move(slab)) {}
+      slab_(std::move(slab)),
+      leased_(loop, slab_.capacity()) {}
 
 void P9Request::OnComplete(int32_t result) { queue.OnComplete(*this, result); }
 
@@ -99,26 +98,13 @@ void P9Queue::Execute(P9Request& request, const P9Command& command) {
 }
 
 bool P9Queue::WaitForLease(P9Request& request, const P9Command& command) {
-  if (!MeetsLeases(command.type) || stopping()) return false;
-  if (request.leased == nullptr) {
-    // Half of the requests are left for others.
-    if (leased_ >= std::min(kMaxLeased, slab_.capacity() / 2)) return false;
-    ++leased_;
-    request.leased = std::make_unique<LeasedRequest<P9Command>>(command);
-  }
-  const auto delay = request.leased->wait.Next(loop().Now());
-  if (!delay.has_value()) return false;
-  request.leased->resting = true;
-  ++resting_;
-  loop().Timeout(request, *delay);
-  return true;
+  return MeetsLeases(command.type) && !stopping() && leased_.Rest(request, command);
 }
 
 void P9Queue::EndLeaseWait(P9Request& request) {
   // Nothing is done for a guest that is paused.
   if (paused() && !stopping() && !request.flushed) return;
-  request.leased->resting = false;
-  --resting_;
+  leased_.EndRest(request);
   if (stopping() || request.flushed) {
     Finish(request, EINTR, {});
     if (waiting_flushes_ > 0) FinishFlushes(request);
@@ -168,7 +154,7 @@ void P9Queue::Flush(P9Request& request) {
   P9Request* transfer = nullptr;
   slab_.ForEachInUse([&](P9Request& other) {
     if (&other == &request || other.tag != command_.old_tag) return;
-    if (other.transferring || (other.leased != nullptr && other.leased->resting)) transfer = &other;
+    if (other.transferring || leased_.IsResting(other)) transfer = &other;
     if (other.waits_for != nullptr) transfer = other.waits_for;  // a flush of a flush
   });
   request.waits_for = transfer;
@@ -181,7 +167,7 @@ void P9Queue::Flush(P9Request& request) {
 // --- Complete ------------------------------------------------------------------------------------
 
 void P9Queue::OnComplete(P9Request& request, int32_t result) {
-  if (request.leased != nullptr && request.leased->resting) return EndLeaseWait(request);
+  if (leased_.IsResting(request)) return EndLeaseWait(request);
   const bool ending = stopping() || request.flushed;
   // What was written before an error is written. A read is not short for one: that would mean the
   // end of the file.
@@ -276,25 +262,20 @@ void P9Queue::Finish(P9Request& request, int error, std::span<const uint8_t> pay
   header.tag = request.tag;
   request.Push(memory(), header);
   if (!payload.empty()) request.PushWritable(memory(), payload);
-  if (request.leased != nullptr) {
-    request.leased.reset();
-    --leased_;
-  }
+  leased_.Remove(request);
   Complete(request, header.size.value());
 }
 
 void P9Queue::CancelRequests() {
   slab_.ForEachInUse([this](P9Request& request) {
-    const bool rests = request.leased != nullptr && request.leased->resting;
-    if (rests && !request.pending()) return EndLeaseWait(request);  // the queue is paused
-    if (rests || request.transferring) loop().Cancel(request);
+    if (leased_.IsOverdue(request)) return EndLeaseWait(request);  // the queue is paused
+    if (leased_.IsResting(request) || request.transferring) loop().Cancel(request);
   });
 }
 
 void P9Queue::ResumeRequests() {
   slab_.ForEachInUse([this](P9Request& request) {
-    if (request.leased == nullptr || !request.leased->resting || request.pending()) return;
-    EndLeaseWait(request);
+    if (leased_.IsOverdue(request)) EndLeaseWait(request);
   });
 }
 

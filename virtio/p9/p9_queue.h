@@ -10,7 +10,7 @@
 #include "base/event_loop.h"
 #include "base/guest_memory.h"
 #include "virtio/device.h"
-#include "virtio/host_tree/lease_wait.h"
+#include "virtio/host_tree/leased_requests.h"
 #include "virtio/p9/p9_request.h"
 #include "virtio/p9/p9_server.h"
 #include "virtio/queue/chain.h"
@@ -59,7 +59,7 @@ class P9Queue final : public DeviceQueue {
   void ReleaseChain(Chain& chain) override { slab_.Release(static_cast<P9Request&>(chain)); }
   void Start(Chain& chain) override;
   void CancelRequests() override;
-  uint32_t resting_requests() const override { return resting_; }
+  uint32_t resting_requests() const override { return leased_.resting(); }
   void ResumeRequests() override;
 
   void Execute(P9Request& request, const P9Command& command);
@@ -91,8 +91,7 @@ class P9Queue final : public DeviceQueue {
   RequestSlab<P9Request> slab_;
   P9Command command_;  // of the request being started
   uint32_t waiting_flushes_ = 0;
-  uint32_t leased_ = 0;   // requests that have met a lease
-  uint32_t resting_ = 0;  // of these, those that wait
+  LeasedRequests<P9Request, P9Command> leased_;
   uint64_t read_bytes_ = 0;
   uint64_t written_bytes_ = 0;
   uint64_t host_errors_ = 0;      // transfers that failed for the host's reasons
