@@ -53,12 +53,12 @@ class DriverNotifier {
 class ConfigOwner {
  public:
   virtual ~ConfigOwner() = default;
-  // Runs `change`, which alters what Device::ReadConfig returns, and increments the generation.
-  // Both happen under the lock that all reads take, so a driver that has read one part of the value
-  // before the change and another part after it can detect this. Then notifies the driver if the
-  // driver has accepted all of `features`. A driver that has not set DRIVER_OK yet is notified when
-  // it sets DRIVER_OK, since it may have read the old value. `change` may only store values. Any
-  // thread; never blocks. [VIRTIO 1.2 §2.5, §4.1.4.3]
+  // Runs `change`, which alters what Device::ReadConfig returns, and changes the generation with
+  // it. Both happen under the lock that all reads take, so a driver that has read one part of the
+  // value before the change and another part after it can detect this. Then notifies the driver if
+  // the driver has accepted all of `features`. A driver that has not set DRIVER_OK yet is notified
+  // when it sets DRIVER_OK, since it may have read the old value. `change` may only store values.
+  // Any thread; never blocks. [VIRTIO 1.2 §2.5, §4.1.4.3]
   virtual void ChangeConfig(uint64_t features, absl::FunctionRef<void()> change) = 0;
 };
 
@@ -66,8 +66,7 @@ class ConfigOwner {
 struct EnabledQueue {
   uint16_t index = 0;
   std::unique_ptr<SplitQueue> ring;
-  base::LoopFile
-      doorbell;  // an eventfd that stays registered with the queue's loop as long as the loop lives
+  base::LoopFile doorbell;  // an eventfd, registered with the queue's loop while the loop lives
 };
 
 // Memory that a device shares with its driver, in the shared-memory BAR. [VIRTIO 1.2 §2.10]

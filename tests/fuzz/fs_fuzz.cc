@@ -422,8 +422,8 @@ void Run(FuzzInput input) {
   auto opened = *HostTree::Open(std::move(options));
   HostTree& tree = *opened;
   const bool with_dax = (flags & 0x80) != 0;
-  const auto cache =
-      static_cast<FsCache>(flags % (writable ? 2 : 3));  // kAlways only for a readonly share
+  // A writable share has no kAlways.
+  const auto cache = static_cast<FsCache>(flags % (writable ? 2 : 3));
   auto device = *FsDevice::Create({.id = "f",
                                    .tag = "t",
                                    .cache = with_dax ? FsCache::kAlways : cache,

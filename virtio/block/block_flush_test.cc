@@ -194,8 +194,8 @@ TEST(BlockFlushTest, StopDoesNotWaitForTheSyncOfAnotherQueue) {
   disk.harness().Publish(0);
   disk.loop().Release(kImageFile);
   while (Started(disk, Kind::kFdatasync) < 2) ASSERT_TRUE(disk.loop().RunTurn());
-  disk.loop().Hold(
-      kImageFile);  // the second fdatasync belongs to queue 1 and covers the flush of queue 0
+  // The second fdatasync belongs to queue 1 and covers the flush of queue 0.
+  disk.loop().Hold(kImageFile);
   bool stopped = false;
   disk.device().StopQueue(0, [&] { stopped = true; });
   disk.loop().RunUntilIdle();
@@ -354,8 +354,8 @@ TEST(BlockFlushTest, StopAtAnEagainKeepsTheFlushesOfAnotherQueue) {
     disk.harness().Publish(1);
     disk.loop().Release(kImageFile);
     while (Started(disk, Kind::kFdatasync) < 2) ASSERT_TRUE(disk.loop().RunTurn());
-    disk.loop().Hold(
-        kImageFile);  // the second fdatasync belongs to queue 0 and covers a flush of queue 1
+    // The second fdatasync belongs to queue 0 and covers a flush of queue 1.
+    disk.loop().Hold(kImageFile);
     disk.loop().FailNext(Kind::kFdatasync, EAGAIN);
     disk.device().StopQueue(0, [] {});  // in half of the seeds the kernel has begun
     disk.loop().Release(kImageFile);

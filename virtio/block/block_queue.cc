@@ -98,8 +98,8 @@ void BlockQueue::Start(Chain& chain) {
     case BlockKind::kWriteZeroes:
       return BeginRange(request);
     case BlockKind::kGetId: {
-      std::array<uint8_t, VIRTIO_BLK_ID_BYTES> id =
-          {};  // padded with NULs; no NUL if all 20 bytes are used
+      // Padded with NULs; no NUL if all 20 bytes are used.
+      std::array<uint8_t, VIRTIO_BLK_ID_BYTES> id = {};
       std::copy_n(shared_.serial.begin(), std::min(shared_.serial.size(), id.size()), id.begin());
       const size_t written = chain.PushWritable(memory(), id);
       return Finish(request, VIRTIO_BLK_S_OK, static_cast<uint32_t>(written));
@@ -421,8 +421,7 @@ void BlockQueue::OnSynced(BlockRequest& request, int32_t result) {
   EndSync(request, result);
   while (BlockRequest* other = along.TakeFirst()) {
     if (undone && stopping() && !other->queue.stopping()) {
-      shared_.waiting_to_sync.Append(
-          *other);  // only the fdatasync of the stopping queue was given up
+      shared_.waiting_to_sync.Append(*other);  // only the stopping queue gave up the fdatasync
     } else {
       other->queue.EndSync(*other, result);
     }

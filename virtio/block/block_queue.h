@@ -24,8 +24,8 @@ namespace virtio {
 
 class BlockQueue;
 
-// A request in flight. LIFETIME: the kernel holds pointers to the chain's iovecs and to `single`
-// while the operation is pending; both stay in place until then.
+// A request in flight. The kernel holds pointers to the chain's iovecs and to `single` while the
+// operation is pending; both stay in place until it has ended.
 struct BlockRequest : base::Operation, Chain, OrderedWrite {
   enum class Step : uint8_t {
     kTransfer,    // copies between the image and guest memory
@@ -47,8 +47,8 @@ struct BlockRequest : base::Operation, Chain, OrderedWrite {
   uint64_t offset = 0;                   // the place of `left` in the image
   std::span<iovec> left;                 // what is left of the current transfer
   iovec single = {};                     // storage of `left` for kBounce and kZeroes
-  uint32_t piece_bytes = 0;              // the guest's data in the current range or buffer
-  uint32_t skip = 0;                     // the bytes in the buffer before these data
+  uint32_t piece_bytes = 0;              // size of the guest's data in the current range or buffer
+  uint32_t skip = 0;                     // bytes in the buffer before these data
   uint64_t range_end = 0;                // the end of ranges[range] that the host is asked for
   std::span<uint8_t> buffer;             // kBounce, kReadBlocks
   bool punch = false;                    // kRange: the host is asked to punch a hole
@@ -79,9 +79,8 @@ struct BlockShared {
     uint64_t flush_ops = 0;
     uint64_t discard_ops = 0;
     uint64_t write_zeroes_ops = 0;
-    uint64_t host_errors = 0;  // requests that failed because of the host
-    uint64_t invalid =
-        0;  // requests refused: malformed, out of bounds, or writes to a readonly image
+    uint64_t host_errors = 0;     // requests that failed because of the host
+    uint64_t invalid = 0;         // requests refused: malformed, out of bounds, write to readonly
     uint64_t unsupported = 0;     // requests of an unknown type or flag
     uint64_t without_status = 0;  // requests with no room for a status
     uint64_t retries = 0;         // host calls repeated: EINTR, EAGAIN
@@ -116,8 +115,7 @@ struct BlockShared {
   // requests that come later share the next one. If two ran at once, the kernel would report a
   // failed write to only one of them.
   bool syncing = false;
-  BlockRequestList
-      synced_along;  // covered by the running fdatasync, besides the request that owns it
+  BlockRequestList synced_along;     // covered by the running fdatasync, besides its owner
   BlockRequestList waiting_to_sync;  // for the next fdatasync
   // An fdatasync or a fallocate occupies a kernel worker of the loop until it ends. A disk that
   // hangs must leave workers for the other disks, so the number in flight is bounded.

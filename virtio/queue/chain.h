@@ -39,7 +39,7 @@ class Chain {
   bool Pop(T& value) {
     return PopReadable(base::WritableBytesOf(value));
   }
-  // Copies into the first bytes of the writable stream and removes them. Returns the bytes copied.
+  // Copies into the first bytes of the writable stream and removes them. Returns their number.
   size_t PushWritable(base::GuestMemory& memory, std::span<const uint8_t> from);
   template <base::WireType T>
   size_t Push(base::GuestMemory& memory, const T& value) {

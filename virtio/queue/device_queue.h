@@ -138,9 +138,8 @@ class DeviceQueue : private base::TurnHook {
   DriverNotifier* notifier_ = nullptr;
   bool paused_ = false;
   bool stopping_ = false;
-  bool serving_ = false;  // in Serve: Start may call Complete, and Complete may ask to serve
-  bool ending_turn_ =
-      false;  // in OnTurnEnd: it publishes what completes meanwhile before it returns
+  bool serving_ = false;      // in Serve: Start may call Complete, and Complete may ask to serve
+  bool ending_turn_ = false;  // in OnTurnEnd: it publishes completed requests before it returns
   std::vector<Done> stop_done_;
   std::vector<Done> pause_done_;
   QueueCounters counters_;

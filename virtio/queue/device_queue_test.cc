@@ -80,8 +80,7 @@ class DeviceQueueTest : public testing::TestWithParam<bool> {
  protected:
   ~DeviceQueueTest() override {
     if (queue_ == nullptr || !queue_->started()) return;
-    queue_->on_start = queue_->on_release =
-        nullptr;  // these functions may refer to the test's variables
+    queue_->on_start = queue_->on_release = nullptr;  // may refer to the test's variables
     queue_->Resume();
     while (!queue_->held.empty()) queue_->CompleteOne();
     queue_->mode = EchoQueue::Mode::kAtOnce;
@@ -198,12 +197,12 @@ TEST_P(DeviceQueueTest, ChainAddedBeforeKicksAreEnabledIsNotMissed) {
   Offer(1);
   Publish();
   int calls = 0;
-  queue_->on_release =
-      [&] {  // the first call is for the request's own chain, the second for the empty queue
-        if (++calls != 2) return;
-        Offer(1);
-        EXPECT_FALSE(driver_->Publish()) << "kicks are still suppressed";
-      };
+  // The first call is for the request's own chain, the second for the empty queue.
+  queue_->on_release = [&] {
+    if (++calls != 2) return;
+    Offer(1);
+    EXPECT_FALSE(driver_->Publish()) << "kicks are still suppressed";
+  };
   loop_.RunUntilIdle();
   EXPECT_EQ(TakeUsed(), 2);
 }

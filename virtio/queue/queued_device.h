@@ -16,8 +16,8 @@
 
 namespace virtio {
 
-// A device adds its queues in its constructor. The derived class provides only its features, its
-// configuration space, and what it does with a chain (DeviceQueue::Start).
+// A device adds its queues while it is being made. The derived class provides only its features,
+// its configuration space, and what it does with a chain (DeviceQueue::Start).
 class QueuedDevice : public Device {
  public:
   absl::string_view id() const final { return identity_.id; }
@@ -50,7 +50,7 @@ class QueuedDevice : public Device {
   QueuedDevice(Identity identity, base::EventLoop& loop);
 
   // Adds the queue with the next index. `queue` lives as long as the device and is served on its
-  // own loop(). `max_size` is a power of two. Call it only from the constructor.
+  // own loop(). `max_size` is a power of two. Call it only while the device is being made.
   void AddQueue(DeviceQueue& queue, uint16_t max_size);
   // Returns true if any queue is started. Only for devices whose queues are all served on loop().
   bool IsServing() const;
@@ -72,7 +72,7 @@ class QueuedDevice : public Device {
   virtual void AddCounters(Counters& counters) const = 0;
 
  private:
-  // Returns a queue that must exist: the transport never asks for any other index.
+  // Returns queue `index`, which must exist (CHECK): the transport never names another queue.
   DeviceQueue& queue(uint16_t index) const;
   // Runs `function` on the loop of `queue`: at once if that loop is the device's own.
   void RunOn(DeviceQueue& queue, Done function);

@@ -28,8 +28,7 @@ struct TransportState {
   };
 
   uint8_t device_status = 0;
-  bool resetting =
-      false;  // the driver wrote 0 to device_status, and the device has not quiesced yet
+  bool resetting = false;  // the driver wrote 0 to device_status; the device has not quiesced yet
   uint8_t config_generation = 0;
   uint32_t device_feature_select = 0;
   uint32_t driver_feature_select = 0;
