@@ -1,8 +1,9 @@
-// Gives out guest addresses for BARs, before the guest runs.
+// Gives out guest addresses for BARs, and takes them back.
 #ifndef DEVICES_PCI_BAR_ALLOCATOR_H_
 #define DEVICES_PCI_BAR_ALLOCATOR_H_
 
 #include <cstdint>
+#include <map>
 #include <optional>
 
 namespace devices {
@@ -17,25 +18,20 @@ struct AddressWindow {
   }
 };
 
-// Ascending, naturally aligned, never taken back: the same devices in the same order always get the
-// same addresses.
+// Gives out the lowest free address that is naturally aligned: the same calls in the same order
+// always get the same addresses. One thread at a time.
 class BarAllocator {
  public:
-  explicit BarAllocator(AddressWindow window) : window_(window), next_(window.start) {}
+  explicit BarAllocator(AddressWindow window) : window_(window) {}
 
-  // Returns the address of `size` bytes (a power of two). nullopt when the window is full.
-  std::optional<uint64_t> Allocate(uint64_t size) {
-    uint64_t address;
-    if (__builtin_add_overflow(next_, size - 1, &address)) return std::nullopt;
-    address &= ~(size - 1);
-    if (!window_.Contains(address, size)) return std::nullopt;
-    next_ = address + size;
-    return address;
-  }
+  // Returns the address of `size` bytes (a power of two). nullopt when the window has no such room.
+  std::optional<uint64_t> Allocate(uint64_t size);
+  // Takes back what Allocate has returned.
+  void Free(uint64_t address);
 
  private:
-  AddressWindow window_;
-  uint64_t next_;
+  const AddressWindow window_;
+  std::map<uint64_t, uint64_t> taken_;  // size by address; they do not overlap
 };
 
 }  // namespace devices
