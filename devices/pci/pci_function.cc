@@ -65,9 +65,8 @@ void PciFunction::Bar::Write(uint64_t offset, std::span<const uint8_t> data) {
   if (enabled_.load(std::memory_order_relaxed)) handler_->WriteBar(index_, offset, data);
 }
 
-PciFunction::PciFunction(const PciFunctionSpec& spec, PciHandler& handler, uint8_t* page)
+PciFunction::PciFunction(const PciFunctionSpec& spec, PciHandler& handler)
     : handler_(handler),
-      config_(page),
       msix_(spec.msix),
       msix_control_(spec.msix != nullptr ? spec.msix_offset + uint32_t{PCI_MSIX_FLAGS} : 0) {
   config_.Store16(PCI_VENDOR_ID, spec.vendor_id);
@@ -119,11 +118,12 @@ PciFunction::PciFunction(const PciFunctionSpec& spec, PciHandler& handler, uint8
   }
 }
 
-void PciFunction::SetBarAddress(unsigned bar, uint64_t address) {
-  const uint32_t reg = kBarRegisters + bar * 4;
+void PciFunction::SetBarAddress(Bar& bar, uint64_t address) {
+  bar.allocated_ = address;
+  const uint32_t reg = kBarRegisters + bar.index_ * 4;
   const uint32_t type = config_.Load32(reg) & ~kAddressMask;
   config_.Store32(reg, static_cast<uint32_t>(address) | type);
-  if (bars_[bar].is_64bit_) config_.Store32(reg + 4, static_cast<uint32_t>(address >> 32));
+  if (bar.is_64bit_) config_.Store32(reg + 4, static_cast<uint32_t>(address >> 32));
 }
 
 std::optional<uint64_t> PciFunction::DecodedAddress(const Bar& bar) const {

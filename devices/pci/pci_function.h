@@ -18,7 +18,8 @@ namespace devices {
 
 inline constexpr unsigned kPciBars = 6;
 
-// What stands behind a function. Called on vCPU threads, several at once.
+// What stands behind a function. Called on vCPU threads, several at once, until PciRoot::Remove has
+// returned.
 class PciHandler {
  public:
   virtual ~PciHandler() = default;
@@ -29,7 +30,8 @@ class PciHandler {
   virtual void ReadBar(unsigned bar, uint64_t offset, std::span<uint8_t> data) = 0;
   virtual void WriteBar(unsigned bar, uint64_t offset, std::span<const uint8_t> data) = 0;
 
-  // The BAR now answers at `address`, or nowhere. Under the root's lock: must not call the root.
+  // The BAR now answers at `address`, or nowhere. Under the root's lock: must not call the root. On
+  // a vCPU thread, or on the one that removes the function.
   virtual void OnBarMoved(unsigned /*bar*/, std::optional<uint64_t> /*address*/) {}
 
   // Around accesses to the configuration space, without the root's lock. BeforeConfigRead is not
@@ -95,11 +97,12 @@ class PciFunction {
     bool is_64bit_ = false;
     bool is_memory_ = false;
     std::atomic<bool> enabled_{false};
-    std::optional<uint64_t> mapped_;  // where the MMIO bus has it
+    std::optional<uint64_t> allocated_;  // the address at power-on, which is the root's to free
+    std::optional<uint64_t> mapped_;     // where the MMIO bus has it
   };
 
-  // `page`: see ConfigSpace. `handler` and `spec.msix` must outlive this.
-  PciFunction(const PciFunctionSpec& spec, PciHandler& handler, uint8_t* page);
+  // `handler` and `spec.msix` must outlive this. No guest sees the function before Show.
+  PciFunction(const PciFunctionSpec& spec, PciHandler& handler);
   PciFunction(const PciFunction&) = delete;
   PciFunction& operator=(const PciFunction&) = delete;
 
@@ -107,9 +110,8 @@ class PciFunction {
   PciHandler& handler() { return handler_; }
   std::array<Bar, kPciBars>& bars() { return bars_; }
 
-  // Sets where a BAR is at power-on; SealDefaults ends the setting up.
-  void SetBarAddress(unsigned bar, uint64_t address);
-  void SealDefaults() { config_.SaveDefaults(); }
+  // Sets where a BAR is at power-on. Before Show.
+  void SetBarAddress(Bar& bar, uint64_t address);
 
   // Returns the address in the BAR's register if memory decoding is on.
   std::optional<uint64_t> DecodedAddress(const Bar& bar) const;

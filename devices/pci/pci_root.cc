@@ -10,13 +10,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/limited_log.h"
+#include "base/log.h"
 #include "base/status.h"
 
 namespace devices {
 namespace {
 
-// A header that says "nobody here": all a guest looks at in an empty slot.
-constexpr size_t kEmptyHeaderBytes = 64;
 // BARs of different functions never share a page: one of them may be backed by memory one day.
 constexpr uint64_t kSmallestBarSpacing = 4096;
 
@@ -44,6 +43,8 @@ PciRoot::PciRoot(Bus& mmio, Options options, uint8_t* pages)
 PciRoot::~PciRoot() { munmap(pages_, kEcamBytes); }
 
 absl::Status PciRoot::Add(unsigned slot, const PciFunctionSpec& spec, PciHandler& handler) {
+  CHECK(!Bus::InAccess());
+  base::MutexLock slots_lock(slots_mutex_);
   base::MutexLock lock(mutex_);
   if (slot >= kSlots) {
     return absl::InvalidArgumentError(absl::StrCat(handler.name(), ": PCI slot ", slot,
@@ -53,35 +54,55 @@ absl::Status PciRoot::Add(unsigned slot, const PciFunctionSpec& spec, PciHandler
     return absl::AlreadyExistsError(absl::StrCat(
         handler.name(), ": PCI slot ", slot, " is taken by ", functions_[slot]->handler().name()));
   }
-  uint8_t* page = pages_ + slot * kSlotBytes;
-  memset(page, 0, ConfigSpace::kConventionalBytes);
-  auto function = std::make_unique<PciFunction>(spec, handler, page);
-  for (unsigned i = 0; i < kPciBars; ++i) {
-    const PciFunctionSpec::Bar& bar = spec.bars[i];
-    if (bar.size == 0) continue;
-    const bool high = bar.is_64bit && window_64bit_.size != 0;
-    const std::optional<uint64_t> address = (high ? allocator_64bit_ : allocator_32bit_)
-                                                .Allocate(std::max(bar.size, kSmallestBarSpacing));
-    if (!address) {
-      memset(page, 0xff, kEmptyHeaderBytes);
-      return absl::ResourceExhaustedError(absl::StrCat(handler.name(), ": no room for BAR ", i,
-                                                       " of ", bar.size, " bytes in the ",
-                                                       high ? "64" : "32", "-bit PCI window"));
-    }
-    function->SetBarAddress(i, *address);
+  auto function = std::make_unique<PciFunction>(spec, handler);
+  if (const absl::Status status = AllocateBars(*function); !status.ok()) {
+    FreeBars(*function);
+    return status;
   }
-  function->SealDefaults();
+  function->config().Show(Page(slot));
   functions_[slot] = std::move(function);
   return absl::OkStatus();
 }
 
+absl::Status PciRoot::AllocateBars(PciFunction& function) {
+  for (PciFunction::Bar& bar : function.bars()) {
+    if (bar.size() == 0) continue;
+    BarAllocator& allocator = Allocator(bar.is_64bit_);
+    const std::optional<uint64_t> address =
+        allocator.Allocate(std::max(bar.size(), kSmallestBarSpacing));
+    if (!address) {
+      return absl::ResourceExhaustedError(absl::StrCat(
+          bar.name(), ": no room for BAR ", bar.index_, " of ", bar.size(), " bytes in the ",
+          &allocator == &allocator_64bit_ ? "64" : "32", "-bit PCI window"));
+    }
+    function.SetBarAddress(bar, *address);
+  }
+  return absl::OkStatus();
+}
+
+void PciRoot::FreeBars(PciFunction& function) {
+  for (PciFunction::Bar& bar : function.bars()) {
+    if (bar.allocated_) Allocator(bar.is_64bit_).Free(*bar.allocated_);
+  }
+}
+
 void PciRoot::Remove(unsigned slot, const PciHandler& handler) {
-  base::MutexLock lock(mutex_);
-  if (slot >= kSlots || functions_[slot] == nullptr) return;
-  if (&functions_[slot]->handler() != &handler) return;
-  for (PciFunction::Bar& bar : functions_[slot]->bars()) Unmap(bar);
-  functions_[slot].reset();
-  memset(pages_ + slot * kSlotBytes, 0xff, kEmptyHeaderBytes);
+  CHECK(!Bus::InAccess());
+  base::MutexLock slots_lock(slots_mutex_);
+  std::unique_ptr<PciFunction> function;
+  {
+    base::MutexLock lock(mutex_);
+    if (slot >= kSlots || functions_[slot] == nullptr) return;
+    if (&functions_[slot]->handler() != &handler) return;
+    function = std::move(functions_[slot]);
+    function->config().Hide();
+    for (PciFunction::Bar& bar : function->bars()) Unmap(bar);
+    FreeBars(*function);
+    Redecode();  // another BAR may have waited for the place
+  }
+  // LIFETIME: a vCPU may be in one of the BARs, or in the handler by way of an access to the
+  // configuration space: both began as accesses to the bus.
+  mmio_.WaitForAccesses();
 }
 
 std::span<uint8_t> PciRoot::FastReads() {
@@ -91,7 +112,7 @@ std::span<uint8_t> PciRoot::FastReads() {
   // Functions 1 to 7 of every slot stay untouched zero pages: their slot's header says that it has
   // one function, and nobody looks there.
   for (unsigned slot = 0; slot < used; ++slot) {
-    if (functions_[slot] == nullptr) memset(pages_ + slot * kSlotBytes, 0xff, kEmptyHeaderBytes);
+    if (functions_[slot] == nullptr) ConfigSpace::Clear(Page(slot));
   }
   fast_bytes_ = used * kSlotBytes;
   return {pages_, fast_bytes_};

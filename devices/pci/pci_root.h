@@ -23,8 +23,11 @@
 
 namespace devices {
 
-// One function per slot. Put it on the MMIO bus over [ecam base, + kEcamBytes). All functions: any
-// thread, unless they say otherwise.
+// One function per slot. Put it on the MMIO bus over [ecam base, + kEcamBytes), and have vCPUs
+// reach it through that bus. All functions: any thread, unless they say otherwise.
+//
+// Slots are filled and emptied while vCPUs run. A guest that scans the bus meanwhile, by exits or
+// straight from memory, never sees a part of a function: see ConfigSpace.
 class PciRoot final : public BusDevice {
  public:
   static constexpr unsigned kSlots = 32;
@@ -47,10 +50,13 @@ class PciRoot final : public BusDevice {
   PciRoot& operator=(const PciRoot&) = delete;
 
   // Adds a function at `slot`, its BARs at free addresses in the windows, decoding off. `handler`
-  // and `spec.msix` must stay until Remove. Errors, naming the handler and the slot:
-  // InvalidArgument, AlreadyExists, ResourceExhausted (no address left).
+  // and `spec.msix` must stay until Remove has returned. Not from within an access to a bus
+  // (CHECK). Errors, naming the handler and the slot: InvalidArgument, AlreadyExists,
+  // ResourceExhausted (no address left).
   absl::Status Add(unsigned slot, const PciFunctionSpec& spec, PciHandler& handler);
-  // Takes the function in `slot` out if it is `handler`'s. No vCPU may be running.
+  // Takes the function in `slot` out if it is `handler`'s, and its addresses back. When Remove
+  // returns, no vCPU is in `handler` any more and none will be. So Remove must not be called from
+  // within an access to a bus (CHECK), nor with a lock held that a handler takes.
   void Remove(unsigned slot, const PciHandler& handler);
 
   // Returns the memory of all slots up to the highest one in use, for the machine to map read-only
@@ -76,6 +82,14 @@ class PciRoot final : public BusDevice {
  private:
   PciRoot(Bus& mmio, Options options, uint8_t* pages);
 
+  uint8_t* Page(unsigned slot) { return pages_ + slot * kSlotBytes; }
+  BarAllocator& Allocator(bool is_64bit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return is_64bit && window_64bit_.size != 0 ? allocator_64bit_ : allocator_32bit_;
+  }
+  // Gives every BAR an address. On failure those that have one keep it.
+  absl::Status AllocateBars(PciFunction& function) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void FreeBars(PciFunction& function) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   // Returns the function whose page holds ECAM offset `offset`.
   PciFunction* Find(uint64_t offset) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ReadFunction(uint64_t offset, std::span<uint8_t> data);
@@ -94,6 +108,9 @@ class PciRoot final : public BusDevice {
   const AddressWindow window_32bit_;
   const AddressWindow window_64bit_;
 
+  // Held while a slot is filled or emptied, and never by vCPUs: a slot is not filled again before
+  // the accesses to its last function have ended. Lock order: slots_mutex_, mutex_.
+  base::Mutex slots_mutex_;
   base::Mutex mutex_;
   BarAllocator allocator_32bit_ ABSL_GUARDED_BY(mutex_);
   BarAllocator allocator_64bit_ ABSL_GUARDED_BY(mutex_);
