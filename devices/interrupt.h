@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -49,6 +50,18 @@ class MsiController {
   virtual ~MsiController() = default;
   virtual absl::StatusOr<std::unique_ptr<MsiInterrupt>> CreateInterrupt() = 0;
   virtual void Send(const MsiMessage& message) = 0;
+};
+
+// Is told which messages of an interrupt controller in user space are level-triggered. The host's
+// kernel reports the end of a level-triggered interrupt only for messages that it has a route for.
+class LevelRoutes {
+ public:
+  virtual ~LevelRoutes() = default;
+  // Says that pin `pin` now sends `message` level-triggered; nullopt means that it no longer sends
+  // any. Called before the pin sends, when a pin is unmasked and its message has changed, and
+  // called by a reset. Masking alone calls nothing, because changing a route is slow and the last
+  // interrupt may not have ended.
+  virtual void SetLevelRoute(unsigned pin, std::optional<MsiMessage> message) = 0;
 };
 
 }  // namespace devices

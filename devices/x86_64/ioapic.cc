@@ -69,7 +69,7 @@ bool Active(uint64_t entry) {
 
 Ioapic::State::State() { entries.fill(kMasked); }
 
-Ioapic::Ioapic(MsiController& controller, IoapicRoutes& routes, unsigned pins)
+Ioapic::Ioapic(MsiController& controller, LevelRoutes& routes, unsigned pins)
     : controller_(controller), routes_(routes), pin_count_(pins) {
   CHECK(pins >= 1 && pins <= kPinCount);
   for (unsigned pin = 0; pin < pin_count_; ++pin) {

@@ -18,18 +18,6 @@
 
 namespace devices {
 
-// Is told which messages are level-triggered. The host's kernel reports the end of a
-// level-triggered interrupt only for messages that it has a route for.
-class IoapicRoutes {
- public:
-  virtual ~IoapicRoutes() = default;
-  // Says that pin `pin` now sends `message` level-triggered; nullopt means that it no longer sends
-  // any. Called before the pin sends, when a pin is unmasked and its message has changed, and
-  // called by Reset. Masking alone calls nothing, because changing a route is slow and the last
-  // interrupt may not have ended.
-  virtual void SetLevelRoute(unsigned pin, std::optional<MsiMessage> message) = 0;
-};
-
 class Ioapic : public BusDevice {
  public:
   static constexpr uint64_t kMmioAddress = 0xfec00000;
@@ -37,7 +25,7 @@ class Ioapic : public BusDevice {
   static constexpr unsigned kPinCount = 24;  // the largest number
 
   // Has `pins` pins, 1 to kPinCount. `controller` and `routes` must outlive this object.
-  Ioapic(MsiController& controller, IoapicRoutes& routes, unsigned pins = kPinCount);
+  Ioapic(MsiController& controller, LevelRoutes& routes, unsigned pins = kPinCount);
 
   absl::string_view name() const override { return "ioapic"; }
   void Read(uint64_t offset, std::span<uint8_t> data) override;
@@ -84,7 +72,7 @@ class Ioapic : public BusDevice {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   MsiController& controller_;
-  IoapicRoutes& routes_;
+  LevelRoutes& routes_;
   const unsigned pin_count_;
   std::array<Pin, kPinCount> pins_;
   base::Mutex mutex_;

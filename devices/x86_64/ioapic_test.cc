@@ -28,7 +28,7 @@ class FakeController : public MsiController {
   std::vector<MsiMessage> sent;
 };
 
-class FakeRoutes : public IoapicRoutes {
+class FakeRoutes : public LevelRoutes {
  public:
   void SetLevelRoute(unsigned pin, std::optional<MsiMessage> message) override {
     ++calls;

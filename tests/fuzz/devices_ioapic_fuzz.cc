@@ -15,7 +15,7 @@ namespace {
 using devices::Ioapic;
 using devices::MsiMessage;
 
-class Routes : public devices::IoapicRoutes {
+class Routes : public devices::LevelRoutes {
  public:
   void SetLevelRoute(unsigned pin, std::optional<MsiMessage> message) override {
     if (pin >= Ioapic::kPinCount || message == routes[pin])

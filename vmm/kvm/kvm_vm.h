@@ -16,7 +16,6 @@
 #include "devices/doorbell_mapper.h"
 #include "devices/interrupt.h"
 #include "devices/memory_mapper.h"
-#include "devices/x86_64/ioapic.h"
 #include "vmm/kvm/kvm_system.h"
 #include "vmm/kvm/kvm_uapi.h"
 
@@ -30,7 +29,7 @@ namespace vmm {
 class KvmVm final : public devices::MsiController,
                     public devices::DoorbellMapper,
                     public devices::MemoryMapper,
-                    public devices::IoapicRoutes {
+                    public devices::LevelRoutes {
  public:
   static absl::StatusOr<std::unique_ptr<KvmVm>> Create(const KvmSystem& system);
 
@@ -65,7 +64,7 @@ class KvmVm final : public devices::MsiController,
   absl::Status MapReadOnly(uint64_t address, std::span<const uint8_t> host) override;
   void UnmapMemory(uint64_t address) override;
 
-  // devices::IoapicRoutes
+  // devices::LevelRoutes
   void SetLevelRoute(uint32_t pin, std::optional<devices::MsiMessage> message) override;
 
   // Guest clock in nanoseconds (kvmclock), read at pause and set at resume so that it does not

@@ -11,7 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "base/log.h"
 #include "base/status.h"
-#include "vmm/kvm/x86_64/vcpu_state.h"
+#include "vmm/kvm/vcpu_arch.h"
 
 namespace vmm {
 namespace {

@@ -24,6 +24,7 @@
 #include "gtest/gtest.h"
 #include "vmm/kvm/kvm_system.h"
 #include "vmm/kvm/kvm_vm.h"
+#include "vmm/kvm/vcpu_arch.h"
 #include "vmm/kvm/vcpu_group.h"
 #include "vmm/kvm/x86_64/cpuid.h"
 #include "vmm/kvm/x86_64/vcpu_state.h"

@@ -1,14 +1,11 @@
 #include "vmm/machine/api_adapter.h"
 
-#include <bitset>
-#include <chrono>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/gather.h"
 #include "vmm/config/print_config.h"
@@ -28,22 +25,6 @@ const char* ToString(Controller::State state) {
       return "Shutdown";
   }
   return "Shutdown";
-}
-
-// Returns when each code was first written to port 0x80, in microseconds since power-on. Linux also
-// uses the port as a delay, so codes repeat.
-std::vector<std::pair<std::string, uint64_t>> BootTimes(devices::DebugPort& port) {
-  std::vector<std::pair<std::string, uint64_t>> result;
-  std::bitset<256> seen;
-  for (const devices::DebugPort::Record& record : port.records()) {
-    if (seen.test(record.code)) continue;
-    seen.set(record.code);
-    const auto since_start =
-        std::chrono::duration_cast<std::chrono::microseconds>(record.since_start);
-    result.push_back({absl::StrFormat("code_0x%02x_us", record.code),
-                      static_cast<uint64_t>(since_start.count())});
-  }
-  return result;
 }
 
 // Answers of shares about their closures. Control loop.
@@ -87,7 +68,7 @@ void ApiAdapter::Counters(absl::AnyInvocable<void(std::vector<DeviceCounters>)> 
   std::vector<DeviceCounters> of_machine;
   if (Machine* machine = controller_.machine(); machine != nullptr) {
     of_machine.push_back({"_vcpus", machine->ExitCounts()});
-    of_machine.push_back({"_debug_port", BootTimes(machine->debug_port())});
+    of_machine.push_back({"_debug_port", machine->BootTimes()});
   }
   if (devices::CharacterBackend* serial = host_.consoles().serial(); serial != nullptr) {
     of_machine.push_back({"_serial",

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "vmm/kvm/x86_64/vcpu_state.h"
+#include "vmm/kvm/vcpu_arch.h"
 #include "vmm/machine/controller.h"
 #include "vmm/machine/controller_fixtures.h"
 
@@ -39,16 +39,16 @@ TEST_F(ControllerTest, GuestTimeStandsStillWhilePaused) {
     const size_t after = paused_ticks == 0 ? 0 : 1;
     const uint64_t guest = host_->memory().Load<uint64_t>(0x8000).value();
     if (controller.state() != Controller::State::kRunning || guest == guest_when_paused) return;
-    behind[after] = std::min(behind[after], HostTsc() - guest);
+    behind[after] = std::min(behind[after], HostTicks() - guest);
     if (++looks[after] < kLooks) return;
     if (after != 0) return controller.ForceEnd("enough");
     if (looks[0] > kLooks) return;  // it is being paused
     controller.Pause([&](const absl::Status& status) {
       EXPECT_TRUE(status.ok()) << status;
       guest_when_paused = host_->memory().Load<uint64_t>(0x8000).value();
-      const uint64_t start = HostTsc();
+      const uint64_t start = HostTicks();
       usleep(300'000);
-      paused_ticks = HostTsc() - start;
+      paused_ticks = HostTicks() - start;
       controller.Resume([](const absl::Status&) {});
     });
   });

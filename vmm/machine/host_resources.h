@@ -19,7 +19,7 @@
 #include "vmm/config/vm_config.h"
 #include "vmm/machine/consoles.h"
 #include "vmm/machine/device_set.h"
-#include "vmm/machine/x86_64/guest_loader.h"
+#include "vmm/machine/guest_loader.h"
 
 namespace vmm {
 

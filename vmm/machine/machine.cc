@@ -1,34 +1,15 @@
 #include "vmm/machine/machine.h"
 
-#include <errno.h>
-#include <sys/ioctl.h>
-
 #include <map>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status.h"
-#include "vmm/kvm/x86_64/cpuid.h"
-#include "vmm/kvm/x86_64/vcpu_state.h"
-#include "vmm/machine/x86_64/address_map.h"
+#include "vmm/kvm/vcpu_arch.h"
+#include "vmm/machine/guest_loader.h"
 
 namespace vmm {
-namespace {
-
-namespace map = address_map;
-
-absl::Status SetCpuid(int vcpu_fd, std::span<const kvm_cpuid_entry2> entries) {
-  const size_t bytes = sizeof(kvm_cpuid2) + entries.size_bytes();
-  const std::unique_ptr<void, decltype(&free)> buffer(calloc(1, bytes), &free);
-  auto* cpuid = static_cast<kvm_cpuid2*>(buffer.get());
-  cpuid->nent = static_cast<uint32_t>(entries.size());
-  std::copy(entries.begin(), entries.end(), cpuid->entries);
-  if (ioctl(vcpu_fd, KVM_SET_CPUID2, cpuid) != 0) return base::ErrnoStatus(errno, "KVM_SET_CPUID2");
-  return absl::OkStatus();
-}
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(const VmConfig& config,
                                                          const KvmSystem& kvm,
@@ -40,20 +21,16 @@ absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(const VmConfig& config,
   // All memory slots come before the interrupt controller and the vCPUs: see KvmVm.
   RETURN_IF_ERROR(machine->AddMemory(kvm));
   RETURN_IF_ERROR(machine->CreatePci(config));
-  RETURN_IF_ERROR(machine->CoalesceIndexWrites());
-  RETURN_IF_ERROR(machine->vm_->CreateInterruptController(map::kIoapicPins, map::kKvmIdentityMap,
-                                                          map::kKvmTss));
   Machine* self = machine.get();
   ASSIGN_OR_RETURN(
       machine->platform_,
-      Platform::Create(machine->pio_, machine->mmio_, *machine->vm_, *machine->vm_,
-                       host.consoles().serial(), host.console_loop(),
+      Platform::Create(machine->pio_, machine->mmio_, *machine->vm_, host.consoles().serial(),
+                       host.console_loop(),
                        {.power_off = [self] { self->GuestEnded(GuestEnd::kPowerOff, ""); },
                         .reset = [self] { self->GuestEnded(GuestEnd::kReset, ""); }}));
   RETURN_IF_ERROR(machine->CreateVcpus(kvm, config));
-  ASSIGN_OR_RETURN(const boot::EntryState entry,
-                   LoadGuest(config, host.payload(), host.layout(), host.memory()));
-  RETURN_IF_ERROR(SetEntryState(machine->vcpus_->vcpus()[0]->fd(), entry));
+  RETURN_IF_ERROR(LoadGuest(config, host.payload(), host.layout(), host.memory(),
+                            *machine->vcpus_->vcpus()[0]));
   return machine;
 }
 
@@ -66,8 +43,9 @@ absl::Status Machine::AddMemory(const KvmSystem& kvm) {
             .status());
   }
   devices::PciRoot::Options options;
-  options.window_32bit = {map::kPciMmio32, map::kPciMmio32End - map::kPciMmio32};
-  options.window_64bit = {host_.layout().pci_mmio64.start, host_.layout().pci_mmio64.size};
+  const GuestLayout& layout = host_.layout();
+  options.window_32bit = {layout.pci_mmio32.start, layout.pci_mmio32.size};
+  options.window_64bit = {layout.pci_mmio64.start, layout.pci_mmio64.size};
   has_fast_reads_ = kvm.has_readonly_memory();
   if (has_fast_reads_) {
     options.disable_fast_reads = [this] {
@@ -77,7 +55,7 @@ absl::Status Machine::AddMemory(const KvmSystem& kvm) {
     };
   }
   ASSIGN_OR_RETURN(pci_, devices::PciRoot::Create(mmio_, std::move(options)));
-  return mmio_.Insert(map::kEcam, devices::PciRoot::kEcamBytes, *pci_);
+  return mmio_.Insert(layout.pci_ecam.start, devices::PciRoot::kEcamBytes, *pci_);
 }
 
 absl::Status Machine::CreatePci(const VmConfig& config) {
@@ -98,15 +76,9 @@ absl::Status Machine::CreatePci(const VmConfig& config) {
   }
   if (!has_fast_reads_) return absl::OkStatus();
   const std::span<uint8_t> ecam = pci_->FastReads();
-  ASSIGN_OR_RETURN(ecam_slot_,
-                   vm_->AddMemory(map::kEcam, ecam.size(), ecam.data(), /*readonly=*/true));
+  ASSIGN_OR_RETURN(ecam_slot_, vm_->AddMemory(host_.layout().pci_ecam.start, ecam.size(),
+                                              ecam.data(), /*readonly=*/true));
   return absl::OkStatus();
-}
-
-absl::Status Machine::CoalesceIndexWrites() {
-  RETURN_IF_ERROR(vm_->CoalesceWrites(map::kIoapic, sizeof(uint32_t), /*is_port=*/false));
-  RETURN_IF_ERROR(vm_->CoalesceWrites(map::kRtcPort, 1, /*is_port=*/true));
-  return vm_->CoalesceWrites(map::kPciConfigAddressPort, sizeof(uint32_t), /*is_port=*/true);
 }
 
 absl::Status Machine::CreateVcpus(const KvmSystem& kvm, const VmConfig& config) {
@@ -115,25 +87,10 @@ absl::Status Machine::CreateVcpus(const KvmSystem& kvm, const VmConfig& config) 
     return absl::InvalidArgumentError(absl::StrCat(
         "cpus.boot_vcpus: ", count, ": this host's KVM allows at most ", kvm.max_vcpus()));
   }
-  std::vector<std::unique_ptr<Vcpu>> vcpus;
-  std::vector<kvm_cpuid_entry2> cpuid;
-  for (uint32_t i = 0; i < count; ++i) {
-    ASSIGN_OR_RETURN(std::unique_ptr<Vcpu> vcpu, Vcpu::Create(kvm, *vm_, i));
-    if (i == 0) {
-      const int tsc_khz = ioctl(vcpu->fd(), KVM_GET_TSC_KHZ, 0);
-      cpuid = BuildCpuid(kvm.supported_cpuid(),
-                         {.vcpu_count = count,
-                          .nested = config.cpus.nested,
-                          .tsc_deadline_timer = kvm.has_tsc_deadline_timer(),
-                          .tsc_khz = tsc_khz > 0 ? static_cast<uint32_t>(tsc_khz) : 0,
-                          .max_phys_bits = config.cpus.max_phys_bits});
-    }
-    SetCpuidApicId(cpuid, i);
-    RETURN_IF_ERROR(SetCpuid(vcpu->fd(), cpuid));
-    RETURN_IF_ERROR(SetInitialMsrs(vcpu->fd()));
-    if (count > 255) RETURN_IF_ERROR(EnableX2Apic(vcpu->fd()));
-    vcpus.push_back(std::move(vcpu));
-  }
+  ASSIGN_OR_RETURN(auto vcpus, vmm::CreateVcpus(kvm, *vm_,
+                                                {.count = count,
+                                                 .nested = config.cpus.nested,
+                                                 .max_phys_bits = config.cpus.max_phys_bits}));
   vcpus_ = std::make_unique<VcpuGroup>(std::move(vcpus), *this, host_.memory());
   return absl::OkStatus();
 }
@@ -198,7 +155,7 @@ void Machine::Pause(base::EventLoop& control, std::chrono::nanoseconds deadline,
 
 void Machine::PauseDevices(const std::shared_ptr<Quiesce>& quiesce,
                            std::chrono::nanoseconds deadline) {
-  paused_tsc_ = HostTsc();
+  paused_ticks_ = HostTicks();
   if (auto clock = vm_->GetClock(); clock.ok()) {
     paused_clock_ = *clock;
   } else {
@@ -221,9 +178,9 @@ void Machine::Resume() {
 
 // To when the vCPUs stopped: kvmclock, and the TSC, which a guest that finds it invariant prefers.
 absl::Status Machine::TurnTimeBack() {
-  const uint64_t paused_ticks = HostTsc() - paused_tsc_;
+  const uint64_t ticks = HostTicks() - paused_ticks_;
   for (const auto& vcpu : vcpus_->vcpus()) {
-    RETURN_IF_ERROR(TurnTscBack(vcpu->fd(), paused_ticks));
+    RETURN_IF_ERROR(TurnTicksBack(vcpu->fd(), ticks));
   }
   return paused_clock_.clock != 0 ? vm_->SetClock(paused_clock_) : absl::OkStatus();
 }

@@ -29,7 +29,7 @@
 #include "vmm/machine/device_set.h"
 #include "vmm/machine/host_resources.h"
 #include "vmm/machine/machine_events.h"
-#include "vmm/machine/x86_64/platform.h"
+#include "vmm/machine/platform.h"
 
 namespace vmm {
 
@@ -61,11 +61,12 @@ class Machine final : public VcpuExits {
   std::string BusyDevices() const { return busy_.Names(); }
 
   // Any thread.
-  void PressPowerButton() { platform_->power().PressPowerButton(); }
+  void PressPowerButton() { platform_->PressPowerButton(); }
 
   // Exits to user space by reason and place, summed over vCPUs. Any thread.
   std::vector<std::pair<std::string, uint64_t>> ExitCounts() const;
-  devices::DebugPort& debug_port() { return platform_->debug_port(); }
+  // See Platform.
+  std::vector<std::pair<std::string, uint64_t>> BootTimes() { return platform_->BootTimes(); }
 
  private:
   struct Quiesce;
@@ -73,7 +74,6 @@ class Machine final : public VcpuExits {
   Machine(HostResources& host, MachineEvents& events) : host_(host), events_(events) {}
   absl::Status AddMemory(const KvmSystem& kvm);
   absl::Status CreatePci(const VmConfig& config);
-  absl::Status CoalesceIndexWrites();
   absl::Status CreateVcpus(const KvmSystem& kvm, const VmConfig& config);
   void GuestEnded(GuestEnd end, std::string detail);
   void GuestPanicked(uint8_t event);
@@ -83,7 +83,7 @@ class Machine final : public VcpuExits {
   // VcpuExits
   devices::Bus& pio() override { return pio_; }
   devices::Bus& mmio() override { return mmio_; }
-  void EndOfInterrupt(uint8_t vector) override { platform_->ioapic().EndOfInterrupt(vector); }
+  void EndOfInterrupt(uint8_t vector) override { platform_->EndOfInterrupt(vector); }
   void OnTripleFault(uint32_t vcpu_index) override;
   void OnFatalExit(uint32_t vcpu_index, const std::string& report) override;
 
@@ -104,8 +104,8 @@ class Machine final : public VcpuExits {
   std::unique_ptr<Platform> platform_;
   std::unique_ptr<VcpuGroup> vcpus_;
   kvm_clock_data paused_clock_ = {};
-  uint64_t paused_tsc_ = 0;  // the host's, when the vCPUs had stopped
-  DevicesAtWork busy_;       // those that the last Pause or Stop waits for
+  uint64_t paused_ticks_ = 0;  // HostTicks() when the vCPUs had stopped
+  DevicesAtWork busy_;         // those that the last Pause or Stop waits for
 };
 
 }  // namespace vmm

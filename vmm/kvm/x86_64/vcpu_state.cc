@@ -6,10 +6,13 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/status.h"
+#include "vmm/kvm/kvm_uapi.h"
+#include "vmm/kvm/vcpu_arch.h"
 
 namespace vmm {
 namespace {
@@ -81,9 +84,9 @@ absl::Status EnableX2Apic(int vcpu_fd) {
   return absl::OkStatus();
 }
 
-uint64_t HostTsc() { return __rdtsc(); }
+uint64_t HostTicks() { return __rdtsc(); }
 
-absl::Status TurnTscBack(int vcpu_fd, uint64_t ticks) {
+absl::Status TurnTicksBack(int vcpu_fd, uint64_t ticks) {
   uint64_t offset = 0;  // what KVM adds to the host's counter
   kvm_device_attr attribute = {};
   attribute.group = KVM_VCPU_TSC_CTRL;

@@ -1,4 +1,4 @@
-#include "vmm/machine/x86_64/guest_loader.h"
+#include "vmm/machine/guest_loader.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +19,7 @@
 #include "boot/smbios.h"
 #include "boot/x86_64/pvh.h"
 #include "boot/x86_64/zero_page.h"
+#include "vmm/kvm/x86_64/vcpu_state.h"
 #include "vmm/machine/huge_page_advice.h"
 #include "vmm/machine/read_pieces.h"
 #include "vmm/machine/x86_64/address_map.h"
@@ -168,8 +169,8 @@ absl::StatusOr<uint64_t> PlaceAcpi(const VmConfig& config, const GuestLayout& la
   acpi.local_apic_addr = static_cast<uint32_t>(map::kLocalApic);
   acpi.ioapic_addr = static_cast<uint32_t>(map::kIoapic);
   acpi.ioapic_gsi_base = map::kIoapicGsiBase;
-  acpi.ecam = {map::kEcam, map::kEcamSize};
-  acpi.pci_mmio32 = {map::kPciMmio32, map::kPciMmio32End - map::kPciMmio32};
+  acpi.ecam = layout.pci_ecam;
+  acpi.pci_mmio32 = layout.pci_mmio32;
   acpi.pci_mmio64 = layout.pci_mmio64;
   acpi.event_gsi = map::kGedGsi;
   acpi.sleep_control_port = map::kSleepControlPort;
@@ -188,7 +189,7 @@ absl::StatusOr<std::vector<boot::E820Entry>> MemoryMap(const GuestLayout& layout
   std::vector<boot::MemoryRange> ram;
   for (const auto& region : layout.ram) ram.push_back({region.guest_start, region.size_bytes});
   // Not RAM and nobody else's. (What makes Linux accept ECAM is the PNP0C02 device in the DSDT.)
-  const boot::MemoryRange reserved[] = {{map::kEcam, map::kEcamSize}};
+  const boot::MemoryRange reserved[] = {layout.pci_ecam};
   return boot::BuildE820(ram, reserved);
 }
 
@@ -239,6 +240,8 @@ absl::StatusOr<PayloadFiles> OpenPayload(const PayloadConfig& config) {
 
 absl::StatusOr<GuestLayout> MakeGuestLayout(uint64_t ram_bytes, uint32_t phys_bits) {
   GuestLayout layout;
+  layout.pci_ecam = {map::kEcam, map::kEcamSize};
+  layout.pci_mmio32 = {map::kPciMmio32, map::kPciMmio32End - map::kPciMmio32};
   const uint64_t low_bytes = std::min(ram_bytes, map::kHoleStart);
   layout.ram.push_back({0, low_bytes, nullptr});
   uint64_t end = map::kHoleEnd;
@@ -285,8 +288,8 @@ absl::StatusOr<PayloadPlan> PlanPayload(const PayloadConfig& config, const Paylo
   return plan;
 }
 
-absl::StatusOr<boot::EntryState> LoadGuest(const VmConfig& config, const PayloadFiles& files,
-                                           const GuestLayout& layout, base::GuestMemory& memory) {
+absl::Status LoadGuest(const VmConfig& config, const PayloadFiles& files, const GuestLayout& layout,
+                       base::GuestMemory& memory, const Vcpu& boot_vcpu) {
   ASSIGN_OR_RETURN(const PayloadPlan plan, PlanPayload(config.payload, files, layout));
   HugePageAdvice huge_pages(
       memory, config.memory.thp && !config.memory.hugepages && !config.memory.prefault);
@@ -298,7 +301,8 @@ absl::StatusOr<boot::EntryState> LoadGuest(const VmConfig& config, const Payload
   ASSIGN_OR_RETURN(data.rsdp_addr, PlaceAcpi(config, layout, memory));
   RETURN_IF_ERROR(PlaceSmbios(config.platform, memory));
   RETURN_IF_ERROR(PlaceResetVector(memory));
-  return PlaceBootParameters(plan.kernel, data, memory);
+  ASSIGN_OR_RETURN(const boot::EntryState entry, PlaceBootParameters(plan.kernel, data, memory));
+  return SetEntryState(boot_vcpu.fd(), entry);
 }
 
 }  // namespace vmm

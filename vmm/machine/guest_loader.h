@@ -1,7 +1,7 @@
 // Puts everything a guest finds at its first instruction into guest RAM: kernel, initramfs, command
-// line, memory map, ACPI and SMBIOS tables, page tables.
-#ifndef VMM_MACHINE_X86_64_GUEST_LOADER_H_
-#define VMM_MACHINE_X86_64_GUEST_LOADER_H_
+// line, and the tables of its architecture. Implemented in the folder of the architecture.
+#ifndef VMM_MACHINE_GUEST_LOADER_H_
+#define VMM_MACHINE_GUEST_LOADER_H_
 
 #include <cstdint>
 #include <optional>
@@ -13,8 +13,8 @@
 #include "base/unique_fd.h"
 #include "boot/kernel_image.h"
 #include "boot/memory_map.h"
-#include "boot/x86_64/long_mode.h"
 #include "vmm/config/vm_config.h"
+#include "vmm/kvm/vcpu.h"
 
 namespace vmm {
 
@@ -27,9 +27,11 @@ struct PayloadFiles {
 // Opens the files of `config.payload`. Errors name the key, the file and the errno.
 absl::StatusOr<PayloadFiles> OpenPayload(const PayloadConfig& config);
 
-// Where things are that depend on the amount of RAM.
+// Where the guest finds RAM and PCI.
 struct GuestLayout {
   std::vector<base::GuestMemory::Region> ram;  // `host` unset
+  boot::MemoryRange pci_ecam;                  // configuration space
+  boot::MemoryRange pci_mmio32;
   boot::MemoryRange pci_mmio64;
 };
 // Errors: the RAM does not fit in `phys_bits` address bits.
@@ -46,11 +48,11 @@ struct PayloadPlan {
 absl::StatusOr<PayloadPlan> PlanPayload(const PayloadConfig& config, const PayloadFiles& files,
                                         const GuestLayout& layout);
 
-// Loads everything and returns the boot vCPU's registers. Guest RAM must be zero where nothing is
-// loaded.
-absl::StatusOr<boot::EntryState> LoadGuest(const VmConfig& config, const PayloadFiles& files,
-                                           const GuestLayout& layout, base::GuestMemory& memory);
+// Loads everything and sets the registers of `boot_vcpu` to begin there. Guest RAM must be zero
+// where nothing is loaded.
+absl::Status LoadGuest(const VmConfig& config, const PayloadFiles& files, const GuestLayout& layout,
+                       base::GuestMemory& memory, const Vcpu& boot_vcpu);
 
 }  // namespace vmm
 
-#endif  // VMM_MACHINE_X86_64_GUEST_LOADER_H_
+#endif  // VMM_MACHINE_GUEST_LOADER_H_
