@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks every #include line against the table of docs/design.md, and that there are no cycles.
+"""Checks every #include line against the tables of docs/design.md, and that there are no cycles.
 
 Usage: tests/layering.py [SOURCE_DIR]
 """
@@ -18,6 +18,20 @@ MAY_INCLUDE = {
     "vmm": {"base", "boot", "devices", "net", "virtio"},
     "tests": {"base", "boot", "devices", "net", "virtio", "vmm"},
 }
+# The same for folders within virtio/; a folder that is not named here is that of a device. Tests may
+# include all of virtio/.
+VIRTIO_MAY_INCLUDE = {
+    "virtio": {"virtio/queue"},
+    "virtio/queue": {"virtio"},
+    "virtio/transport": {"virtio", "virtio/queue"},
+    "virtio/host_tree": set(),
+    "virtio/fs": {"virtio", "virtio/queue", "virtio/host_tree"},
+    "virtio/p9": {"virtio", "virtio/queue", "virtio/host_tree"},
+}
+VIRTIO_DEVICE_MAY_INCLUDE = {"virtio", "virtio/queue"}
+# Code for one architecture. Other code includes a neutral header of the parent folder, and CMake
+# chooses the folder that implements it.
+ARCHITECTURE = re.compile(r"(^|/)x86_64/")
 # Libraries and kernel interfaces that only some folders may include; anything else is free.
 ONLY_IN = [
     (re.compile(r"liburing(\.h|/)"), {"base"}),
@@ -73,6 +87,13 @@ def problem(root, source, quoted, included):
         return None
     if not os.path.exists(os.path.join(root, included)):
         return f'"{included}" is not a path from the repository root'
+    if ARCHITECTURE.search(included) and not ARCHITECTURE.search(source) and not is_test(source):
+        return f"{included} is for one architecture; include a neutral header of its parent folder"
+    if source.startswith("virtio/") and included.startswith("virtio/") and not is_test(source):
+        a, b = os.path.dirname(source), os.path.dirname(included)
+        allowed = VIRTIO_MAY_INCLUDE.get(a, VIRTIO_DEVICE_MAY_INCLUDE)
+        if a != b and b not in allowed:
+            return f"{a}/ may not include {b}/ (only {', '.join(sorted(allowed)) or 'nothing'})"
     target = included.split("/")[0]
     if target == folder or target in MAY_INCLUDE[folder]:
         return None
