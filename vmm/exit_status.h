@@ -1,10 +1,10 @@
-// How the program ends.
+// The exit statuses of the program.
 #ifndef VMM_EXIT_STATUS_H_
 #define VMM_EXIT_STATUS_H_
 
 namespace vmm {
 
-// Exit statuses of the program.
+// How the program ended, as its exit status.
 enum class ExitStatus : int {
   kPowerOff = 0,
   kBadConfigOrHost = 1,
@@ -20,8 +20,8 @@ struct ExitStatusMeaning {
   const char* meaning;
 };
 
-// What each status means, in the order of the statuses. `--help` prints these texts;
-// tests/exit_statuses.py checks that README.md and docs/vmm.8 say the same.
+// The meaning of each status, in ascending order. `--help` prints these texts;
+// tests/exit_statuses.py checks that README.md and docs/vmm.8 have the same texts.
 inline constexpr ExitStatusMeaning kExitStatusMeanings[] = {
     {ExitStatus::kPowerOff, "the guest powered off, or what was asked for was printed"},
     {ExitStatus::kBadConfigOrHost,
@@ -35,8 +35,9 @@ inline constexpr ExitStatusMeaning kExitStatusMeanings[] = {
      "the guest panicked, triple faulted three times within 10 s, or KVM cannot run it any more"},
 };
 
-// Returns what `status` becomes when a disk was not written through, at the end or ever before. The
-// host failed, whatever made the VM end; only a guest that failed by itself (134) is told before.
+// Returns the status to use instead of `status` if at any time writes to a disk were lost. A loss
+// of writes is a failure of the host and comes first, whatever ended the VM, except for a failure
+// of the guest itself (134).
 constexpr ExitStatus WithLostWrites(ExitStatus status) {
   return status == ExitStatus::kGuestFailed ? status : ExitStatus::kBadConfigOrHost;
 }

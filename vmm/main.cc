@@ -34,14 +34,14 @@
 namespace vmm {
 namespace {
 
-// For the disks at the end. A slow disk may have much to write; one that hangs must not keep the
-// process for ever.
+// How long the process waits for the disks at its end. A slow disk may have much to write, but a
+// disk that hangs must not keep the process for ever.
 constexpr std::chrono::seconds kFinalSyncPatience{60};
-constexpr int kApiBacklog = 64;  // clients of the control socket that wait to be accepted
+constexpr int kApiBacklog = 64;  // clients of the control socket that may wait to be accepted
 
 int Fail(const absl::Status& status, ExitStatus exit_status) {
   const std::string line = absl::StrCat("vmm: ", status.message(), "\n");
-  // Nowhere else to report to if stderr is gone.
+  // If stderr is gone, there is nowhere else to report to.
   [[maybe_unused]] const ssize_t ignored = write(STDERR_FILENO, line.data(), line.size());
   return static_cast<int>(exit_status);
 }
@@ -58,7 +58,7 @@ void OnSignal(int signal, Controller& controller, HostResources& host) {
     case SIGINT:
       return controller.RequestStop("SIGINT");
     case SIGTSTP:
-      // The terminal is the shell's while this process is stopped.
+      // The terminal belongs to the shell while this process is stopped.
       devices::RestoreTerminal();
       StopAsJob();
       return host.consoles().NotifyTerminal();
@@ -72,8 +72,8 @@ void OnSignal(int signal, Controller& controller, HostResources& host) {
   }
 }
 
-// What --check looks at beyond the config itself: the payload is there and can be booted. Disks and
-// sockets may come into being later.
+// What --check examines in addition to the config itself: that the payload exists and can be
+// booted. Disks and sockets may be made later.
 absl::Status CheckPayload(const VmConfig& config) {
   ASSIGN_OR_RETURN(const PayloadFiles files, OpenPayload(config.payload));
   ASSIGN_OR_RETURN(const GuestLayout layout,
@@ -81,7 +81,8 @@ absl::Status CheckPayload(const VmConfig& config) {
   return PlanPayload(config.payload, files, layout).status();
 }
 
-// Takes all descriptors that may be had: two for each queue, and the usual 1024 are soon used up.
+// Raises the limit of descriptors to the most that is allowed. Each queue takes two, so the usual
+// 1024 would not last.
 void RaiseFileLimit() {
   rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -134,17 +135,17 @@ absl::StatusOr<ExitStatus> RunVm(const CommandLine& arguments, const VmConfig& c
   const HostResources::Finished finished = host->Finish(kFinalSyncPatience);
   const ExitStatus status =
       finished.synced ? controller.exit_status() : WithLostWrites(controller.exit_status());
-  // What went wrong has been logged.
+  // The error has been logged.
   if (!finished.threads_ended) {
-    server.reset();  // and with it the socket's name
+    server.reset();  // also removes the socket's name
     devices::RestoreTerminal();
     _exit(static_cast<int>(status));
   }
   return status;
 }
 
-// Makes sure that standard input, output and error are open: whatever is opened first would take
-// their numbers, and log lines would end up in a disk image.
+// Makes sure that standard input, output and error are open. Otherwise the next files to be opened
+// would get their numbers, and log lines would be written into a disk image.
 void OpenStandardFiles() {
   int fd;
   do {
@@ -155,8 +156,9 @@ void OpenStandardFiles() {
 
 int Main(int argc, char** argv) {
   InstallAbortHandlers();
-  // One arena: threads allocate too rarely to be in each other's way, and each further arena costs
-  // four system calls at a thread's first allocation, on the way to the guest's first byte.
+  // Use one malloc arena. Threads allocate too rarely to disturb each other, and each further arena
+  // costs four system calls at a thread's first allocation, which would delay the guest's first
+  // byte.
   mallopt(M_ARENA_MAX, 1);
   OpenStandardFiles();
   const auto arguments = ParseCommandLine(argc, argv);
@@ -164,7 +166,8 @@ int Main(int argc, char** argv) {
   base::SetLogLevel(arguments->log_level);
   if (arguments->action == CommandLine::Action::kPrintText) return Print(arguments->text);
   const bool run = arguments->action == CommandLine::Action::kRun;
-  // Before anything else is opened: a number that nobody passed would then be one of our own.
+  // Adopt the descriptor before anything else is opened: otherwise a number that was not passed
+  // could be one of our own descriptors.
   std::optional<base::UnixListener> api_socket;
   if (run && arguments->api_socket_fd) {
     auto adopted = base::UnixListener::Adopt(*arguments->api_socket_fd);
@@ -179,7 +182,7 @@ int Main(int argc, char** argv) {
   if (!config.ok()) return Fail(config.status(), ExitStatus::kBadConfigOrHost);
   if (arguments->action != CommandLine::Action::kPrintConfig) {
     for (const std::string& warning : ConfigWarnings(*config)) {
-      // UNLIMITED: at the start.
+      // UNLIMITED: logged at the start only.
       LOG(Warning) << arguments->config_path << ": " << warning;
     }
   }

@@ -1,4 +1,5 @@
-// The program as systemd and a shell see it: descriptors, signals, exit statuses. Needs /dev/kvm.
+// Tests the program from outside, as systemd and a shell use it: descriptors, signals, exit
+// statuses. Needs /dev/kvm.
 
 #include <fcntl.h>
 #include <poll.h>
@@ -27,7 +28,7 @@ namespace {
 
 using Code = std::vector<uint8_t>;
 
-// 32-bit code: prints 'R' on COM1, then reads the event register until the power button is in it,
+// 32-bit code: prints 'R' on COM1, reads the event register until the power button is set in it,
 // then powers off.
 const Code kReadyThenWait = {0xB0, 'R',  0x66, 0xBA, 0xF8, 0x03, 0xEE, 0x66,
                              0xBA, 0x04, 0x06, 0xEC, 0xA8, 0x01, 0x74, 0xFB,
@@ -51,7 +52,7 @@ class MainTest : public testing::Test {
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
-  // Returns the path of a config with a kernel of this `code`.
+  // Writes a config whose kernel is this `code`, and returns its path.
   std::string WriteConfig(const Code& code, const std::string& payload_key = "kernel") const {
     boot::Bytes elf = boot::MakeElf();
     std::copy(code.begin(), code.end(), elf.begin() + boot::kElfCodeOffset + 0x10);
@@ -63,7 +64,7 @@ class MainTest : public testing::Test {
         "console": {"mode": "Null"}, "serial": {"mode": "File", "file": "out"}})";
     return config;
   }
-  // Starts the program; `prepare` runs in the new process.
+  // Starts the program. `prepare` runs in the new process before.
   void Start(
       const Code& code, const std::string& payload_key = "kernel",
       const std::function<void()>& prepare = [] {}) {
@@ -76,13 +77,13 @@ class MainTest : public testing::Test {
       _exit(99);
     }
   }
-  // Waits until the guest's or the program's own output contains `text`.
+  // Waits until the output of the guest or of the program contains `text`.
   void WaitFor(const char* file, const std::string& text) {
     for (int i = 0; i < 60'000 && Read(file).find(text) == std::string::npos; ++i) usleep(1000);
   }
   void WaitUntilReady() { WaitFor("/out", "R"); }
-  // Waits until the guest has said that it is ready on the socket `name`. False if the program
-  // ends.
+  // Waits until the guest has printed 'R' on the socket `name`. Returns false if the program ends
+  // before.
   bool ReadyOnSocket(const char* name) {
     sockaddr_un address = {};
     address.sun_family = AF_UNIX;
@@ -104,7 +105,7 @@ class MainTest : public testing::Test {
     const int fd = open((folder_ + "/err").c_str(), O_CREAT | O_WRONLY | O_APPEND, 0600);
     dup2(fd, STDERR_FILENO);
   }
-  // Returns the exit status, or minus the signal that killed it.
+  // Returns the exit status, or the negative number of the signal that killed the program.
   int Wait() {
     int status = 0;
     EXPECT_EQ(waitpid(child_, &status, 0), child_);
@@ -130,38 +131,39 @@ TEST_F(MainTest, SecondSigtermForcesTheEnd) {
   Start(kReadyThenHalt, "kernel", [this] { SendMessagesToFile(); });
   WaitUntilReady();
   kill(child_, SIGTERM);
-  WaitFor("/err", "SIGTERM: asking the guest to power off");  // two at once are one
+  // Two pending signals would count as one, so wait until the first has been handled.
+  WaitFor("/err", "SIGTERM: asking the guest to power off");
   kill(child_, SIGTERM);
   EXPECT_EQ(Wait(), 3);
   EXPECT_NE(Read("/err").find("second stop request"), std::string::npos) << Read("/err");
 }
 
-TEST_F(MainTest, SigtermsFromTheStartOnEndIt) {
+TEST_F(MainTest, SigtermDuringTheStartEndsTheProgram) {
   Start(kReadyThenHalt);
   int status = 0;
   while (waitpid(child_, &status, WNOHANG) == 0) {
     kill(child_, SIGTERM);
     usleep(500);
   }
-  // Before it has blocked the signal, which the kernel then acts on, or later.
+  // The signal may come before vmm has blocked it (the kernel then kills the process) or later.
   EXPECT_TRUE((WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM) ||
               (WIFEXITED(status) && WEXITSTATUS(status) == 3))
       << status;
 }
 
-TEST_F(MainTest, ClosedStandardFilesAreNotTakenByOthers) {
+TEST_F(MainTest, OtherFilesNeverTakeTheNumbersOfClosedStandardFiles) {
   Start(kReadyThenWait, "kernel", [] {
     for (const int fd : {0, 1, 2}) close(fd);
   });
   WaitUntilReady();
   EXPECT_EQ(std::filesystem::read_symlink("/proc/" + std::to_string(child_) + "/fd/2"),
             "/dev/null");
-  kill(child_, SIGTERM);  // logs a line
+  kill(child_, SIGTERM);  // makes vmm log a line
   EXPECT_EQ(Wait(), 0);
   EXPECT_EQ(Read("/disk"), std::string(1 << 16, 'x'));
 }
 
-TEST_F(MainTest, ApiSocketIsNeverADescriptorOfItsOwn) {
+TEST_F(MainTest, ApiSocketNumberThatWasNotPassedIsRefused) {
   const Code power_off = {0xB0, 0x34, 0x66, 0xBA, 0x00, 0x06, 0xEE, 0xF4};
   const std::string config = folder_ + "/vm.json";
   const std::string console = R"(console={"mode":"Socket","socket":")" + folder_ + R"(/console"})";
@@ -176,9 +178,9 @@ TEST_F(MainTest, ApiSocketIsNeverADescriptorOfItsOwn) {
   }
 }
 
-// The kernel closes the sockets of a killed process only when it takes its rings apart, some
-// milliseconds after the process is gone.
-TEST_F(MainTest, StartsWithTheSocketsOfOneThatWasKilledAMomentAgo) {
+// LINUX: the sockets of a killed process are closed only when its rings are destroyed, some
+// milliseconds after the process has gone.
+TEST_F(MainTest, StartsOnTheSocketsOfAProcessThatWasJustKilled) {
   const std::string config = folder_ + "/vm.json", api = folder_ + "/api";
   const auto socket = [this](const std::string& key) {
     return key + R"(={"mode":"Socket","socket":")" + folder_ + "/" + key + R"("})";
@@ -195,8 +197,8 @@ TEST_F(MainTest, StartsWithTheSocketsOfOneThatWasKilledAMomentAgo) {
   }
 }
 
-// Both go to one terminal, as in an interactive session, or to one journal.
-TEST_F(MainTest, PowerOffIsToldAfterTheGuestsLastOutput) {
+// Both outputs go to one terminal, as in an interactive session, or to one journal.
+TEST_F(MainTest, PowerOffIsLoggedAfterTheGuestsLastOutput) {
   int ends[2];
   ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
   const base::UniqueFd read_end(ends[0]);
@@ -219,7 +221,7 @@ TEST_F(MainTest, PowerOffIsToldAfterTheGuestsLastOutput) {
   EXPECT_NE(text.find("guest powered off\n"), std::string::npos) << text;
 }
 
-TEST_F(MainTest, PipeThatIsReadAfterTheEndHasTheMarkAndTheGuestsLastOutput) {
+TEST_F(MainTest, PipeReadAfterTheEndHasTheMarkAndTheGuestsLastOutput) {
   // Prints 200,000 bytes of memory and 'R', and powers off.
   const Code flood = {0xBE, 0x00, 0x00, 0x10, 0x00, 0xB9, 0x40, 0x0D, 0x03,
                       0x00, 0x66, 0xBA, 0xF8, 0x03, 0xF3, 0x6E, 0xB0, 'R',
@@ -247,7 +249,7 @@ TEST_F(MainTest, PipeThatIsReadAfterTheEndHasTheMarkAndTheGuestsLastOutput) {
   EXPECT_EQ(text.back(), 'R');
 }
 
-TEST_F(MainTest, GuestThatPrintsForEverFillsNoDiskAndALineTellsWhatIsGone) {
+TEST_F(MainTest, OutputFileStaysWithinItsLimitAndALineSaysWhatWasRemoved) {
   constexpr uint32_t kBytes = 140'000, kLimit = 65'536;
   const std::string config = folder_ + "/vm.json";
   Start(PrintThenPowerOff(kBytes), "kernel", [&] {
@@ -259,7 +261,8 @@ TEST_F(MainTest, GuestThatPrintsForEverFillsNoDiskAndALineTellsWhatIsGone) {
   EXPECT_LE(Read("/out").size(), kLimit);
   EXPECT_LE(Read("/out.old").size(), kLimit);
   const std::string messages = Read("/err");
-  // More than both files hold: some of it was removed, or dropped if the file was slow.
+  // The guest prints more than both files hold: a part was removed, or dropped if the file was
+  // slow.
   EXPECT_NE(messages.find(" of 140000 bytes of output were "), std::string::npos) << messages;
 }
 
@@ -296,7 +299,7 @@ TEST_F(MainTest, InfoNamesThePtys) {
   EXPECT_EQ(Wait(), 0);
 }
 
-// A shell with job control on a terminal of its own.
+// A shell with job control on its own terminal.
 class ShellTest : public MainTest {
  protected:
   void SetUp() override {
@@ -309,7 +312,8 @@ class ShellTest : public MainTest {
     ASSERT_GE(child_, 0);
     if (child_ == 0) {
       setsid();
-      const int fd = open(name, O_RDWR);  // the first: it becomes the controlling terminal
+      // the session's first terminal becomes its controlling terminal
+      const int fd = open(name, O_RDWR);
       for (const int standard : {0, 1, 2}) dup2(fd, standard);
       setenv("TERM", "dumb", 1);
       execlp("bash", "bash", "--norc", "--noprofile", "-i", nullptr);
@@ -325,7 +329,7 @@ class ShellTest : public MainTest {
   void Type(const std::string& keys) const {
     EXPECT_EQ(write(terminal_.get(), keys.data(), keys.size()), static_cast<ssize_t>(keys.size()));
   }
-  // Waits until the terminal shows `text`, and forgets what it has shown up to there.
+  // Waits until the terminal shows `text`, and forgets everything up to the end of it.
   bool Shows(const std::string& text) {
     while (shown_.find(text) == std::string::npos) {
       pollfd poll_fd = {.fd = terminal_.get(), .events = POLLIN, .revents = 0};
@@ -338,7 +342,8 @@ class ShellTest : public MainTest {
     shown_.erase(0, shown_.find(text) + text.size());
     return true;
   }
-  // As vmm makes it; a shell that edits a line leaves signals and output processing on.
+  // Returns whether the terminal is in the mode that vmm sets. A shell that edits a line leaves
+  // signals and output processing on.
   bool IsRaw() const {
     termios mode = {};
     return tcgetattr(terminal_.get(), &mode) == 0 && (mode.c_lflag & (ISIG | ICANON)) == 0 &&
@@ -351,15 +356,15 @@ class ShellTest : public MainTest {
 
   base::UniqueFd terminal_;
   std::string shown_;
-  pid_t job_ = -1;  // to be ended if the test fails
+  pid_t job_ = -1;  // to end the job if the test fails
 };
 
-TEST_F(ShellTest, TerminalIsConnectedWhenItComesToTheForegroundAndLeftWhenItIsStopped) {
+TEST_F(ShellTest, TerminalIsConnectedInTheForegroundAndReleasedOnStop) {
   Type(std::string(VMM_PROGRAM) + " --config " + WriteConfig(kReadyThenHalt) +
        R"( --set 'console={"mode":"Tty"}' &)" + "\n");
   ASSERT_TRUE(Shows("console: started in the background")) << shown_;
   EXPECT_FALSE(IsRaw());
-  // Typed to the shell, which vmm must not read.
+  // The text is for the shell; vmm must not read it.
   Type("echo $((6 * 7))\n");
   ASSERT_TRUE(Shows("42")) << shown_;
   Type("fg\n");

@@ -30,7 +30,7 @@ sigset_t WatchedSignals() {
   return set;
 }
 
-// A line of the program's last words. Async-signal-safe.
+// A line that is printed just before the process ends. Async-signal-safe.
 class LastLine {
  public:
   LastLine& Append(const char* text) {
@@ -45,7 +45,7 @@ class LastLine {
     }
     return *this;
   }
-  // Waits for a reader for a second at most.
+  // Waits for at most one second for a reader.
   void Write() const {
     pollfd stderr_poll = {.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
     if (poll(&stderr_poll, 1, 1000) <= 0) return;
@@ -57,7 +57,7 @@ class LastLine {
   size_t length_ = 0;
 };
 
-// Leaves without destructors: what they would take apart may be what is wrong.
+// Ends the process without destructors, because the objects that they destroy may be broken.
 [[noreturn]] void Leave(ExitStatus status) { _exit(static_cast<int>(status)); }
 
 void OnSigbus(int /*signal*/, siginfo_t* info, void* /*context*/) {
@@ -75,7 +75,7 @@ void OnSigbus(int /*signal*/, siginfo_t* info, void* /*context*/) {
 void OnAbort(int signal, siginfo_t* info, void* /*context*/) {
   devices::RestoreTerminal();
   if (info->si_code != SI_TKILL || info->si_pid != getpid()) {
-    raise(signal);  // from outside; SA_RESETHAND
+    raise(signal);  // the signal came from outside; SA_RESETHAND has restored the default action
     return;
   }
   if (!base::CheckHasFailed()) {
@@ -99,17 +99,18 @@ void OnAbort(int signal, siginfo_t* info, void* /*context*/) {
 
 void OnFatalSignal(int signal) {
   devices::RestoreTerminal();
-  raise(signal);  // SA_RESETHAND: now the default action, with its core dump and status
+  raise(signal);  // SA_RESETHAND has restored the default action, with its core dump and status
 }
 
 }  // namespace
 
 void BlockSignals() {
   sigset_t set = WatchedSignals();
-  sigaddset(&set, SIGTTIN);  // a read in the background fails with EIO and does not stop the guest
+  // so that a read in the background fails with EIO and does not stop the guest
+  sigaddset(&set, SIGTTIN);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   signal(SIGPIPE, SIG_IGN);
-  signal(SIGXFSZ, SIG_IGN);  // a file at its RLIMIT_FSIZE: EFBIG for the guest, not death
+  signal(SIGXFSZ, SIG_IGN);  // at RLIMIT_FSIZE the guest gets EFBIG and the process does not die
 }
 
 void StopAsJob() {
@@ -117,7 +118,7 @@ void StopAsJob() {
   sigemptyset(&stop);
   sigaddset(&stop, SIGTSTP);
   raise(SIGTSTP);
-  pthread_sigmask(SIG_UNBLOCK, &stop, &before);  // stops here
+  pthread_sigmask(SIG_UNBLOCK, &stop, &before);  // the process stops here
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 

@@ -1,4 +1,4 @@
-// Signals of the process, taken on the control loop.
+// Signals of the process, which the control loop handles.
 #ifndef VMM_SIGNALS_H_
 #define VMM_SIGNALS_H_
 
@@ -12,11 +12,11 @@
 
 namespace vmm {
 
-// Reads SIGTERM, SIGINT, SIGHUP, SIGTSTP, SIGCONT and SIGWINCH from a signalfd. They must be
-// blocked in every thread: call BlockSignals first in main.
+// Reads SIGTERM, SIGINT, SIGHUP, SIGTSTP, SIGCONT and SIGWINCH from a signalfd. Every thread must
+// block them, so call BlockSignals first in main.
 class SignalWatcher final : private base::Operation {
  public:
-  // `on_signal` gets the signal's number, on the loop.
+  // `on_signal` is called on the loop with the signal's number.
   static absl::StatusOr<std::unique_ptr<SignalWatcher>> Create(
       base::EventLoop& loop, absl::AnyInvocable<void(int)> on_signal);
   ~SignalWatcher() override = default;
@@ -32,24 +32,27 @@ class SignalWatcher final : private base::Operation {
   absl::AnyInvocable<void(int)> on_signal_;
 };
 
-// Blocks what SignalWatcher reads and what a read of a terminal reports as an error too (SIGTTIN);
-// ignores what write(2) reports as an error too. Before any thread is made.
+// Blocks the signals that SignalWatcher reads, and SIGTTIN, which a read of a terminal reports as
+// an error too. Ignores the signals that write(2) reports as errors too. Call it before any thread
+// is made.
 void BlockSignals();
 
-// Stops the process as an unhandled SIGTSTP does and returns when it goes on; at once where no
-// shell could make it go on (an orphaned process group). The control thread.
+// Stops the process as an unhandled SIGTSTP does, and returns when the process continues. Returns
+// at once if no shell could continue the process (an orphaned process group). The control thread.
 void StopAsJob();
 
-// Makes a fault on a page of guest RAM that the host cannot provide (SIGBUS: no huge page left,
-// memory error) end the process with 134 and the guest address (with 1 on any other page), and
-// fatal signals of our own restore the terminal first. `memory` must live as long as the process.
+// Installs handlers for faults. SIGBUS on a page of guest RAM that the host cannot provide (no huge
+// page left, memory error) ends the process with 134 and the guest address; on any other page it
+// ends the process with 1. Other fatal signals of our own restore the terminal first. `memory` must
+// live as long as the process.
 void InstallFaultHandlers(const base::GuestMemory& memory);
 
-// Makes whatever aborts the process (a failed CHECK, an assertion of a library, an exception that
-// nobody catches, a smashed stack) end it at once with kBug and a line that says so, where SIGABRT
-// would look like a guest's panic to a shell, and a lack of memory for the process itself with
-// kBadConfigOrHost. With VMM_CORE_DUMP in the environment SIGABRT and its core dump stay, as they
-// do for a SIGABRT from outside. Before anything that can abort.
+// Installs a handler for everything that aborts the process: a failed CHECK, an assertion of a
+// library, an uncaught exception, a smashed stack. The process then ends at once with kBug and a
+// line that says so, because SIGABRT would look like a guest's panic to a shell. A lack of memory
+// for the process itself ends it with kBadConfigOrHost. If VMM_CORE_DUMP is in the environment,
+// SIGABRT and its core dump stay; they always stay for a SIGABRT from outside. Call it before
+// anything that can abort.
 void InstallAbortHandlers();
 
 }  // namespace vmm

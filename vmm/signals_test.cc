@@ -1,4 +1,4 @@
-// Signals that a fault of ours raises, in the threads where guests cause them.
+// Signals raised by faults of the process itself, on the threads where guests can cause them.
 
 #include "vmm/signals.h"
 
@@ -21,7 +21,8 @@
 namespace vmm {
 namespace {
 
-// A page whose file is gone, as guest RAM without a huge page: touching it raises SIGBUS.
+// Returns a page that has no memory behind it, like guest RAM without a huge page: touching it
+// raises SIGBUS.
 volatile uint8_t* PageWithoutMemory() {
   const int fd = memfd_create("empty", MFD_CLOEXEC);
   return static_cast<volatile uint8_t*>(
@@ -36,7 +37,7 @@ void FaultOnThread() {
   thread->join();
 }
 
-// A page that the host takes back stands for one that it cannot provide.
+// Faults on a page that the host took back, which stands for a page that it cannot provide.
 void FaultInGuestMemory() {
   const auto memory = base::GuestMemory::Create({}, {{0x1000, 4096, nullptr}});
   InstallFaultHandlers(**memory);
@@ -52,12 +53,12 @@ TEST(SignalsTest, SigbusInGuestMemoryEndsWith134AndTheGuestAddress) {
               "SIGBUS at guest address 0x0000000000001000");
 }
 
-TEST(SignalsTest, SigbusElsewhereIsTheHostsFaultOnAnyThread) {
+TEST(SignalsTest, SigbusElsewhereEndsWith1OnAnyThread) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   EXPECT_EXIT(FaultOnThread(), testing::ExitedWithCode(1), "SIGBUS at host address 0x");
 }
 
-// What must not run when there is a bug.
+// A destructor that must not run when there is a bug.
 struct Destructor {
   ~Destructor() { fputs("destroyed\n", stderr); }
 };
@@ -75,7 +76,7 @@ TEST(AbortTest, AFailedCheckEndsWith70AndOneLineOnAnyThread) {
       "3\n$");
 }
 
-TEST(AbortTest, WhateverElseAbortsEndsWith70AndALine) {
+TEST(AbortTest, OtherAbortsEndWith70AndALine) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   constexpr char kLine[] = "vmm: fatal: this is a bug of vmm, please report it: it aborted itself";
   EXPECT_EXIT(
@@ -92,7 +93,7 @@ TEST(AbortTest, WhateverElseAbortsEndsWith70AndALine) {
       testing::ExitedWithCode(70), kLine);
 }
 
-TEST(AbortTest, ALackOfMemoryIsTheHosts) {
+TEST(AbortTest, LackOfMemoryEndsWith1) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   EXPECT_EXIT(
       {
@@ -102,7 +103,7 @@ TEST(AbortTest, ALackOfMemoryIsTheHosts) {
       testing::ExitedWithCode(1), "host: no memory for vmm itself");
 }
 
-TEST(AbortTest, WhoWantsACoreDumpGetsTheSignal) {
+TEST(AbortTest, CoreDumpIsMadeIfRequested) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   EXPECT_EXIT(
       {

@@ -10,12 +10,12 @@
 namespace vmm {
 namespace {
 
-// Long enough for the vCPUs to be running: faults in the way of the guest's first instructions
-// would make the start slower.
+// Long enough for the vCPUs to be running: earlier, page faults would delay the guest's first
+// instructions.
 constexpr std::chrono::milliseconds kDelay{250};
 constexpr uintptr_t kPageBytes = 4096;
 
-// Only segments that are never written: their pages are the file's.
+// Drops only segments that are never written, because their pages can be read from the file again.
 int DropReadOnlySegments(dl_phdr_info* info, size_t /*size*/, void* /*context*/) {
   for (int i = 0; i < info->dlpi_phnum; ++i) {
     const ElfW(Phdr)& segment = info->dlpi_phdr[i];
@@ -24,7 +24,7 @@ int DropReadOnlySegments(dl_phdr_info* info, size_t /*size*/, void* /*context*/)
     const uintptr_t end = info->dlpi_addr + segment.p_vaddr + segment.p_memsz;
     madvise(reinterpret_cast<void*>(start), end - start, MADV_DONTNEED);
   }
-  return 1;  // the program itself comes first; libraries are not ours to touch
+  return 1;  // the program itself comes first; libraries stay as they are
 }
 
 }  // namespace

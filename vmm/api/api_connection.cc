@@ -10,7 +10,7 @@
 namespace vmm {
 namespace {
 
-// How long a client may take to read an error and hang up before it is cut off.
+// How long a client may take to read an error and to hang up before it is cut off.
 constexpr std::chrono::seconds kLinger{2};
 
 }  // namespace
@@ -26,7 +26,8 @@ ApiConnection::ApiConnection(base::EventLoop& loop, Owner& owner, uint64_t id, b
       waiting_since_(loop.Now()) {}
 
 void ApiConnection::Start() {
-  // Again and again, since a half that is closed is reported too, before the end or instead of it.
+  // A multishot poll, because the end of one direction is reported too, before the hang-up or
+  // instead of it.
   loop_.PollMultishot(hang_up_, file_, POLLHUP);
   SetDeadline(timeout_);
   Receive();
@@ -37,7 +38,7 @@ void ApiConnection::Start() {
 void ApiConnection::Receive() {
   if (receive_.pending()) return;
   input_iov_ = {input_.data(), input_.size()};
-  // No room for control data: no request takes descriptors yet, so the kernel drops them.
+  // There is no room for control data: no request takes descriptors yet, so the kernel drops them.
   input_message_ = {};
   input_message_.msg_iov = &input_iov_;
   input_message_.msg_iovlen = 1;
@@ -47,7 +48,7 @@ void ApiConnection::Receive() {
 void ApiConnection::OnReceived(int32_t result) {
   if (state_ == State::kClosed) return ReportClosed();
   if (result == -EINTR || result == -EAGAIN) return Receive();
-  if (result <= 0) return Close();  // the client has gone, or said its last word
+  if (result <= 0) return Close();  // the client has gone, or will send no more
   if (state_ == State::kLingering) return Receive();
   parser_.Append(absl::string_view(input_.data(), static_cast<size_t>(result)));
   Process();
@@ -62,7 +63,7 @@ void ApiConnection::Process() {
         processing_ = false;
         return Receive();
       case HttpRequestParser::Outcome::kNeedsContinue: {
-        // Best effort: a client that does not read it sends its body after a while all the same.
+        // Best effort: a client that does not read it still sends its body after a while.
         static constexpr absl::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
         send(fd_.get(), kContinue.data(), kContinue.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
         break;
@@ -86,7 +87,7 @@ void ApiConnection::Process() {
 void ApiConnection::OnHangUp(int32_t result) {
   if (state_ == State::kClosed) return ReportClosed();
   if (result < 0 || (result & (POLLHUP | POLLERR)) == 0) return;
-  // What the client said before is still executed.
+  // A request that the client sent before is still executed.
   hung_up_ = true;
   if (state_ == State::kExecuting) Close();
 }
@@ -113,8 +114,8 @@ void ApiConnection::Send(const HttpResponse& response, bool keep_alive) {
   Flush();
 }
 
-// Sends at once what the socket takes, not by way of the loop: the answer to vmm.shutdown must be
-// out before the loop ends.
+// Sends directly what the socket takes, and not through the loop: the answer to vmm.shutdown must
+// be sent before the loop ends.
 void ApiConnection::Flush() {
   while (output_sent_bytes_ < output_.size()) {
     const ssize_t sent = send(fd_.get(), output_.data() + output_sent_bytes_,
@@ -140,7 +141,8 @@ void ApiConnection::Sent() {
     state_ = State::kReceiving;
     return Process();
   }
-  // Closing with input unread would break the connection under the answer.
+  // Closing the socket while input is unread would break the connection before the client has the
+  // answer.
   state_ = State::kLingering;
   shutdown(fd_.get(), SHUT_WR);
   SetDeadline(kLinger);
@@ -151,7 +153,7 @@ void ApiConnection::Sent() {
 
 void ApiConnection::SetDeadline(std::chrono::nanoseconds delay) {
   deadline_ = loop_.Now() + delay;
-  // A timer that is under way notices when it fires, unless it would fire too late.
+  // A pending timer notices the new deadline when it fires, unless it would fire too late.
   if (!timer_.pending()) {
     loop_.Timeout(timer_, delay);
   } else if (delay < timeout_) {
@@ -163,7 +165,7 @@ void ApiConnection::OnTimer(int32_t /*result*/) {
   if (state_ == State::kClosed) return ReportClosed();
   const std::chrono::nanoseconds now = loop_.Now();
   if (now < deadline_) return loop_.Timeout(timer_, deadline_ - now);
-  if (state_ == State::kExecuting) return;  // armed again by the reply
+  if (state_ == State::kExecuting) return;  // the reply sets a new deadline
   Close();
 }
 

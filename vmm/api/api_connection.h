@@ -1,6 +1,6 @@
-// One client of the control socket: receives requests, hands them on one at a time, sends the
-// answers. A client that hangs up while its request is executed is closed at once. Control loop
-// only.
+// One client of the control socket. Receives requests, passes them on one at a time and sends the
+// answers. If a client hangs up while its request is executed, the connection is closed at once.
+// Control loop only.
 #ifndef VMM_API_API_CONNECTION_H_
 #define VMM_API_API_CONNECTION_H_
 
@@ -21,49 +21,51 @@ class ApiConnection {
  public:
   class Owner {
    public:
-    // The connection waits for Reply(), which may be called at once.
+    // Executes a request. The connection waits for Reply(), which may be called from inside
+    // OnRequest.
     virtual void OnRequest(ApiConnection& connection, const HttpRequest& request) = 0;
-    // Nothing is under way any more: the connection is to be destroyed, but not from inside this.
+    // Says that no operation is pending any more. The connection must be destroyed, but not from
+    // inside this function.
     virtual void OnClosed(ApiConnection& connection) = 0;
 
    protected:
     virtual ~Owner() = default;
   };
 
-  // `fd`: a stream socket, known to `loop` as `file`. A client gets `timeout` for each request and
-  // for taking each answer; no clock runs while its request is executed. Who closes its sending
-  // half only still gets the answer.
+  // `fd` is a stream socket, which `loop` knows as `file`. A client gets `timeout` to send each
+  // request, and again to take each answer; no time limit applies while a request is executed. A
+  // client that closes only its sending half still gets the answer.
   ApiConnection(base::EventLoop& loop, Owner& owner, uint64_t id, base::UniqueFd fd,
                 base::LoopFile file, std::chrono::nanoseconds timeout);
-  // Only after OnClosed, or when the loop does not run any more.
+  // Destroy it only after OnClosed, or when the loop no longer runs.
   ~ApiConnection() = default;
   ApiConnection(const ApiConnection&) = delete;
   ApiConnection& operator=(const ApiConnection&) = delete;
 
   void Start();
   void Reply(const HttpResponse& response);
-  // As Reply, and closes when the client has taken the answer.
+  // Like Reply, but closes the connection when the client has taken the answer.
   void ReplyAndClose(const HttpResponse& response);
   void Close();
 
   uint64_t id() const { return id_; }
-  // True while a request waits for its answer.
+  // Returns true while a request waits for its answer.
   bool executing() const { return state_ == State::kExecuting; }
-  // True if nothing more will be received or sent.
+  // Returns true if nothing more will be received or sent.
   bool closed() const { return state_ == State::kClosed; }
-  // True if it will not take another request.
+  // Returns true if the connection takes no further request.
   bool closing() const { return state_ == State::kLingering || closed(); }
-  // True while the client is to take an answer.
+  // Returns true while an answer waits for the client to take it.
   bool sending() const { return state_ == State::kSending; }
-  // When the last answer was sent, or the client came.
+  // Returns when the last answer was sent, or when the client connected if there was none.
   std::chrono::nanoseconds waiting_since() const { return waiting_since_; }
 
  private:
   enum class State : uint8_t {
-    kReceiving,  // a request
+    kReceiving,  // receives a request
     kExecuting,  // waits for Reply()
-    kSending,    // the answer
-    kLingering,  // the last answer is sent; what still arrives is dropped until the client closes
+    kSending,    // sends the answer
+    kLingering,  // the last answer is sent; input is dropped until the client closes
     kClosed,
   };
   template <void (ApiConnection::*kHandler)(int32_t)>
@@ -96,7 +98,7 @@ class ApiConnection {
   const std::chrono::nanoseconds timeout_;
 
   State state_ = State::kReceiving;
-  bool processing_ = false;  // Process() is on the stack: it goes on by itself after a Reply()
+  bool processing_ = false;  // Process() is on the stack, and continues by itself after a Reply()
   bool hung_up_ = false;     // the client will take no answer
   bool keep_alive_ = true;
   bool reported_ = false;

@@ -1,4 +1,4 @@
-// What the control socket can ask of the VM. Implemented in vmm/machine.
+// The commands of the control socket to the VM. vmm/machine implements them.
 #ifndef VMM_API_API_HANDLER_H_
 #define VMM_API_API_HANDLER_H_
 
@@ -24,10 +24,10 @@ struct DeviceCounters {
   std::vector<std::pair<std::string, uint64_t>> counters;
 };
 
-// All functions are called on the control loop. A `done` is called exactly once there, at once or
-// later, but not when the ApiServer is gone; until then its client waits and others are served. A
-// status that is not OK becomes the answer's code: InvalidArgument 400, NotFound 404,
-// AlreadyExists 409, ResourceExhausted 429, Unimplemented 501, everything else 500.
+// All functions are called on the control loop. Each calls its `done` there exactly once, at once
+// or later, but not when the ApiServer is gone. Until then the client waits while other clients are
+// served. A status that is not OK becomes the code of the answer: InvalidArgument 400, NotFound
+// 404, AlreadyExists 409, ResourceExhausted 429, Unimplemented 501, everything else 500.
 class ApiHandler {
  public:
   using Done = absl::AnyInvocable<void(absl::Status)>;
@@ -35,15 +35,16 @@ class ApiHandler {
   virtual ~ApiHandler() = default;
   virtual VmInfo Info() = 0;
   virtual void Counters(absl::AnyInvocable<void(std::vector<DeviceCounters>)> done) = 0;
-  // Reads the closures of shares again and tells how many paths each share has gained; on an error
-  // of any, which it says, shares without one have gained theirs nevertheless.
+  // Reads the closures of shares again and passes on how many paths each share has gained. If a
+  // closure fails, passes the error on; the shares without an error have gained their paths
+  // nevertheless.
   virtual void ReloadClosures(
       absl::AnyInvocable<void(absl::StatusOr<std::vector<DeviceCounters>>)> done) = 0;
   virtual void Pause(Done done) = 0;
   virtual void Resume(Done done) = 0;
   virtual void PressPowerButton(Done done) = 0;
   virtual void Reboot(Done done) = 0;
-  // Ends the process. The answer is sent from inside `done`: call it before the loop is stopped.
+  // Ends the process. The answer is sent from inside `done`, so call `done` before the loop stops.
   virtual void ShutdownVmm(Done done) = 0;
 };
 

@@ -27,7 +27,7 @@ struct Endpoint {
   absl::string_view method;
   bool has_body;
   Action action;       // null: not supported yet
-  bool waits = false;  // for the VM or a device, before it answers
+  bool waits = false;  // the answer waits for the VM or a device
 };
 
 HttpResponse StatusResponse(const absl::Status& status) {
@@ -106,7 +106,7 @@ constexpr auto kEndpoints = std::to_array<Endpoint>({
     {"vm.resume", "PUT", false, Command<&ApiHandler::Resume>, true},
     {"vm.power-button", "PUT", false, Command<&ApiHandler::PressPowerButton>},
     {"vm.reboot", "PUT", false, Command<&ApiHandler::Reboot>, true},
-    // The rest of cloud-hypervisor's API.
+    // The rest of cloud-hypervisor's API, which is not supported.
     {"vm.create", "PUT", true, nullptr},
     {"vm.delete", "PUT", false, nullptr},
     {"vm.boot", "PUT", false, nullptr},
@@ -132,8 +132,8 @@ constexpr auto kEndpoints = std::to_array<Endpoint>({
     {"vm.coredump", "PUT", true, nullptr},
 });
 
-// Returns the path of `target`, without the query of any form and without the host of the absolute
-// form, which every server has to accept. [RFC 9112 §3.2.2]
+// Returns the path of `target`, without the query. Also removes the host of the absolute form,
+// which every server has to accept. [RFC 9112 §3.2.2]
 absl::string_view PathOf(absl::string_view target) {
   target = target.substr(0, target.find('?'));
   constexpr absl::string_view kScheme = "http://";
@@ -142,7 +142,7 @@ absl::string_view PathOf(absl::string_view target) {
   return slash == absl::string_view::npos ? "/" : target.substr(slash);
 }
 
-// Returns the end of the path, and what it names if it names something.
+// The end of the path, and the endpoint that it names if there is one.
 struct Route {
   absl::string_view name;
   const Endpoint* endpoint = nullptr;
@@ -155,7 +155,7 @@ Route Find(const HttpRequest& request) {
   return {name, found == kEndpoints.end() ? nullptr : &*found};
 }
 
-// Returns why `request` is not executed, or nothing.
+// Returns the answer that refuses `request`, or nullopt if the request can be executed.
 std::optional<HttpResponse> Refusal(const HttpRequest& request, const Route& route) {
   const auto& [name, endpoint] = route;
   if (endpoint == nullptr) {

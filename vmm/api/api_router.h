@@ -1,4 +1,4 @@
-// Which request means what: the paths, methods and codes of cloud-hypervisor's REST API.
+// Maps requests to commands: the paths, methods and codes of cloud-hypervisor's REST API.
 #ifndef VMM_API_API_ROUTER_H_
 #define VMM_API_API_ROUTER_H_
 
@@ -10,11 +10,11 @@ namespace vmm {
 
 using ApiReply = absl::AnyInvocable<void(HttpResponse)>;
 
-// Returns whether `request` is answered before RouteApiRequest returns, whatever state the VM and
-// its devices are in.
+// Returns whether `request` is always answered before RouteApiRequest returns, whatever the state
+// of the VM and its devices.
 bool IsAnsweredAtOnce(const HttpRequest& request);
 
-// Answers `request` by one call of `reply`, at once or when `handler` is done. Control loop.
+// Answers `request` by calling `reply` once, at once or when `handler` is done. Control loop.
 void RouteApiRequest(const HttpRequest& request, ApiHandler& handler, ApiReply reply);
 
 }  // namespace vmm

@@ -26,7 +26,7 @@ class ApiRouterTest : public testing::Test {
   FakeApiHandler handler_;
 };
 
-TEST_F(ApiRouterTest, PingSaysWhoAnswers) {
+TEST_F(ApiRouterTest, PingReturnsVersionPidAndFeatures) {
   const HttpResponse response = Ask("GET", "/api/v1/vmm.ping");
   EXPECT_EQ(response.status, 200);
   EXPECT_EQ(response.body, "{\"build_version\":\"v" VMM_VERSION "\",\"version\":\"" VMM_VERSION
@@ -46,7 +46,7 @@ TEST_F(ApiRouterTest, InfoAndCountersAreJson) {
   EXPECT_TRUE(ParseJson(counters.body).ok());
 }
 
-TEST_F(ApiRouterTest, ReloadingClosuresTellsWhatEachShareHasGained) {
+TEST_F(ApiRouterTest, ReloadingClosuresReturnsHowManyPathsEachShareGained) {
   const HttpResponse response = Ask("PUT", "/api/v1/vm.reload-closures");
   EXPECT_EQ(response.status, 200);
   EXPECT_EQ(response.body, "{\"_fs0\":{\"paths_added\":2}}");
@@ -103,7 +103,7 @@ TEST_F(ApiRouterTest, QueriesAreIgnoredAndTheAbsoluteFormIsUnderstood) {
             "[\"vm.pause: the method is PUT, not GET\"]");
 }
 
-TEST_F(ApiRouterTest, WhatIsAnsweredAtOnceNeverWaitsForTheVm) {
+TEST_F(ApiRouterTest, RequestsAnsweredAtOnceNeverWaitForTheVm) {
   const auto at_once = [](const std::string& method, const std::string& name) {
     return IsAnsweredAtOnce({.method = method, .target = "/api/v1/" + name, .body = ""});
   };
@@ -111,8 +111,8 @@ TEST_F(ApiRouterTest, WhatIsAnsweredAtOnceNeverWaitsForTheVm) {
   EXPECT_TRUE(at_once("GET", "vm.info"));
   EXPECT_TRUE(at_once("PUT", "vmm.shutdown"));
   EXPECT_TRUE(at_once("PUT", "vm.power-button"));
-  EXPECT_TRUE(at_once("GET", "vm.pause")) << "a wrong method is refused";
-  EXPECT_TRUE(at_once("PUT", "vm.create")) << "and so is what is not supported";
+  EXPECT_TRUE(at_once("GET", "vm.pause")) << "a wrong method is refused at once";
+  EXPECT_TRUE(at_once("PUT", "vm.create")) << "an unsupported command is refused at once";
   for (const char* name : {"vm.pause", "vm.resume", "vm.reboot", "vm.reload-closures"}) {
     EXPECT_FALSE(at_once("PUT", name)) << name;
   }
@@ -127,13 +127,13 @@ TEST_F(ApiRouterTest, WrongMethodsAre400) {
   EXPECT_TRUE(handler_.calls.empty());
 }
 
-TEST_F(ApiRouterTest, BodiesWhereNoneIsTakenAre400) {
+TEST_F(ApiRouterTest, BodiesForCommandsWithoutOneAre400) {
   EXPECT_EQ(Ask("PUT", "/api/v1/vm.pause", "{}").body, "[\"vm.pause: takes no body\"]");
   EXPECT_EQ(Ask("GET", "/api/v1/vm.info", "x").status, 400);
   EXPECT_TRUE(handler_.calls.empty());
 }
 
-TEST_F(ApiRouterTest, TheRestOfTheApiIs501WithItsName) {
+TEST_F(ApiRouterTest, UnsupportedCommandsAre501WithTheirNames) {
   for (const char* name : {"vm.create",
                            "vm.delete",
                            "vm.boot",

@@ -13,7 +13,7 @@
 namespace vmm {
 namespace {
 
-// After a failed accept (no descriptor left): not at once again, or the loop would spin.
+// The delay after a failed accept (no descriptor left). Without it the loop would spin.
 constexpr std::chrono::seconds kAcceptRetryDelay{1};
 
 }  // namespace
@@ -40,7 +40,8 @@ void ApiServer::OnAccepted(int32_t result) {
 }
 
 void ApiServer::AddClient(base::UniqueFd fd) {
-  // Those that are closed wait for the end of a turn only, unless someone floods the socket.
+  // Closed connections normally wait only for the end of a turn. More of them than this means that
+  // a program floods the socket.
   if (clients_.size() >= 4 * options_.max_clients) return;
   const absl::StatusOr<base::LoopFile> file = loop_.AddTemporaryFile(fd.get());
   if (!file.ok()) {
@@ -57,8 +58,10 @@ void ApiServer::AddClient(base::UniqueFd fd) {
 }
 
 void ApiServer::MakeRoom() {
-  // First who has its answer, then who asks nothing, then who does not take its answer; of these
-  // the one that has been silent for longest. At most max_waiting execute, so there always is one.
+  // The order in which clients are closed: first those that have their last answer, then those that
+  // have no request, then those that do not take their answer. In each group, the client that has
+  // been silent for longest is first. At most max_waiting clients execute, so a client can always
+  // be found.
   const auto rank = [](const ApiConnection& client) {
     const int group = client.closing() ? 0 : client.sending() ? 2 : 1;
     return std::pair(group, client.waiting_since());
@@ -81,12 +84,12 @@ void ApiServer::OnRequest(ApiConnection& connection, const HttpRequest& request)
       static_cast<size_t>(std::count_if(clients_.begin(), clients_.end(), [](const auto& client) {
         return client.second->executing();
       }));
-  // `connection` is one of them.
+  // `connection` is counted in `executing`.
   if (executing > options_.max_waiting && !IsAnsweredAtOnce(request)) {
     return connection.ReplyAndClose(ErrorResponse(
         503, absl::StrCat(options_.max_waiting, " requests are being executed already")));
   }
-  // The client may be gone by the time the answer is known, and its number is never used again.
+  // The client may be gone when the answer is known, so its id, which is never used again, is kept.
   RouteApiRequest(request, handler_, [this, id = connection.id()](const HttpResponse& response) {
     const auto client = clients_.find(id);
     if (client != clients_.end()) client->second->Reply(response);
@@ -94,7 +97,7 @@ void ApiServer::OnRequest(ApiConnection& connection, const HttpRequest& request)
 }
 
 void ApiServer::OnClosed(ApiConnection& connection) {
-  // Its functions are still on the stack.
+  // Functions of `connection` are still on the stack, so it is destroyed later.
   loop_.Post([this, id = connection.id()] { clients_.erase(id); });
 }
 

@@ -1,7 +1,8 @@
 // The control socket: HTTP/1.1 on a Unix socket, for a few clients at a time. [docs/api.md]
 //
-// Everything runs on the control loop. No client, however slow, silent or wrong, holds up the loop
-// or another client: nothing waits for it and what it can make the server hold is bounded.
+// Everything runs on the control loop. A client that is slow, silent or sends garbage delays
+// neither the loop nor other clients: nothing waits for it, and it can make the server hold only a
+// bounded amount.
 #ifndef VMM_API_API_SERVER_H_
 #define VMM_API_API_SERVER_H_
 
@@ -22,15 +23,16 @@ namespace vmm {
 class ApiServer final : private ApiConnection::Owner {
  public:
   struct Options {
-    // Requests that wait for the VM or a device.
+    // The largest number of requests that wait for the VM or a device.
     size_t max_waiting = 16;
-    // Connections: some more, for requests that are answered at once.
+    // The largest number of connections. It leaves room for requests that are answered at once.
     size_t max_clients = 20;
     std::chrono::nanoseconds client_timeout = std::chrono::seconds(30);
   };
 
-  // Starts to accept clients. `loop` and `handler` outlive the server; the loop must allow files to
-  // come and go (UringEventLoop::Options::fixed_files). Errors: the loop's file table is full.
+  // Starts to accept clients. `loop` and `handler` must outlive the server. The loop must take
+  // temporary files (UringEventLoop::Options::fixed_files is false). Errors: the loop's file table
+  // is full.
   static absl::StatusOr<std::unique_ptr<ApiServer>> Create(base::EventLoop& loop,
                                                            ApiHandler& handler,
                                                            base::UnixListener socket,
@@ -40,7 +42,7 @@ class ApiServer final : private ApiConnection::Owner {
                                                            base::UnixListener socket) {
     return Create(loop, handler, std::move(socket), Options());
   }
-  // Only when the loop does not run any more. Removes the socket's name.
+  // Destroy it only when the loop no longer runs. Removes the socket's name.
   ~ApiServer() override = default;
   ApiServer(const ApiServer&) = delete;
   ApiServer& operator=(const ApiServer&) = delete;
@@ -71,7 +73,7 @@ class ApiServer final : private ApiConnection::Owner {
   void Accept() { loop_.Accept(accept_, file_); }
   void OnAccepted(int32_t result);
   void AddClient(base::UniqueFd fd);
-  // Closes the client that is best done without, if there are too many.
+  // Closes the least useful client if there are too many.
   void MakeRoom();
   void OnRequest(ApiConnection& connection, const HttpRequest& request) override;
   void OnClosed(ApiConnection& connection) override;

@@ -36,12 +36,12 @@ class Client {
     memcpy(address.sun_path, path.data(), path.size());
     EXPECT_EQ(connect(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
   }
-  // Returns how many bytes were taken.
+  // Sends `bytes` and returns how many the socket took.
   size_t Send(const std::string& bytes) {
     const ssize_t sent = send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
     return sent < 0 ? 0 : static_cast<size_t>(sent);
   }
-  // What has arrived by now.
+  // Returns what has arrived so far.
   std::string Received() {
     std::string all;
     char buffer[65536];
@@ -52,7 +52,7 @@ class Client {
     at_end_ = bytes == 0 || errno == ECONNRESET;
     return all;
   }
-  // Whether the server has hung up; what has arrived is lost.
+  // Returns whether the server has hung up. Drops what has arrived.
   bool HungUp() {
     Received();
     return at_end_;
@@ -72,7 +72,7 @@ int CountOf(const std::string& text, const std::string& part) {
   return count;
 }
 
-// Every test runs with completions in order and with several random orders.
+// Every test runs with completions in order, and with several random orders.
 class ApiServerTest : public testing::TestWithParam<uint64_t> {
  protected:
   ApiServerTest() : loop_({.seed = GetParam()}) {
@@ -88,7 +88,7 @@ class ApiServerTest : public testing::TestWithParam<uint64_t> {
     loop_.RunUntilIdle();
     return client.Received();
   }
-  // A client that never gets in the way must always be served.
+  // Checks that a new client is served, whatever other clients do.
   void ExpectServed() {
     Client client(path_);
     EXPECT_THAT(Ask(client, kInfo), StartsWith("HTTP/1.1 200 OK\r\n"));
@@ -103,7 +103,7 @@ class ApiServerTest : public testing::TestWithParam<uint64_t> {
 
 INSTANTIATE_TEST_SUITE_P(Orders, ApiServerTest, testing::Values(0, 1, 2, 3));
 
-TEST_P(ApiServerTest, AnswersOneRequestAfterAnotherOnOneConnection) {
+TEST_P(ApiServerTest, AnswersSeveralRequestsOnOneConnection) {
   Client client(path_);
   for (int i = 0; i < 3; ++i) {
     EXPECT_THAT(Ask(client, kInfo), testing::AllOf(StartsWith("HTTP/1.1 200 OK\r\n"),
@@ -117,7 +117,7 @@ TEST_P(ApiServerTest, AnswersOneRequestAfterAnotherOnOneConnection) {
   EXPECT_EQ(server_->client_count(), 0u);
 }
 
-TEST_P(ApiServerTest, ClosesWhenAsked) {
+TEST_P(ApiServerTest, ClosesWhenTheClientRequestsIt) {
   Client client(path_);
   EXPECT_THAT(Ask(client, "GET /api/v1/vmm.ping HTTP/1.1\r\nConnection: close\r\n\r\n"),
               HasSubstr("Connection: close\r\n"));
@@ -133,10 +133,10 @@ TEST_P(ApiServerTest, TakesARequestByteByByte) {
   EXPECT_THAT(Ask(client, request.substr(request.size() - 1)), StartsWith("HTTP/1.1 200"));
 }
 
-TEST_P(ApiServerTest, CutsOffASlowClientHoweverBusyItLooks) {
+TEST_P(ApiServerTest, CutsOffAClientThatSendsARequestTooSlowly) {
   Client slow(path_);
   for (int second = 0; second < 29; ++second) {
-    slow.Send("G");  // each byte is progress, but not a request in time
+    slow.Send("G");  // each byte is progress, but the request is not complete in time
     loop_.AdvanceTime(1s);
     ASSERT_FALSE(slow.HungUp());
     if (second % 10 == 0) ExpectServed();
@@ -146,14 +146,14 @@ TEST_P(ApiServerTest, CutsOffASlowClientHoweverBusyItLooks) {
   EXPECT_EQ(server_->client_count(), 0u);
 }
 
-TEST_P(ApiServerTest, CutsOffASilentClientAndOneThatFallsSilent) {
+TEST_P(ApiServerTest, CutsOffClientsThatAreSilentFromTheStartOrLater) {
   Client silent(path_), idle(path_);
   EXPECT_THAT(Ask(idle, kInfo), StartsWith("HTTP/1.1 200"));
   loop_.AdvanceTime(20s);
   EXPECT_THAT(Ask(idle, kInfo), StartsWith("HTTP/1.1 200"));
   loop_.AdvanceTime(15s);
   EXPECT_TRUE(silent.HungUp());
-  EXPECT_FALSE(idle.HungUp()) << "its time starts anew with each answer";
+  EXPECT_FALSE(idle.HungUp()) << "the time limit starts again with each answer";
   loop_.AdvanceTime(20s);
   EXPECT_TRUE(idle.HungUp());
   EXPECT_EQ(loop_.in_flight(base::FakeEventLoop::Kind::kTimeout), 0u);
@@ -168,7 +168,7 @@ TEST_P(ApiServerTest, AnswersGarbageAndCloses) {
   ExpectServed();
 }
 
-TEST_P(ApiServerTest, AnswersAnOversizedHeaderWithoutHoldingIt) {
+TEST_P(ApiServerTest, RefusesAnOversizedHeaderWithoutStoringIt) {
   Client client(path_);
   client.Send("GET / HTTP/1.1\r\nX: ");
   std::string answer;
@@ -240,7 +240,7 @@ TEST_P(ApiServerTest, AHalfClosedClientGetsItsAnswer) {
   EXPECT_EQ(server_->client_count(), 0u);
 }
 
-TEST_P(ApiServerTest, NoClockRunsWhileARequestIsExecuted) {
+TEST_P(ApiServerTest, NoTimeLimitAppliesWhileARequestIsExecuted) {
   handler_.keep_back = true;
   Client client(path_);
   Ask(client, kPause);
@@ -250,7 +250,7 @@ TEST_P(ApiServerTest, NoClockRunsWhileARequestIsExecuted) {
   loop_.RunUntilIdle();
   EXPECT_THAT(client.Received(), StartsWith("HTTP/1.1 204"));
   loop_.AdvanceTime(31s);
-  EXPECT_TRUE(client.HungUp()) << "but after the answer it does";
+  EXPECT_TRUE(client.HungUp()) << "the time limit applies again after the answer";
 }
 
 TEST_P(ApiServerTest, AnAnswerToAClientThatHasGoneIsDropped) {
@@ -265,12 +265,13 @@ TEST_P(ApiServerTest, AnAnswerToAClientThatHasGoneIsDropped) {
   ExpectServed();
 }
 
-TEST_P(ApiServerTest, AClientThatNeverReadsIsBoundedAndCutOff) {
+TEST_P(ApiServerTest, AClientThatNeverReadsIsCutOff) {
   handler_.config_json = "\"" + std::string(1 << 20, 'c') + "\"";
   Client deaf(path_);
   for (int i = 0; i < 1000; ++i) deaf.Send(kInfo);
   loop_.RunUntilIdle();
-  EXPECT_EQ(handler_.calls.size(), 1u) << "the second is not executed before the first is taken";
+  EXPECT_EQ(handler_.calls.size(), 1u)
+      << "the second request waits until the first answer is taken";
   ExpectServed();
   loop_.AdvanceTime(31s);
   EXPECT_EQ(server_->client_count(), 0u);
@@ -289,7 +290,7 @@ TEST_P(ApiServerTest, ALargeAnswerIsSentInPieces) {
   EXPECT_THAT(answer, testing::EndsWith("\"memory_actual_size\":1048576}"));
 }
 
-TEST_P(ApiServerTest, ClientsBeyondTwentyReplaceTheOneThatIsSilentForLongest) {
+TEST_P(ApiServerTest, TheTwentyFirstClientReplacesTheOneSilentForLongest) {
   std::deque<Client> clients;
   for (int i = 0; i < 20; ++i) {
     clients.emplace_back(path_);
@@ -298,12 +299,12 @@ TEST_P(ApiServerTest, ClientsBeyondTwentyReplaceTheOneThatIsSilentForLongest) {
   EXPECT_EQ(server_->client_count(), 20u);
   EXPECT_THAT(Ask(clients[0], kInfo), StartsWith("HTTP/1.1 200"));
   ExpectServed();
-  EXPECT_FALSE(clients[0].HungUp()) << "it has just asked";
+  EXPECT_FALSE(clients[0].HungUp()) << "this client has just sent a request";
   EXPECT_TRUE(clients[1].HungUp());
   for (size_t i = 2; i < 20; ++i) EXPECT_FALSE(clients[i].HungUp());
 }
 
-TEST_P(ApiServerTest, TheSeventeenthThatWouldWaitIsRefused) {
+TEST_P(ApiServerTest, TheSeventeenthWaitingRequestIsRefused) {
   handler_.keep_back = true;
   std::deque<Client> clients;
   for (int i = 0; i < 16; ++i) Ask(clients.emplace_back(path_), kPause);
@@ -328,7 +329,7 @@ TEST_P(ApiServerTest, AFloodOfConnectionsIsBounded) {
   EXPECT_EQ(server_->client_count(), 16u);
 }
 
-TEST_P(ApiServerTest, ClientsThatHungUpFreeTheirPlaces) {
+TEST_P(ApiServerTest, ClientsThatHangUpFreeTheirConnections) {
   handler_.keep_back = true;
   for (int i = 0; i < 100; ++i) {
     Client monitor(path_);
@@ -337,19 +338,19 @@ TEST_P(ApiServerTest, ClientsThatHungUpFreeTheirPlaces) {
     loop_.RunUntilIdle();
     ASSERT_EQ(server_->client_count(), 0u);
   }
-  EXPECT_EQ(handler_.kept.size(), 100u) << "none was refused";
+  EXPECT_EQ(handler_.kept.size(), 100u) << "no request was refused";
   EXPECT_EQ(loop_.in_flight(base::FakeEventLoop::Kind::kPollMultishot), 0u);
   ExpectServed();
   for (auto& answer : handler_.kept) answer(absl::OkStatus());
   loop_.RunUntilIdle();
 }
 
-TEST_P(ApiServerTest, AHangUpAfterTheSendingHalfWasClosedFreesThePlaceToo) {
+TEST_P(ApiServerTest, AHangUpAfterClosingTheSendingHalfFreesTheConnection) {
   handler_.keep_back = true;
   Client client(path_);
   client.ShutdownWrite();
   loop_.RunUntilIdle();
-  EXPECT_EQ(server_->client_count(), 0u) << "it can ask nothing any more";
+  EXPECT_EQ(server_->client_count(), 0u) << "this client can send no further request";
   Client asking(path_);
   asking.Send(kPause);
   loop_.RunUntilIdle();
@@ -361,7 +362,7 @@ TEST_P(ApiServerTest, AHangUpAfterTheSendingHalfWasClosedFreesThePlaceToo) {
   EXPECT_EQ(server_->client_count(), 0u);
 }
 
-TEST_P(ApiServerTest, WhatAClientAskedBeforeItHungUpIsExecuted) {
+TEST_P(ApiServerTest, ARequestSentBeforeAHangUpIsExecuted) {
   handler_.keep_back = true;
   Client client(path_);
   client.Send(kPause);
@@ -371,11 +372,12 @@ TEST_P(ApiServerTest, WhatAClientAskedBeforeItHungUpIsExecuted) {
   EXPECT_EQ(server_->client_count(), 0u);
 }
 
-TEST_P(ApiServerTest, PingInfoAndShutdownAlwaysHaveAPlace) {
+TEST_P(ApiServerTest, PingInfoAndShutdownAreAlwaysServed) {
   handler_.keep_back = true;
   std::deque<Client> waiting;
   for (int i = 0; i < 16; ++i) Ask(waiting.emplace_back(path_), kPause);
-  // The other places are taken too: by silent clients, one that takes no answer, and refused ones.
+  // The other connections are used too: by silent clients, by one that takes no answer, and by
+  // refused ones.
   std::deque<Client> others;
   handler_.config_json = "\"" + std::string(1 << 20, 'c') + "\"";
   others.emplace_back(path_).Send(kInfo);
@@ -402,7 +404,7 @@ TEST_P(ApiServerTest, AFailedAcceptIsTriedAgainLater) {
   EXPECT_THAT(client.Received(), StartsWith("HTTP/1.1 200"));
 }
 
-TEST_P(ApiServerTest, DescriptorsThatNobodyAskedForAreDropped) {
+TEST_P(ApiServerTest, PassedDescriptorsAreDropped) {
   Client client(path_);
   const auto open_files = [] {
     return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});

@@ -1,4 +1,4 @@
-// An ApiHandler for tests: remembers what was asked and can keep its answers back.
+// An ApiHandler for tests. It remembers the calls and can hold its answers back.
 #ifndef VMM_API_FAKE_API_HANDLER_H_
 #define VMM_API_FAKE_API_HANDLER_H_
 
@@ -34,7 +34,7 @@ class FakeApiHandler final : public ApiHandler {
 
   std::vector<std::string> calls;
   std::string config_json = "{\"memory\":{\"size\":1048576}}";
-  absl::Status status;     // of every answer
+  absl::Status status;     // of each answer
   bool keep_back = false;  // answers go to `kept` instead
   std::vector<Done> kept;
 

@@ -26,7 +26,8 @@ struct HttpRequestParser::Impl {
   Impl() {
     parser.header_limit(kMaxHttpHeaderBytes);
     parser.body_limit(kMaxHttpBodyBytes);
-    // One step for each put(): the header can be judged before its body is taken.
+    // The parser makes one step per put(), so that the header can be checked before the body is
+    // taken.
     parser.eager(false);
   }
   RequestParser parser;
@@ -61,7 +62,7 @@ HttpRequestParser::Outcome HttpRequestParser::Parse() {
     buffer_.erase(0, used);
     if (used > 0) impl_->started = true;
     if (!impl_->header_seen) impl_->header_bytes += used;
-    // The library's limit is one for the first line and one for the fields.
+    // The library's limit applies to the first line and to the fields separately.
     if (error == http::error::header_limit || impl_->header_bytes > kMaxHttpHeaderBytes) {
       return Fail(431, absl::StrCat("the header is larger than ", kMaxHttpHeaderBytes, " bytes"));
     }
@@ -102,7 +103,7 @@ std::string SerializeHttpResponse(const HttpResponse& response, bool keep_alive)
   message.set(http::field::server, "vmm");
   if (!response.body.empty()) message.set(http::field::content_type, "application/json");
   message.keep_alive(keep_alive);
-  // A 204 has no body and says so by its status alone. [RFC 9110 §8.6]
+  // The status of a 204 already says that there is no body. [RFC 9110 §8.6]
   if (response.status != 204) message.content_length(response.body.size());
   message.body() = response.body;
 
@@ -117,7 +118,7 @@ std::string SerializeHttpResponse(const HttpResponse& response, bool keep_alive)
         taken += buffer.size();
       }
     });
-    CHECK(!error);  // memory to memory
+    CHECK(!error);  // copying from memory to memory cannot fail
     serializer.consume(taken);
   }
   return bytes;

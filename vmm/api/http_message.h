@@ -1,5 +1,5 @@
-// HTTP/1.1 requests out of bytes and responses into bytes. Pure; the only code that knows the HTTP
-// library is http_message.cc. [RFC 9112]
+// Turns bytes into HTTP/1.1 requests, and responses into bytes. Pure. Only http_message.cc knows
+// the HTTP library. [RFC 9112]
 #ifndef VMM_API_HTTP_MESSAGE_H_
 #define VMM_API_HTTP_MESSAGE_H_
 
@@ -26,21 +26,21 @@ struct HttpResponse {
   std::string body;  // JSON, or empty
 };
 
-// Returns an error response: its body is a JSON array of one string, as cloud-hypervisor's are.
+// Returns an error response, whose body is a JSON array of one string as in cloud-hypervisor's API.
 HttpResponse ErrorResponse(int status, absl::string_view message);
 
-// Returns the bytes of `response`. `keep_alive`: whether the connection stays open after it.
+// Returns the bytes of `response`. `keep_alive` says whether the connection stays open afterwards.
 std::string SerializeHttpResponse(const HttpResponse& response, bool keep_alive);
 
-// Cuts a stream of bytes into requests. Holds at most one header, one body and what came in the
-// same piece behind them.
+// Splits a stream of bytes into requests. Holds at most one header, one body, and the bytes that
+// arrived in the same piece after them.
 class HttpRequestParser {
  public:
   enum class Outcome {
     kNeedsMore,      // Append() more bytes
-    kNeedsContinue,  // the client waits for "100 Continue" before it sends the body; said once
-    kRequest,        // TakeRequest()
-    kError,          // answer error() and close: where the next request starts is not known
+    kNeedsContinue,  // the client waits for "100 Continue" before it sends the body; returned once
+    kRequest,        // call TakeRequest()
+    kError,          // answer error() and close, because the start of the next request is unknown
   };
 
   HttpRequestParser();
@@ -49,12 +49,12 @@ class HttpRequestParser {
   HttpRequestParser& operator=(const HttpRequestParser&) = delete;
 
   void Append(absl::string_view bytes);
-  // Looks at what was appended. After kRequest and TakeRequest() the next call goes on behind it;
-  // after kError it stays at kError.
+  // Parses the appended bytes. After kRequest and TakeRequest() the next call continues behind that
+  // request. After kError every call returns kError.
   Outcome Parse();
   HttpRequest TakeRequest();
   const HttpResponse& error() const { return error_; }
-  // True if nothing of a next request has arrived.
+  // Returns true if no byte of a next request has arrived.
   bool empty() const;
 
  private:

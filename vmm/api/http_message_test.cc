@@ -18,7 +18,7 @@ HttpRequest ParseOne(absl::string_view bytes) {
   return parser.TakeRequest();
 }
 
-// The status that `bytes` are refused with, 0 if they are not.
+// Returns the status with which `bytes` are refused, or 0 if they are not.
 int Refused(absl::string_view bytes) {
   HttpRequestParser parser;
   parser.Append(bytes);
@@ -39,7 +39,7 @@ TEST(HttpRequestParser, TakesMethodTargetAndBody) {
   EXPECT_EQ(put.body, "hello");
 }
 
-TEST(HttpRequestParser, KnowsWhoKeepsTheConnection) {
+TEST(HttpRequestParser, SaysWhetherTheConnectionStaysOpen) {
   EXPECT_FALSE(ParseOne("GET / HTTP/1.1\r\nConnection: close\r\n\r\n").keep_alive);
   EXPECT_FALSE(ParseOne("GET / HTTP/1.0\r\n\r\n").keep_alive);
   EXPECT_TRUE(ParseOne("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").keep_alive);
@@ -108,7 +108,8 @@ TEST(HttpRequestParser, LimitsTheHeader) {
   EXPECT_EQ(
       Refused("GET /" + std::string(6000, 'x') + " HTTP/1.1\r\nX: " + std::string(6000, 'x') + end),
       431);
-  EXPECT_EQ(Refused(start + std::string(1 << 20, 'x')), 431) << "and does not wait for its end";
+  EXPECT_EQ(Refused(start + std::string(1 << 20, 'x')), 431)
+      << "the parser must not wait for the end of the header";
   EXPECT_EQ(Refused(std::string(1 << 20, 'G')), 431);
 }
 
@@ -141,7 +142,7 @@ TEST(HttpResponse, ErrorsAreArraysOfStrings) {
   EXPECT_EQ(ErrorResponse(400, "a \"b\"\n").body, "[\"a \\\"b\\\"\\n\"]");
   EXPECT_EQ(ErrorResponse(400, "x").status, 400);
   EXPECT_EQ(ErrorResponse(404, "\xff").body, "[\"\xef\xbf\xbd\"]")
-      << "what was sent may be no UTF-8";
+      << "the client's text may not be UTF-8";
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// tools/vmmctl against a real server on a real event loop.
+// Runs tools/vmmctl against a real server on a real event loop.
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@ using testing::HasSubstr;
 
 struct Outcome {
   int status;
-  std::string output;  // both streams
+  std::string output;  // of stdout and stderr
 };
 
 Outcome RunVmmctl(const std::string& arguments) {
@@ -93,7 +93,7 @@ TEST_F(VmmctlTest, CommandsPrintNothing) {
   EXPECT_THAT(handler_.calls, ElementsAre("pause", "resume", "power-button", "reboot", "shutdown"));
 }
 
-TEST_F(VmmctlTest, PrintsWhatTheServerSaysIsWrong) {
+TEST_F(VmmctlTest, PrintsTheServersErrors) {
   handler_.status = absl::FailedPreconditionError("the VM is \"paused\"");
   ASSERT_TRUE(thread_->Start().ok());
   const Outcome outcome = Ask("pause");
@@ -111,7 +111,7 @@ TEST_F(VmmctlTest, SaysWhyItCannotReachAServer) {
   EXPECT_EQ(outcome.status, 1);
   EXPECT_EQ(outcome.output,
             "vmmctl: " + directory_ + ": not a socket; name the one given to vmm --api-socket\n");
-  // The loop does not run: connected, but nobody answers.
+  // The loop does not run: vmmctl can connect, but gets no answer.
   outcome = RunVmmctl("--api-socket " + path_ + " --timeout 0.3 info");
   EXPECT_EQ(outcome.status, 1);
   EXPECT_EQ(outcome.output, "vmmctl: " + path_ + ": no answer in time; see --timeout\n");
@@ -137,8 +137,8 @@ TEST_F(VmmctlTest, BadUsageIsStatus2AndHelpIsStatus0) {
   }
 }
 
-// While one client is slow and one sends garbage, others are answered at once.
-TEST_F(VmmctlTest, IsServedWhileOthersMisbehave) {
+// While one client is slow and one sends garbage, other clients are answered at once.
+TEST_F(VmmctlTest, IsServedWhileOtherClientsMisbehave) {
   ASSERT_TRUE(thread_->Start().ok());
   const std::string connect =
       "import socket,time;s=socket.socket(socket.AF_UNIX);s.connect('" + path_ + "');";

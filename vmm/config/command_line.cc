@@ -49,7 +49,7 @@ std::string ExitStatusHelp() {
   return text;
 }
 
-// The options as given, before anything but their names has been checked.
+// The options as given. So far only their names have been checked.
 struct RawOptions {
   std::string config;
   std::vector<std::string> set;
@@ -65,8 +65,8 @@ struct RawOptions {
 };
 
 void AddOptions(CLI::App& app, RawOptions& raw) {
-  app.set_help_flag();  // ours is an option like the others, so that no exception stands for
-                        // success
+  // --help is an option like the others here, because the library's own ends by an exception.
+  app.set_help_flag();
   app.get_formatter()->column_width(32);
   app.add_option("-c,--config", raw.config, "File that describes the machine; - is standard input")
       ->type_name("FILE");
@@ -104,7 +104,7 @@ void AddOptions(CLI::App& app, RawOptions& raw) {
 
 absl::Status Usage(absl::string_view what) { return absl::InvalidArgumentError(what); }
 
-// Says what is wrong with an argument that is no option of ours.
+// Returns what is wrong with an argument that is no known option.
 std::string DescribeUnknown(const CLI::App& app, absl::string_view argument) {
   const std::string shown = Printable(argument);
   if (!absl::StartsWith(argument, "-")) {
@@ -122,7 +122,7 @@ std::string DescribeUnknown(const CLI::App& app, absl::string_view argument) {
              : absl::StrCat("unknown option ", shown, ", did you mean --", nearest, "?");
 }
 
-// Runs the library; its exceptions end here.
+// Runs the library and turns its exceptions into statuses.
 absl::Status ParseRaw(CLI::App& app, int argc, const char* const* argv) {
   try {
     app.parse(argc, argv);
@@ -202,7 +202,7 @@ absl::Status ReadLogLevel(const std::string& text, CommandLine& result) {
   return absl::OkStatus();
 }
 
-// Returns the text that was asked for instead of a machine, or nullopt.
+// Returns the text to print if the options ask for one instead of a machine, or nullopt.
 std::optional<std::string> TextToPrint(const CLI::App& app, const RawOptions& raw) {
   if (raw.help) {
     return absl::StrCat(app.help(), kExamples, VmConfigHelp(), kSignals, ExitStatusHelp());

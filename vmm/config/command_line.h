@@ -26,16 +26,17 @@ struct CommandLine {
 
   Action action = Action::kRun;
   std::string text;
-  std::string config_path;  // "-": standard input
+  std::string config_path;  // "-" means standard input
   std::vector<std::string> overrides;
   std::optional<std::string> api_socket_path;
-  std::optional<int> api_socket_fd;  // inherited; at most one of the two is set
+  // inherited; at most one of api_socket and api_socket_fd is set
+  std::optional<int> api_socket_fd;
   OnReboot on_reboot = OnReboot::kReset;
   uint32_t stop_timeout_seconds = 90;
   base::LogLevel log_level = base::LogLevel::kInfo;
 };
 
-// Parses the arguments of main(). An error is one line to be printed on stderr before exiting with
+// Parses the arguments of main(). An error is one line to print on stderr before exiting with
 // status 2.
 absl::StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv);
 

@@ -53,7 +53,7 @@ TEST(ParseCommandLine, OverridesKeepTheirSpelling) {
        {"a=[1,2]", "a={\"b\": 1}", "a=\"x\"", "a='x'", "a=", "a[0]=-1", "", "-x=1"}) {
     const std::string joined = std::string("--set=") + text;
     const auto line = Parse({"--config", "vm.json", joined.c_str()});
-    if (*text == '\0') continue;  // the library takes `--set=` for a missing value
+    if (*text == '\0') continue;  // the library treats `--set=` as a missing value
     ASSERT_TRUE(line.ok()) << line.status();
     EXPECT_EQ(line->overrides, std::vector<std::string>{text});
   }

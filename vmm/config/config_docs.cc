@@ -1,4 +1,4 @@
-// The key tables of docs/vm-json.md and of --help, from the description of the keys.
+// Makes the key tables of docs/vm-json.md and of --help from the description of the keys.
 
 #include <algorithm>
 #include <utility>
@@ -14,7 +14,7 @@
 namespace vmm {
 namespace {
 
-// One key of vm.json, in words.
+// The texts about one key of vm.json.
 struct Row {
   std::string path;  // such as `disks[].path`
   std::string type;

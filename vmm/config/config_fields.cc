@@ -14,12 +14,14 @@ constexpr const char* kConsoleModes[] = {"Off", "Null", "Tty", "Pty", "File", "S
 constexpr const char* kShareProtocols[] = {"virtiofs", "9p"};
 constexpr const char* kShareCaches[] = {"auto", "always", "never"};
 
-constexpr TextRules kPathRules = {.kind = TextKind::kPath, .max_bytes = 4095};  // PATH_MAX - NUL
-constexpr TextRules kSocketRules = {.kind = TextKind::kSocketPath, .max_bytes = 107};  // sun_path
+// PATH_MAX without the NUL
+constexpr TextRules kPathRules = {.kind = TextKind::kPath, .max_bytes = 4095};
+// the size of sun_path without the NUL
+constexpr TextRules kSocketRules = {.kind = TextKind::kSocketPath, .max_bytes = 107};
 constexpr TextRules kIdRules = {.kind = TextKind::kAscii, .max_bytes = 64};
 constexpr TextRules kSmbiosRules = {.kind = TextKind::kAscii, .max_bytes = 255};
 
-// The keys that every PCI device of cloud-hypervisor has.
+// Describes the keys that every PCI device of cloud-hypervisor has.
 void DescribePciDevice(FieldVisitor& v, std::string& id, std::optional<uint32_t>& pci_device_id,
                        std::optional<uint64_t>& features_mask) {
   v.Text(
@@ -97,7 +99,8 @@ void Describe(FieldVisitor& v, PayloadConfig& c) {
           .required = true},
          kPathRules, c.kernel);
   v.Text({"initramfs", "Initial RAM disk."}, kPathRules, c.initramfs);
-  // Linux cuts longer ones silently: COMMAND_LINE_SIZE is 2048 with the NUL on x86.
+  // LINUX: silently cuts longer command lines: COMMAND_LINE_SIZE is 2048, including the NUL, on
+  // x86.
   v.Text({"cmdline", "Kernel command line."}, {.max_bytes = 2047, .may_be_empty = true}, c.cmdline);
   v.AtDefaultOnly("firmware", "null");
   v.AtDefaultOnly("igvm", "null");
@@ -207,7 +210,7 @@ void Describe(FieldVisitor& v, ConsoleConfig& c) {
 
 void Describe(FieldVisitor& v, SerialConfig& c) {
   DescribeSink(v, "Where ttyS0 is connected: Tty is this terminal, Off leaves the port out.", c);
-  v.AtDefaultOnly("iommu", "false");  // of older cloud-hypervisors
+  v.AtDefaultOnly("iommu", "false");  // a key of older cloud-hypervisors
 }
 
 void Describe(FieldVisitor& v, PlatformConfig& c) {

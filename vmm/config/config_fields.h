@@ -1,9 +1,10 @@
 // Every key of vm.json, described once.
 //
-// Describe(visitor, config) calls the visitor for each key with its description and the member that
-// holds it. Reading, printing, the JSON Schema, the docs table and --help are visitors, so a key is
-// added by adding a member to vm_config.h and one line to config_fields.cc. Nothing is built before
-// main(): the descriptions live on the stack of the walk.
+// Describe(visitor, config) calls the visitor for each key, with the key's description and the
+// member that holds its value. Reading, printing, the JSON Schema, the docs table and --help are
+// visitors. A key is therefore added by adding a member to vm_config.h and one line to
+// config_fields.cc. Nothing is built before main(): the descriptions are on the stack while
+// Describe runs.
 #ifndef VMM_CONFIG_CONFIG_FIELDS_H_
 #define VMM_CONFIG_CONFIG_FIELDS_H_
 
@@ -20,16 +21,17 @@
 
 namespace vmm {
 
-// Returns `bytes` with the largest suffix of K, M, G, T that keeps it whole, such as "512M".
+// Returns `bytes` with the largest suffix of K, M, G, T that keeps the number whole, such as
+// "512M".
 std::string FormatSize(uint64_t bytes);
 
-// A key and its one sentence of documentation.
+// A key and one sentence of documentation about it.
 struct KeyInfo {
   const char* name;
   const char* doc;
-  // A second name that is read too but never printed, or null.
+  // A second name that is read too, but never printed; or null.
   const char* alias = nullptr;
-  // For the schema and the docs; that it is there is checked by CompleteAndValidate.
+  // For the schema and the docs only: CompleteAndValidate checks that the key is present.
   bool required = false;
 };
 
@@ -37,8 +39,8 @@ struct IntegerRules {
   uint64_t min = 0;
   uint64_t max = UINT64_MAX;
   bool power_of_two = false;
-  // A number of bytes: strings such as "512M" are read too, with suffixes K, M, G, T of 2^10 to
-  // 2^40.
+  // A number of bytes: strings such as "512M" are read too. The suffixes K, M, G, T stand for 2^10
+  // to 2^40.
   bool is_size = false;
 };
 
@@ -46,7 +48,7 @@ enum class TextKind : uint8_t {
   kText,        // any UTF-8 without NUL
   kAscii,       // printable ASCII only
   kPath,        // made absolute by the reader
-  kSocketPath,  // a path that has to fit into sockaddr_un
+  kSocketPath,  // a path that must fit into sockaddr_un
   kUuid,        // 8-4-4-4-12 hexadecimal digits
 };
 
@@ -58,17 +60,17 @@ struct TextRules {
 
 struct EnumRules {
   std::span<const char* const> names;  // indexed by the value
-  // Names that cloud-hypervisor knows and this program does not.
+  // Names that cloud-hypervisor supports and this program does not.
   std::span<const char* const> not_supported = {};
 };
 
-// A list of objects. The visitor sizes it and has each element described in turn.
+// A list of objects. The visitor resizes the list and describes each element in turn.
 struct ObjectList {
   size_t max_count;
   size_t count;
   absl::FunctionRef<void(size_t)> resize;
   absl::FunctionRef<void(size_t)> describe_element;
-  // Describes a default element that is part of no list: for documentation.
+  // Describes a default element that belongs to no list, for documentation.
   absl::FunctionRef<void()> describe_prototype;
 };
 
@@ -79,10 +81,10 @@ class FieldVisitor {
   virtual void Bool(const KeyInfo& key, bool& value) = 0;
   virtual void TextList(const KeyInfo& key, const TextRules& rules, size_t max_count,
                         std::vector<std::string>& value) = 0;
-  // A key of cloud-hypervisor that is accepted at its default only; `default_json` is that default.
+  // A key of cloud-hypervisor that is accepted only at its default, which is `default_json`.
   virtual void AtDefaultOnly(const char* name, const char* default_json) = 0;
 
-  // T is uint32_t, uint64_t, or an optional of one of them. rules.max must fit into it.
+  // T is uint32_t, uint64_t, or an optional of one of them. rules.max must fit into T.
   template <typename T>
   void Integer(const KeyInfo& key, const IntegerRules& rules, T& member) {
     if constexpr (std::is_integral_v<T>) {
@@ -134,7 +136,7 @@ class FieldVisitor {
  protected:
   virtual void VisitInteger(const KeyInfo& key, const IntegerRules& rules,
                             std::optional<uint64_t>& value) = 0;
-  // An empty std::string member is seen as nullopt.
+  // For the visitor, an empty std::string member is nullopt.
   virtual void VisitText(const KeyInfo& key, const TextRules& rules,
                          std::optional<std::string>& value) = 0;
   virtual void VisitEnum(const KeyInfo& key, const EnumRules& rules, size_t& index) = 0;

@@ -11,12 +11,13 @@
 namespace vmm {
 namespace {
 
-// Reads the value as JSON, else as a plain string: `=true` and `="true"` differ, `=root.raw` needs
-// no quotes.
+// Reads the value as JSON, or as a plain string if it is no JSON. So `=true` and `="true"` differ,
+// and `=root.raw` needs no quotes.
 absl::StatusOr<JsonValue> ParseValue(absl::string_view text) {
   if (absl::StatusOr<JsonValue> value = ParseJson(text); value.ok()) return value;
   JsonValue value{std::string(text)};
-  // Printing replaces what is no UTF-8, so only proper text comes back as it went.
+  // PrintJson replaces bytes that are not UTF-8, so only valid text is equal after printing and
+  // parsing.
   if (const absl::StatusOr<JsonValue> printed = ParseJson(PrintJson(value, 0));
       !printed.ok() || *printed != value) {
     return absl::InvalidArgumentError("the value is not UTF-8 text");
@@ -24,14 +25,14 @@ absl::StatusOr<JsonValue> ParseValue(absl::string_view text) {
   return value;
 }
 
-// Cuts the next `name`, up to a dot or bracket, from `path`.
+// Removes the next name, which ends at a dot or bracket, from `path` and returns it.
 absl::string_view CutName(absl::string_view& path) {
   const absl::string_view name = path.substr(0, path.find_first_of(".[]"));
   path.remove_prefix(name.size());
   return name;
 }
 
-// Cuts `[N]` from `path` and returns N.
+// Removes `[N]` from `path` and returns N.
 absl::StatusOr<size_t> CutIndex(absl::string_view& path) {
   const size_t end = path.find(']');
   uint32_t index = 0;
@@ -42,7 +43,8 @@ absl::StatusOr<size_t> CutIndex(absl::string_view& path) {
   return index;
 }
 
-// Returns the member `name` of `node`, made if need be; a null node becomes an object first.
+// Returns the member `name` of `node`, which is made if missing. A null node first becomes an
+// object.
 absl::StatusOr<JsonValue*> EnterKey(JsonValue* node, absl::string_view name,
                                     const std::string& path) {
   if (name.empty()) return absl::InvalidArgumentError("the path has an empty key");
@@ -56,8 +58,8 @@ absl::StatusOr<JsonValue*> EnterKey(JsonValue* node, absl::string_view name,
   return &object->emplace_back(JsonMember{std::string(name), {}}).value;
 }
 
-// Returns element `index` of `node`, made if it is the one after the last; a null node becomes a
-// list first.
+// Returns element `index` of `node`, which is made if it is the next after the last. A null node
+// first becomes a list.
 absl::StatusOr<JsonValue*> EnterIndex(JsonValue* node, size_t index, const std::string& path) {
   if (node->is_null()) node->value = JsonArray();
   auto* array = node->get<JsonArray>();
@@ -102,7 +104,7 @@ absl::Status Apply(absl::string_view assignment, JsonValue& root) {
   return absl::OkStatus();
 }
 
-// Says which one it was, in front of what is wrong with it.
+// Returns `status` with the assignment's text in front of its message.
 absl::Status Named(absl::string_view assignment, const absl::Status& status) {
   return base::Annotate(status, absl::StrCat("--set ", Printable(assignment)));
 }

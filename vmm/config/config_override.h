@@ -1,4 +1,4 @@
-// `--set KEY.PATH=VALUE`: changes to the JSON tree before it is read.
+// `--set KEY.PATH=VALUE`: changes to the JSON tree before the config is read from it.
 #ifndef VMM_CONFIG_CONFIG_OVERRIDE_H_
 #define VMM_CONFIG_CONFIG_OVERRIDE_H_
 
@@ -8,13 +8,14 @@
 
 namespace vmm {
 
-// Returns OK if `assignment` is of the form KEY.PATH=VALUE, else one line: wrong usage.
+// Returns OK if `assignment` has the form KEY.PATH=VALUE. Otherwise returns one line about wrong
+// usage.
 absl::Status CheckOverrideForm(absl::string_view assignment);
 
-// Sets what `assignment`, such as `disks[0].readonly=true`, names in `root`. The value is JSON or
-// else a string; null removes the key. Objects on the way are made; a list grows by naming the
-// index after its last. Whether the key exists and the value fits is found out when the tree is
-// read. Errors are one line that names the assignment.
+// Sets the value in `root` that `assignment`, such as `disks[0].readonly=true`, names. The value is
+// JSON, or a string if it is no JSON; null removes the key. Missing objects in the path are made,
+// and a list grows if the path names the index after its last. Reading the tree later checks
+// whether the key exists and the value fits. Errors are one line that names the assignment.
 absl::Status ApplyOverride(absl::string_view assignment, JsonValue& root);
 
 }  // namespace vmm

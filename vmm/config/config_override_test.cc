@@ -7,7 +7,7 @@
 namespace vmm {
 namespace {
 
-// Returns the tree after `assignment`, or the error.
+// Returns the tree after applying `assignment`, or the error.
 std::string Set(absl::string_view text, absl::string_view assignment) {
   JsonValue root = ParseJson(text).value();
   const absl::Status status = ApplyOverride(assignment, root);
@@ -19,7 +19,7 @@ TEST(ApplyOverride, ReplacesAValue) {
             R"({"disks":[{"readonly":true}]})");
 }
 
-TEST(ApplyOverride, MakesWhatIsMissing) {
+TEST(ApplyOverride, MakesMissingObjectsAndElements) {
   EXPECT_EQ(Set("{}", "memory.size=1G"), R"({"memory":{"size":"1G"}})");
   EXPECT_EQ(Set("{}", "disks[0].path=/a"), R"({"disks":[{"path":"/a"}]})");
   EXPECT_EQ(Set(R"({"disks":null})", "disks[0].path=/a"), R"({"disks":[{"path":"/a"}]})");
@@ -27,7 +27,7 @@ TEST(ApplyOverride, MakesWhatIsMissing) {
             R"({"disks":[1,{"path":"/a"}]})");
 }
 
-TEST(ApplyOverride, ReadsTheValueAsJsonElseAsAString) {
+TEST(ApplyOverride, ReadsTheValueAsJsonOrElseAsAString) {
   EXPECT_EQ(Set("{}", "a=7"), R"({"a":7})");
   EXPECT_EQ(Set("{}", "a=\"7\""), R"({"a":"7"})");
   EXPECT_EQ(Set("{}", "a=null"), R"({"a":null})");

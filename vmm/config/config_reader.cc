@@ -15,7 +15,7 @@
 namespace vmm {
 namespace {
 
-// Returns how a value of the wrong type is called in a message.
+// Returns what a message calls a value of the wrong type.
 std::string DescribeValue(const JsonValue& value) {
   if (value.is_null()) return "null";
   if (const auto* flag = value.get<bool>()) return *flag ? "true" : "false";
@@ -26,7 +26,7 @@ std::string DescribeValue(const JsonValue& value) {
   return value.get<JsonArray>() != nullptr ? "a list" : "an object";
 }
 
-// Reads digits with at most one suffix; nullopt if `text` is not that or does not fit.
+// Reads digits with at most one suffix. Returns nullopt if `text` has another form or does not fit.
 std::optional<uint64_t> ParseSize(absl::string_view text) {
   constexpr absl::string_view kSuffixes = "KMGT";
   int shift = 0;
@@ -68,7 +68,7 @@ bool IsPrintableAscii(absl::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
 }
 
-// Says what is wrong with `text`, or "" if nothing is.
+// Returns what is wrong with `text`, or "" if nothing is.
 std::string CheckText(absl::string_view text, const TextRules& rules) {
   if (text.empty() && !rules.may_be_empty)
     return "must not be empty; give it a value or leave it out";
@@ -86,8 +86,8 @@ std::string CheckText(absl::string_view text, const TextRules& rules) {
   return "";
 }
 
-// Checks that `value`, given for a key that is accepted at its default only, is that default. An
-// empty list is as good as none, and of an object only the members that were given are compared.
+// Checks the value of a key that is accepted only at its default. An empty list counts as absent.
+// Of an object only the members that were given are compared.
 absl::Status CheckIsDefault(const std::string& path, const JsonValue& value,
                             const JsonValue& wanted) {
   if (value.is_null() || value == wanted) return absl::OkStatus();
@@ -112,7 +112,7 @@ absl::Status CheckIsDefault(const std::string& path, const JsonValue& value,
                    wanted.is_null() ? "" : absl::StrCat(" or set it to ", PrintJson(wanted, 0))));
 }
 
-// One object of the text while it is read.
+// One object of the JSON text, while it is read.
 struct Level {
   std::string path;
   const JsonObject& object;
@@ -245,7 +245,7 @@ class Reader : public FieldVisitor {
     levels_.pop_back();
   }
 
-  // After the walk, because only then all names of this object are known.
+  // Runs after the walk, because only then all names of this object are known.
   void CheckUnknownKeys(const Level& level) {
     const auto knows = [](const std::vector<absl::string_view>& names, absl::string_view name) {
       return std::find(names.begin(), names.end(), name) != names.end();
@@ -262,7 +262,8 @@ class Reader : public FieldVisitor {
     }
   }
 
-  // Returns the value given for `key` or its alias; null if there is none, or after an error.
+  // Returns the value given for `key` or for its alias. Returns null if there is none, or after an
+  // error.
   const JsonValue* Find(const KeyInfo& key) {
     Level& level = levels_.back();
     level.supported.push_back(key.name);
@@ -308,7 +309,7 @@ class Reader : public FieldVisitor {
     return result;
   }
 
-  // Makes `path` absolute as far as the rules say so; says what is wrong with it, or "".
+  // Makes `path` absolute if the rules require it. Returns what is wrong with `path`, or "".
   std::string ResolvePath(std::string& path, const TextRules& rules) const {
     if (path.front() == '/') return "";
     if (path_rules_.must_be_absolute) {
@@ -328,7 +329,7 @@ class Reader : public FieldVisitor {
     Update(absl::InvalidArgumentError(absl::StrCat(path, ": ", what)));
   }
   void Update(const absl::Status& status) {
-    if (status_.ok()) status_ = status;  // the first error is the one to be mended first
+    if (status_.ok()) status_ = status;  // the first error is the one to fix first
   }
 
   const PathRules& path_rules_;

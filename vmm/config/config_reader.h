@@ -1,4 +1,4 @@
-// From a JSON tree to a VmConfig: types, ranges and names of keys, one key at a time.
+// Reads a VmConfig from a JSON tree: checks the types, ranges and names of keys, one key at a time.
 #ifndef VMM_CONFIG_CONFIG_READER_H_
 #define VMM_CONFIG_CONFIG_READER_H_
 
@@ -11,13 +11,13 @@
 namespace vmm {
 
 struct PathRules {
-  // What relative paths are joined to; "" leaves them as they are.
+  // The directory that relative paths are joined to; "" leaves them as they are.
   std::string base_dir = {};
   bool must_be_absolute = false;
 };
 
-// Reads `root` into a VmConfig in which nothing that depends on two keys has been checked yet. A
-// null is as good as no key. The first error found is returned as "KEY.PATH: what; what to do".
+// Reads `root` into a VmConfig. Rules that involve two keys are not checked yet. A null value
+// counts as absent. Returns the first error found as "KEY.PATH: what is wrong; what to do".
 absl::StatusOr<VmConfig> ReadVmConfig(const JsonValue& root, const PathRules& path_rules);
 
 }  // namespace vmm

@@ -1,4 +1,4 @@
-// The JSON Schema of vm.json, from the description of its keys.
+// Makes the JSON Schema of vm.json from the description of its keys.
 
 #include <utility>
 
@@ -13,7 +13,7 @@ namespace {
 JsonValue Word(absl::string_view text) { return JsonValue{std::string(text)}; }
 JsonValue Number(uint64_t number) { return JsonValue{number}; }
 
-// Lets a schema that names one type take null too, which is as good as no key.
+// Lets a schema of one type accept null too, which counts as absent.
 JsonValue TypeOrNull(absl::string_view type) {
   return JsonValue{JsonArray{Word(type), Word("null")}};
 }
@@ -68,7 +68,7 @@ class SchemaBuilder : public FieldVisitor {
         {"maximum", Number(rules.max)}};
     if (rules.power_of_two && !rules.is_size) schema.push_back({"enum", PowersOfTwo(rules)});
     if (rules.is_size) schema.push_back({"pattern", Word("^[0-9]+[KMGT]?$")});
-    // 0 is no default but stands for one that depends on another key.
+    // 0 is no default: it stands for a default that depends on another key.
     if (value.has_value() && *value >= rules.min) schema.push_back({"default", Number(*value)});
     Add(key, std::move(schema));
   }

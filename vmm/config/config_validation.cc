@@ -19,14 +19,14 @@ absl::Status Invalid(absl::string_view path, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(path, ": ", what));
 }
 
-// A PCI device of the config: where it stands in vm.json, and its members.
+// A PCI device of the config: its path in vm.json, and its members.
 struct PciDevice {
   std::string path;
   std::string& id;
   std::optional<uint32_t>& slot;
 };
 
-// Returns the PCI devices in the order in which slots are given out.
+// Returns the PCI devices in the order in which they get slots.
 std::vector<PciDevice> PciDevices(VmConfig& c) {
   std::vector<PciDevice> devices;
   if (c.console.mode != ConsoleMode::kOff) {
@@ -114,7 +114,7 @@ absl::Status CheckCpus(CpusConfig& cpus) {
 }
 
 absl::Status CheckMemory(const MemoryConfig& memory, const CpusConfig& cpus) {
-  // Half of the address space is left to the hole below 4 GiB and to devices.
+  // Half of the address space is reserved for the hole below 4 GiB and for devices.
   if (memory.size > uint64_t{1} << (cpus.max_phys_bits - 1)) {
     return Invalid("memory.size", absl::StrCat("does not fit into ", cpus.max_phys_bits,
                                                " address bits; raise cpus.max_phys_bits"));
@@ -157,8 +157,8 @@ absl::Status CheckDisks(const VmConfig& c) {
   return absl::OkStatus();
 }
 
-// Several ids of the guest can be one of the host; an id of the guest that is two of the host would
-// be given to files as one and not as the other.
+// Several ids of the guest may be one id of the host. But one id of the guest must not be two ids
+// of the host: files would be given to one of them and would look like the other's.
 absl::Status CheckIdMap(absl::string_view path, const std::vector<IdRangeConfig>& map) {
   for (size_t i = 0; i < map.size(); ++i) {
     if (map[i].count - 1 > UINT32_MAX - std::max(map[i].guest, map[i].host)) {
@@ -187,7 +187,7 @@ absl::Status CheckDaxWindow(const std::string& path, const FsConfig& fs) {
         key, absl::StrCat(FormatSize(*fs.dax_window), " is no multiple of 2M; round it up to ",
                           FormatSize((*fs.dax_window / kDaxWindowStep + 1) * kDaxWindowStep)));
   }
-  // What is truncated while it is mapped is a fault in the guest.
+  // If a file is truncated while it is mapped, an access to the mapping faults in the guest.
   if (!fs.readonly || !fs.NeverChanges()) {
     return Invalid(key,
                    "is for directories in which nothing changes; set readonly to true and cache to "
@@ -244,7 +244,7 @@ absl::Status CheckShares(const VmConfig& c) {
   return absl::OkStatus();
 }
 
-// Checks that the file or socket is there exactly if the mode needs it.
+// Checks that the file or socket is given if and only if the mode needs it.
 absl::Status CheckSink(absl::string_view path, ConsoleMode mode,
                        const std::optional<std::string>& file,
                        const std::optional<std::string>& socket) {
@@ -270,7 +270,8 @@ absl::Status CheckSink(absl::string_view path, ConsoleMode mode,
   return absl::OkStatus();
 }
 
-// Gives the limit its default where there can be a file; elsewhere there must be none.
+// Sets the limit to its default in modes that may write to a file. In other modes no limit may be
+// given.
 absl::Status CompleteMaxSize(absl::string_view path, ConsoleMode mode,
                              std::optional<uint64_t>& max_size) {
   if (mode == ConsoleMode::kFile || mode == ConsoleMode::kTty) {
@@ -318,7 +319,7 @@ absl::Status CompleteAndValidate(VmConfig& config) {
   RETURN_IF_ERROR(CheckMemory(config.memory, config.cpus));
   RETURN_IF_ERROR(CheckDisks(config));
   RETURN_IF_ERROR(CheckShares(config));
-  // A config from vm.info names the pty that there was; the new one has a name of its own.
+  // A config from vm.info names the pty of that VM. The new pty gets a name of its own.
   if (config.console.mode == ConsoleMode::kPty) config.console.file.reset();
   if (config.serial.mode == ConsoleMode::kPty) config.serial.file.reset();
   RETURN_IF_ERROR(CheckConsoles(config.console, config.serial));

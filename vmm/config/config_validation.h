@@ -1,4 +1,4 @@
-// What takes more than one key to decide: defaults that follow from others, and contradictions.
+// Rules that involve more than one key: defaults that follow from other keys, and contradictions.
 #ifndef VMM_CONFIG_CONFIG_VALIDATION_H_
 #define VMM_CONFIG_CONFIG_VALIDATION_H_
 
@@ -8,11 +8,11 @@
 namespace vmm {
 
 // Fills in max_vcpus, the devices' ids and their PCI slots, and checks everything that involves
-// more than one key. Idempotent. Errors read "KEY.PATH: what; what to do".
+// more than one key. Idempotent. Errors read "KEY.PATH: what is wrong; what to do".
 //
-// Slots: what has a pci_device_id keeps it; then console (unless Off), rng, the disks and
-// the shares in their order take the lowest free slot each, and pvpanic the highest. So what is
-// added at the end moves nothing.
+// Slots: a device with a pci_device_id keeps that slot. Then the console (unless Off), the rng, the
+// disks and the shares take the lowest free slot each, in this order, and pvpanic takes the
+// highest. A device that is added at the end therefore moves no other device.
 absl::Status CompleteAndValidate(VmConfig& config);
 
 }  // namespace vmm

@@ -11,8 +11,8 @@
 namespace vmm {
 namespace {
 
-// Finds the first host id whose files `later` would give to a user of the guest who is not root,
-// and `earlier` gives to another. False: there is none.
+// Finds the first host id whose files `earlier` shows as one user of the guest and `later` would
+// show as another user who is not root. Returns false if there is none.
 bool TakesFilesAway(const IdRangeConfig& earlier, const IdRangeConfig& later, uint64_t& host) {
   host = std::max(earlier.host, later.host);
   if (host == later.host && later.guest == 0) ++host;

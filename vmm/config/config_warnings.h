@@ -1,4 +1,4 @@
-// What a config that is good says and its author may not have meant.
+// Warnings about a valid config: entries that its author may not have meant.
 #ifndef VMM_CONFIG_CONFIG_WARNINGS_H_
 #define VMM_CONFIG_CONFIG_WARNINGS_H_
 
@@ -9,11 +9,12 @@
 
 namespace vmm {
 
-// Returns one line "KEY.PATH: what; what to do" for each such entry of a validated config.
+// Returns one line "KEY.PATH: what is wrong; what to do" for each suspicious entry of a validated
+// config.
 //
-// Owner maps: an entry whose host ids are in an earlier entry too. Files of these ids look like the
-// earlier entry's, so the later entry's users in the guest own no file, not even the files that
-// they make. The guest's id 0 is left out: root needs to own nothing.
+// Owner maps: warns of an entry whose host ids are in an earlier entry too. Files of these ids look
+// like the earlier entry's, so the later entry's users in the guest own no file, not even the files
+// that they make. There is no warning for the guest's id 0, because root need not own files.
 std::vector<std::string> ConfigWarnings(const VmConfig& config);
 
 }  // namespace vmm

@@ -25,7 +25,7 @@ std::vector<std::string> WarningsOf(const std::string& maps) {
   return config.ok() ? ConfigWarnings(*config) : std::vector<std::string>();
 }
 
-TEST(ConfigWarnings, AnEntryWhoseFilesLookLikeAnEarlierEntrysIsNamed) {
+TEST(ConfigWarnings, NamesAnEntryWhoseFilesLookLikeAnEarlierEntrys) {
   EXPECT_THAT(
       WarningsOf(R"("uid_map": [{"guest": 0, "host": 990}, {"guest": 1000, "host": 990}])"),
       ElementsAre("fs[0].uid_map[1]: files of the host's id 990 look like the guest's id 0 "
@@ -39,16 +39,16 @@ TEST(ConfigWarnings, AnEntryWhoseFilesLookLikeAnEarlierEntrysIsNamed) {
                   "makes; give it another host id, or put its entry first"));
 }
 
-TEST(ConfigWarnings, RootNeedsToOwnNothing) {
+TEST(ConfigWarnings, DoNotNameRootOwningNoFiles) {
   EXPECT_THAT(WarningsOf(R"("uid_map": [{"guest": 1000, "host": 990}, {"guest": 0, "host": 990}])"),
               IsEmpty());
-  // But the others of the range do.
+  // The other ids of the range do get a warning.
   EXPECT_THAT(WarningsOf(R"("uid_map": [{"guest": 1000, "host": 990, "count": 2},
                                         {"guest": 0, "host": 990, "count": 2}])"),
               ElementsAre(testing::HasSubstr("so the guest's id 1 owns none")));
 }
 
-TEST(ConfigWarnings, RangesThatOnlyTouchAreNotNamed) {
+TEST(ConfigWarnings, DoNotNameAdjacentRanges) {
   EXPECT_THAT(WarningsOf(R"("uid_map": [{"guest": 0, "host": 10, "count": 5},
                                         {"guest": 5, "host": 15, "count": 5},
                                         {"guest": 10, "host": 9},
@@ -56,12 +56,12 @@ TEST(ConfigWarnings, RangesThatOnlyTouchAreNotNamed) {
               IsEmpty());
 }
 
-TEST(ConfigWarnings, ConfigsWithoutMapsHaveNone) {
+TEST(ConfigWarnings, AreEmptyForConfigsWithoutMaps) {
   EXPECT_THAT(WarningsOf(R"("readonly": true)"), IsEmpty());
 }
 
-// The examples of docs/shares.md that stand in fences of their own.
-TEST(ConfigWarnings, ExamplesOfTheDocsHaveNone) {
+// Checks those examples of docs/shares.md that have their own code block.
+TEST(ConfigWarnings, AreEmptyForTheExamplesOfTheDocs) {
   std::ifstream file(VMM_SOURCE_DIR "/docs/shares.md");
   const std::string text(std::istreambuf_iterator<char>(file), {});
   constexpr char kBegin[] = "```json\n\"fs\": ";

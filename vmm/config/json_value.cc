@@ -14,8 +14,8 @@ namespace {
 
 using Library = nlohmann::ordered_json;
 
-// Returns "line L, column C" (from 1, counted in bytes) of the byte before `end`, the last one
-// read.
+// Returns "line L, column C" (from 1, counted in bytes) of the last byte read, which is the byte
+// before `end`.
 std::string LineAndColumn(absl::string_view text, size_t end) {
   const size_t last = std::min(end, text.size());
   size_t line = 1;
@@ -29,8 +29,8 @@ std::string LineAndColumn(absl::string_view text, size_t end) {
   return absl::StrCat("line ", line, ", column ", std::max<size_t>(last - line_start, 1));
 }
 
-// Builds the tree from the library's events, so that duplicate keys and over-deep texts are seen
-// and numbers keep their spelling.
+// Builds the tree from the library's events, because the library's own tree would hide duplicate
+// keys and the depth of the text, and would change the spelling of numbers.
 class TreeBuilder : public nlohmann::json_sax<Library> {
  public:
   explicit TreeBuilder(absl::string_view text) : text_(text) {}
@@ -45,7 +45,8 @@ class TreeBuilder : public nlohmann::json_sax<Library> {
     return Add(JsonValue{OtherNumber{text}});
   }
   bool string(std::string& value) override { return Add(JsonValue{std::move(value)}); }
-  bool binary(Library::binary_t& /*value*/) override { return false; }  // not in JSON texts
+  // cannot occur in JSON texts
+  bool binary(Library::binary_t& /*value*/) override { return false; }
 
   bool start_object(size_t /*elements*/) override { return Open(JsonValue{JsonObject()}); }
   bool start_array(size_t /*elements*/) override { return Open(JsonValue{JsonArray()}); }
@@ -63,8 +64,8 @@ class TreeBuilder : public nlohmann::json_sax<Library> {
   bool parse_error(size_t position, const std::string& /*last_token*/,
                    const nlohmann::detail::exception& error) override {
     // The library's text is "[json.exception.parse_error.101] parse error at line 1, column 3:
-    // syntax error while parsing value - unexpected ']'; expected ...": what comes after the last
-    // of these.
+    // syntax error while parsing value - unexpected ']'; expected ...". Only the part after the
+    // last of these separators is kept.
     absl::string_view what = error.what();
     for (absl::string_view cut : {"] ", ": ", " - "}) {
       if (const size_t at = what.find(cut); at != absl::string_view::npos) {
@@ -98,7 +99,8 @@ class TreeBuilder : public nlohmann::json_sax<Library> {
     if (open_.size() == kMaxJsonDepth) {
       return Fail(absl::StrCat("nested deeper than ", kMaxJsonDepth, " levels"));
     }
-    // LIFETIME: a parent's vector does not grow while a child of it is open, so pointers stay good.
+    // LIFETIME: a parent's vector does not grow while a child of it is open, so the pointers stay
+    // valid.
     open_.push_back(Place(std::move(value)));
     names_.emplace_back();
     return true;
@@ -128,8 +130,8 @@ class TreeBuilder : public nlohmann::json_sax<Library> {
   JsonValue root_;
   std::vector<JsonValue*>
       open_;  // the objects and arrays around the current place, outermost first
-  // The names of each object's members so far. A search of the object for each would take time that
-  // grows with the square of their number.
+  // The names of each object's members so far. Searching the object itself for each name would take
+  // time that grows with the square of the number of members.
   std::vector<std::set<std::string>> names_;
   std::string key_;
   std::string error_;
@@ -148,7 +150,7 @@ Library ToLibrary(const JsonValue& value) {
     return result;
   }
   if (const auto* object = value.get<JsonObject>()) {
-    Library::object_t result;  // whose operator[] would search it for each name
+    Library::object_t result;  // operator[] would search the object for each name
     for (const JsonMember& member : *object) {
       result.emplace_back(member.name, ToLibrary(member.value));
     }

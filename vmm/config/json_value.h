@@ -1,4 +1,4 @@
-// A JSON text as a tree of values. The only code that knows the JSON library is json_value.cc.
+// A JSON text as a tree of values. Only json_value.cc knows the JSON library.
 #ifndef VMM_CONFIG_JSON_VALUE_H_
 #define VMM_CONFIG_JSON_VALUE_H_
 
@@ -22,8 +22,8 @@ struct JsonMember;
 using JsonArray = std::vector<JsonValue>;
 using JsonObject = std::vector<JsonMember>;  // in the order of the text; names are unique
 
-// A number that is no uint64_t (negative, fractional or too large), as written. No key takes one,
-// so it only ever appears in a message.
+// A number that does not fit into uint64_t (negative, fractional or too large), in its spelling. No
+// key accepts it, so it appears only in messages.
 struct OtherNumber {
   std::string text;
   bool operator==(const OtherNumber&) const = default;
@@ -61,7 +61,7 @@ struct JsonMember {
   bool operator==(const JsonMember&) const = default;
 };
 
-// Here, because a variant of JsonObject can be made and destroyed only where JsonMember is
+// Defined here, because a variant of JsonObject can be made and destroyed only where JsonMember is
 // complete.
 inline JsonValue::JsonValue() : value(nullptr) {}
 inline JsonValue::JsonValue(Variant variant) : value(std::move(variant)) {}
@@ -72,16 +72,16 @@ inline JsonValue& JsonValue::operator=(JsonValue&&) noexcept = default;
 inline JsonValue::~JsonValue() = default;
 inline bool JsonValue::operator==(const JsonValue& other) const { return value == other.value; }
 
-// Returns the member called `name`, or null.
+// Return the member called `name`, or null if there is none.
 const JsonValue* FindMember(const JsonObject& object, absl::string_view name);
 JsonValue* FindMember(JsonObject& object, absl::string_view name);
 
-// Parses one JSON text of at most kMaxJsonBytes, nested at most kMaxJsonDepth deep. Error messages
-// are "line L, column C: ..." for syntax and "KEY.PATH: given twice..." for duplicate keys.
+// Parses one JSON text of at most kMaxJsonBytes, nested at most kMaxJsonDepth deep. Errors are
+// "line L, column C: ..." for syntax and "KEY.PATH: given twice..." for duplicate keys.
 absl::StatusOr<JsonValue> ParseJson(absl::string_view text);
 
-// Returns `value` as JSON text: on one line if `indent` is 0, else over several lines indented by
-// so many spaces, without a final newline. Bytes that are no UTF-8 are replaced by U+FFFD.
+// Returns `value` as JSON text without a final newline: on one line if `indent` is 0, otherwise on
+// several lines with `indent` spaces per level. Bytes that are not UTF-8 are replaced by U+FFFD.
 std::string PrintJson(const JsonValue& value, int indent);
 
 }  // namespace vmm

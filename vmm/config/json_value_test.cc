@@ -38,10 +38,10 @@ TEST(ParseJson, NamesTheDuplicateKeyByItsPath) {
   EXPECT_EQ(ErrorOf(R"({"a": 1, "b": 2, "a": 3})"), "a: given twice; keep one");
 }
 
-// Comparisons of strings would be 1.25 * 10^10 if each key were looked for among those before: a
-// test of it that passes takes a moment, one that fails minutes, and the time limit of ctest ends
-// it.
-TEST(ParseJson, TheLargestTextOfKeysTakesNoTimeByTheSquare) {
+// If each key were compared with all keys before it, there would be 1.25 * 10^10 comparisons of
+// strings. The test takes a moment if it passes; if it fails, it takes minutes, and ctest's time
+// limit ends it.
+TEST(ParseJson, TimeDoesNotGrowWithTheSquareOfTheKeys) {
   std::string text = "{\"0\":0";
   size_t keys = 1;
   for (; text.size() < kMaxJsonBytes - 16; ++keys) {
@@ -68,7 +68,7 @@ TEST(ParseJson, LimitsSize) {
   EXPECT_EQ(ErrorOf(text + " "), "larger than 1048576 bytes, the most that is read");
 }
 
-TEST(ParseJson, RefusesWhatIsNoUtf8) {
+TEST(ParseJson, RefusesInvalidUtf8) {
   EXPECT_FALSE(ParseJson("\"\xff\"").ok());
   EXPECT_FALSE(ParseJson("\"\xc0\x80\"").ok());
   EXPECT_FALSE(ParseJson("\"\xed\xa0\x80\"").ok());
@@ -85,7 +85,7 @@ TEST(ParseJson, ErrorsStayOnOneShortLine) {
   }
 }
 
-TEST(PrintJson, ComesBackAsItWent) {
+TEST(PrintJson, ParsesBackToTheSameValue) {
   const std::string text = R"({"b":[1,true,null,"\"\\\n\u0000é"],"a":{},"c":[]})";
   const auto parsed = ParseJson(text);
   ASSERT_TRUE(parsed.ok()) << parsed.status();
@@ -93,7 +93,7 @@ TEST(PrintJson, ComesBackAsItWent) {
   EXPECT_EQ(*ParseJson(PrintJson(*parsed, 2)), *parsed);
 }
 
-TEST(PrintJson, ReplacesWhatIsNoUtf8) {
+TEST(PrintJson, ReplacesInvalidUtf8) {
   EXPECT_EQ(PrintJson(JsonValue{std::string("a\xff")}, 0), "\"a\uFFFD\"");
 }
 

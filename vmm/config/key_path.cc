@@ -12,7 +12,8 @@ namespace {
 
 bool IsContinuation(char c) { return (static_cast<uint8_t>(c) & 0xC0) == 0x80; }
 
-// The Levenshtein distance with case ignored: the fewest insertions, deletions and replacements.
+// Returns the Levenshtein distance, ignoring case: the fewest insertions, deletions and
+// replacements.
 size_t EditDistance(absl::string_view a, absl::string_view b) {
   std::vector<size_t> row(b.size() + 1);
   for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
@@ -34,12 +35,12 @@ size_t EditDistance(absl::string_view a, absl::string_view b) {
 
 std::string Printable(absl::string_view text, size_t max_bytes) {
   size_t end = std::min(text.size(), max_bytes);
-  // Not within a UTF-8 sequence: continuation bytes are 10xxxxxx.
+  // Do not cut inside a UTF-8 sequence: continuation bytes are 10xxxxxx.
   while (end > 0 && end < text.size() && IsContinuation(text[end])) --end;
   std::string result;
   for (size_t i = 0; i < end; ++i) {
     const auto byte = static_cast<uint8_t>(text[i]);
-    // U+0080 to U+009F, coded as 0xC2 and the value, are control characters as well.
+    // U+0080 to U+009F are control characters too. They are coded as 0xC2 and the value.
     const bool control = byte < 0x20 || byte == 0x7F ||
                          (byte < 0xA0 && IsContinuation(text[i]) && i > 0 && text[i - 1] == '\xC2');
     if (control) {
@@ -61,15 +62,15 @@ std::string JoinIndex(absl::string_view parent, size_t index) {
 
 absl::string_view Nearest(absl::string_view word,
                           const std::vector<absl::string_view>& candidates) {
-  constexpr size_t kLongestWord = 64;  // bounds the work; no key is nearly as long
+  constexpr size_t kLongestWord = 64;  // bounds the work; every key is much shorter
   if (word.size() > kLongestWord) return "";
   absl::string_view best;
   size_t best_distance = SIZE_MAX;
   for (absl::string_view candidate : candidates) {
-    // The first word of a longer name is meant to be that name: `boot` for `boot_vcpus`.
+    // A word that begins a longer name is meant to be that name, such as `boot` for `boot_vcpus`.
     const bool is_beginning = word.size() >= 3 && absl::StartsWith(candidate, word);
     const size_t distance = is_beginning ? 1 : EditDistance(word, candidate);
-    // A third of the letters wrong is a typing mistake; more is another word.
+    // Up to a third of wrong letters counts as a typing mistake; more makes another word.
     if (distance < best_distance && distance <= std::max<size_t>(candidate.size() / 3, 1)) {
       best = candidate;
       best_distance = distance;

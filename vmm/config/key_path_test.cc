@@ -31,7 +31,7 @@ TEST(Nearest, FindsTypingMistakes) {
   EXPECT_EQ(Nearest("boot", keys), "boot_vcpus");
 }
 
-TEST(Nearest, OffersNothingForAnotherWord) {
+TEST(Nearest, FindsNothingForADifferentWord) {
   EXPECT_EQ(Nearest("colour", {"path", "readonly"}), "");
   EXPECT_EQ(Nearest("", {"path"}), "");
   EXPECT_EQ(Nearest("p", {"path"}), "");

@@ -18,7 +18,7 @@
 namespace vmm {
 namespace {
 
-// Reads until end of file, but no more than tells that the limit is passed.
+// Reads until the end of the file, or until the text is longer than the limit.
 absl::StatusOr<std::string> ReadAll(int fd) {
   std::string text;
   size_t used = 0;
@@ -39,7 +39,7 @@ absl::StatusOr<std::string> ReadAll(int fd) {
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
   if (path == "-") return ReadAll(STDIN_FILENO);
-  // A FIFO without a writer shall wait for one: `--config <(generate)` is handy.
+  // If the path is a FIFO, this waits for a writer, so that `--config <(generate)` works.
   const base::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid())
     return absl::InvalidArgumentError(absl::StrCat(
@@ -47,7 +47,7 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
   return ReadAll(fd.get());
 }
 
-// Returns the absolute directory that relative paths in the config file `path` start from.
+// Returns the absolute directory to which relative paths in the config file `path` are joined.
 absl::StatusOr<std::string> BaseDir(const std::string& path) {
   const size_t slash = path == "-" ? std::string::npos : path.rfind('/');
   std::string dir = slash == std::string::npos ? "" : path.substr(0, slash);

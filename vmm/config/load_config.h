@@ -1,4 +1,4 @@
-// Reading vm.json.
+// Reads and parses vm.json.
 #ifndef VMM_CONFIG_LOAD_CONFIG_H_
 #define VMM_CONFIG_LOAD_CONFIG_H_
 
@@ -12,13 +12,13 @@
 namespace vmm {
 
 struct ParseOptions {
-  // What messages call the text: a file name, or "request body". Empty: nothing is put in front.
+  // What messages call the text: a file name, or "request body". If empty, messages have no prefix.
   std::string source = "vm.json";
-  // Directory that relative paths are joined to; "" leaves them as they are.
+  // The directory to which relative paths are joined; "" leaves them as they are.
   std::string base_dir = {};
-  // Makes relative paths an error: for texts that come from no file, as the API's.
+  // Makes relative paths an error, for texts that come from no file, such as those of the API.
   bool paths_must_be_absolute = false;
-  // `KEY.PATH=VALUE` each, applied in order before anything is checked.
+  // Assignments `KEY.PATH=VALUE`, applied in order before anything is checked.
   std::vector<std::string> overrides = {};
 };
 
@@ -26,9 +26,9 @@ struct ParseOptions {
 // max_vcpus are set. Errors are one line "SOURCE: KEY.PATH: what is wrong; what to do".
 absl::StatusOr<VmConfig> ParseVmConfig(absl::string_view text, const ParseOptions& options);
 
-// Reads the file `path` ("-": standard input) and parses it. Relative paths in it become relative
-// to its directory (for standard input: the working directory), so all paths of the result are
-// absolute.
+// Reads the file `path` ("-" means standard input) and parses it. Relative paths in the file are
+// relative to its directory (for standard input, to the working directory). All paths of the result
+// are absolute.
 absl::StatusOr<VmConfig> LoadVmConfig(const std::string& path,
                                       const std::vector<std::string>& overrides);
 

@@ -105,13 +105,13 @@ TEST(ParseVmConfig, SizesTakeSuffixesOfPowersOf1024) {
   EXPECT_EQ(size("\"1T\""), 1024 * kGiB);
 }
 
-TEST(ParseVmConfig, NullIsAsGoodAsNoKey) {
+TEST(ParseVmConfig, NullCountsAsAbsent) {
   EXPECT_EQ(*Parse(R"({"payload": {"kernel": "/k", "cmdline": null}, "disks": null, "cpus": null,
                        "pvpanic": null, "memory": {"size": null, "mergeable": null}})"),
             *Parse(kMinimal));
 }
 
-// What cloud-hypervisor's clients send: its VmConfig, whole.
+// Clients of cloud-hypervisor send its whole VmConfig.
 TEST(ParseVmConfig, AcceptsEveryKeyOfCloudHypervisorAtItsDefault) {
   const auto config = Parse(R"({
     "cpus": {"boot_vcpus": 1, "max_vcpus": 1, "topology": null, "kvm_hyperv": false, "max_phys_bits": 46,
@@ -144,7 +144,7 @@ TEST(ParseVmConfig, AcceptsEveryKeyOfCloudHypervisorAtItsDefault) {
   EXPECT_FALSE(config->pvpanic);
 }
 
-TEST(ParseVmConfig, GivesOutSlotsInAFixedOrder) {
+TEST(ParseVmConfig, AssignsSlotsInAFixedOrder) {
   const auto config = Parse(R"({"payload": {"kernel": "/k"}, "rng": {"pci_device_id": 31},
     "disks": [{"path": "/a"}, {"path": "/b", "pci_device_id": 2}, {"path": "/c"}]})");
   ASSERT_TRUE(config.ok()) << config.status();
@@ -156,7 +156,7 @@ TEST(ParseVmConfig, GivesOutSlotsInAFixedOrder) {
   EXPECT_EQ(config->pvpanic_pci_slot, 30U);
 }
 
-TEST(ParseVmConfig, NameOfAPtyIsAcceptedAndForgotten) {
+TEST(ParseVmConfig, AcceptsAndIgnoresTheNameOfAPty) {
   const auto config = Parse(R"({"payload": {"kernel": "/k"},
     "console": {"mode": "Pty", "file": "/dev/pts/3"}, "serial": {"mode": "Pty", "file": "/dev/pts/4"}})");
   ASSERT_TRUE(config.ok()) << config.status();
@@ -197,7 +197,7 @@ TEST(ParseVmConfig, ChecksTheLengthOfTheJoinedPath) {
             "vm.json: serial.socket: is 108 bytes long as an absolute path; the most is 107");
 }
 
-TEST(ParseVmConfig, RefusesRelativePathsWhereThereIsNoDirectory) {
+TEST(ParseVmConfig, RefusesRelativePathsWithoutABaseDirectory) {
   EXPECT_EQ(ErrorOf(ParseVmConfig(R"({"payload": {"kernel": "k"}})",
                                   {.source = "", .paths_must_be_absolute = true})),
             "payload.kernel: must be an absolute path, not \"k\"");
@@ -222,7 +222,7 @@ TEST(ParseVmConfig, NamesTheKeyThatAnOverrideBroke) {
             "vm.json: --set disks[1].path=/a: disks has 0 elements; the next index is 0");
 }
 
-TEST(ParseVmConfig, PrintedConfigsParseToTheSame) {
+TEST(ParseVmConfig, PrintedConfigsParseToTheSameConfig) {
   const auto config = Parse(R"({"payload": {"kernel": "/k", "cmdline": "a \"b\" \\"},
     "memory": {"size": "1G", "hugepages": true, "hugepage_size": "2M"},
     "console": {"mode": "Off"}, "serial": {"mode": "Tty"},

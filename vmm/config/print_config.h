@@ -1,4 +1,4 @@
-// Writing a VmConfig, and what the description of its keys says, in several forms.
+// Writes a VmConfig, and the description of its keys, in several forms.
 #ifndef VMM_CONFIG_PRINT_CONFIG_H_
 #define VMM_CONFIG_PRINT_CONFIG_H_
 
@@ -13,14 +13,14 @@ enum class PrintStyle : uint8_t {
   kPretty,   // indented by two spaces, with a final newline
 };
 
-// Returns the vm.json text that parses to `config`. Keys without a value are left out; sizes are
-// bytes.
+// Returns a vm.json text from which `config` can be parsed. Keys without a value are left out;
+// sizes are in bytes.
 std::string PrintVmConfig(const VmConfig& config, PrintStyle style);
 
 // Returns the JSON Schema (draft 2020-12) of vm.json, with a final newline: docs/vm.schema.json.
 std::string VmConfigJsonSchema();
 
-// Returns the Markdown tables of all keys that are in docs/vm-json.md.
+// Returns the Markdown tables of all keys, which are in docs/vm-json.md.
 std::string VmConfigDocsTables();
 
 // Returns each key with its description, for --help: lines of at most 100 characters, indented.

@@ -49,7 +49,7 @@ TEST(VmConfigDocsTables, AreInTheDocsPage) {
   ExpectFileIs(path, page.substr(0, begin) + kBegin + VmConfigDocsTables() + page.substr(end));
 }
 
-TEST(PrintVmConfig, LeavesOutWhatHasNoValue) {
+TEST(PrintVmConfig, LeavesOutKeysWithoutAValue) {
   const auto config =
       ParseVmConfig(R"({"payload": {"kernel": "/k"}, "disks": [{"path": "/a"}]})", {});
   ASSERT_TRUE(config.ok()) << config.status();

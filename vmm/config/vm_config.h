@@ -1,10 +1,10 @@
-// The configuration of one virtual machine: what vm.json says, as plain values.
+// The configuration of one virtual machine: the contents of vm.json as plain values.
 //
-// Names, nesting and enums are cloud-hypervisor's VmConfig wherever it has the thing. The member
-// initialisers are the defaults; config_fields.cc lists every key once, with its limits and its
-// sentence of documentation, and parsing, printing, the JSON Schema, the docs table and --help all
-// follow from that list. Paths in a VmConfig are absolute unless the caller of the parser chose
-// otherwise.
+// Names, nesting and enums are those of cloud-hypervisor's VmConfig where it has the same feature.
+// The member initialisers are the defaults. config_fields.cc lists every key once, with its limits
+// and one sentence of documentation; parsing, printing, the JSON Schema, the docs table and --help
+// all follow from that list. Paths in a VmConfig are absolute, unless the caller of the parser
+// chose otherwise.
 #ifndef VMM_CONFIG_VM_CONFIG_H_
 #define VMM_CONFIG_VM_CONFIG_H_
 
@@ -22,7 +22,7 @@ inline constexpr uint32_t kMaxPciSlot = 31;
 
 struct CpusConfig {
   uint32_t boot_vcpus = 1;
-  // 0 in an unvalidated config stands for "as boot_vcpus".
+  // In an unvalidated config, 0 means "the same as boot_vcpus".
   uint32_t max_vcpus = 0;
   uint32_t max_phys_bits = 46;
   bool nested = false;
@@ -63,7 +63,7 @@ struct DiskConfig {
   bool operator==(const DiskConfig&) const = default;
 };
 
-// Ids [host, host + count) of the host are [guest, guest + count) in the guest.
+// Maps ids [host, host + count) of the host to ids [guest, guest + count) of the guest.
 struct IdRangeConfig {
   uint32_t guest = 0;
   uint32_t host = 0;
@@ -73,15 +73,16 @@ struct IdRangeConfig {
 
 enum class ShareProtocol : uint8_t { kVirtioFs, k9p };
 
-// How long the guest believes what it was told. Auto: for ever with a closure, else 1 s.
+// How long the guest may cache what the share answered. Auto means for ever with a closure,
+// otherwise 1 s.
 enum class ShareCache : uint8_t { kAuto, kAlways, kNever };
 
-// Of all shares together: a process has 65530 memory mappings by default (vm.max_map_count), and
-// each step takes up to two of them.
+// The limit for all shares together. A process may have 65530 memory mappings by default
+// (vm.max_map_count), and each step of a window takes up to two of them.
 inline constexpr uint64_t kMaxDaxWindows = uint64_t{32} << 30;
 inline constexpr uint64_t kDaxWindowStep = 2 << 20;
 
-// A directory of the host in the guest.
+// A directory of the host that the guest sees.
 struct FsConfig {
   std::string id;  // `_fsN` if not given
   std::string tag;
@@ -101,7 +102,7 @@ struct FsConfig {
   std::optional<uint32_t> pci_device_id;  // set in every validated config
   std::optional<uint64_t> features_mask;
 
-  // Whether the guest may believe for ever what it was told: nothing in the share changes.
+  // Returns whether the guest may cache for ever, because nothing in the share changes.
   bool NeverChanges() const {
     return cache == ShareCache::kAlways || (cache == ShareCache::kAuto && closure.has_value());
   }
@@ -118,7 +119,8 @@ struct RngConfig {
 
 inline constexpr uint64_t kDefaultConsoleFile = 64 * kMiB;
 
-// Where a console's bytes go. Off: no device. Null: a device whose output is discarded.
+// The destination of a console's bytes. Off: there is no device. Null: the device discards its
+// output.
 enum class ConsoleMode : uint8_t { kOff, kNull, kTty, kPty, kFile, kSocket };
 
 // The virtio console, hvc0.
@@ -137,12 +139,12 @@ struct ConsoleConfig {
 struct SerialConfig {
   ConsoleMode mode = ConsoleMode::kNull;
   std::optional<std::string> file;
-  std::optional<uint64_t> max_size;  // as ConsoleConfig's
+  std::optional<uint64_t> max_size;  // like ConsoleConfig::max_size
   std::optional<std::string> socket;
   bool operator==(const SerialConfig&) const = default;
 };
 
-// What the guest reads in SMBIOS.
+// The values that the guest reads in SMBIOS.
 struct PlatformConfig {
   std::optional<std::string> uuid;
   std::optional<std::string> serial_number;
@@ -169,7 +171,8 @@ struct VmConfig {
   bool pvpanic = true;
   uint32_t io_threads = 1;
 
-  // Not a key of vm.json: the PCI slot of the pvpanic device, set by validation if `pvpanic`.
+  // The PCI slot of the pvpanic device, which validation sets if `pvpanic`. It is not a key of
+  // vm.json.
   uint32_t pvpanic_pci_slot = 0;
   bool operator==(const VmConfig&) const = default;
 };

@@ -33,14 +33,14 @@ EarlyKvm::~EarlyKvm() {
 
 absl::StatusOr<EarlyKvm::Result> EarlyKvm::Take() {
   SpinUntilDone();
-  // ORDERING: pairs with the store after the result.
+  // ORDERING: pairs with the store of done_ after the result.
   if (!done_.load(std::memory_order_acquire)) thread_.join();
   CHECK(result_.has_value());
   return *std::exchange(result_, std::nullopt);
 }
 
-// The end of a thread and the wake-up of the one that joins it take longer than what is usually
-// left to wait.
+// Ending a thread and waking up the thread that joins it takes longer than the rest of the work
+// usually takes. So spin for a short time first.
 void EarlyKvm::SpinUntilDone() const {
   const auto end = std::chrono::steady_clock::now() + kSpin;
   while (!done_.load(std::memory_order_acquire) && std::chrono::steady_clock::now() < end) {

@@ -27,21 +27,22 @@ TEST(EarlyKvmTest, GivesASystemAndANewMachine) {
   ASSERT_TRUE(kvm.ok()) << kvm.status();
   EXPECT_GE(kvm->system.phys_bits(), 36U);
   EXPECT_EQ(ioctl(kvm->system.fd(), KVM_GET_API_VERSION, 0), KVM_API_VERSION);
-  // The machine is one of its own, without a vCPU so far.
+  // The VM is new: it has no vCPU so far.
   const int vcpu = ioctl(kvm->vm->fd(), KVM_CREATE_VCPU, 0);
   EXPECT_GE(vcpu, 0);
   close(vcpu);
 }
 
-TEST(EarlyKvmTest, AnErrorOfTheThreadIsTheCallersError) {
+TEST(EarlyKvmTest, TakeReturnsAnErrorOfTheThread) {
   EarlyKvm early("/dev/null");
   EXPECT_EQ(early.Take().status().message(),
             "/dev/null: this is not a KVM device; put the host's (character device 10:232) there "
             "(ENOTTY)");
 }
 
-// Taken early, late and not at all, with both ways of waiting: nothing hangs or is left open.
-TEST(EarlyKvmTest, MayBeTakenAtAnyMomentOrNever) {
+// Takes the result early, late and not at all, so that both ways of waiting run. Nothing may hang
+// or stay open.
+TEST(EarlyKvmTest, ResultMayBeTakenEarlyLateOrNever) {
   { EarlyKvm never; }
   const size_t before = OpenFiles();
   for (int i = 0; i < 30; ++i) {

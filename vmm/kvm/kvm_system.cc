@@ -20,7 +20,7 @@ struct RequiredCapability {
   const char* name;
 };
 
-// Everything the machine uses unconditionally; all of it is in Linux 6.1 on Intel and AMD.
+// Everything that the machine uses unconditionally. Linux 6.1 has all of it on Intel and AMD.
 constexpr RequiredCapability kRequired[] = {
     {KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
     {KVM_CAP_SPLIT_IRQCHIP, "KVM_CAP_SPLIT_IRQCHIP"},
@@ -103,7 +103,7 @@ uint32_t KvmSystem::phys_bits() const {
   for (const kvm_cpuid_entry2& entry : supported_cpuid_) {
     if (entry.function == 0x8000'0008) return entry.eax & 0xFF;
   }
-  return 36;  // what a CPU without the leaf has [Intel SDM vol. 3 §4.1.4]
+  return 36;  // the width of a CPU without the leaf [Intel SDM vol. 3 §4.1.4]
 }
 
 absl::Status KvmSystem::CheckCapabilities() {
@@ -124,9 +124,9 @@ absl::Status KvmSystem::CheckCapabilities() {
   has_readonly_memory_ = capability(KVM_CAP_READONLY_MEM) > 0;
   has_tsc_deadline_timer_ = capability(KVM_CAP_TSC_DEADLINE_TIMER) > 0;
   const int max_vcpus = capability(KVM_CAP_MAX_VCPUS);
-  max_vcpus_ = max_vcpus > 0 ? static_cast<uint32_t>(max_vcpus) : 4;  // 4 is the API's floor
+  max_vcpus_ = max_vcpus > 0 ? static_cast<uint32_t>(max_vcpus) : 4;  // the API guarantees 4
   const int bytes = ioctl(fd_.get(), KVM_GET_VCPU_MMAP_SIZE, 0);
-  // kvm_run, the data of port accesses, and the ring of coalesced writes: a page each.
+  // kvm_run, the data of port accesses and the ring of coalesced writes take a page each.
   if (bytes < (KVM_COALESCED_MMIO_PAGE_OFFSET + 1) * 4096) {
     return absl::InternalError("KVM_GET_VCPU_MMAP_SIZE is too small");
   }

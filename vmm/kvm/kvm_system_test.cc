@@ -27,7 +27,7 @@ TEST(KvmSystemTest, NoPermissionSaysHowToGetIt) {
   const int fd = open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0);
   ASSERT_GE(fd, 0);
   close(fd);
-  // Root may open everything, so it stops being root for the attempt.
+  // Root may open everything, so the test gives up root for the attempt.
   const bool root = geteuid() == 0;
   ASSERT_EQ(seteuid(root ? 65534 : geteuid()), 0);
   const std::string message = OpenMessage(path);
@@ -40,13 +40,13 @@ TEST(KvmSystemTest, NoPermissionSaysHowToGetIt) {
           "SupplementaryGroups=kvm in the unit) (EACCES)");
 }
 
-TEST(KvmSystemTest, SomethingElseIsNotKvm) {
+TEST(KvmSystemTest, AnotherDeviceIsRefused) {
   EXPECT_EQ(OpenMessage("/dev/null"),
             "/dev/null: this is not a KVM device; put the host's (character device 10:232) there "
             "(ENOTTY)");
 }
 
-// What is missing on a KVM that has all of Linux 6.1's but `missing`, or answers it with an error.
+// Returns the message for a KVM that lacks only capability `missing`, and answers `answer` for it.
 std::string Missing(int missing, int answer) {
   const auto check = [&](int capability) { return capability == missing ? answer : 1; };
   return std::string(CheckRequiredCapabilities(check).message());
@@ -84,11 +84,11 @@ TEST(KvmSystemTest, EachCapabilityThatCanBeMissingIsNamed) {
   }
 }
 
-TEST(KvmSystemTest, AnswersAboveOneArePositiveToo) {
+TEST(KvmSystemTest, AnswersAboveOneCountAsPresent) {
   EXPECT_TRUE(CheckRequiredCapabilities([](int) { return 4096; }).ok());
 }
 
-TEST(KvmSystemTest, TheMachinesOwnKvmIsEnough) {
+TEST(KvmSystemTest, TheHostsKvmHasAllThatIsRequired) {
   const auto system = KvmSystem::Open();
   ASSERT_TRUE(system.ok()) << system.status();
   EXPECT_GE(system->max_vcpus(), 64U);

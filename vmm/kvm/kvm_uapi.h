@@ -1,8 +1,8 @@
-// <linux/kvm.h>, made right for C++. Include this, never the header itself.
+// Corrects <linux/kvm.h> for C++. Always include this file instead of that header.
 //
-// The 6.1 headers declare trailing arrays behind an empty struct, which has size 0 in C and 1 in
-// C++: sizes and offsets, and with them the ioctl numbers, come out wrong. Later headers have a C++
-// branch that does as here.
+// The 6.1 headers declare trailing arrays after an empty struct, which has size 0 in C and 1 in
+// C++. In C++, sizes and offsets, and with them the ioctl numbers, would be wrong. Later headers
+// have a C++ branch that does the same as this file.
 #ifndef VMM_KVM_KVM_UAPI_H_
 #define VMM_KVM_KVM_UAPI_H_
 

@@ -18,7 +18,7 @@ constexpr uint32_t kMaxGsi = 4096;  // KVM_MAX_IRQ_ROUTES
 kvm_ioeventfd MakeDoorbell(uint64_t address, int event_fd, uint32_t flags) {
   kvm_ioeventfd doorbell = {};
   doorbell.addr = address;
-  doorbell.len = 0;  // any size, no data match: what is written does not matter
+  doorbell.len = 0;  // any size and any data: the value that is written does not matter
   doorbell.fd = event_fd;
   doorbell.flags = flags;
   return doorbell;
@@ -26,7 +26,7 @@ kvm_ioeventfd MakeDoorbell(uint64_t address, int event_fd, uint32_t flags) {
 
 }  // namespace
 
-// One MSI source: writing its eventfd makes KVM deliver the routed message without user space.
+// One MSI source. A write to its eventfd makes KVM deliver the routed message without user space.
 class KvmVm::Msi final : public devices::MsiInterrupt {
  public:
   Msi(KvmVm& vm, uint32_t gsi, base::UniqueFd event_fd)
@@ -45,7 +45,7 @@ class KvmVm::Msi final : public devices::MsiInterrupt {
       message_ = message;
     }
     if (connected_) return absl::OkStatus();
-    // KVM looks at once whether the eventfd was signalled meanwhile.
+    // KVM checks at once whether the eventfd was signalled while it was not connected.
     kvm_irqfd irqfd = Connection(/*flags=*/0);
     if (ioctl(vm_.fd(), KVM_IRQFD, &irqfd) != 0) return base::ErrnoStatus(errno, "KVM_IRQFD");
     connected_ = true;
@@ -54,7 +54,7 @@ class KvmVm::Msi final : public devices::MsiInterrupt {
 
   void Trigger() override {
     const uint64_t one = 1;
-    // Fails only if the counter is full, when an interrupt is pending already.
+    // Fails only if the counter is full. An interrupt is pending then, so nothing is lost.
     [[maybe_unused]] const ssize_t ignored = write(event_fd_.get(), &one, sizeof(one));
   }
 
@@ -136,7 +136,8 @@ absl::Status KvmVm::CoalesceWrites(uint64_t start, uint32_t bytes, bool is_port)
 
 absl::Status KvmVm::CreateInterruptController(uint32_t ioapic_pins, uint64_t identity_map,
                                               uint64_t tss) {
-  // Needed by Intel hosts without unrestricted guest mode; others accept and ignore both.
+  // Intel hosts without unrestricted guest mode need both calls; other hosts accept and ignore
+  // them.
   if (ioctl(fd_.get(), KVM_SET_IDENTITY_MAP_ADDR, &identity_map) != 0) {
     return base::ErrnoStatus(errno, "KVM_SET_IDENTITY_MAP_ADDR");
   }
@@ -149,7 +150,7 @@ absl::Status KvmVm::CreateInterruptController(uint32_t ioapic_pins, uint64_t ide
   if (ioctl(fd_.get(), KVM_ENABLE_CAP, &split) != 0) {
     return base::ErrnoStatus(errno, "KVM_CAP_SPLIT_IRQCHIP");
   }
-  // 32-bit APIC ids in MSI messages and local APIC state, for more than 254 vCPUs.
+  // MSI messages and local APIC state get 32-bit APIC ids, for more than 254 vCPUs.
   kvm_enable_cap x2apic = {};
   x2apic.cap = KVM_CAP_X2APIC_API;
   x2apic.args[0] = KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK;
@@ -208,7 +209,7 @@ void KvmVm::Send(const devices::MsiMessage& message) {
   msi.address_lo = static_cast<uint32_t>(message.address);
   msi.address_hi = static_cast<uint32_t>(message.address >> 32);
   msi.data = message.data;
-  // A message to nobody is the guest's doing, and dropped as on hardware.
+  // GUEST: a message to an APIC that does not exist is dropped, as on hardware.
   ioctl(fd_.get(), KVM_SIGNAL_MSI, &msi);
 }
 
@@ -226,7 +227,7 @@ void KvmVm::Unmap(uint64_t address, int event_fd) {
 }
 
 absl::Status KvmVm::MapReadOnly(uint64_t address, std::span<const uint8_t> host) {
-  // KVM takes an address; it never writes to a slot that is read-only.
+  // KVM takes a pointer to mutable memory but never writes to a read-only slot.
   ASSIGN_OR_RETURN(const uint32_t slot,
                    AddMemory(address, host.size(), const_cast<uint8_t*>(host.data()),
                              /*readonly=*/true));
@@ -263,7 +264,8 @@ absl::StatusOr<kvm_clock_data> KvmVm::GetClock() const {
 }
 
 absl::Status KvmVm::SetClock(const kvm_clock_data& clock) {
-  // Flags would make KVM add the time that passed in between; the point is that none passes.
+  // With flags, KVM would add the time that has passed since the clock was read. The guest's clock
+  // must not advance during a pause.
   kvm_clock_data plain = {};
   plain.clock = clock.clock;
   if (ioctl(fd_.get(), KVM_SET_CLOCK, &plain) != 0)

@@ -21,11 +21,12 @@
 
 namespace vmm {
 
-// Order of calls matters for speed: all AddMemory before CreateInterruptController before any vCPU,
-// since a slot change with those present waits for an SRCU grace period (milliseconds).
+// The order of calls matters for speed: make all calls of AddMemory before
+// CreateInterruptController, and both before any vCPU exists. A later change of a slot waits for an
+// SRCU grace period (milliseconds).
 //
-// As MsiController each source has a GSI, a route and an irqfd of its own. Routes of
-// level-triggered IOAPIC pins exist only so that KVM reports their end of interrupt.
+// As MsiController, gives each source its own GSI, route and irqfd. Level-triggered IOAPIC pins
+// have routes only so that KVM reports the end of their interrupts.
 class KvmVm final : public devices::MsiController,
                     public devices::DoorbellMapper,
                     public devices::MemoryMapper,
@@ -35,21 +36,23 @@ class KvmVm final : public devices::MsiController,
 
   int fd() const { return fd_.get(); }
 
-  // Maps host memory into the guest and returns the slot number. Addresses and sizes page aligned.
+  // Maps host memory into the guest and returns the slot number. Addresses and sizes must be page
+  // aligned.
   absl::StatusOr<uint32_t> AddMemory(uint64_t guest_start, uint64_t size_bytes, void* host,
                                      bool readonly);
   absl::Status RemoveMemory(uint32_t slot);
 
-  // Has KVM keep guest writes to [start, start + bytes) in a ring that every vCPU empties, in
-  // order, before it handles an exit: for registers whose writes have no effect of their own, such
-  // as the index of an index and data pair. Ports if `is_port`, else guest addresses. Before there
-  // are vCPUs, else each call waits for a grace period.
+  // Makes KVM keep guest writes to [start, start + bytes) in a ring, which every vCPU empties, in
+  // order, before it handles an exit. For registers whose writes have no effect of their own, such
+  // as the index of an index and data pair. The range is of ports if `is_port`, otherwise of guest
+  // addresses. Call it before there are vCPUs: afterwards each call waits for a grace period.
   absl::Status CoalesceWrites(uint64_t start, uint32_t bytes, bool is_port);
-  // Held while the ring is emptied: all vCPUs have the same one.
+  // Returns the mutex that is held while the ring is emptied. All vCPUs share the ring.
   base::Mutex& coalesced_mutex() const { return coalesced_mutex_; }
 
-  // Split irqchip: local APICs in KVM, `ioapic_pins` routes kept for the IOAPIC in user space.
-  // `tss` and `identity_map`: guest addresses (4 pages from identity_map on) KVM uses on Intel.
+  // Makes a split irqchip: local APICs in KVM, and `ioapic_pins` routes reserved for the IOAPIC in
+  // user space. KVM uses the guest addresses `tss` and `identity_map` on Intel (4 pages from
+  // identity_map on).
   absl::Status CreateInterruptController(uint32_t ioapic_pins, uint64_t identity_map, uint64_t tss);
 
   // devices::MsiController
@@ -67,8 +70,8 @@ class KvmVm final : public devices::MsiController,
   // devices::LevelRoutes
   void SetLevelRoute(uint32_t pin, std::optional<devices::MsiMessage> message) override;
 
-  // Guest clock in nanoseconds (kvmclock), read at pause and set at resume so that it does not
-  // advance.
+  // The guest's clock in nanoseconds (kvmclock). It is read at a pause and set at a resume, so that
+  // it does not advance during the pause.
   absl::StatusOr<kvm_clock_data> GetClock() const;
   absl::Status SetClock(const kvm_clock_data& clock);
 
@@ -83,8 +86,8 @@ class KvmVm final : public devices::MsiController,
   mutable base::Mutex coalesced_mutex_;
   base::Mutex mutex_;
   uint32_t next_slot_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::vector<uint32_t> free_slots_ ABSL_GUARDED_BY(mutex_);           // below next_slot_
-  std::map<uint64_t, uint32_t> mapped_slots_ ABSL_GUARDED_BY(mutex_);  // of MapReadOnly
+  std::vector<uint32_t> free_slots_ ABSL_GUARDED_BY(mutex_);           // all are below next_slot_
+  std::map<uint64_t, uint32_t> mapped_slots_ ABSL_GUARDED_BY(mutex_);  // the slots of MapReadOnly
   std::vector<std::optional<devices::MsiMessage>> routes_ ABSL_GUARDED_BY(mutex_);  // by GSI
   std::vector<bool> gsi_used_ ABSL_GUARDED_BY(mutex_);
 };

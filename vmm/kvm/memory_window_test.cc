@@ -1,4 +1,4 @@
-// A read-only memory slot that shows files, as guest code sees it on the machine's own KVM.
+// Guest code reads a read-only memory slot that shows files, on the host's own KVM.
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -38,10 +38,10 @@ constexpr uint64_t kWindow = 0xD000'0000;
 constexpr uint64_t kWindowBytes = 4 << 20;
 constexpr uint16_t kPort = 0x80;
 
-// 32-bit code, put together by what it does.
+// Builds 32-bit code from the operations that it should do.
 class Code {
  public:
-  // Reads a byte of the window and tells it on the port.
+  // Reads a byte of the window and writes the byte to the port.
   Code& Tell(uint32_t offset) { return Add({0xA0}).Address(offset).Add({0xE6, kPort}); }
   Code& Write(uint32_t offset, uint8_t value) {
     return Add({0xC6, 0x05}).Address(offset).Add({value});
@@ -62,7 +62,7 @@ class Code {
   std::vector<uint8_t> bytes_;
 };
 
-// What the guest has said and done; waits for it.
+// Records what the guest has written to the port, and lets the test wait for it.
 class Guest final : public VcpuExits, private devices::BusDevice {
  public:
   static constexpr int kNothing = -1;
@@ -89,7 +89,7 @@ class Guest final : public VcpuExits, private devices::BusDevice {
   std::function<void()> on_ask;  // on the vCPU's thread
   int writes() const { return window_device_.writes; }
   void Start() { CHECK(group_->Start(/*paused=*/false).ok()); }
-  // The next byte that the guest tells, or kNothing if it has ended.
+  // Returns the next byte that the guest writes, or kNothing if the guest has ended.
   int Next() {
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, std::chrono::seconds(60),
@@ -137,7 +137,7 @@ class Guest final : public VcpuExits, private devices::BusDevice {
   std::unique_ptr<VcpuGroup> group_;
 };
 
-// Zeroes in which files are mapped.
+// A window of zeroes into which files are mapped.
 class Window {
  public:
   Window()
@@ -178,7 +178,7 @@ TEST(MemoryWindow, ReadsSeeFilesAndZeroesWritesAreDropped) {
   EXPECT_EQ(guest.writes(), 2);
 }
 
-TEST(MemoryWindow, WhatIsUnmappedIsTheBusAgain) {
+TEST(MemoryWindow, AccessesAfterUnmapReachTheBus) {
   Window window;
   Guest guest(Code().Tell(0).Halt());
   ASSERT_TRUE(guest.vm().MapReadOnly(kWindow, window.span()).ok());
@@ -189,7 +189,7 @@ TEST(MemoryWindow, WhatIsUnmappedIsTheBusAgain) {
   EXPECT_EQ(guest.Next(), 0xEE);
 }
 
-TEST(MemoryWindow, SlotsAreUsedAgain) {
+TEST(MemoryWindow, UnmappedSlotsAreReused) {
   Window window;
   Guest guest(Code().Tell(0).Halt());
   for (uint64_t i = 0; i < 100; ++i) {
@@ -202,14 +202,14 @@ TEST(MemoryWindow, SlotsAreUsedAgain) {
   EXPECT_EQ(*slot, 1U);
 }
 
-TEST(MemoryWindow, ChangesOfWhatIsMappedAreSeen) {
+TEST(MemoryWindow, TheGuestSeesChangesOfTheMapping) {
   Window window;
   Guest guest(Code().Tell(0).Ask().Tell(0).Ask().Tell(0).Halt());
   ASSERT_TRUE(guest.vm().MapReadOnly(kWindow, window.span()).ok());
   int asked = 0;
   guest.on_ask = [&] {
     if (++asked == 1) return window.MapFile(0);
-    // What the host truncates is gone, until zeroes take its place.
+    // The part that the host truncates cannot be read until zeroes replace it.
     window.Truncate();
     window.MapZeroes(0);
   };

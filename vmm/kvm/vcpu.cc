@@ -18,7 +18,7 @@ namespace {
 
 constexpr size_t kPageBytes = 4096;
 constexpr size_t kCoalescedRingOffset = KVM_COALESCED_MMIO_PAGE_OFFSET * kPageBytes;
-// KVM_COALESCED_MMIO_MAX, which the header leaves to whoever has PAGE_SIZE.
+// KVM_COALESCED_MMIO_MAX. The header cannot define it without PAGE_SIZE.
 constexpr uint32_t kCoalescedRingEntries =
     (kPageBytes - sizeof(kvm_coalesced_mmio_ring)) / sizeof(kvm_coalesced_mmio);
 
@@ -43,7 +43,7 @@ void ExitCounts::Add(uint32_t reason, uint64_t place) {
     const uint64_t found = entry.key.load(std::memory_order_relaxed);
     if (found == 0) entry.key.store(key, std::memory_order_relaxed);
     if (found == 0 || found == key) {
-      // One writer: a plain add, not a locked one.
+      // Only this thread writes, so a plain add is enough and no locked one is needed.
       entry.count.store(entry.count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
       return;
     }
@@ -111,10 +111,10 @@ Vcpu::RunResult Vcpu::Run(VcpuExits& exits, const base::GuestMemory& memory) {
   while (true) {
     if (ioctl(fd_.get(), KVM_RUN, 0) != 0) {
       const int error = errno;
-      // EINTR: immediate_exit was set or the thread was signalled. A pending access is complete by
-      // then.
+      // EINTR: immediate_exit was set or the thread was signalled. KVM has completed the pending
+      // access before it returns.
       if (error == EINTR) {
-        DeliverCoalesced(exits);  // who looks at the devices now shall see every write
+        DeliverCoalesced(exits);  // code that looks at the devices now must see every write
         return RunResult::kKicked;
       }
       if (error == EAGAIN) continue;
@@ -126,17 +126,18 @@ Vcpu::RunResult Vcpu::Run(VcpuExits& exits, const base::GuestMemory& memory) {
   }
 }
 
-// The ring is the VM's: it also holds what other vCPUs wrote, and what this one wrote may have been
-// delivered by another.
+// The ring belongs to the VM: it also holds writes of other vCPUs, and another vCPU may have
+// delivered the writes of this one.
 void Vcpu::DeliverCoalesced(VcpuExits& exits) {
   const std::atomic_ref<uint32_t> first(coalesced_->first);
   const std::atomic_ref<uint32_t> last(coalesced_->last);
-  // ORDERING: `first` is stored after an entry has taken effect, so equality means that nothing
-  // that was written before this exit is still on its way.
+  // ORDERING: pairs with the store of `first` after an entry has taken effect. If both indices are
+  // equal, every write before this exit has taken effect.
   if (first.load(std::memory_order_acquire) == last.load(std::memory_order_acquire)) return;
   base::MutexLock lock(vm_.coalesced_mutex());
   uint32_t next = first.load(std::memory_order_relaxed);
-  // Only what is there now: other vCPUs may add writes for as long as they are delivered.
+  // Deliver only the entries that are there now: other vCPUs may add writes as fast as they are
+  // delivered.
   // ORDERING: KVM stores `last` after the entry.
   const uint32_t end = last.load(std::memory_order_acquire);
   while (next != end) {
@@ -172,7 +173,8 @@ bool Vcpu::HandleExit(VcpuExits& exits, const base::GuestMemory& memory) {
 }
 
 void Vcpu::HandlePio(VcpuExits& exits) {
-  // `io` lies in memory shared with the kernel, not with the guest; the data is behind kvm_run.
+  // `io` is in memory that is shared with the kernel, not with the guest. The data is behind
+  // kvm_run.
   const auto io = run_->io;
   exit_counts_.Add(KVM_EXIT_IO, io.port);
   auto* data = reinterpret_cast<uint8_t*>(run_) + io.data_offset;

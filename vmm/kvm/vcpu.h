@@ -20,22 +20,21 @@
 
 namespace vmm {
 
-// Where a vCPU's exits go. All functions: vCPU threads, several at once.
+// Handles a vCPU's exits. All functions run on vCPU threads, several at once.
 class VcpuExits {
  public:
   virtual ~VcpuExits() = default;
   virtual devices::Bus& pio() = 0;
   virtual devices::Bus& mmio() = 0;
-  // A level-triggered interrupt with `vector` has been acknowledged at a local APIC.
+  // A local APIC has acknowledged a level-triggered interrupt with `vector`.
   virtual void EndOfInterrupt(uint8_t vector) = 0;
-  // A triple fault: a guest reset.
+  // The guest had a triple fault, which is a guest reset.
   virtual void OnTripleFault(uint32_t vcpu_index) = 0;
-  // KVM cannot go on with this guest. `report` has the reason, the registers and the bytes at RIP.
+  // KVM cannot continue this guest. `report` has the reason, the registers and the bytes at RIP.
   virtual void OnFatalExit(uint32_t vcpu_index, const std::string& report) = 0;
 };
 
-// Counts exits to user space by reason and place (port, or MMIO page). Written by the vCPU thread
-// only.
+// Counts exits to user space by reason and place (port, or MMIO page). Only the vCPU thread writes.
 class ExitCounts {
  public:
   struct Entry {
@@ -43,16 +42,16 @@ class ExitCounts {
     std::atomic<uint64_t> count{0};
   };
   void Add(uint32_t reason, uint64_t place);
-  // Returns "io:0x3f8" style names with counts. Any thread.
+  // Returns the counts with names such as "io:0x3f8". Any thread.
   std::vector<std::pair<std::string, uint64_t>> Read() const;
 
  private:
-  // A guest may touch any port; what finds no place is counted under "other".
+  // GUEST: a guest may touch any port. Exits that find no free entry are counted as "other".
   std::array<Entry, 64> entries_;
   std::atomic<uint64_t> other_{0};
 };
 
-// Returns why KVM cannot go on: from the exit that `run` tells of, or from the errno of KVM_RUN.
+// Return why KVM cannot continue: from the exit in `run`, or from the errno of KVM_RUN.
 std::string FatalExitReason(const kvm_run& run);
 std::string FatalRunError(int error);
 
@@ -65,15 +64,15 @@ class Vcpu {
   int fd() const { return fd_.get(); }
   uint32_t index() const { return index_; }
 
-  // Runs guest code until the vCPU is kicked or the guest has ended (reported through `exits`). Its
-  // thread.
+  // Runs guest code until the vCPU is kicked or the guest has ended (reported through `exits`). The
+  // vCPU's thread.
   enum class RunResult { kKicked, kEnded };
   RunResult Run(VcpuExits& exits, const base::GuestMemory& memory);
 
-  // Makes the current or the next Run return kKicked. Any thread; the caller also signals the
-  // thread.
+  // Makes the current or the next Run return kKicked. Any thread. The caller must also signal the
+  // vCPU's thread.
   void RequestExit() { ImmediateExit().store(1, std::memory_order_seq_cst); }
-  // Takes the request back. Its thread.
+  // Takes the request back. The vCPU's thread.
   void ClearExitRequest() { ImmediateExit().store(0, std::memory_order_seq_cst); }
 
   const ExitCounts& exit_counts() const { return exit_counts_; }
@@ -94,7 +93,7 @@ class Vcpu {
   const uint32_t index_;
   kvm_run* const run_;
   const size_t run_bytes_;
-  kvm_coalesced_mmio_ring* const coalesced_;  // a page of the same mapping
+  kvm_coalesced_mmio_ring* const coalesced_;  // a page of the mapping of `run_`
   ExitCounts exit_counts_;
 };
 

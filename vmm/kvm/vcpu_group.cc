@@ -17,12 +17,12 @@ namespace {
 
 const int kKickSignal = SIGRTMIN;
 
-// The signal only has to interrupt KVM_RUN; what to do is in VcpuGroup::command_.
+// The signal only has to interrupt KVM_RUN. VcpuGroup::command_ says what to do next.
 void OnKickSignal(int /*signal*/) {}
 
 void InstallKickHandler() {
   struct sigaction action = {};
-  action.sa_handler = OnKickSignal;  // no SA_RESTART: KVM_RUN shall return EINTR
+  action.sa_handler = OnKickSignal;  // no SA_RESTART: KVM_RUN must return EINTR
   CHECK(sigaction(kKickSignal, &action, nullptr) == 0);
 }
 
@@ -42,8 +42,8 @@ absl::Status VcpuGroup::Start(bool paused) {
                                        [this, &vcpu = *vcpu] { ThreadMain(vcpu); }));
     threads_.push_back(std::move(thread));
   }
-  // Only now, with `threads_` complete: a vCPU may Halt, which kicks all threads, at its first
-  // exit.
+  // The vCPUs run only now that `threads_` is complete: at its first exit a vCPU may call Halt,
+  // which kicks all threads.
   if (!paused) {
     base::MutexLock lock(mutex_);
     command_ = Command::kRun;
@@ -53,14 +53,14 @@ absl::Status VcpuGroup::Start(bool paused) {
 }
 
 void VcpuGroup::ThreadMain(Vcpu& vcpu) {
-  // A kick that came before is pending and taken here; its request is in immediate_exit.
+  // A kick that came earlier is still pending and is taken here. Its request is in immediate_exit.
   sigset_t kick;
   sigemptyset(&kick);
   sigaddset(&kick, kKickSignal);
   pthread_sigmask(SIG_UNBLOCK, &kick, nullptr);
   while (WaitUntilRunnable(vcpu)) {
     if (vcpu.Run(exits_, memory_) == Vcpu::RunResult::kEnded) {
-      // The guest has ended: no vCPU may go on, and this one waits to be stopped.
+      // The guest has ended: no vCPU may continue, and this vCPU waits to be stopped.
       Halt();
     }
   }
@@ -69,8 +69,8 @@ void VcpuGroup::ThreadMain(Vcpu& vcpu) {
 bool VcpuGroup::WaitUntilRunnable(Vcpu& vcpu) {
   absl::AnyInvocable<void()> done;
   base::MutexLock lock(mutex_);
-  // Taken back under the lock under which commands are given: a kick for a newer command comes
-  // after.
+  // The request is taken back under the lock under which commands are given, so that the kick for a
+  // newer command can only come later.
   vcpu.ClearExitRequest();
   if (command_ == Command::kRun) return true;
   ++idle_;
@@ -85,7 +85,7 @@ bool VcpuGroup::WaitUntilRunnable(Vcpu& vcpu) {
     }
     changed_.Wait(mutex_);
   }
-  if (command_ == Command::kStop) return false;  // stays idle for good
+  if (command_ == Command::kStop) return false;  // stays idle for ever
   --idle_;
   vcpu.ClearExitRequest();
   return true;
@@ -102,7 +102,7 @@ void VcpuGroup::Pause(absl::AnyInvocable<void()> done) {
   base::MutexLock lock(mutex_);
   command_ = Command::kPause;
   pause_done_ = std::move(done);
-  changed_.NotifyAll();  // those that wait already run `done` if they were the last
+  changed_.NotifyAll();  // a thread that waits and was the last to become idle now runs `done`
   Kick();
 }
 
@@ -110,7 +110,8 @@ void VcpuGroup::Resume() {
   base::MutexLock lock(mutex_);
   if (command_ != Command::kPause) return;
   for (const auto& vcpu : vcpus_) {
-    // Tells the guest that it did not run: no soft-lockup report. EINVAL if it has no kvmclock.
+    // Tells the guest that it did not run, so that it reports no soft lockup. EINVAL if it has no
+    // kvmclock.
     ioctl(vcpu->fd(), KVM_KVMCLOCK_CTRL, 0);
   }
   command_ = Command::kRun;

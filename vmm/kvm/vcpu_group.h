@@ -16,9 +16,9 @@
 
 namespace vmm {
 
-// Commands come from the control thread; Halt also from vCPU threads. A vCPU thread obeys the
-// newest command as soon as it is out of KVM_RUN: it is kicked by immediate_exit and a signal, so
-// no kick can be lost between the check and the entry.
+// The control thread gives commands; vCPU threads may also call Halt. A vCPU thread obeys the
+// newest command as soon as it leaves KVM_RUN. It is kicked by immediate_exit and a signal
+// together, so no kick can be lost between the check and the entry.
 class VcpuGroup {
  public:
   VcpuGroup(std::vector<std::unique_ptr<Vcpu>> vcpus, VcpuExits& exits,
@@ -28,12 +28,12 @@ class VcpuGroup {
   // Starts the threads, paused or running. Errors: a thread cannot be created.
   absl::Status Start(bool paused);
 
-  // Stops guest code; `done` runs on a vCPU thread once no vCPU executes any.
+  // Stops guest code. `done` runs on a vCPU thread once no vCPU executes guest code.
   void Pause(absl::AnyInvocable<void()> done);
   void Resume();
-  // Stops guest code without waiting; for a vCPU's own exit handlers.
+  // Stops guest code without waiting. For exit handlers, which run on a vCPU thread.
   void Halt();
-  // Ends all threads and waits for them. Not from a vCPU thread.
+  // Ends all threads and waits for them. Do not call it on a vCPU thread.
   void StopAndJoin();
 
   std::span<const std::unique_ptr<Vcpu>> vcpus() const { return vcpus_; }
@@ -42,7 +42,7 @@ class VcpuGroup {
   enum class Command { kRun, kPause, kStop };
 
   void ThreadMain(Vcpu& vcpu);
-  bool WaitUntilRunnable(Vcpu& vcpu);  // false: stop
+  bool WaitUntilRunnable(Vcpu& vcpu);  // false: stop the thread
   void Kick();
 
   std::vector<std::unique_ptr<Vcpu>> vcpus_;

@@ -1,4 +1,4 @@
-// vCPUs on the machine's own KVM, running a few bytes of 32-bit code each. Needs /dev/kvm.
+// Runs vCPUs on the host's own KVM, with a few bytes of 32-bit code each. Needs /dev/kvm.
 
 #include <errno.h>
 #include <sys/eventfd.h>
@@ -38,10 +38,10 @@ constexpr uint64_t kMmio = 0xC000'0000;
 constexpr uint16_t kPort = 0x80;
 constexpr uint16_t kIndexPort = 0x82;
 
-// Longer than any machine needs, however busy; who waits for it has failed.
+// Longer than any machine needs, however busy. A test that waits this long has failed.
 constexpr std::chrono::seconds kLong{60};
 
-// Waits for something that gives no sign when it has happened.
+// Waits for a condition that gives no signal when it becomes true.
 bool Eventually(const std::function<bool()>& condition) {
   const auto end = std::chrono::steady_clock::now() + kLong;
   while (!condition()) {
@@ -51,7 +51,7 @@ bool Eventually(const std::function<bool()>& condition) {
   return true;
 }
 
-// Waits for something another thread does, with an end in case it never does.
+// Lets a test wait for an action of another thread, with a time limit.
 class Event {
  public:
   void Signal() {
@@ -97,8 +97,8 @@ class RecordingDevice final : public devices::BusDevice {
 
 class VcpuTest : public testing::Test, public VcpuExits {
  protected:
-  // Loads `code` and makes `count` vCPUs that all start there.
-  // Writes to `coalesced_port`, if given, are coalesced.
+  // Loads `code` and makes `count` vCPUs that all start there. If `coalesced_port` is given, writes
+  // to it are coalesced.
   void Create(const std::vector<uint8_t>& code, uint32_t count = 1, uint16_t coalesced_port = 0) {
     auto system = KvmSystem::Open();
     ASSERT_TRUE(system.ok()) << system.status();
@@ -152,7 +152,7 @@ class VcpuTest : public testing::Test, public VcpuExits {
   std::unique_ptr<VcpuGroup> group_;
 };
 
-// out %al, $0x80 with what was read from the same port.
+// Reads a byte from the port and writes the byte back to the port, then halts.
 const std::vector<uint8_t> kReadAndWritePort = {0xE4, kPort, 0xE6, kPort, 0xF4, 0xEB, 0xFD};
 // Counts at 0x8000 for ever: lock incl 0x8000; jmp.
 const std::vector<uint8_t> kCountForEver = {0xF0, 0xFF, 0x05, 0x00, 0x80, 0x00, 0x00, 0xEB, 0xF7};
@@ -191,7 +191,7 @@ TEST_F(VcpuTest, CoalescedWritesArriveInOrderBeforeTheNextExit) {
   EXPECT_TRUE(index_port_.written.Wait(2));
   group_->StopAndJoin();
   const auto counts = group_->vcpus()[0]->exit_counts().Read();
-  ASSERT_EQ(counts.size(), 1U);  // the index port is not among them
+  ASSERT_EQ(counts.size(), 1U);  // the index port is not in the list
   EXPECT_EQ(counts[0].second, 2U);
 }
 
@@ -218,7 +218,7 @@ TEST_F(VcpuTest, TripleFaultIsReported) {
 }
 
 TEST_F(VcpuTest, FatalExitHasReasonRegistersAndBytes) {
-  // mov $0x12345678, %eax; jmp 0xD0000000: code where there is neither RAM nor a device
+  // mov $0x12345678, %eax; jmp 0xD0000000, where there is neither RAM nor a device
   Create({0xB8, 0x78, 0x56, 0x34, 0x12, 0xEA, 0x00, 0x00, 0x00, 0xD0, 0x10, 0x00});
   ASSERT_TRUE(group_->Start(false).ok());
   ASSERT_TRUE(fatal_.Wait());
@@ -229,16 +229,16 @@ TEST_F(VcpuTest, FatalExitHasReasonRegistersAndBytes) {
   EXPECT_NE(report_.find("bytes at rip: not readable"), std::string::npos) << report_;
 }
 
-// Guest RAM that the host cannot give, here because it may not be touched.
-TEST_F(VcpuTest, AnAccessThatTheHostCannotServeIsFatal) {
-  // mov $0x12345678, %eax; mov %al, 0x40000; tell on the port; hlt; jmp
+// A page that may not be touched stands for guest RAM that the host cannot provide.
+TEST_F(VcpuTest, AnAccessToRamThatTheHostCannotProvideIsFatal) {
+  // mov $0x12345678, %eax; mov %al, 0x40000; write to the port; hlt; jmp
   Create(
       {0xB8, 0x78, 0x56, 0x34, 0x12, 0xA2, 0x00, 0x00, 0x04, 0x00, 0xE6, kPort, 0xF4, 0xEB, 0xFD});
   ASSERT_EQ(mprotect(memory_->regions()[0].host + 0x40000, 4096, PROT_NONE), 0);
   ASSERT_TRUE(group_->Start(false).ok());
   ASSERT_TRUE(Eventually([this] { return fatal_.count() + port_.written.count() > 0; }));
   if (port_.written.count() > 0) {
-    GTEST_SKIP() << "this KVM takes RAM that it cannot reach for a device";
+    GTEST_SKIP() << "this KVM treats RAM that it cannot access as a device";
   }
   EXPECT_NE(report_.find("vCPU 0: KVM_RUN failed: EFAULT"), std::string::npos) << report_;
   EXPECT_NE(report_.find("rip=0000000000010005"), std::string::npos) << report_;
@@ -271,7 +271,7 @@ TEST_F(VcpuTest, AReportWithoutRegistersSaysSo) {
 }
 
 TEST_F(VcpuTest, DoorbellNeedsNoExit) {
-  // movw $1, 0xC0000000; then tell on the port
+  // movw $1, 0xC0000000; then write to the port
   Create({0x66, 0xC7, 0x05, 0x00, 0x00, 0x00, 0xC0, 0x01, 0x00, 0xE6, kPort, 0xF4, 0xEB, 0xFD});
   const base::UniqueFd doorbell(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   ASSERT_TRUE(vm_->Map(kMmio, doorbell.get()).ok());
@@ -303,10 +303,10 @@ TEST_F(VcpuTest, MsiArrivesAtTheLocalApic) {
     std::memcpy(&request, &lapic.regs[0x200 + 2 * 0x10], sizeof(request));
     return (request >> (vector - 64) & 1) != 0;
   };
-  // Delivery is by a work item where KVM cannot do it at once.
+  // If KVM cannot deliver the message at once, a work item does it later.
   EXPECT_TRUE(Eventually([&] { return requested(0x55); }));
 
-  // A signal that comes while the eventfd is not connected waits for the message.
+  // A signal that arrives while the eventfd is not connected waits for the message.
   (*interrupt)->Disconnect();
   ASSERT_EQ(eventfd_write((*interrupt)->event_fd(), 1), 0);
   usleep(20'000);
@@ -314,7 +314,7 @@ TEST_F(VcpuTest, MsiArrivesAtTheLocalApic) {
   EXPECT_TRUE(Eventually([&] { return requested(0x56); }));
 }
 
-TEST_F(VcpuTest, PauseStopsAllGuestCodeAndResumeGoesOn) {
+TEST_F(VcpuTest, PauseStopsAllGuestCodeAndResumeContinuesIt) {
   Create(kCountForEver, /*count=*/2);
   ASSERT_TRUE(group_->Start(false).ok());
   const auto counter = [this] { return memory_->Load<uint32_t>(0x8000).value(); };
@@ -330,9 +330,9 @@ TEST_F(VcpuTest, PauseStopsAllGuestCodeAndResumeGoesOn) {
   }
 }
 
-TEST_F(VcpuTest, Of96VcpusEachRunsIsPausedAndGoesOn) {
+TEST_F(VcpuTest, AllOf96VcpusRunPauseAndContinue) {
   constexpr uint32_t kVcpus = 96;
-  // lock incl 0x8000; tell on the port; hlt; jmp
+  // lock incl 0x8000; write to the port; hlt; jmp
   Create({0xF0, 0xFF, 0x05, 0x00, 0x80, 0x00, 0x00, 0xE6, kPort, 0xF4, 0xEB, 0xFD}, kVcpus);
   ASSERT_TRUE(group_->Start(/*paused=*/true).ok());
   EXPECT_EQ(memory_->Load<uint32_t>(0x8000), 0U);
@@ -346,7 +346,7 @@ TEST_F(VcpuTest, Of96VcpusEachRunsIsPausedAndGoesOn) {
   EXPECT_EQ(memory_->Load<uint32_t>(0x8000), kVcpus);
 }
 
-TEST_F(VcpuTest, PauseOfHaltedAndOfNeverStartedGuestsEnds) {
+TEST_F(VcpuTest, PauseWorksForHaltedAndForUnstartedGuests) {
   Create({0xF4, 0xEB, 0xFD});  // hlt; jmp
   ASSERT_TRUE(group_->Start(/*paused=*/true).ok());
   Event paused;

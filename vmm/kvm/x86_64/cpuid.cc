@@ -16,8 +16,7 @@ constexpr uint32_t Bits(std::initializer_list<int> bits) {
 constexpr uint32_t kAll = 0xFFFF'FFFF;
 constexpr uint32_t kAnyIndex = 0xFFFF'FFFF;
 
-// One allowed leaf with the bits that may pass. Leaves that are not here do not exist for the
-// guest.
+// One allowed leaf, and the bits of it that may pass. Other leaves do not exist for the guest.
 struct Allowed {
   uint32_t function;
   uint32_t index;  // kAnyIndex: every sub-leaf
@@ -25,7 +24,8 @@ struct Allowed {
 };
 
 // Leaf 1. Left out: DTES64, MONITOR, DS_CPL, VMX (nested only), SMX, EIST, TM2, SDBG, xTPR, PDCM
-// (no PMU), DCA; DS, ACPI, TM, PBE. X2APIC and TSC_DEADLINE are added below, being KVM's own.
+// (no PMU), DCA; DS, ACPI, TM, PBE. X2APIC and TSC_DEADLINE are added below, because KVM implements
+// them itself.
 constexpr uint32_t kLeaf1Ecx = Bits(
     {0 /*SSE3*/, 1 /*PCLMUL*/, 9 /*SSSE3*/, 12 /*FMA*/, 13 /*CX16*/, 17 /*PCID*/, 19 /*SSE4.1*/,
      20 /*SSE4.2*/, 21 /*X2APIC*/, 22 /*MOVBE*/, 23 /*POPCNT*/, 24 /*TSC_DEADLINE*/, 25 /*AES*/,
@@ -127,7 +127,7 @@ const Allowed* FindAllowed(const kvm_cpuid_entry2& entry) {
   return nullptr;
 }
 
-// Cores per package as an APIC id width.
+// Returns how many bits of the APIC id number the cores of a package.
 uint32_t ApicIdBits(uint32_t vcpu_count) {
   return static_cast<uint32_t>(std::bit_width(vcpu_count - 1));
 }
@@ -215,7 +215,7 @@ std::vector<kvm_cpuid_entry2> BuildCpuid(std::span<const kvm_cpuid_entry2> suppo
   for (const kvm_cpuid_entry2& source : supported) {
     const Allowed* allowed = FindAllowed(source);
     if (allowed == nullptr) {
-      // Nested virtualization needs its own leaf: what the virtual SVM can do.
+      // Nested virtualization needs the leaf that describes the virtual SVM.
       if (!(options.nested && source.function == 0x8000'000A)) continue;
     }
     kvm_cpuid_entry2 entry = source;
@@ -230,7 +230,7 @@ std::vector<kvm_cpuid_entry2> BuildCpuid(std::span<const kvm_cpuid_entry2> suppo
   }
   AppendTopology(entries, options);
   if (options.tsc_khz != 0) {
-    // EAX: TSC kHz, EBX: APIC bus kHz (KVM's is 1 GHz), so that a guest has nothing to calibrate.
+    // EAX: TSC kHz. EBX: APIC bus kHz (KVM's is 1 GHz). The guest then has nothing to calibrate.
     kvm_cpuid_entry2 frequency = MakeEntry(0x4000'0010, 0, false);
     frequency.eax = options.tsc_khz;
     frequency.ebx = 1'000'000;

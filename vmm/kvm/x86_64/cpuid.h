@@ -1,4 +1,4 @@
-// The CPUID a guest sees: an allow-list over what KVM supports. Pure.
+// The CPUID that a guest sees: KVM's supported CPUID, filtered by an allow-list. Pure.
 #ifndef VMM_KVM_X86_64_CPUID_H_
 #define VMM_KVM_X86_64_CPUID_H_
 
@@ -13,18 +13,18 @@ namespace vmm {
 struct CpuidOptions {
   uint32_t vcpu_count = 1;
   bool nested = false;              // VMX / SVM
-  bool tsc_deadline_timer = false;  // host KVM has the timer (it never lists the bit itself)
-  uint32_t tsc_khz = 0;             // 0: unknown, no frequency leaf
-  uint32_t max_phys_bits = 46;      // guest physical address bits, capped by the host's
+  bool tsc_deadline_timer = false;  // KVM has the timer (KVM never lists the bit itself)
+  uint32_t tsc_khz = 0;             // 0: unknown, so there is no frequency leaf
+  uint32_t max_phys_bits = 46;      // guest physical address bits, limited by the host's
 };
 
 // Returns the entries that all vCPUs share. A feature bit that is not on the list is off, whatever
-// a newer host offers, so that guests see the same machine on the same CPU for ever. Topology: one
+// a newer host offers, so that guests always see the same machine on the same CPU. Topology: one
 // package of `vcpu_count` cores with one thread each. [Intel SDM vol. 2 CPUID; AMD APM vol. 3 §E]
 std::vector<kvm_cpuid_entry2> BuildCpuid(std::span<const kvm_cpuid_entry2> supported,
                                          const CpuidOptions& options);
 
-// Fills in the fields that differ between vCPUs: APIC ids.
+// Fills in the APIC ids, which are the fields that differ between vCPUs.
 void SetCpuidApicId(std::span<kvm_cpuid_entry2> entries, uint32_t apic_id);
 
 }  // namespace vmm

@@ -13,7 +13,7 @@
 namespace vmm {
 namespace {
 
-// One line per entry: "function index flags eax ebx ecx edx", all hexadecimal.
+// Reads a dump with one line per entry: "function index flags eax ebx ecx edx", all hexadecimal.
 std::vector<kvm_cpuid_entry2> ReadDump(const std::string& name) {
   std::ifstream file(std::string(VMM_SOURCE_DIR "/tests/golden/cpuid/") + name);
   EXPECT_TRUE(file.good()) << name;
@@ -71,8 +71,8 @@ TEST(CpuidTest, IntelGuestSeesTheGoldenMachine) {
   ExpectGolden(Dump(entries), "intel.guest");
 }
 
-// A host that offers everything: what passes is the list, not the host's choice.
-TEST(CpuidTest, BitsThatAreNotOnTheListNeverPass) {
+// The host offers every bit, so the list alone decides what the guest gets.
+TEST(CpuidTest, BitsThatAreNotOnTheListAreAlwaysOff) {
   std::vector<kvm_cpuid_entry2> all;
   for (const uint32_t function :
        {0x1U, 0x6U, 0x7U, 0xAU, 0x14U, 0x4000'0001U, 0x8000'0001U, 0x8000'000AU}) {
@@ -110,12 +110,12 @@ TEST(CpuidTest, TopologyIsOnePackageOfCores) {
     EXPECT_EQ(threads->ebx, 1U);
     EXPECT_EQ(cores->ebx, vcpus);
     EXPECT_EQ(cores->edx, vcpus - 1) << "x2APIC id";
-    EXPECT_GE(1U << cores->eax, vcpus) << "ids of all cores fit";
+    EXPECT_GE(1U << cores->eax, vcpus) << "the ids of all cores must fit";
     EXPECT_EQ((Find(entries, 0x1)->edx >> 28 & 1) != 0, vcpus > 1) << "HTT";
   }
 }
 
-TEST(CpuidTest, FrequencyLeafIsThereWhenKnown) {
+TEST(CpuidTest, FrequencyLeafExistsIfTheFrequencyIsKnown) {
   const auto with = BuildCpuid(ReadDump("amd.supported"), {.tsc_khz = 3'000'000});
   EXPECT_EQ(Find(with, 0x4000'0010)->eax, 3'000'000U);
   EXPECT_EQ(Find(with, 0x4000'0000)->eax, 0x4000'0010U);

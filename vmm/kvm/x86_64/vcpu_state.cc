@@ -69,7 +69,8 @@ absl::Status SetInitialMsrs(int vcpu_fd) {
   msrs->nmsrs = 2;
   msrs->entries[0] = {kMsrMtrrDefType, 0, (1 << 11) | 6};  // MTRRs on, default write-back
   msrs->entries[1] = {kMsrMiscEnable, 0, 1};               // fast strings
-  // Returns how many were set; a KVM without one of them serves guests that do not need it.
+  // The ioctl returns how many MSRs were set. A KVM without one of them serves guests that do not
+  // need it.
   if (ioctl(vcpu_fd, KVM_SET_MSRS, msrs) < 0) return base::ErrnoStatus(errno, "KVM_SET_MSRS");
   return absl::OkStatus();
 }
@@ -87,7 +88,7 @@ absl::Status EnableX2Apic(int vcpu_fd) {
 uint64_t HostTicks() { return __rdtsc(); }
 
 absl::Status TurnTicksBack(int vcpu_fd, uint64_t ticks) {
-  uint64_t offset = 0;  // what KVM adds to the host's counter
+  uint64_t offset = 0;  // added to the host's counter by KVM
   kvm_device_attr attribute = {};
   attribute.group = KVM_VCPU_TSC_CTRL;
   attribute.attr = KVM_VCPU_TSC_OFFSET;

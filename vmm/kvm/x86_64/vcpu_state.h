@@ -10,10 +10,10 @@ namespace vmm {
 // Sets the registers of the boot vCPU for its first instruction.
 absl::Status SetEntryState(int vcpu_fd, const boot::EntryState& state);
 
-// Sets what firmware would have set on every vCPU: memory type default write-back, fast strings.
+// Sets what firmware would set on every vCPU: default memory type write-back, fast strings.
 absl::Status SetInitialMsrs(int vcpu_fd);
 
-// Switches the local APIC to x2APIC mode, which vCPUs with an APIC id above 254 need from the
+// Switches the local APIC to x2APIC mode. vCPUs with an APIC id above 254 need this mode from the
 // start.
 absl::Status EnableX2Apic(int vcpu_fd);
 
