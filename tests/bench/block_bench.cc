@@ -1,17 +1,17 @@
-// Measures 4 KiB random reads with O_DIRECT, by the virtio block device with a driver in the same
-// process, or by io_uring alone.
+// Measures 4 KiB random reads with O_DIRECT, either through the virtio block device with a driver
+// in the same process, or through io_uring alone.
 //
 //   block_bench device|raw DISK SECONDS       queue depth 32
 //   block_bench alone DISK SECONDS            queue depth 1
-//   block_bench beside HUNG DISK SECONDS      the same, while 32 reads of a disk that does not
+//   block_bench beside HUNG DISK SECONDS      like alone, while 32 reads of a disk that does not
 //                                             answer wait on the same event loop
 //
-// Prints one line of JSON, for the first two:
-//   iops, cpu_us      requests a second; CPU time of the process a request, microseconds
-//   syscalls          io_uring_enter calls a request
-//   kicks, interrupts doorbells and interrupts a request; each is a system call in a real VM too,
-//                     here only the doorbell is
-// for the others: count, p50_us, p99_us and max_us of the times of the requests.
+// Prints one line of JSON. For device and raw:
+//   iops, cpu_us      requests per second; CPU time of the process per request, in microseconds
+//   syscalls          io_uring_enter calls per request
+//   kicks, interrupts doorbells and interrupts per request; in a real VM each is a system call too,
+//                     but here only the doorbell is
+// For alone and beside: count, p50_us, p99_us and max_us of the times of the requests.
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,8 +33,8 @@
 #include "tests/bench/ring_driver.h"
 #include "virtio/block/block_device.h"
 
-// Counts the event loop's system calls: the linker (--wrap) sends its calls of liburing through
-// here. Each makes exactly one io_uring_enter.
+// Counts the event loop's system calls: the linker (--wrap) redirects its calls of liburing to
+// these functions. Each call makes exactly one io_uring_enter.
 // NOLINTBEGIN(bugprone-reserved-identifier): the linker's names
 struct io_uring;
 extern "C" {
@@ -140,7 +140,7 @@ int RunRaw(const std::string& path, int seconds) {
   return 0;
 }
 
-// A block device on a loop, with guest memory and a driver of its own.
+// A block device on a loop, with its own guest memory and driver.
 class DrivenDevice {
  public:
   DrivenDevice(base::EventLoop& loop, const std::string& path, std::function<bool()> running,
@@ -156,7 +156,7 @@ class DrivenDevice {
     if (!device.ok()) exit(Fail(device.status()));
     device_ = *std::move(device);
     const auto stop = [this, &loop, on_stopped = std::move(on_stopped)] {
-      // Not from within the device's own call.
+      // StopQueue must not run inside the device's own call.
       loop.Post([this, on_stopped] {
         device_->StopQueue(0, [this, on_stopped] {
           device_->Deactivate();
@@ -198,7 +198,7 @@ int RunDevice(const std::string& path, int seconds) {
   return 0;
 }
 
-// Times reads of `path`, with the reads of another disk that wait if `hung` is not empty.
+// Measures the times of reads of `path`. If `hung` is not empty, reads of that disk wait meanwhile.
 int RunBeside(const std::string& hung, const std::string& path, int seconds) {
   auto loop = base::UringEventLoop::Create({});
   if (!loop.ok()) return Fail(loop.status());
@@ -219,7 +219,7 @@ int RunBeside(const std::string& hung, const std::string& path, int seconds) {
   absl::PrintF("{\"count\": %u, \"p50_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f}\n",
                times.size(), times[times.size() / 2], times[times.size() * 99 / 100], times.back());
   fflush(stdout);
-  // What waits would be waited for.
+  // Destructors would wait for the reads that hang.
   _exit(0);
 }
 

@@ -1,5 +1,6 @@
-// Runs a program and prints the microseconds from before its execution to its first byte of output.
-// In C, since an interpreter's own start of a process takes longer than what is measured.
+// Runs a program. Prints the microseconds from just before its execution to its first byte of
+// output. Written in C because an interpreter takes longer to start a process than the measured
+// time.
 //
 //   first_byte PROGRAM [ARGUMENT...]
 

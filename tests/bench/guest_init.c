@@ -1,16 +1,17 @@
-// The init of benchmark guests: prints marker lines and, if asked, puts load on /dev/vda.
+// The init of benchmark guests: prints marker lines and, if requested, puts load on /dev/vda.
 //
-// The kernel hands NAME=VALUE words of its command line that it does not know to init as
-// environment:
-//   BENCH=boot   print BENCH-INIT on the console the kernel opened
-//   BENCH=hvc    load the modules of /modules/order, print BENCH-INIT on hvc0
-//   BENCH=block  the same, then loads of BENCH_SECONDS each, a line "BENCH-BLOCK name ops bytes us"
-//   for each
-//   BENCH=share  the same modules, then what lines on the console ask for (guest_shares.c)
-//   BENCH=hang   the same modules, then BENCH_ROUNDS times two phases of BENCH_SECONDS, "calm" and
-//   "hang": "BENCH-HANG phase read_p50_us read_p99_us write_p50_us write_p99_us" with the times of
-//   reads of /dev/vdb and of writes to the console; in the second 32 reads of /dev/vda wait, which
-//   the host hangs at "BENCH-BEGIN hang"
+// The kernel passes the NAME=VALUE words of its command line that it does not know to init, as
+// environment variables:
+//   BENCH=boot   prints BENCH-INIT on the console that the kernel opened
+//   BENCH=hvc    loads the modules of /modules/order, prints BENCH-INIT on hvc0
+//   BENCH=block  does the same, then runs loads of BENCH_SECONDS each, and prints for each load
+//                "BENCH-BLOCK name ops bytes us"
+//   BENCH=share  loads the same modules, then serves commands on the console (guest_shares.c)
+//   BENCH=hang   loads the same modules, then runs BENCH_ROUNDS times two phases of BENCH_SECONDS,
+//                "calm" and "hang", and prints for each phase
+//                "BENCH-HANG phase read_p50_us read_p99_us write_p50_us write_p99_us": the times of
+//                reads of /dev/vdb and of writes to the console. In the second phase 32 reads of
+//                /dev/vda wait, because the host hangs that disk at "BENCH-BEGIN hang"
 // Afterwards it waits for ever: the benchmark ends the VM.
 
 #define _GNU_SOURCE
@@ -59,14 +60,14 @@ static void add_time(struct times* times, int64_t start) {
   }
 }
 
-// Sorts and returns the time that `percent` of them do not exceed.
+// Sorts the times. Returns the time that `percent` of them do not exceed.
 static long long percentile(struct times* times, size_t percent) {
   if (times->count == 0) return -1;
   qsort(times->us, times->count, sizeof(times->us[0]), compare_times);
   return times->us[times->count * percent / 100];
 }
 
-// Few requests, so that none is late because of the one before.
+// Makes few requests, so that no request is late because of the one before.
 static void measure_beside(int fd, const char* phase, int seconds) {
   static struct times reads, writes;
   static char* buffer;
@@ -90,7 +91,7 @@ static void measure_beside(int fd, const char* phase, int seconds) {
          percentile(&reads, 99), percentile(&writes, 50), percentile(&writes, 99));
 }
 
-// One disk beside another that does not answer.
+// Measures one disk while another does not answer.
 static void run_hang(int hanging, int other, int rounds, int seconds) {
   static const struct load load = {"beside", 0, 4096, 32, 0};
   for (int round = 0; round < rounds; ++round) {

@@ -26,7 +26,7 @@ int wait_open(const char* path, int flags) {
   return -1;
 }
 
-// Each request is submitted again when it completes.
+// Submits each request again when it completes.
 void run_load(int fd, uint64_t size, const struct load* load, int seconds) {
   aio_context_t context = 0;
   if (syscall(SYS_io_setup, load->depth, &context) != 0) {

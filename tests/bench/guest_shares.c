@@ -1,13 +1,13 @@
-// Loads on file systems, asked for line by line on the console:
-//   mount TYPE SOURCE OPTIONS   on /mnt; OPTIONS "-" for none
+// Loads on file systems, which the host requests by lines on the console:
+//   mount TYPE SOURCE OPTIONS   mounts on /mnt; OPTIONS is "-" for none
 //   umount
-//   readahead KIB        how far the guest reads ahead in files of the mount
+//   readahead KIB        sets how far the guest reads ahead in files of the mount
 //   drop                 drops the guest's page cache, names and inodes
-//   walk PATH            reads all directories below PATH and asks for the status of every name
+//   walk PATH            reads all directories below PATH, and the status of every name in them
 //   read PATH            reads all directories below PATH, and every file to its end
-//   seq PATH             reads one file from its start to its end, 1 MiB a call
-//   random PATH SECONDS  4 KiB reads anywhere in a file, 16 in flight, O_DIRECT
-// Each is answered by "BENCH-SHARE us files bytes errors".
+//   seq PATH             reads one file from its start to its end, 1 MiB per call
+//   random PATH SECONDS  reads 4 KiB at random places of a file, 16 in flight, O_DIRECT
+// The answer to each is "BENCH-SHARE us files bytes errors".
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -39,7 +39,7 @@ static void read_file(int fd) {
   check(size == 0, "read");
 }
 
-// Takes the descriptor over.
+// Closes `directory_fd`.
 static void walk(int directory_fd, int reads) {
   DIR* directory = fdopendir(directory_fd);
   check(directory != NULL, "fdopendir");

@@ -37,7 +37,7 @@ RawRing::RawRing(uint32_t entries, int file) {
 
   CHECK(syscall(SYS_io_uring_register, fd_.get(), IORING_REGISTER_FILES, &file, 1) == 0);
   io_uring_rsrc_update update = {};
-  update.offset = UINT32_MAX;  // any slot
+  update.offset = UINT32_MAX;  // any free slot
   update.data = static_cast<uint64_t>(fd_.get());
   CHECK(syscall(SYS_io_uring_register, fd_.get(), IORING_REGISTER_RING_FDS, &update, 1) == 1);
   registered_fd_ = static_cast<int>(update.offset);
@@ -58,7 +58,8 @@ void RawRing::Read(void* to, uint32_t bytes, uint64_t offset, uint64_t user_data
 }
 
 void RawRing::SubmitAndWait() {
-  // ORDERING: release pairs with the kernel's load of the tail: it sees the entries before it.
+  // ORDERING: the release pairs with the kernel's load of the tail, so that the kernel sees the
+  // entries before the tail.
   std::atomic_ref(*sq_tail_).store(*sq_tail_ + prepared_, std::memory_order_release);
   long submitted;
   do {
@@ -71,10 +72,10 @@ void RawRing::SubmitAndWait() {
 }
 
 bool RawRing::Next(io_uring_cqe& to) {
-  // ORDERING: acquire pairs with the kernel's store of the tail: the entry is whole.
+  // ORDERING: the acquire pairs with the kernel's store of the tail, so that the entry is complete.
   if (*cq_head_ == std::atomic_ref(*cq_tail_).load(std::memory_order_acquire)) return false;
   to = cqes_[*cq_head_ & cq_mask_];
-  // ORDERING: release: the entry was read before the kernel may use it again.
+  // ORDERING: the release keeps the read of the entry before the kernel's reuse of the entry.
   std::atomic_ref(*cq_head_).store(*cq_head_ + 1, std::memory_order_release);
   return true;
 }

@@ -1,5 +1,6 @@
-// What block_bench compares the device with: the same load by io_uring alone, as a good program
-// would make it. Raw system calls, so that nothing of the event loop is measured against itself.
+// The load that block_bench compares the device with: the same requests by io_uring alone, as a
+// good program would make them. It uses raw system calls, so that the event loop is not compared
+// with itself.
 #ifndef TESTS_BENCH_RAW_RING_H_
 #define TESTS_BENCH_RAW_RING_H_
 
@@ -11,18 +12,18 @@
 
 namespace bench {
 
-// A ring with one fixed file, used by one thread. What fails ends the program.
+// A ring with one fixed file, used by one thread. An error ends the program.
 class RawRing {
  public:
   RawRing(uint32_t entries, int file);
 
-  // Prepares a read from the file; there must be room.
+  // Prepares a read from the file. The ring must have room.
   void Read(void* to, uint32_t bytes, uint64_t offset, uint64_t user_data);
-  // Submits what was prepared and waits for at least one completion: one system call.
+  // Submits the prepared reads and waits for at least one completion, in one system call.
   void SubmitAndWait();
   // Takes a completion if there is one.
   bool Next(io_uring_cqe& to);
-  // Of SubmitAndWait.
+  // Returns how many system calls SubmitAndWait has made.
   uint64_t system_calls() const { return system_calls_; }
 
  private:

@@ -15,7 +15,7 @@
 namespace bench {
 namespace {
 
-// Where things are in guest memory.
+// The layout of guest memory.
 constexpr uint64_t kDescriptors = 0x10000;
 constexpr uint64_t kAvail = 0x11000;
 constexpr uint64_t kUsed = 0x12000;
@@ -73,7 +73,7 @@ void RingDriver::Prepare(uint16_t request) {
                             VRING_DESC_F_NEXT | VRING_DESC_F_WRITE,
                             static_cast<uint16_t>(head + 2)};
   descriptors_[head + 2] = {kStatuses + request, 1, VRING_DESC_F_WRITE, 0};
-  // Touched now, so that no page appears while time is taken.
+  // Touches the buffer now, so that no page is allocated while time is measured.
   std::memset(At(kData + uint64_t{request} * RandomBlocks::kBytes), 0, RandomBlocks::kBytes);
 }
 
@@ -95,9 +95,11 @@ void RingDriver::Offer(uint16_t request) {
 void RingDriver::Publish() {
   const uint16_t before = std::exchange(published_, next_avail_);
   if (before == next_avail_) return;
-  // ORDERING: release: the device sees the entries before the index. [VIRTIO 1.2 §2.7.13.3.1]
+  // ORDERING: the release makes the device see the entries before the index. [VIRTIO 1.2
+  // §2.7.13.3.1]
   std::atomic_ref(avail_[kIdx]).store(next_avail_, std::memory_order_release);
-  // ORDERING: the store of the index must not pass the load of avail_event. [VIRTIO 1.2 §2.7.13.4]
+  // ORDERING: the store of the index must come before the load of avail_event. [VIRTIO 1.2
+  // §2.7.13.4]
   base::FullFence();
   const uint16_t event = Load(*avail_event_, std::memory_order_relaxed);
   if (static_cast<uint16_t>(next_avail_ - event - 1) >=
@@ -126,7 +128,7 @@ void RingDriver::NotifyQueue(uint16_t /*index*/) {
       if (go_on) Offer(request);
     }
     std::atomic_ref(avail_[kRing + kQueueSize]).store(next_used_, std::memory_order_relaxed);
-    // ORDERING: the store of used_event must not pass the look at the index.
+    // ORDERING: the store of used_event must come before the load of the index.
     base::FullFence();
   } while (next_used_ != Load(used_[kIdx], std::memory_order_relaxed));
   Publish();

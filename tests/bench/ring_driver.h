@@ -1,4 +1,4 @@
-// The driver of block_bench: the least that keeps a virtio-blk queue full of random reads.
+// The driver of block_bench: just enough to keep a virtio-blk queue full of random reads.
 #ifndef TESTS_BENCH_RING_DRIVER_H_
 #define TESTS_BENCH_RING_DRIVER_H_
 
@@ -16,7 +16,7 @@ struct vring_desc;
 
 namespace bench {
 
-// Offsets of 4 KiB blocks, the same sequence in every run.
+// Offsets of 4 KiB blocks, in the same sequence in every run.
 class RandomBlocks {
  public:
   static constexpr uint32_t kBytes = 4096;
@@ -33,24 +33,24 @@ class RandomBlocks {
   uint64_t state_ = 88172645463325252;
 };
 
-// All chains are prepared once: header, data, status. A request that ends is made available again
-// with another sector, in the interrupt, which is a call on the loop's thread here. Kicks go
-// through the doorbell as KVM's would, if the device asks for them.
+// All chains are prepared once: header, data, status. When a request ends, the interrupt, which is
+// a call on the loop's thread here, makes it available again with another sector. If the device
+// asks for a kick, the driver signals the doorbell as KVM would.
 class RingDriver final : public virtio::DriverNotifier {
  public:
   static constexpr uint16_t kQueueSize = 128;
   static constexpr uint16_t kDepth = 32;
 
-  // `running` says whether to go on; `on_idle` is called when it said no and nothing is in flight.
-  // `depth` is how many requests are kept in flight, at most kDepth; what each took is added to
-  // `latencies_us` if there is one.
+  // `running` says whether to continue. `on_idle` is called when `running` has returned false and
+  // no request is in flight. `depth` is how many requests are kept in flight, at most kDepth. If
+  // `latencies_us` is given, the time of each request is added to it.
   RingDriver(base::GuestMemory& memory, RandomBlocks blocks, std::function<bool()> running,
              std::function<void()> on_idle, uint16_t depth = kDepth,
              std::vector<double>* latencies_us = nullptr);
 
   virtio::QueueAddresses addresses() const;
   int doorbell() const { return doorbell_.get(); }
-  // Makes the first requests available. After the device started the queue.
+  // Makes the first requests available. Call it after the device has started the queue.
   void Start();
 
   void NotifyQueue(uint16_t index) override;
@@ -75,14 +75,15 @@ class RingDriver final : public virtio::DriverNotifier {
   const std::function<void()> on_idle_;
   const uint16_t depth_;
   std::vector<double>* const latencies_us_;
-  std::array<std::chrono::steady_clock::time_point, kDepth> offered_{};  // with latencies only
+  // used only if latencies are measured
+  std::array<std::chrono::steady_clock::time_point, kDepth> offered_{};
   base::UniqueFd doorbell_;
   vring_desc* const descriptors_;
   uint16_t* const avail_;      // flags, idx, ring[size], used_event
   uint16_t* const used_;       // flags, idx
   uint32_t* const used_ring_;  // id, len
   uint16_t* const avail_event_;
-  uint16_t next_avail_ = 0;  // with what is offered but not published
+  uint16_t next_avail_ = 0;  // includes requests that are offered but not published
   uint16_t published_ = 0;
   uint16_t next_used_ = 0;
   uint16_t in_flight_ = 0;

@@ -1,5 +1,5 @@
-// A device, its queues and their driver in one thread, without a transport: for tests and fuzzers
-// of virtio devices.
+// Runs a device, its queues and their driver on one thread, without a transport. For tests and
+// fuzzers of virtio devices.
 #ifndef TESTS_FAKES_DEVICE_HARNESS_H_
 #define TESTS_FAKES_DEVICE_HARNESS_H_
 
@@ -20,7 +20,7 @@
 
 namespace virtio {
 
-// Counts what a driver would be told.
+// Counts the notifications that a driver would get.
 class FakeNotifier final : public DriverNotifier, public ConfigOwner {
  public:
   void NotifyQueue(uint16_t index) override {
@@ -42,7 +42,7 @@ class FakeNotifier final : public DriverNotifier, public ConfigOwner {
 
   std::vector<uint64_t> queue_interrupts;
   uint64_t config_changes = 0;
-  uint64_t config_features = 0;  // of the last change
+  uint64_t config_features = 0;  // of the last configuration change
   uint64_t needs_reset = 0;
   std::string last_reason;
 };
@@ -67,7 +67,7 @@ class DeviceHarness {
   FakeNotifier& notifier() { return notifier_; }
   FakeDriver& driver(uint16_t queue) { return *queues_[queue].driver; }
 
-  // DRIVER_OK with `features`: all queues started, rings empty, at `ring_index`.
+  // Sets DRIVER_OK with `features`: starts all queues, with empty rings at `ring_index`.
   void Start(Device& device, uint64_t features, uint16_t ring_index = 0) {
     device.Attach(notifier_);
     device.Activate(features, notifier_);
@@ -86,7 +86,7 @@ class DeviceHarness {
                                       .data_bytes = 0x400000,
                                       .event_idx = options_.event_idx});
     queue.driver->StartAt(ring_index);
-    if (!queue.doorbell.valid()) {  // the device's: kept over resets
+    if (!queue.doorbell.valid()) {  // belongs to the device and is kept over resets
       queue.doorbell.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
       queue.file = loop_.AddFile(queue.doorbell.get()).value();
     }
@@ -100,14 +100,14 @@ class DeviceHarness {
     device.StartQueue({index, std::move(ring), queue.file});
   }
 
-  // Publishes what was offered, kicks if the device asked for it, and runs the loop until idle.
+  // Publishes the offered chains, kicks if the device asked for it, and runs the loop until idle.
   void Publish(uint16_t queue) {
     if (driver(queue).Publish()) Kick(queue);
     loop_.RunUntilIdle();
   }
   void Kick(uint16_t queue) { CHECK(eventfd_write(queues_[queue].doorbell.get(), 1) == 0); }
 
-  // Runs until the device says that the queue is stopped; false if it does not.
+  // Runs until the device reports that the queue is stopped. Returns false if it does not.
   bool StopQueue(Device& device, uint16_t queue) {
     bool done = false;
     device.StopQueue(queue, [&done] { done = true; });

@@ -119,11 +119,11 @@ uint16_t FakeDriver::Builder::Offer() {
 bool FakeDriver::Publish() {
   const uint16_t before = published_index_;
   published_index_ = avail_index_;
-  base::FullFence();  // the entries before the index
+  base::FullFence();  // the entries must be visible before the index
   SetAvailIndex(avail_index_);
-  base::FullFence();  // the index before looking whether the device wants to know
+  base::FullFence();  // publish the index before checking whether the device wants a kick
   if (!options_.event_idx) return (UsedFlags() & 1) == 0;
-  // Has the index moved past avail_event?
+  // The device wants a kick if the index has moved past avail_event.
   for (uint16_t i = before; i != avail_index_; ++i) {
     if (i == AvailEvent()) return true;
   }
@@ -132,7 +132,7 @@ bool FakeDriver::Publish() {
 
 std::optional<FakeDriver::Used> FakeDriver::PopUsed() {
   if (UsedIndex() == used_index_) return std::nullopt;
-  base::FullFence();  // the index before the element and the buffers
+  base::FullFence();  // read the index before the element and the buffers
   const Used used = UsedElement(used_index_);
   ++used_index_;
   const auto chain = offered_.find(static_cast<uint16_t>(used.id));
@@ -148,7 +148,7 @@ bool FakeDriver::EnableInterrupts() {
   } else {
     SetAvailFlags(0);
   }
-  base::FullFence();  // before looking again
+  base::FullFence();  // store the event index before checking the ring again
   return UsedIndex() == used_index_;
 }
 

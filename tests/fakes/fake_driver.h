@@ -1,6 +1,6 @@
-// The driver's half of a split virtqueue, for tests. Written from the specification alone: it
-// shares no ring code with virtio/queue and touches guest memory through Read and Write only, as a
-// guest would. Well behaved by default; the raw functions do anything a hostile driver can.
+// The driver's half of a split virtqueue, for tests. It is written from the specification alone: it
+// shares no ring code with virtio/queue, and accesses guest memory only through Read and Write. It
+// behaves well by default; the raw functions let a test do anything that a hostile driver can do.
 // [VIRTIO 1.2 §2.7]
 //
 //   FakeDriver driver(memory, {.size = 8, .base = 0x1000});
@@ -26,9 +26,9 @@ class FakeDriver {
  public:
   struct Options {
     uint16_t size = 8;
-    uint64_t base = 0x1000;           // the three rings lie here, each at its alignment
+    uint64_t base = 0x1000;           // the three rings are here, each at its alignment
     uint64_t data = 0x100000;         // buffers and indirect tables
-    uint64_t data_bytes = 0x1000000;  // reused from the start when used up
+    uint64_t data_bytes = 0x1000000;  // used again from the start when exhausted
     bool event_idx = false;
   };
   struct Descriptor {
@@ -54,9 +54,10 @@ class FakeDriver {
     Builder& Writable(uint32_t bytes);                  // a new buffer filled with 0xEE
     Builder& ReadableAt(uint64_t addr, uint32_t bytes);
     Builder& WritableAt(uint64_t addr, uint32_t bytes);
-    // What follows goes into an indirect table.
+    // Puts the descriptors that follow into an indirect table.
     Builder& Indirect();
-    // Writes descriptors and the ring entry; returns the head. Visible after Publish().
+    // Writes the descriptors and the ring entry, and returns the head. The device sees them after
+    // Publish().
     uint16_t Offer();
 
    private:
@@ -79,19 +80,20 @@ class FakeDriver {
   // Makes all offered chains available. Returns true if the device wants a kick. [VIRTIO 1.2
   // §2.7.13]
   bool Publish();
-  // Takes the next used element and frees its descriptors; nullopt if there is none. Fails the
-  // process on an id that was not offered: that is the device's error.
+  // Takes the next used element and frees its descriptors. Returns nullopt if there is none. Aborts
+  // if the element's id was not offered, because that is an error of the device.
   std::optional<Used> PopUsed();
-  // Asks for an interrupt when the next element is used; returns false if one came meanwhile.
+  // Requests an interrupt for the next used element. Returns false if an element was used
+  // meanwhile.
   bool EnableInterrupts();
-  // Asks for none (without EVENT_IDX) or one as late as possible.
+  // Requests no interrupts (without EVENT_IDX), or an interrupt as late as possible.
   void DisableInterrupts();
-  // The content of the writable buffers of the chain that had `head`, last offered.
+  // Returns the contents of the writable buffers of the last chain that was offered with `head`.
   std::vector<uint8_t> WritableBytes(uint16_t head) const;
   uint16_t free_descriptors() const { return static_cast<uint16_t>(free_.size()); }
   uint16_t outstanding() const { return static_cast<uint16_t>(offered_.size()); }
 
-  // --- What a hostile driver does: nothing is checked, nothing remembered ---
+  // --- For hostile drivers: these functions check nothing and remember nothing ---
   void WriteDescriptor(uint16_t index, const Descriptor& descriptor);
   void WriteDescriptorAt(uint64_t addr, const Descriptor& descriptor);
   void SetAvailEntry(uint16_t slot, uint16_t head);
@@ -100,7 +102,7 @@ class FakeDriver {
   void SetUsedEvent(uint16_t index);
   // Puts `head` into the next ring slot and publishes it.
   void OfferRaw(uint16_t head);
-  // Starts both indices at `index`, as after a long run.
+  // Starts both indices at `index`, as if many chains had been used before.
   void StartAt(uint16_t index);
 
   uint16_t avail_index() const { return avail_index_; }
@@ -108,7 +110,7 @@ class FakeDriver {
   uint16_t UsedFlags() const;
   uint16_t AvailEvent() const;
   Used UsedElement(uint16_t slot) const;
-  // A new buffer in the data area.
+  // Returns the address of a new buffer in the data area.
   uint64_t Allocate(uint64_t bytes, uint64_t align = 16);
 
  private:
@@ -123,11 +125,13 @@ class FakeDriver {
   uint64_t device_area_;
   uint64_t next_data_;
   uint16_t avail_index_ = 0;      // next slot to fill
-  uint16_t published_index_ = 0;  // what the device can see
+  uint16_t published_index_ = 0;  // the index that the device can see
   uint16_t used_index_ = 0;       // next used element to take
   std::vector<uint16_t> free_;
-  std::map<uint16_t, std::vector<uint16_t>> offered_;  // head: its descriptors
-  std::map<uint16_t, std::vector<Buffer>> writable_;   // head: its writable buffers
+  // the key is the head, the value the chain's descriptors
+  std::map<uint16_t, std::vector<uint16_t>> offered_;
+  // the key is the head, the value the chain's writable buffers
+  std::map<uint16_t, std::vector<Buffer>> writable_;
 };
 
 }  // namespace virtio

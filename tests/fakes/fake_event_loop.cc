@@ -31,8 +31,8 @@ uint64_t TotalBytes(std::span<const iovec> iovecs) {
   return total;
 }
 
-// What a waiting poll is woken by, without consuming it: an eventfd's counter, else the number of
-// bytes to read.
+// Returns the state whose change wakes a waiting poll, without consuming it: the counter of an
+// eventfd, or the number of bytes to read of another file.
 uint64_t Signals(int fd) {
   std::ifstream info(absl::StrCat("/proc/self/fdinfo/", fd));
   std::string line;
@@ -263,7 +263,8 @@ bool FakeEventLoop::RunTurn() {
   if (options_.seed != 0 && !chosen.empty()) {
     std::shuffle(chosen.begin(), chosen.end(), random_);
   }
-  // With a seed, a random part of what can complete; the rest stays for later turns.
+  // With a seed, only a random part of the operations that can complete does so. The others wait
+  // for later turns.
   const size_t most =
       options_.seed == 0 ? chosen.size() : 1 + random_() % std::max<size_t>(chosen.size(), 1);
   for (const uint64_t number : chosen) {
@@ -436,7 +437,8 @@ std::optional<int32_t> FakeEventLoop::Transfer(const Pending& pending) {
   const bool read = pending.kind == Kind::kRead;
   size_t limit = pending.length_bytes;
   if (!file.seekable) {
-    // Waits like io_uring does on a blocking descriptor; a part that POLLOUT promises to fit.
+    // A blocking descriptor waits as in io_uring. A write transfers only what POLLOUT says will
+    // fit.
     const bool non_blocking = (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0;
     if (Ready(fd, read ? POLLIN : POLLOUT) == 0) {
       return non_blocking ? std::optional<int32_t>(-EAGAIN) : std::nullopt;
@@ -483,12 +485,15 @@ void FakeEventLoop::NoteFlushAcknowledged(uint64_t flush) {
 }
 
 std::string FakeEventLoop::CheckFlushes() const {
-  // Positions in events_. A write counts from its completion, an fdatasync covers what completed
-  // before it was started: that is all that the kernel promises.
-  std::map<uint64_t, size_t> started;                // by operation
-  std::map<int, size_t> last_write;                  // by file: completion of the last write
-  std::map<int, size_t> covered;                     // by file: start of the last good fdatasync
-  std::map<uint64_t, std::map<int, size_t>> needed;  // by flush: last_write when submitted
+  // The maps hold positions in events_. A write counts from its completion. An fdatasync covers the
+  // writes that had completed before it was started, because the kernel promises no more.
+  std::map<uint64_t, size_t> started;  // the key is an operation
+  // the key is a file, the value the completion of its last write
+  std::map<int, size_t> last_write;
+  // the key is a file, the value the start of its last good fdatasync
+  std::map<int, size_t> covered;
+  // the key is a flush, the value last_write when it was submitted
+  std::map<uint64_t, std::map<int, size_t>> needed;
   for (size_t i = 0; i < events_.size(); ++i) {
     const Event& event = events_[i];
     switch (event.what) {

@@ -1,6 +1,6 @@
-// A deterministic event loop for tests: single-threaded, its clock stands still unless moved, and
-// completions come in an order, with lengths and errors that a seed decides. File I/O is real: it
-// happens on the real descriptor at the moment the operation completes.
+// A deterministic event loop for tests. It has one thread. Its clock stands still unless a test
+// moves it. A seed decides the order of completions, and their lengths and errors. File I/O is
+// real: it happens on the real descriptor at the moment when the operation completes.
 #ifndef TESTS_FAKES_FAKE_EVENT_LOOP_H_
 #define TESTS_FAKES_FAKE_EVENT_LOOP_H_
 
@@ -38,22 +38,22 @@ class FakeEventLoop final : public EventLoop {
     kFsync,
   };
   struct Options {
-    // 0: everything completes in the order it was started, and Cancel always wins. Else: a random
-    // part of what can complete does so in each turn, in random order, and a cancelled file
-    // operation may complete with its own result.
+    // 0: operations complete in the order in which they were started, and Cancel always wins.
+    // Otherwise, in each turn a random part of the operations that can complete does so, in random
+    // order, and a cancelled file operation may complete with its own result.
     uint64_t seed = 0;
-    // Reads and writes that transfer less than asked, at least short_transfer_unit_bytes and a
-    // multiple of it.
+    // The percentage of reads and writes that transfer less than requested: at least
+    // short_transfer_unit_bytes, and a multiple of it.
     int short_transfer_percent = 0;
     size_t short_transfer_unit_bytes = 512;
-    // Reads, writes, fdatasyncs and fallocates that fail without having done anything.
+    // The percentage of reads, writes, fdatasyncs and fallocates that fail without any effect.
     int error_percent = 0;
     std::vector<int> errors = {EAGAIN, EIO, EINTR, ENOSPC};
-    // How often ReadCached finds data in the cache; else it says -EAGAIN.
+    // The percentage of ReadCached calls that find data in the cache. The others return -EAGAIN.
     int cached_percent = 0;
     size_t max_files = 256;
   };
-  // What happened, in order.
+  // Something that happened; events() lists them in order.
   struct Event {
     enum class What : uint8_t { kStarted, kCompleted, kFlushSubmitted, kFlushAcknowledged };
     What what;
@@ -62,25 +62,26 @@ class FakeEventLoop final : public EventLoop {
     uint64_t offset = 0;
     uint64_t length_bytes = 0;
     int32_t result = 0;      // of kCompleted
-    uint64_t operation = 0;  // counts up from 1; the same in kStarted and kCompleted
-    uint64_t flush = 0;      // the test's number of a flush
+    uint64_t operation = 0;  // counts from 1; the same in kStarted and kCompleted
+    uint64_t flush = 0;      // the number that the test gave to the flush
   };
 
   explicit FakeEventLoop(Options options);
   FakeEventLoop();
   ~FakeEventLoop() override;
 
-  // Runs one turn. Returns whether anything ran. Errors of the code under test that make a loop
-  // spin end the program after 1,000,000 turns of one RunUntilIdle.
+  // Runs one turn. Returns whether anything ran. If the code under test makes the loop spin, the
+  // program ends after 1,000,000 turns of one RunUntilIdle.
   bool RunTurn();
-  // Runs turns until nothing can go on without time, the outside or Release().
+  // Runs turns until nothing more can happen without time passing, input from outside, or
+  // Release().
   void RunUntilIdle();
-  // Moves the clock alone: what the code under test does took so long.
+  // Moves only the clock, as if the code under test had taken this long.
   void Elapse(std::chrono::nanoseconds by) { now_ += by; }
-  // Moves the clock, stopping at each timeout on the way, and runs until idle.
+  // Moves the clock, stops at each timeout that expires, and runs until idle.
   void AdvanceTime(std::chrono::nanoseconds by);
 
-  // Holds back every operation on `file`, as a hung disk does: even Cancel has no effect until
+  // Holds back every operation on `file`, like a disk that hangs: even Cancel has no effect until
   // Release.
   void Hold(LoopFile file);
   void Release(LoopFile file);
@@ -89,26 +90,26 @@ class FakeEventLoop final : public EventLoop {
   // Lets the next read or write transfer at most `bytes`.
   void ShortenNext(Kind kind, size_t bytes);
 
-  // Operations that were started and have not completed.
+  // Returns how many operations were started and have not completed.
   size_t in_flight() const { return pending_.size(); }
-  // The same for one kind.
+  // Returns the same for one kind.
   size_t in_flight(Kind kind) const;
   const std::vector<Event>& events() const { return events_; }
-  // How often ReadCached has found something, be it the end.
+  // Returns how often ReadCached has found data or the end of the file.
   size_t cached_reads() const { return cached_reads_; }
-  // AddFile's so far: files that a ring keeps in its table for ever.
+  // Returns how often AddFile was called: a ring keeps these files in its table for ever.
   uint64_t files_added() const { return files_added_; }
 
-  // For the test's driver: flush number `flush` was made available to the device / was seen
-  // acknowledged with success.
+  // The test's driver calls these when it has made flush number `flush` available to the device,
+  // and when it has seen that flush acknowledged with success.
   void NoteFlushSubmitted(uint64_t flush);
   void NoteFlushAcknowledged(uint64_t flush);
-  // Returns "" if before each acknowledged flush an fdatasync succeeded that was started after the
-  // completion of every write and fallocate which had completed when the flush was submitted; else
-  // what is wrong.
+  // Checks every acknowledged flush. Before the acknowledgement, an fdatasync must have succeeded
+  // that started after the completion of every write and fallocate that had completed when the
+  // flush was submitted. Returns "", or what is wrong.
   std::string CheckFlushes() const;
 
-  // At any time, since this loop always "has not run yet"; files_added() tells on those who do.
+  // May be called at any time, unlike on a real loop. files_added() shows a caller that does so.
   absl::StatusOr<LoopFile> AddFile(int fd) override;
   absl::StatusOr<LoopFile> AddTemporaryFile(int fd) override;
   absl::StatusOr<LoopFile> LendFile(int fd) override;
@@ -116,7 +117,7 @@ class FakeEventLoop final : public EventLoop {
   void Poll(Operation& op, LoopFile file, uint32_t events) override;
   void PollMultishot(Operation& op, LoopFile file, uint32_t events) override;
   void ReadV(Operation& op, LoopFile file, std::span<const iovec> to, uint64_t offset) override;
-  // Injected errors are for ReadV.
+  // Injected errors apply to ReadV, not to this.
   int32_t ReadCached(LoopFile file, std::span<const iovec> to, uint64_t offset) override;
   void WriteV(Operation& op, LoopFile file, std::span<const iovec> from, uint64_t offset) override;
   void AppendV(Operation& op, LoopFile file, std::span<const iovec> from) override;
@@ -136,7 +137,7 @@ class FakeEventLoop final : public EventLoop {
  private:
   struct File {
     int fd = -1;
-    UniqueFd own;  // the same, unless it was lent
+    UniqueFd own;  // the descriptor in use, unless it was lent
     bool seekable = false;
     bool held = false;
     bool temporary = false;
@@ -149,9 +150,9 @@ class FakeEventLoop final : public EventLoop {
     std::span<const iovec> iovecs = {};
     uint64_t offset = 0;
     uint64_t length_bytes = 0;
-    int mode = 0;  // of a write: RWF_*
+    int mode = 0;  // RWF_* of a write
     uint32_t poll_events = 0;
-    uint64_t seen_signals = 0;  // of a multishot poll: the state that was last reported
+    uint64_t seen_signals = 0;  // of a multishot poll: the last reported state
     uint32_t seen_ready = 0;
     msghdr* receive = nullptr;
     const msghdr* send = nullptr;
@@ -184,7 +185,7 @@ class FakeEventLoop final : public EventLoop {
   const std::thread::id thread_ = std::this_thread::get_id();
   std::chrono::nanoseconds now_{1'000'000'000};
   std::vector<std::optional<File>> files_;
-  std::vector<Pending> pending_;  // in the order they were started
+  std::vector<Pending> pending_;  // in the order in which they were started
   std::vector<std::pair<Kind, int>> failures_;
   std::vector<std::pair<Kind, size_t>> shortened_;
   std::vector<Event> events_;

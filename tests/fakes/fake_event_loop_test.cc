@@ -262,7 +262,7 @@ TEST_F(CheckFlushes, AcceptsAFlushThatSyncedEverything) {
   Write();
   loop_.NoteFlushSubmitted(1);
   Sync();
-  Write();  // completes after the flush was submitted: need not be covered
+  Write();  // completes after the flush was submitted, so the flush need not cover it
   loop_.NoteFlushAcknowledged(1);
   EXPECT_EQ(loop_.CheckFlushes(), "");
 }

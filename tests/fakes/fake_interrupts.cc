@@ -43,7 +43,7 @@ class FakeMsiController::Interrupt final : public MsiInterrupt {
     base::MutexLock lock(mutex_);
     connected_ = false;
   }
-  // Does what a host's kernel does by itself.
+  // Does what a host's kernel does with signalled eventfds.
   void DeliverSignals() {
     eventfd_t signals;
     base::MutexLock lock(mutex_);

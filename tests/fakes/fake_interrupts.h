@@ -1,4 +1,4 @@
-// Interrupts and doorbells that remember what was asked of them. Any thread.
+// Fake interrupts and doorbells that record how they are used. Any thread.
 #ifndef TESTS_FAKES_FAKE_INTERRUPTS_H_
 #define TESTS_FAKES_FAKE_INTERRUPTS_H_
 
@@ -17,21 +17,22 @@ namespace devices {
 
 class FakeMsiController final : public MsiController {
  public:
-  // How often a message with this `data` has arrived, over an interrupt's route or by itself.
+  // Returns how often a message with this `data` has arrived, over a route or by Send.
   uint64_t delivered(uint32_t data);
-  // Everything that has arrived.
+  // Returns how many messages have arrived in all.
   uint64_t delivered();
-  // Messages sent by themselves; changes of routes; interrupts in use.
+  // Return how many messages Send has sent, how often routes changed, and how many interrupts
+  // exist.
   uint64_t sent() const { return sent_; }
   uint64_t route_changes() const { return route_changes_; }
   int in_use() const { return in_use_; }
 
-  // Lets CreateInterrupt, or SetMessage, fail from now on.
+  // Makes CreateInterrupt or SetMessage fail from now on.
   void FailCreate(bool fail) { fail_create_ = fail; }
   void FailRoute(bool fail) { fail_route_ = fail; }
 
-  // Delivers what was signalled in eventfds that are connected, as the host's kernel does. No
-  // interrupt may be destroyed meanwhile.
+  // Delivers the signals that wait in connected eventfds, as the host's kernel does. No interrupt
+  // may be destroyed meanwhile.
   void DeliverSignals();
 
   absl::StatusOr<std::unique_ptr<MsiInterrupt>> CreateInterrupt() override;
@@ -47,16 +48,18 @@ class FakeMsiController final : public MsiController {
   std::atomic<uint64_t> route_changes_{0};
   std::atomic<int> in_use_{0};
   base::Mutex mutex_;
-  std::map<uint32_t, uint64_t> delivered_ ABSL_GUARDED_BY(mutex_);  // by data
+  std::map<uint32_t, uint64_t> delivered_ ABSL_GUARDED_BY(mutex_);  // the key is the message's data
   std::set<Interrupt*> interrupts_ ABSL_GUARDED_BY(mutex_);
 };
 
 class FakeDoorbellMapper final : public DoorbellMapper {
  public:
-  // The guest writes at `address`: signals what is mapped there. False if nothing is.
+  // Acts as a guest that writes to `address`: signals the eventfd that is mapped there. Returns
+  // false if none is.
   bool Ring(uint64_t address);
   std::map<uint64_t, int> mapped();
-  // Maps and unmaps so far: each costs a real host a grace period.
+  // Returns how often doorbells were mapped and unmapped. Each time costs a real host a grace
+  // period.
   uint64_t changes() const { return changes_; }
   void FailMap(bool fail) { fail_map_ = fail; }
 

@@ -1,4 +1,4 @@
-// What a malicious driver does to one queue of a device, and what has to be true afterwards. Each
+// The attacks of a malicious driver on one queue of a device, and the checks afterwards. Each
 // device's tests run every attack against each of its queues; docs/assurance.md has the table.
 #ifndef TESTS_FAKES_HOSTILE_DRIVER_H_
 #define TESTS_FAKES_HOSTILE_DRIVER_H_
@@ -23,7 +23,7 @@ struct HostileTarget {
   Device& device;
   uint16_t queue;
   bool writable;  // whether the queue is for buffers that the device writes
-  // Makes the device look at the queue, if a kick is not enough (a receive queue needs input).
+  // Makes the device look at the queue if a kick is not enough: a receive queue needs input.
   std::function<void()> stimulate = [] {};
   // Offers one well-formed chain without making it available.
   std::function<void()> offer_good;
@@ -31,12 +31,12 @@ struct HostileTarget {
   std::function<void()> expect_good;
 };
 
-// The attacker's view: RAM at fixed places, descriptors of 8.
+// What the attacker works with: RAM at fixed places, and a driver with 8 descriptors.
 class Attacker {
  public:
   static constexpr uint64_t kGood = 0x200000;
   static constexpr uint64_t kTable = 0x210000;
-  static constexpr uint64_t kNothing = 0xc000'0000;  // no RAM: where BARs are
+  static constexpr uint64_t kNothing = 0xc000'0000;  // no RAM: BARs are here
   static constexpr uint16_t kNext = 1;
   static constexpr uint16_t kWrite = 2;
   static constexpr uint16_t kIndirect = 4;
@@ -52,7 +52,7 @@ class Attacker {
     driver.WriteDescriptorAt(kTable + 16 * uint64_t{index},
                              {addr, len, static_cast<uint16_t>(flags), next});
   }
-  // One buffer in the queue's direction, made available.
+  // Makes one buffer in the queue's direction available.
   void One(uint64_t addr, uint32_t len) {
     Set(0, addr, len, direction);
     driver.OfferRaw(0);
@@ -65,8 +65,8 @@ class Attacker {
 struct Attack {
   const char* name;
   void (*run)(Attacker&);
-  // Part of the reason for which the device asks for a reset; "" if the chain is served, nullptr if
-  // either is right.
+  // A part of the reason for which the device asks for a reset. "" means that the chain is served;
+  // nullptr means that either is right.
   const char* breaks;
 };
 
@@ -216,7 +216,7 @@ inline const std::vector<Attack>& Attacks() {
          a.Set(0, A::kGood, 1, a.direction);
          for (int i = 0; i < 8; ++i) a.driver.OfferRaw(0);
        },
-       nullptr},  // "while in use", unless each is used before the next is taken
+       nullptr},  // "while in use", unless the device uses each chain before it takes the next
       {"BuffersOverEachOther",
        [](A& a) {
          for (uint16_t i = 0; i < 4; ++i) {
@@ -230,7 +230,7 @@ inline const std::vector<Attack>& Attacks() {
        nullptr},
       {"BufferIsTheAvailRing", [](A& a) { a.One(a.driver.driver_area(), 6 + 2 * 8); }, nullptr},
       {"BufferIsTheUsedRing", [](A& a) { a.One(a.driver.device_area(), 6 + 8 * 8); }, nullptr},
-      // --- what is odd and allowed ---
+      // --- unusual but allowed ---
       {"ABufferOfSingleBytes",
        [](A& a) {
          for (uint16_t i = 0; i < 8; ++i) {
@@ -250,9 +250,9 @@ inline const std::vector<Attack>& Attacks() {
   return attacks;
 }
 
-// Runs an attack and checks that the device asked for a reset or went on, as it should; that kicks
-// do nothing to a broken queue; that RAM beside the buffers is as it was; and that the queue works
-// again after its reset, and after the device's.
+// Runs an attack. Checks that the device asks for a reset or continues, as the attack demands; that
+// kicks do nothing to a broken queue; that RAM beside the buffers is unchanged; and that the queue
+// works again after its own reset and after the device's.
 inline void RunAttack(const Attack& attack, const HostileTarget& target, uint64_t features) {
   SCOPED_TRACE(std::string(attack.name) + ", queue " + std::to_string(target.queue));
   DeviceHarness& harness = target.harness;
@@ -269,7 +269,7 @@ inline void RunAttack(const Attack& attack, const HostileTarget& target, uint64_
     harness.loop().RunUntilIdle();
   }
   const uint64_t resets = harness.notifier().needs_reset - before;
-  EXPECT_LE(resets, 1u) << "reported more than once";
+  EXPECT_LE(resets, 1u) << "a broken queue must be reported once";
   if (attack.breaks != nullptr) {
     EXPECT_EQ(resets, *attack.breaks == '\0' ? 0u : 1u) << harness.notifier().last_reason;
     if (resets != 0) {
@@ -279,7 +279,7 @@ inline void RunAttack(const Attack& attack, const HostileTarget& target, uint64_
   for (uint64_t at : kCanaries) {
     std::vector<uint8_t> now(canary.size());
     CHECK(harness.memory().Read(at, now));
-    EXPECT_EQ(now, canary) << "written outside of the buffers";
+    EXPECT_EQ(now, canary) << "the device wrote outside of the buffers";
   }
 
   ASSERT_TRUE(harness.StopQueue(target.device, target.queue));
@@ -290,7 +290,7 @@ inline void RunAttack(const Attack& attack, const HostileTarget& target, uint64_
   target.expect_good();
 }
 
-// Resets the queue, then the device, after any number of turns with requests in flight.
+// Resets the queue, then the device, after each number of turns with requests in flight.
 inline void ResetInEveryState(const HostileTarget& target, uint64_t features) {
   DeviceHarness& harness = target.harness;
   for (int turns = 0; turns < 12; ++turns) {
@@ -314,8 +314,8 @@ inline void ResetInEveryState(const HostileTarget& target, uint64_t features) {
   EXPECT_EQ(harness.notifier().needs_reset, 0u);
 }
 
-// Starts the device with sets of features that a transport would let through, and some it would
-// not.
+// Starts the device with sets of features that a transport would accept, and with some that it
+// would refuse.
 inline void FeatureGames(const HostileTarget& target) {
   for (int bit = -2; bit < 64; ++bit) {
     SCOPED_TRACE(bit);

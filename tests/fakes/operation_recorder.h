@@ -1,4 +1,4 @@
-// An operation that remembers how it completed, and two things its tests need files for.
+// An operation that records how it completed, and functions for files that its tests need.
 #ifndef TESTS_FAKES_OPERATION_RECORDER_H_
 #define TESTS_FAKES_OPERATION_RECORDER_H_
 
@@ -26,7 +26,7 @@ struct OperationRecorder final : Operation {
   std::function<void()> then;
 };
 
-// Returns an unnamed file with `content`, its position at the end.
+// Returns an unnamed file with `content`. Its position is at the end.
 inline UniqueFd TemporaryFile(const std::string& content = "") {
   UniqueFd fd(memfd_create("test", MFD_CLOEXEC));
   EXPECT_EQ(write(fd.get(), content.data(), content.size()), static_cast<ssize_t>(content.size()));

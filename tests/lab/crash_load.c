@@ -1,16 +1,16 @@
-// Random writes and flushes whose loss can be proved from outside.
+// Makes random writes and flushes whose loss can be proved from outside.
 //
 //   crash-load DEVICE BLOCKS SEED [BATCHES]
 //
 // Batch s (from 1) writes runs of 4 KiB blocks among the first BLOCKS, asynchronously and all at
-// once; every sector is filled with the stamp {magic, s, sector}. Where a batch writes follows from
-// SEED alone (xorshift), so that whoever checks the disk can say what must be on it. After some
-// batches a flush is sent, one at a time; the batch after it is written while it is in flight.
-// Prints
+// once. Every sector is filled with the stamp {magic, s, sector}. The places that a batch writes
+// follow from SEED alone (xorshift), so that the program that checks the disk knows what must be on
+// it. After some batches a flush is sent, one at a time; the next batch is written while the flush
+// is in flight. Prints
 //   WROTE s     batch s has completed
-//   FLUSHED s   a flush that was sent after the batches up to s had completed has completed
+//   FLUSHED s   a flush has completed that was sent after the batches up to s had completed
 //   CRASH-ERROR text
-// Without BATCHES it goes on until the power is cut.
+// Without BATCHES the program runs until the power is cut.
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -71,7 +71,7 @@ static struct io_event next_event(aio_context_t context) {
   return event;
 }
 
-// Waits for one completion; returns whether it was the flush, whose data is its batch.
+// Waits for one completion. Returns whether the completion was the flush, whose data is its batch.
 static int reap(aio_context_t context, int* writes, uint32_t* flushing) {
   const struct io_event event = next_event(context);
   if (event.data == 0) {

@@ -1,6 +1,6 @@
-// Runs in a test guest: writes a pattern into as many MiB as asked, reads it back, and tells how
-// much of it lay above 4 GiB of guest physical memory (found in pagemap, so it needs root). Usage:
-// memory-pattern MIB
+// Runs in a test guest, as root: writes a pattern into MIB MiB of memory, reads it back, and prints
+// how much of it is above 4 GiB of guest physical memory (found in pagemap).
+// Usage: memory-pattern MIB
 
 #include <fcntl.h>
 #include <stdint.h>

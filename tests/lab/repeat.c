@@ -1,7 +1,7 @@
-// Runs in a test guest, as root: does again and again what must cost the host nothing that stays.
+// Runs in a test guest, as root: repeats an operation that must not leave any cost on the host.
 //
-//   repeat resets DEVICE COUNT    DEVICE is a virtio function, such as 0000:00:04.0, that no driver
-//                                 has; each time it is reset, started, and its queue 0 is reset
+//   repeat resets DEVICE COUNT    DEVICE is a virtio function, such as 0000:00:04.0, that has no
+//                                 driver; each time it is reset, started, and its queue 0 is reset
 //   repeat opens FILE COUNT       opens, reads and closes FILE
 //
 // Ends with the line "REPEATED COUNT".
@@ -14,7 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-// The common configuration, which vmm shows at the start of BAR 0. [VIRTIO 1.2 §4.1.4.3]
+// The common configuration, which vmm places at the start of BAR 0. [VIRTIO 1.2 §4.1.4.3]
 enum {
   kDriverFeatureSelect = 8,
   kDriverFeature = 12,
@@ -51,7 +51,7 @@ static void WriteText(const char* path, const char* text) {
   close(fd);
 }
 
-// Returns the address of a page of RAM for the rings; it stays where it is and is zero.
+// Returns the physical address of a zeroed page for the rings. The page does not move.
 static uint64_t RingPage(void) {
   void* page = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED | MAP_POPULATE, -1, 0);

@@ -1,10 +1,12 @@
-// Runs in a test guest, as root: tries to open by forged file handles what a share does not show.
+// Runs in a test guest, as root: tries to open files that a share does not show, with forged file
+// handles.
 //
 //   try-handles MOUNT FILE HIDDEN SECRET INODE
 //
-// FILE, in MOUNT, can be seen. HIDDEN is a name that must not be found in any directory, SECRET a
-// text that no file may contain, INODE the host's number of the file that does. Prints what became
-// of FILE's own handle, FOUND for each leak, and "N handles tried, N opened, N found".
+// FILE is in MOUNT and can be seen. HIDDEN is a name that no directory may contain, SECRET a text
+// that no file may contain, and INODE the host's number of the file that contains SECRET. Prints
+// what happened to FILE's own handle, FOUND for each leak, and "N handles tried, N opened, N
+// found".
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -15,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { kWords = 6 };  // a FUSE handle with its parent's: number (high, low), generation, twice
+enum { kWords = 6 };  // a FUSE handle with its parent: number (high, low) and generation, twice
 
 struct Handle {
   struct file_handle head;
@@ -50,7 +52,8 @@ static int Try(const struct Handle* handle, int type, unsigned words) {
   return 0;
 }
 
-// Tries a number as a node's, or the host's inode's, in each form that Linux has for one.
+// Tries `number` as a node number or as the host's inode number, in each form that Linux has for
+// it.
 static void TryNumber(const struct Handle* own, uint64_t number) {
   for (uint32_t generation = 0; generation < 3; ++generation) {
     struct Handle handle = *own;
