@@ -1,4 +1,4 @@
-// What of a vCPU depends on the architecture. Implemented in the folder of the architecture.
+// The parts of a vCPU that depend on the architecture. The architecture's folder implements them.
 #ifndef VMM_KVM_VCPU_ARCH_H_
 #define VMM_KVM_VCPU_ARCH_H_
 
@@ -17,9 +17,9 @@
 namespace vmm {
 
 struct VcpuOptions {
-  uint32_t count = 1;           // at most what KVM allows
-  bool nested = false;          // the guest may run guests
-  uint32_t max_phys_bits = 46;  // guest physical address bits, capped by the host's
+  uint32_t count = 1;           // at most the number that KVM allows
+  bool nested = false;          // the guest may run guests of its own
+  uint32_t max_phys_bits = 46;  // guest physical address bits, limited by the host's
 };
 
 // Creates all vCPUs of `vm`, with the features that the guest sees and in the state in which
@@ -28,14 +28,15 @@ absl::StatusOr<std::vector<std::unique_ptr<Vcpu>>> CreateVcpus(const KvmSystem& 
                                                                const KvmVm& vm,
                                                                const VcpuOptions& options);
 
-// Returns the host's counter of time, which runs at the guest's rate.
+// Returns the host's time counter, which runs at the guest's rate.
 uint64_t HostTicks();
 
-// Turns the guest's counter of time back by `ticks`. No effect where KVM cannot.
+// Turns the guest's time counter back by `ticks`. Has no effect if KVM does not support it.
 absl::Status TurnTicksBack(int vcpu_fd, uint64_t ticks);
 
-// Returns a report of a few lines: registers, and the bytes of the next instruction if they can be
-// read through the guest's page tables. For fatal exits; never fails, says what it could not get.
+// Returns a report of a few lines: the registers, and the bytes of the next instruction if they can
+// be read through the guest's page tables. For fatal exits. Never fails: the report says what could
+// not be read.
 std::string DescribeVcpu(int vcpu_fd, const base::GuestMemory& memory);
 
 }  // namespace vmm
