@@ -12,7 +12,7 @@ FILES = 50
 FILE_MIB = 4
 GUEST_MIB = 512
 WINDOW_MIB = 256
-# The guests are told to begin by a file that appears in the share.
+# The guests begin when a file appears in the share.
 SCRIPT = """
 mkdir -p /mnt
 mount -t virtiofs -o ro store /mnt && echo BENCH-MOUNTED
@@ -24,7 +24,7 @@ while :; do sleep 1000; done
 
 
 def used_kib():
-    """Returns the memory that is in use, with the page cache."""
+    """Returns how much memory is in use, including the page cache."""
     with open("/proc/meminfo", encoding="utf-8") as f:
         values = {line.split(":")[0]: int(line.split()[1]) for line in f}
     return values["MemTotal"] - values["MemFree"]
@@ -56,7 +56,7 @@ def start(lab, share, number, with_dax):
 
 
 def settle():
-    """Drops what the host has cached, and returns what is in use then."""
+    """Drops the host's page cache, and returns how much memory is in use then."""
     os.sync()
     with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as f:
         f.write("3")
@@ -65,7 +65,7 @@ def settle():
 
 
 def grow(lab, share, with_dax):
-    """Returns by how many KiB the first and the second VM's reading make the host's memory grow."""
+    """Returns by how many KiB the host's memory grows when the first VM reads the files, and when the second does."""
     for name in os.listdir(share):
         if name.startswith("go-"):
             os.unlink(f"{share}/{name}")

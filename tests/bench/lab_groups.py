@@ -1,4 +1,4 @@
-"""The groups of figures that need guests or kernel modules: they run in the lab (tests/lab)."""
+"""The groups of figures that need guests or kernel modules. They run in the lab (tests/lab)."""
 
 import json
 import os
@@ -27,7 +27,7 @@ BLOCK_LOADS = {
 
 
 class Lab:
-    """What the groups share: paths, and files copied to memory so that no host file system is measured."""
+    """What the groups share: paths, and files that are copied to memory so that no host file system is measured."""
 
     def __init__(self, args, guest):
         self.args = args
@@ -38,7 +38,7 @@ class Lab:
         self.mounted = None
 
     def small_disk(self):
-        """Returns an image for guests that do not measure it."""
+        """Returns an image for guests that do not measure the disk."""
         path = f"{os.environ['LAB_SCRATCH']}/small.raw"
         run("truncate", "-s", "64M", path)
         return path
@@ -98,9 +98,10 @@ def boot(report, lab):
         "hvc0": lambda: lab.start("vmlinux", "hvc", "hvc0"),
         "bzImage": lambda: lab.start("bzImage", "boot", "ttyS0", all_devices=False),
     }
-    times, modules = {name: {} for name in plan}, {}  # by round
+    times, modules = {name: {} for name in plan}, {}  # one entry per round
     failures = dict.fromkeys(plan, 0)
-    # The first round is not counted: it brings programs and libraries into the lab's memory.
+    # The first round is not counted, because it brings programs and libraries into the lab's
+    # memory.
     for number in range(lab.args.runs + 1):
         for name, start in plan.items():
             if failures[name] > 1:
@@ -121,7 +122,7 @@ def boot(report, lab):
 
 def report_boots(report, times, modules, version):
     def add(figure, name, target=""):
-        """Adds a figure and returns its ratio to QEMU, of the rounds in which both reached init."""
+        """Adds a figure. Returns its ratio to QEMU over the rounds in which both reached init."""
         rounds = times[name].keys() & times["qemu"].keys()
         ratio = ratios([times[name][r] for r in rounds], [times["qemu"][r] for r in rounds]) if target and rounds else None
         if times[name]:
@@ -141,7 +142,7 @@ def report_boots(report, times, modules, version):
 
 
 def timeline(report, lab):
-    """A traced boot of each; tracing makes them slower, so these are no figures to compare with others."""
+    """Traces one boot of each program. Tracing slows them down, so the times cannot be compared with other figures."""
     qemu = Qemu()
     plan = {
         "vmlinux, ttyS0": (lab.vmm, lambda: lab.start("vmlinux", "boot", "ttyS0", all_devices=False)),
@@ -166,7 +167,7 @@ def timeline(report, lab):
 
 
 def start_and_wait(start):
-    """Boots to init; returns the time of its line."""
+    """Boots to init. Returns the time at which init's line appeared."""
     with start() as vm:
         _, milliseconds = vm.wait_for("BENCH-INIT", BOOT_PATIENCE)
         return vm.started + milliseconds / 1000
@@ -197,7 +198,7 @@ def memory(report, lab):
 
 
 def growth(before, after):
-    """Returns what devices' counters grew by, of those that did."""
+    """Returns by how much devices' counters grew, without those that did not grow."""
     return {
         f"{device} {name}": count - before[device].get(name, 0)
         for device, counters in after.items()
@@ -211,7 +212,7 @@ def idle(report, lab):
         vm.wait_for("BENCH-INIT")
         time.sleep(9)
         counted = lab.ours.get("vm.counters")
-        time.sleep(1)  # answering wakes loops too
+        time.sleep(1)  # answering the request wakes loops too
         before, cpu = vm.threads(), vm.cpu_seconds()
         others = sum(vm.cpu_seconds(thread) for thread in before)
         time.sleep(30)
@@ -264,7 +265,7 @@ def block_guest(report, lab):
 
 
 def compare_in_process(report, args, disk, name, iops_target, cpu_target):
-    """The device with an in-process driver against io_uring alone, alternating."""
+    """Compares the device with an in-process driver to io_uring alone, in alternating runs."""
     rows = {"device": [], "raw": []}
     for _ in range(args.runs):
         for mode, values in rows.items():
@@ -330,7 +331,7 @@ def block_slow(report, lab):
 
 
 def hang_in_process(report, args, slow):
-    """A second disk on the event loop of one that does not answer, in turn with none beside it."""
+    """Measures a disk beside one that does not answer, on the same event loop, in turn with the disk alone."""
     rows = {"calm": [], "hang": []}
     for _ in range(args.runs):
         for phase, arguments in (("calm", ["alone"]), ("hang", ["beside", slow.path])):
@@ -339,7 +340,7 @@ def hang_in_process(report, args, slow):
             command = [args.block_bench, *arguments, "/dev/nullb1", str(HANG_SECONDS)]
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
                 line = process.stdout.readline()
-                # Its end waits for the disk.
+                # The process cannot end before the disk answers.
                 if phase == "hang":
                     slow.go_on()
             if process.returncode:
@@ -350,7 +351,7 @@ def hang_in_process(report, args, slow):
 
 
 def report_hang(report, what, rows):
-    """Reports the p99 of rows of (p50, p99) in ms, beside the calm ones; the p50 goes into the note."""
+    """Reports the p99 of rows of (p50, p99) in ms, beside the calm ones. The note has the p50."""
     p50, p99 = ({phase: [row[i] for row in rows[phase]] for phase in rows} for i in (0, 1))
     calm, middle = spread(p99["calm"], 2), [round(statistics.median(p50[phase]), 2) for phase in ("hang", "calm")]
     report.add(f"one disk hangs {HANG_SECONDS} s: p99 of {what}", spread(p99["hang"], 2), "ms", "20 ms",
@@ -359,7 +360,7 @@ def report_hang(report, what, rows):
 
 
 class Clock(threading.Thread):
-    """Calls something again and again and notes how many milliseconds each call took."""
+    """Calls a function repeatedly and records how many milliseconds each call took."""
 
     def __init__(self, call):
         super().__init__()
@@ -382,9 +383,9 @@ class Clock(threading.Thread):
 
 
 def hang(report, lab, slow):
-    """Console, API and a second disk of a VM while its first disk does not answer, in turn with a calm time.
+    """Measures console, API and a second disk of a VM while its first disk does not answer, in turn with calm phases.
 
-    A sleep of 1 ms beside them says how late this machine is for reasons of its own.
+    A sleep of 1 ms beside them shows how late this machine is for other reasons.
     """
     names = ("a second disk of a VM", "the console of a VM", "the API", "a sleep of 1 ms")
     rows = {name: {"calm": [], "hang": []} for name in names}
@@ -401,7 +402,7 @@ def hang(report, lab, slow):
                 taken = [clock.end() for clock in clocks]
                 if phase == "hang":
                     slow.go_on()
-            vm.text = vm.text[match.end() :]  # the next round says the same
+            vm.text = vm.text[match.end() :]  # the next round prints the same lines
             in_guest = [int(text) / 1000 for text in match.groups()]
             for name, row in zip(names, (in_guest[:2], in_guest[2:], *taken)):
                 rows[name][phase].append(row)

@@ -1,4 +1,4 @@
-"""What is measured: VM processes, ours and QEMU's, started with the same guest."""
+"""The VM processes that are measured: ours and QEMU's, started with the same guest."""
 
 import contextlib
 import fcntl
@@ -61,7 +61,7 @@ class Vm:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory_outside_guest(self, guest_mib=GUEST_MIB):
-        """Returns (resident KiB, the same by mapping) of every mapping smaller than guest RAM."""
+        """Returns (resident KiB, the same by mapping) of all mappings that are smaller than guest RAM."""
         size, rss = 0, {}
         with open(f"/proc/{self.process.pid}/smaps", encoding="utf-8") as f:
             for line in f:
@@ -74,7 +74,7 @@ class Vm:
         return sum(rss.values()), rss
 
     def threads(self):
-        """Returns {thread: (name, voluntary context switches)} of every thread that is no vCPU."""
+        """Returns {thread: (name, voluntary context switches)} of all threads except vCPUs."""
         result = {}
         for thread in os.listdir(f"/proc/{self.process.pid}/task"):
             with open(f"/proc/{self.process.pid}/task/{thread}/status", encoding="utf-8") as f:
@@ -86,7 +86,7 @@ class Vm:
 
 
 def wait_unlocked(path):
-    """Waits until a killed VMM's lock on an image is gone: the kernel takes a ring apart after the process has ended."""
+    """Waits until a killed VMM's lock on an image is released: its ring is destroyed after the process has ended."""
     lock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     with open(path, "r+b") as f:
         end = time.monotonic() + LOCK_SECONDS
@@ -105,7 +105,7 @@ class Ours:
         self.api = f"{folder}/api.sock"
 
     def start(self, kernel, initrd, bench, console, disks=(), all_devices=True):
-        """Starts a guest; with all_devices there is a virtio console whether or not it is the guest's."""
+        """Starts a guest. With all_devices there is a virtio console, even if the guest does not use it."""
         for disk in disks:
             wait_unlocked(disk)
         on_serial = console == "ttyS0"

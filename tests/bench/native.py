@@ -1,7 +1,7 @@
-"""The group shares-native: what shares cost when this machine's own FUSE client uses them, without a guest (tests/fuse).
+"""The group shares-native: the cost of shares for this machine's own FUSE client, without a guest (tests/fuse).
 
-CPU time is that of the share's thread, which serves nothing else. Every run has a mount of its own, so that the client knows
-nothing yet; the host has all files in its page cache.
+CPU time is that of the share's thread, which serves only the share. Every run has its own mount, so that the client has
+cached nothing yet. The host has all files in its page cache.
 """
 
 import json
@@ -63,7 +63,8 @@ def write_all():
             f.write(bytes(SMALL_BYTES))
 
 
-# Name: what is done first, what is measured, the requests that are counted ("" are all), and the options of the mount.
+# Name: the preparation, the measured function, the requests that are counted ("" means all), and
+# the options of the mount.
 LOADS = {
     "cold stat": (None, stat_all, "", ("--cache", "always", "--readonly")),
     "cold read of 5 kB": (stat_all, read_all, "read", ("--cache", "always", "--readonly")),
@@ -77,7 +78,7 @@ LOADS = {
 
 
 def measure_inside(name):
-    """Prints the requests and the CPU time of a load."""
+    """Prints the number of requests and the CPU time of a load."""
     control = socket.socket(fileno=int(os.environ["SHARE_CONTROL"]))
 
     def counters():
@@ -105,7 +106,7 @@ def fill(root):
     for name, size in (("file", 500_000), ("large", LARGE_BYTES)):
         with open(f"{root}/{name}", "wb") as f:
             f.write(bytes(size))
-    time.sleep(2.5)  # a share takes what changed just now for changing still
+    time.sleep(2.5)  # a share treats a file that changed just now as still changing
 
 
 def run(mount_share, name, folder):

@@ -1,4 +1,4 @@
-"""Figures: medians with their spread, printed as they are taken and kept for the JSON file."""
+"""Figures: medians with their spread. They are printed as they are taken and kept for the JSON file."""
 
 import statistics
 
@@ -12,7 +12,7 @@ def spread(values, digits=1):
 
 
 def ratios(ours, theirs):
-    """The median of the ratios of alternating runs (A, B, A, B)."""
+    """Returns the median of the ratios of alternating runs (A, B, A, B)."""
     return spread([a / b for a, b in zip(ours, theirs)], 2)
 
 

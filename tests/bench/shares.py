@@ -1,6 +1,6 @@
-"""File shares: ours beside Debian's virtiofsd, QEMU's 9p and an erofs image, in guests that are told what to read.
+"""File shares: ours beside virtiofsd, QEMU's 9p and an erofs image, in guests that read what the host requests.
 
-Unless a row says otherwise "cold" means cold in the guest (mounted afresh), with everything in the host's page cache.
+Unless a row says otherwise, "cold" means cold in the guest (a new mount), with everything in the host's page cache.
 """
 
 import contextlib
@@ -15,7 +15,8 @@ from machines import Qemu, Vm
 from report import ratios, spread
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-# The C daemon is in Debian 12's qemu-system-common (7.2) only; later releases have none, or another.
+# Only Debian 12's qemu-system-common (7.2) has the C daemon. Later releases have none, or another
+# one.
 VIRTIOFSD = "/usr/lib/qemu/virtiofsd"
 GUEST_MIB = 768
 FILES_IN_DIRECTORY = 100
@@ -30,8 +31,8 @@ CLOSURE_MIB = 200
 MANY_DIRECTORIES = 1000
 RANDOM_SECONDS = 4
 TRIES = 3
-# How far guests read ahead, KiB: as Linux does, whatever the share allows, until somebody in the guest says otherwise; and
-# as far as a request of a share goes.
+# How far guests read ahead, in KiB. The first value is Linux's default, whatever the share allows.
+# The second is as far as one request of a share goes.
 READ_AHEADS = (128, 1024)
 VIRTIOFS = "mount virtiofs store -"
 P9 = "mount 9p store trans=virtio,version=9p2000.L,cache=loose,msize=131072"
@@ -39,7 +40,7 @@ EROFS = "mount erofs /dev/vda -"
 
 
 class Guest:
-    """A guest that does what it is told by lines on its console (guest_shares.c)."""
+    """A guest that serves commands on its console (guest_shares.c)."""
 
     def __init__(self, command, environment=None):
         self.vm = Vm(command, environment, stdin=subprocess.PIPE)
@@ -57,7 +58,7 @@ class Guest:
         self.vm.__exit__()
 
     def answer(self, line, files=None, mib=None):
-        """Has something done; returns what the guest printed and its seconds."""
+        """Sends a command. Returns what the guest printed, and the seconds that the command took."""
         self.vm.text = ""
         self.vm.process.stdin.write(f"{line}\n".encode())
         self.vm.process.stdin.flush()
@@ -101,14 +102,15 @@ def make_tree(folder, directories, big_mib=BIG_MIB):
 
 
 def make_closure(folder):
-    """A store of paths of several sizes of files, its closure and its image."""
+    """Makes a store of paths with files of several sizes, its closure and its image."""
     sizes, left = [], CLOSURE_MIB << 20
-    # Most files of a system are small, and most bytes are in large ones.
+    # Most files of a system are small, but most bytes are in large files.
     for i in range(CLOSURE_FILES - 100):
         sizes.append(512 + i * 7919 % (24 << 10))
     left -= sum(sizes)
     sizes += [left // 100 + 1] * 100
-    sizes = [sizes[i * 49 % CLOSURE_FILES] for i in range(CLOSURE_FILES)]  # 49: every one once
+    # a multiplier of 49 uses every size exactly once
+    sizes = [sizes[i * 49 % CLOSURE_FILES] for i in range(CLOSURE_FILES)]
     store = f"{folder}/store"
     write_files(store, CLOSURE_PATHS, sizes)
     with open(f"{folder}/store-paths", "w", encoding="ascii") as f:
@@ -151,7 +153,7 @@ def ours(lab, shares, disks=()):
 
 
 def theirs(lab, devices):
-    """QEMU with shared memory, which vhost-user needs."""
+    """Starts QEMU with shared memory, which vhost-user needs."""
     qemu = Qemu()
     command = qemu.command + ["-M", "q35", "-accel", "kvm", "-cpu", "host", "-m", str(GUEST_MIB), "-nodefaults",
                               "-nographic", "-no-reboot", "-kernel", lab.guest["bzImage"],
@@ -186,7 +188,7 @@ class Virtiofsd:
         return self
 
     def __exit__(self, *_):
-        # It ends by itself when its QEMU does.
+        # virtiofsd ends by itself when its QEMU does.
         with contextlib.suppress(subprocess.TimeoutExpired):
             status = self.process.wait(1)
             self.log.seek(0)
@@ -201,7 +203,7 @@ class Virtiofsd:
 
 
 class Requests:
-    """What the guest asked a share of ours for, by name, since this was made."""
+    """The requests that a share of ours has received since this object was made, by name."""
 
     def __init__(self, lab, share="_fs0"):
         self.lab, self.share = lab, share
@@ -215,7 +217,7 @@ class Requests:
 
 
 def take_walk(guest, mount, path, files):
-    """Returns the seconds of a cold walk and of a warm one after it."""
+    """Returns the seconds of a cold walk, and of a warm walk after it."""
     guest.do(mount)
     cold, warm = guest.do(f"walk {path}", files), guest.do(f"walk {path}", files)
     guest.do("umount")
@@ -242,7 +244,7 @@ def take_random(guest, mount, path):
 
 
 def alternate(runs, sides, take):
-    """Returns {side: values} of runs that take turns."""
+    """Returns {side: values} of alternating runs."""
     values = {name: [] for name in sides}
     for _ in range(runs):
         for name, guest in sides.items():
@@ -251,9 +253,10 @@ def alternate(runs, sides, take):
 
 
 def take_figure(report, runs, what, machines, take, show):
-    """Shows what runs that take turns took, on guests started for them.
+    """Alternates runs on guests started for them, and shows the results.
 
-    Guests of an emulated lab die now and then (docs/assurance.md): then there is another try, and in the end no figure.
+    Guests of an emulated lab die sometimes (docs/assurance.md). The runs are then repeated, and if they fail every time
+    there is no figure.
     """
     for _ in range(TRIES):
         try:
@@ -266,7 +269,7 @@ def take_figure(report, runs, what, machines, take, show):
 
 
 def compare(report, figure, values, unit, target, more_is_better=False, note="", digits=2):
-    """Reports both sides and how many times better the first is."""
+    """Reports both sides, and by which factor the first is better."""
     (our_name, mine), (peer, its) = values.items()
     ratio = ratios(mine, its) if more_is_better else ratios(its, mine)
     report.add(f"{figure}: {peer}", spread(its, digits), unit)
@@ -274,10 +277,11 @@ def compare(report, figure, values, unit, target, more_is_better=False, note="",
 
 
 def compare_walks(report, what, taken, target):
-    """Reports cold walks and warm ones, and what a cold one takes beyond the guest's own work.
+    """Reports cold walks and warm walks, and how much longer a cold walk takes than the guest's own work.
 
-    virtiofsd's guests list directories again in the warm walk, ours ask for nothing. So what our warm walk takes is the
-    guest's own work, and is taken off too; beside it each side less its own warm walk.
+    The guests of virtiofsd list directories again in the warm walk, while our guests send no request. The time of our
+    warm walk is therefore the guest's own work. One row subtracts it from both sides; another row subtracts each side's
+    own warm walk.
     """
     cold, warm = ({name: [run[i] for run in runs] for name, runs in taken.items()} for i in (0, 1))
     own = next(iter(warm.values()))
@@ -289,7 +293,7 @@ def compare_walks(report, what, taken, target):
 
 
 def report_requests(report, lab, guest, mount, path, files, warm_target, of_interest):
-    """What our share is asked for by a cold walk and by a warm one."""
+    """Reports the requests that our share receives in a cold walk and in a warm walk."""
     guest.do(mount)
     for figure in ("cold", "warm"):
         requests = Requests(lab)
@@ -341,7 +345,7 @@ def shares_fs(report, lab):
 
 
 def report_sequential(report, figure, taken):
-    """Reports both sides by how far their guests read ahead, and ours as it is meant to be beside the peer as Linux has it."""
+    """Compares both at equal read-ahead, and ours with the read-ahead of docs/shares.md to the peer with Linux's."""
     low, high = READ_AHEADS
     for mine, its, note in (
         (low, low, f"guests read {low} KiB ahead"),
@@ -435,14 +439,14 @@ def shares_memory(report, lab):
 
 
 def wait_forgotten(lab, most):
-    """Waits until a share of ours has no more than so many nodes: the guest sends what it forgets when it has time."""
+    """Waits until a share of ours has at most `most` nodes. The guest sends what it forgets only when it has time."""
     end = time.monotonic() + 60
     while lab.ours.get("vm.counters")["_fs0"]["nodes"] > most and time.monotonic() < end:
         time.sleep(0.5)
     time.sleep(1)
 
 
-# Each in a lab of its own.
+# Each group runs in a lab session of its own.
 GROUPS = {"shares-fs": shares_fs, "shares-9p": shares_9p, "shares-erofs": shares_erofs, "shares-memory": shares_memory}
-# The kernel of each group's guests: only the full one has 9p.
+# The kernel of each group's guests: only the full kernel has 9p.
 KERNELS = {"shares-fs": "cloud", "shares-9p": "full", "shares-erofs": "cloud", "shares-memory": "cloud"}

@@ -1,6 +1,6 @@
-"""A boot by phase, taken from the host kernel's tracepoints: the program under test needs nothing for it.
+"""A boot by phase, from tracepoints of the host's kernel. The traced program needs no support for it.
 
-Needs root. Times are CLOCK_MONOTONIC, which time.monotonic() reads too.
+Needs root. Times are of CLOCK_MONOTONIC, which time.monotonic() reads too.
 """
 
 import os
@@ -8,13 +8,13 @@ import re
 import subprocess
 
 TRACING = "/sys/kernel/tracing"
-# What marks the end of a phase, in the order of a boot.
+# The phases, named by the event that ends each, in the order of a boot.
 PHASES = ("process start", "KVM objects", "kernel loaded", "first entry", "kernel entry", "init")
 COLOURS = ("#9aa5b1", "#4c78a8", "#72b7b2", "#eeca3b", "#f58518", "#54a24b")
 KVM_CREATE_VM, KVM_SET_REGS, KVM_SET_SREGS, KVM_SET_MSRS = 0xAE01, 0x4090AE82, 0x4138AE84, 0x4008AE89
 KVM_CREATE_VCPU, KVM_SET_CPUID2 = 0xAE41, 0x4008AE90
 SETUP = (KVM_CREATE_VM, KVM_CREATE_VCPU, KVM_SET_CPUID2, KVM_SET_MSRS, KVM_SET_SREGS, KVM_SET_REGS)
-# Linux maps itself there; loaders and decompressors run below.
+# Linux maps itself there; boot loaders and decompressors run at lower addresses.
 KERNEL_SPACE = 0xFFFFFFFF80000000
 EVENTS = ("sched/sched_process_exec", "syscalls/sys_enter_ioctl", "kvm/kvm_entry", "kvm/kvm_exit")
 LINE = re.compile(r"\s(\d+\.\d+): (\w+)\(?:? ?(.*)")
@@ -26,7 +26,7 @@ def _write(name, text):
 
 
 class Trace:
-    """Collects the events of what happens while it is open."""
+    """Collects the events that happen while it is open."""
 
     def __enter__(self):
         if not os.path.exists(f"{TRACING}/trace"):
@@ -34,7 +34,7 @@ class Trace:
         _write("tracing_on", "0")
         _write("trace_clock", "mono")
         _write("buffer_size_kb", "32768")
-        _write("options/overwrite", "0")  # the first events count
+        _write("options/overwrite", "0")  # keep the first events when the buffer is full
         _write("trace", "")
         _write("events/syscalls/sys_enter_ioctl/filter", " || ".join(f"cmd == {number}" for number in SETUP))
         for event in EVENTS:
@@ -49,7 +49,7 @@ class Trace:
         _write("trace", "")
 
     def marks(self, program):
-        """Returns {phase: seconds} of the boot of `program`, all but init."""
+        """Returns {phase: seconds} of the boot of `program`, without init."""
         _write("tracing_on", "0")
         marks = {}
         with open(f"{TRACING}/trace", encoding="ascii", errors="replace") as f:
@@ -68,7 +68,8 @@ def _mark(marks, program, time, event, text):
     elif "process start" not in marks or "kernel entry" in marks:
         return
     elif event == "sys_ioctl" and "first entry" not in marks:
-        # The state of entry is set when the kernel is loaded; what is set up before it are objects.
+        # KVM_SET_REGS or KVM_SET_SREGS comes after the kernel is loaded. Earlier calls make the
+        # objects.
         command = int(re.search(r"cmd: (\w+)", text)[1], 16)
         if command in (KVM_SET_SREGS, KVM_SET_REGS):
             marks["kernel loaded"] = time
@@ -83,7 +84,7 @@ def _mark(marks, program, time, event, text):
 
 
 def since_start(marks):
-    """Returns [(phase, milliseconds since the process started)] of the phases that were seen."""
+    """Returns [(phase, milliseconds since the process started)] of the phases that occurred."""
     return [(phase, (marks[phase] - marks["process start"]) * 1000) for phase in PHASES if phase in marks]
 
 
@@ -92,7 +93,7 @@ def text(rows):
 
 
 def svg(boots):
-    """Returns a picture of {name: [(phase, milliseconds)]}: a bar for each boot, with its phases' lengths."""
+    """Returns an SVG picture of {name: [(phase, milliseconds)]}: a bar for each boot, with the phases' lengths."""
     left, width, row = 190, 760, 74
     end = max(rows[-1][1] for rows in boots.values())
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 30}" height="{row * len(boots) + 40}"'

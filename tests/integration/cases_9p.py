@@ -1,4 +1,4 @@
-"""Shares by 9p: the same store, closure and answers as by virtio-fs, in the words of 9P2000.L."""
+"""Shares by 9p: store, closure and results as by virtio-fs, with the messages of 9P2000.L."""
 
 import contextlib
 import hashlib
@@ -49,14 +49,15 @@ def fill_big_directory(store):
 
 @case("share-by-9p")
 def share_by_9p(folder):
-    """One store by both protocols at once; the guest's kernel is one that has 9p."""
+    """Shares one store by both protocols at once. The guest's kernel supports 9p."""
     store, closure = make_store(folder)
     fill_big_directory(store)
     share = {"tag": "store", "path": store, "closure": closure, "readonly": True, "proto": "9p"}
     beside = {**share, "tag": "beside", "proto": "virtiofs"}
     api = Api(f"{folder}/api.sock")
     config = share_config("full", [share, beside])
-    config["payload"]["kernel"] = guest_files("full")["vmlinux"]  # nothing to unpack
+    # an uncompressed kernel starts faster
+    config["payload"]["kernel"] = guest_files("full")["vmlinux"]
     with Vm(folder, config, "--api-socket", api.path) as vm:
         vm.expect(READY)
         vm.shell(f"mkdir -p /mnt /beside; mount -t 9p -o ro,{OPTIONS} store /mnt")
@@ -84,7 +85,7 @@ def check_big_directory(vm):
 
 
 def check_warm(vm, api):
-    """What was read once is not read again; 9p still opens and lists each time."""
+    """What was read once is not read again. Each use still opens files and lists directories."""
     walk = "find /mnt -type f -exec cat {} + | md5sum; ls -lR /mnt | md5sum"
     vm.shell(walk, seconds=120)
     before = counters(api)
@@ -98,7 +99,7 @@ def check_warm(vm, api):
 
 
 def check_beside(vm):
-    """The other protocol shows the same at the same time."""
+    """The other protocol shows the same files at the same time."""
     vm.shell("mount -t virtiofs -o ro beside /beside")
     shown = f"cd %s/{APP} && cat bin/hello lib/libx.so && ls -l . many/7; cd /"
     check_equal(vm.shell(shown % "/beside"), vm.shell(shown % "/mnt"), "files by both protocols")
@@ -110,7 +111,7 @@ WRITABLE = "trans=virtio,version=9p2000.L,msize=512000"
 
 
 def make_work(folder):
-    """Makes a directory for guests to write in, and returns it."""
+    """Makes a directory in which guests write, and returns its path."""
     work = f"{folder}/work"
     for name, mode in (("", 0o755), ("open", 0o1777), ("group", 0o2777), ("doomed", 0o755)):
         os.makedirs(f"{work}/{name}", exist_ok=True)
@@ -140,7 +141,7 @@ def md5(work, name):
 
 @case("9p-share-can-be-changed")
 def writable_by_9p(folder):
-    """What the guest does to a share has happened on the host, and what the host does is seen."""
+    """The guest's changes appear on the host, and the host's changes appear in the guest."""
     work = make_work(folder)
     share = {"tag": "work", "path": work, "readonly": False, "proto": "9p", "cache": "never"}
     beside = {**share, "tag": "beside", "proto": "virtiofs"}
@@ -222,7 +223,7 @@ def check_names(vm, work):
 
 
 def check_open_files(vm, work):
-    """Files that have lost their names are there until they are closed."""
+    """Files without a name can be used until they are closed."""
     vm.shell("echo one >/mnt/old; echo two >/mnt/new; exec 3</mnt/old 4>>/mnt/old 5</mnt/old")
     vm.shell("mv /mnt/new /mnt/old")
     check_equal(vm.shell("cat /mnt/old; echo more >&4; cat <&3").split(), ["two", "one", "more"], "")
@@ -234,7 +235,7 @@ def check_open_files(vm, work):
 
 
 def check_doomed(vm, work):
-    """A directory that the host deletes while it is in use."""
+    """The host deletes a directory while the guest uses it."""
     vm.shell("cd /mnt/doomed; exec 3<file")
     shutil.rmtree(f"{work}/doomed")
     answer = vm.shell("ls; echo x >new; mkdir sub; cat <&3; cd /; exec 3<&-; ls -d /mnt/doomed")
@@ -255,7 +256,7 @@ def check_both_protocols(vm, work):
 
 
 def check_cached(vm, api, work):
-    """The same with caches in the guest, which keep a fid open on what was written."""
+    """The same holds with caches in the guest, which keep a fid open for each written file."""
     vm.shell(f"umount /mnt && mount -t 9p -o {WRITABLE},cache=loose work /mnt")
     check_equal(vm.shell("md5sum </mnt/big").split()[0], md5(work, "big"), "after another mount")
     vm.shell(
@@ -274,7 +275,7 @@ def check_cached(vm, api, work):
 
 @contextlib.contextmanager
 def own_file_system(folder, path):
-    """Mounts a new file system there."""
+    """Mounts a new file system at `path`."""
     have("mke2fs", "fsfreeze")
     run("mke2fs", "-q", "-t", "ext4", new_image(f"{folder}/frozen.raw", 32 << 20))
     os.mkdir(path)
@@ -286,7 +287,7 @@ def own_file_system(folder, path):
 
 
 def check_frozen(vm, work, frozen):
-    """A file system of the host that hangs holds up its share, and neither others nor the console."""
+    """A file system of the host that hangs blocks its share, but no other share nor the console."""
     vm.shell("mkdir /frozen; mount -t virtiofs frozen /frozen; echo early >/frozen/early")
     run("fsfreeze", "-f", frozen)
     try:
@@ -299,6 +300,6 @@ def check_frozen(vm, work, frozen):
         run("fsfreeze", "-u", frozen)
     late = f"{frozen}/late"
     wait_until(lambda: os.path.exists(late) and os.path.getsize(late) > 0, "the guest's write", 60)
-    # The job that wrote has ended by now, or ends while the shell waits for its next command.
+    # The job that wrote has ended by now, or it ends while the shell waits for its next command.
     time.sleep(1)
     check_equal(vm.shell("wait; cat /frozen/late"), "late", "file once the host goes on")

@@ -1,6 +1,6 @@
 """Stock kernels boot: kernel, image format, CPU count, memory size, root and console, pairwise.
 
-The guests of the pairwise rows end in different ways: each is a boot that no other case needs.
+The guests of the pairwise rows end in different ways, so no other case has to boot for an end.
 """
 
 import itertools
@@ -30,7 +30,8 @@ DIMENSIONS = {
     "root": ("initramfs", "disk"),
     "console": ("hvc0", "ttyS0"),
 }
-# Every pair of values of two dimensions occurs at least once: see matrix-is-pairwise.
+# Every pair of values of two dimensions occurs at least once. The case matrix-is-pairwise checks
+# that.
 MATRIX = [
     ("cloud", 1, "128M", "bzImage", "initramfs", "ttyS0"),
     ("cloud", 2, "512M", "bzImage", "disk", "ttyS0"),
@@ -60,7 +61,7 @@ def within_the_budget(_):
 
 
 def check_guest(vm, kernel_version, vcpus, memory):
-    """Checks in the guest's shell that it has what vm.json gives it."""
+    """Checks in the guest's shell that the guest has what vm.json describes."""
     check_equal(vm.shell("uname -r"), kernel_version, "uname -r")
     check_equal(vm.shell("nproc"), str(vcpus), "nproc")
     total_mib = int(vm.shell("sed -n 's/MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo")) // 1024
@@ -96,7 +97,7 @@ def end_by_panic(vm):
 
 
 def end_by_two_signals(vm):
-    """The guest does not react to its power button."""
+    """The guest does not react to its power button, so a second signal ends vmm."""
     vm.signal(signal.SIGTERM)
     time.sleep(1)
     check(vm.process.poll() is None, "vmm ended at the first SIGTERM though the guest runs on")
@@ -105,7 +106,7 @@ def end_by_two_signals(vm):
     check_equal(len(vm.stderr().strip().splitlines()[-1:]), 1, "lines about the forced end")
 
 
-# How the guest of a row ends if not by poweroff, and what vmm is started with.
+# How the guest of a row ends if not by poweroff, and the options with which vmm starts.
 ENDS = {
     MATRIX[2]: (end_by_two_signals, []),
     MATRIX[4]: (end_by_panic, []),
@@ -114,7 +115,7 @@ ENDS = {
 
 
 def check_numbers(folder, disk):
-    """The root disk is clean and has the file that the guest wrote."""
+    """The root disk is clean and contains the file that the guest wrote."""
     run("e2fsck", "-fn", disk)
     run("debugfs", "-R", f"dump /numbers {folder}/numbers", disk)
     with open(f"{folder}/numbers", encoding="ascii") as f:
@@ -130,7 +131,7 @@ def boot(folder, kernel, vcpus, memory, image, root, console):
         have("debugfs", "e2fsck")
         disk = copy_image("root-image", f"{folder}/root.raw")
         more["disks"] = [{"path": disk}]
-        # Moves to the disk at once; the script of the disk's init is a shell there.
+        # The script of the initrd switches to the disk at once. The disk's init then runs a shell.
         more["test"] = "root_on /dev/vda"
         more["cmdline"] = f"roottest={encode('cd /; setsid -c sh')}"
     with Vm(folder, vm_config(kernel, image, tty=console, **more), *options) as vm:
@@ -159,7 +160,7 @@ for matrix_row in MATRIX:
 
 
 def register_product():
-    """The whole product of the dimensions, beyond the pairwise rows, for the long run."""
+    """Registers the whole product of the dimensions, beyond the pairwise rows, for the long run."""
     for row in itertools.product(*DIMENSIONS.values()):
         if row not in MATRIX:
             name = "product/" + "-".join(str(value) for value in row)

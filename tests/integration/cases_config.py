@@ -1,4 +1,4 @@
-"""Bad configs and bad files: each with its exact message, through the real program."""
+"""Bad configs and bad files: each gets its exact message from the real program."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def bad_configs(folder):
 
 @case("id-map-warning", group="host", boots=0)
 def id_map_warning(folder):
-    """An entry of an owner map whose user would own no file is told of; the file is good."""
+    """vmm warns of an owner map's entry whose user would own no file. The config is still good."""
     share = {"tag": "s", "path": folder}
     for first, warned in ((0, True), (1000, False)):
         share["uid_map"] = [{"guest": first, "host": 990}, {"guest": 1000 - first, "host": 990}]

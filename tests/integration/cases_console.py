@@ -1,4 +1,4 @@
-"""Console and serial port: every sink, also one nobody reads, and the terminal left as it was."""
+"""Console and serial port: all sinks, also without a reader; the terminal is restored."""
 
 import os
 import re
@@ -8,8 +8,8 @@ import time
 
 from harness import READY, Failure, Vm, case, check, check_equal, vm_config, wait_for_path
 
-# More than any pipe, socket or terminal buffers, with what is kept beside them. Linux' console
-# kicks, and waits, for each 16 bytes: more would only take minutes of a busy machine.
+# More than any pipe, socket or terminal holds together with vmm's own buffer. Linux's console kicks
+# and waits for each 16 bytes, so a longer text would only take minutes on a busy machine.
 FLOOD_HVC = "dd if=/dev/zero bs=64k count=16 2>/dev/null | tr '\\0' x >/dev/hvc0; "
 FLOOD_SERIAL = "dd if=/dev/zero bs=1k count=96 2>/dev/null | tr '\\0' x >/dev/ttyS0; "
 
@@ -19,7 +19,7 @@ def stalled_pipe(folder):
     test = FLOOD_HVC + "echo LAST-LINE >/dev/hvc0; "
     with Vm(folder, vm_config(test=test), read_output=False) as vm:
         vm.wait(0, seconds=240)
-        # Who comes back only now finds what was dropped, and the end.
+        # A reader that comes only now finds the mark for dropped output, and the last output.
         text = vm.process.stdout.read()
         mark = text.rfind(b"bytes dropped]")
         check(mark >= 0, f"no mark in {len(text)} bytes of output")
@@ -47,7 +47,7 @@ def stalled_pty_and_socket(folder):
 
 
 def find_pty(vm, seconds=20):
-    """Returns the path of the terminal that vmm says it made."""
+    """Returns the path of the pty, from vmm's log line."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = re.search(r"/dev/pts/\d+", vm.stderr() + vm.console.text())
@@ -62,7 +62,7 @@ def file_and_socket(folder):
     path = f"{folder}/serial.sock"
     log = f"{folder}/console.log"
     config = vm_config(
-        # Open before it is asked for: opening a UART empties its receive FIFO.
+        # Open the UART before the host sends text, because opening it empties its receive FIFO.
         test="exec 3<>/dev/ttyS0; echo TO-FILE; read line <&3; echo GOT-$line >&3; sleep 1",
         console={"mode": "File", "file": log},
         serial={"mode": "Socket", "socket": path},

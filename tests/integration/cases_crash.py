@@ -1,4 +1,4 @@
-"""What a completed flush promises: power cuts of the host, and every flush boundary replayed."""
+"""The promise of a completed flush: power cuts of the host, and replays at flush boundaries."""
 
 import contextlib
 import json
@@ -30,12 +30,12 @@ BLOCKS = 4096
 LOAD = f"wait_for /dev/vda; crash-load /dev/vda {BLOCKS}"
 MAGIC = 0x48535243
 LAB_DEATH = 125  # exit status of tests/lab/lab
-# A batch that the console did not tell of can be on the disk, one far ahead cannot.
+# A batch that the console has not reported yet may be on the disk. A batch far ahead of it may not.
 MAX_AHEAD = 10000
 
 
 class Load:
-    """Knows what tests/lab/crash_load.c writes, from the seed."""
+    """Computes from the seed what tests/lab/crash_load.c writes."""
 
     def __init__(self, seed):
         self._state = seed
@@ -62,12 +62,12 @@ class Load:
         return self._batches[batch]
 
     def newest(self, last):
-        """Returns {block: the last of the batches up to `last` that wrote it}."""
+        """Returns {block: the last batch that wrote it}, for the batches up to `last`."""
         return {block: batch for batch in range(1, last + 1) for block in self.blocks(batch)}
 
 
 def batch_of(data, sector):
-    """Returns the batch that wrote a sector, 0 for none; a mixture fails."""
+    """Returns the batch that wrote a sector, or 0 for none. Fails if a sector mixes batches."""
     if not any(data):
         return 0
     magic, batch, where = struct.unpack_from("<IIQ", data)
@@ -77,7 +77,7 @@ def batch_of(data, sector):
 
 
 def check_content(data, load, wrote, flushed):
-    """Checks a whole image; returns (written and lost, newer than the last flush) in sectors."""
+    """Checks a whole image. Returns (sectors written and lost, sectors newer than the last flush)."""
     promised, written = load.newest(flushed), load.newest(wrote)
     lost = newer = 0
     for sector in range(BLOCKS * BLOCK // SECTOR):
@@ -95,7 +95,7 @@ def check_content(data, load, wrote, flushed):
 
 
 def last_number(word, text):
-    """Returns the last complete number that the load printed after a word."""
+    """Returns the last complete number that the load printed after `word`."""
     return int((re.findall(rf"^{word} (\d+)\r?\n", text, re.MULTILINE) or ["0"])[-1])
 
 
@@ -103,7 +103,7 @@ def last_number(word, text):
 
 
 class Machine:
-    """An emulated machine that runs vmm with the load, until its power is cut."""
+    """An emulated machine that runs vmm with the load until its power is cut."""
 
     def __init__(self, folder, on_file, direct, seed, guest_command=""):
         self.folder = folder
@@ -129,7 +129,7 @@ class Machine:
         self.console = Console(self.process.stdout.fileno(), f"{folder}/console")
 
     def _make_disk(self):
-        """Makes the machine's disk; returns the path of the image in the machine."""
+        """Makes the machine's disk. Returns the path of the image inside the machine."""
         if not self.on_file:
             new_image(self.disk, BLOCKS * BLOCK)
             return "/dev/vda"
@@ -148,14 +148,14 @@ class Machine:
             raise
 
     def cut_power(self):
-        """Kills the emulator, and nothing else has a chance to write."""
+        """Kills the emulator, so that nothing in the machine can still write."""
         pid = self.process.pid
         with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
             for child in f.read().split():
                 os.kill(int(child), signal.SIGKILL)
 
     def end(self):
-        """Waits for the launcher to see that its machine is gone; returns the console's text."""
+        """Waits until the launcher sees that its machine is gone. Returns the console's text."""
         self.process.wait(60)
         with contextlib.suppress(Failure):
             self.console.expect("no such text", 20)  # until the end of the output
@@ -166,7 +166,7 @@ class Machine:
         path = self.disk
         if self.on_file:
             path = f"{self.folder}/image.raw"
-            # Replays the journal, as the next mount would.
+            # Replay the journal, as the next mount would.
             subprocess.run(["e2fsck", "-fy", self.disk], capture_output=True, check=False)
             run("e2fsck", "-fn", self.disk)
             run("debugfs", "-R", f"dump /image.raw {path}", self.disk)
@@ -181,7 +181,7 @@ class LabDied(Failure):
 
 
 def cut_power(folder, number, guest_command=""):
-    """Cuts the power under the load; returns what was seen in one line, or fails."""
+    """Cuts the power under the load. Returns one line with the results, or fails."""
     try:
         return cut_power_once(os.path.join(folder, f"cut{number}"), number, guest_command)
     except LabDied as death:
@@ -222,7 +222,7 @@ def ten_power_cuts(folder):
 
 @case("a-power-cut-without-flushes-is-noticed", group="host", full=True)
 def power_cut_without_flushes(folder):
-    """The check itself: a guest that believes in a write-through disk sends no flush."""
+    """Tests the check itself: a guest that believes in a write-through disk sends no flush."""
     have("mke2fs", "e2fsck", "debugfs")
     no_flush = "wait_for /dev/vda; echo 'write through' >/sys/block/vda/queue/write_cache"
     try:
@@ -259,10 +259,11 @@ def log_entries(path):
 
 
 def replay(path, load, acknowledged):
-    """Checks the state at each flush; returns (writes, flushes) in the log.
+    """Checks the state at each flush. Returns how many (writes, flushes) are in the log.
 
-    The load has one flush in flight, so the flush entries are its flushes, in order. No sector may
-    go back to an older batch, so what was there at one flush need not be looked at again.
+    The load has one flush in flight, so the flush entries of the log are its flushes, in order. No
+    sector may go back to an older batch, so a sector that was right at one flush is not checked
+    again.
     """
     state, writes, flushes, checked = {}, 0, 0, 0
     for flags, first, data in log_entries(path):
@@ -295,7 +296,7 @@ def check_batch(state, load, batch, flush):
 
 
 def check_replay_notices(path, seed, acknowledged):
-    """The check itself: a flush does not cover what only the next one does."""
+    """Tests the check itself: it must notice a write that only the next flush covers."""
     try:
         replay(path, Load(seed), acknowledged[1:])
     except Failure:
@@ -305,7 +306,7 @@ def check_replay_notices(path, seed, acknowledged):
 
 @contextlib.contextmanager
 def log_device(folder):
-    """Gives a dm-log-writes device over two loop devices; its log is complete afterwards."""
+    """Provides a dm-log-writes device over two loop devices. Its log is complete afterwards."""
     loops = [
         run("losetup", "--show", "-f", new_image(f"{folder}/{name}", size)).strip()
         for name, size in (("data", BLOCKS * BLOCK), ("log", 256 << 20))

@@ -1,4 +1,4 @@
-"""DAX: what a guest reads of a share is the page cache of the host, in a window of its memory."""
+"""DAX: a guest reads a share from the host's page cache, through a window of its memory."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ WINDOW_MIB = 8
 
 
 def make_files(folder):
-    """Makes a store whose large files do not all fit the window at once."""
+    """Makes a store whose large files do not all fit into the window at once."""
     store = f"{folder}/store"
     os.makedirs(f"{store}/1a-app/bin")
     have("busybox")
@@ -70,7 +70,7 @@ def virtiofs_dax(folder):
 
 
 def check_large_files_only(vm, api, store):
-    """By default a file is mapped if the host says so, which it does of large ones."""
+    """By default the guest maps a file if the host says so, which it does for large files."""
     mount(vm, "")
     check_equal(vm.shell("md5sum </mnt/1a-app/small; md5sum </mnt/1a-app/large-0").split()[::2],
                 host(f"md5sum <{store}/1a-app/small; md5sum <{store}/1a-app/large-0").split()[::2],
@@ -79,7 +79,7 @@ def check_large_files_only(vm, api, store):
     check_equal(now["setupmapping"], 3, "ranges mapped for a file of 5 MiB and 4 bytes")
     check_equal(now["dax_ranges"], 3, "ranges mapped")
     check_equal(now["read_bytes"], MIB // 2, "bytes read by request: those of the small file")
-    # More than the window holds, twice: the guest takes ranges back.
+    # Read more than the window holds, twice, so that the guest has to take ranges back.
     for _ in range(2):
         check_equal(vm.shell(sums("/mnt")), host(sums(store)), "sums of all files")
     now = counters(api)
@@ -91,7 +91,7 @@ def check_large_files_only(vm, api, store):
 
 
 def check_execution(vm, api):
-    """A program is executed in the host's page cache."""
+    """A program can be executed from the host's page cache."""
     mount(vm, "")
     check_equal(vm.shell("/mnt/1a-app/bin/busybox echo executed"), "executed", "program in a window")
     check(counters(api)["dax_ranges"] >= 1, "the program was not mapped")
@@ -112,7 +112,7 @@ def check_always(vm, api, store):
 
 
 def check_reset(vm, api, store):
-    """A guest that resets itself with files mapped finds an empty window."""
+    """A guest that resets itself while files are mapped finds an empty window."""
     mount(vm, "")
     vm.shell("cat /mnt/1a-app/large-* >/dev/null")
     check(counters(api)["dax_ranges"] > 0, "nothing is mapped")
@@ -123,13 +123,13 @@ def check_reset(vm, api, store):
 
 
 def check_writes(vm, store):
-    """A mount that may write meets a host that does not let it."""
+    """The host refuses writes although the guest mounted the share to write."""
     before = host(sums(store))
     vm.shell("mount -o remount,rw /mnt")
     answer = vm.shell("echo x | dd of=/mnt/1a-app/large-0 conv=notrunc bs=2 seek=1000; echo $?")
     check("Read-only file system" in answer, f"writing: {answer!r}")
     check_equal(host(sums(store)), before, "sums on the host")
-    # While the driver is away its window can be looked at, moved and switched off.
+    # While the device has no driver, its window can be read, moved and switched off.
     answer = vm.shell(
         "umount /mnt; d=$(ls -d /sys/bus/virtio/drivers/virtiofs/virtio*); v=${d##*/};"
         " p=$(dirname $(readlink -f $d)); echo $v >/sys/bus/virtio/drivers/virtiofs/unbind;"
@@ -145,8 +145,8 @@ def check_writes(vm, store):
 
 @case("share-by-virtiofs-dax-truncated")
 def truncated(folder):
-    """The host cuts a file that the guest has mapped: the guest goes on, and reads zeroes there."""
-    # Room for all: the guest gives nothing back.
+    """If the host truncates a file that the guest has mapped, the guest reads zeroes there."""
+    # The window has room for all files, so the guest gives no range back.
     vm, api, store = dax_vm(folder, "backports", window_mib=64)
     with vm:
         vm.expect(READY)

@@ -1,4 +1,4 @@
-"""Disks: what the guest writes is in the image, read-only is, one image belongs to one VM."""
+"""Disks: writes reach the image, read-only is enforced, and an image belongs to one VM."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ PATTERN = "pattern-of-the-guest-"
 
 
 def loop_device(image, sector_bytes=512):
-    """Returns a loop block device over an image; the caller detaches it."""
+    """Returns a loop block device over an image. The caller must detach it."""
     have("losetup")
     done = subprocess.run(
         ["losetup", "--show", "-f", "-b", str(sector_bytes), image],
@@ -91,7 +91,7 @@ echo "GROWN $(cat /sys/block/vda/size)"
             vm.expect("REFUSED vdb")
             vm.expect("READS FIXED")
             check_second_vm(folder, first)
-            # SIGHUP makes vmm look at the sizes again; the guest sees the new one without a reset.
+            # On SIGHUP vmm reads the sizes again, and the guest sees the new size without a reset.
             os.truncate(first, 65 << 20)
             vm.signal(signal.SIGHUP)
             vm.expect("GROWN 133120", seconds=30)
@@ -123,8 +123,8 @@ def partitioned_image(path, sector_bytes, first):
 
 @case("partitions-whatever-sectors-the-host-has")
 def partitions(folder):
-    """Images partitioned for 512 and for 4096 bytes, on host devices of both, by direct I/O."""
-    first = {512: 2049, 4096: 257}  # the former not at a block of 4096 bytes
+    """Images partitioned for 512 and 4096 bytes work on host devices of both, with direct I/O."""
+    first = {512: 2049, 4096: 257}  # the former is not at a multiple of 4096 bytes
     kinds = [(host, guest) for host in (512, 4096) for guest in (512, 4096)]
     images = [
         partitioned_image(f"{folder}/{host}-{guest}.raw", guest, first[guest])
@@ -171,7 +171,7 @@ done
 
 @contextlib.contextmanager
 def device_that_fails(folder):
-    """Gives a device-mapper device and a function that makes it fail all I/O (True), or none."""
+    """Provides a device-mapper device, and a function that makes I/O fail (True) or succeed."""
     have("losetup", "dmsetup")
     run("modprobe", "-a", "dm-mod", "loop")
     loop = loop_device(new_image(f"{folder}/below", 16 << 20))
@@ -197,12 +197,12 @@ def device_that_fails(folder):
 
 @case("lost-writes-are-no-success")
 def lost_writes(folder):
-    """The host loses writes and recovers; the guest powers off, and vmm still says so."""
+    """The host loses writes and recovers. The guest powers off, and vmm still reports the loss."""
     write = "dd if=/dev/urandom of=/dev/vda bs=4096 count=4 conv=fsync 2>/dev/null; echo $?"
     with device_that_fails(folder) as (device, fail):
         with Vm(folder, vm_config(disks=[{"path": device}])) as vm:
             vm.expect(READY)
-            vm.shell("dmesg -n 1")  # its I/O errors would be among the answers
+            vm.shell("dmesg -n 1")  # I/O errors on the console would be mixed with the answers
             check_equal(vm.shell(f"while [ ! -b /dev/vda ]; do :; done; {write}"), "0", "dd")
             fail(True)
             check_equal(vm.shell(write), "1", "dd while the host's disk fails")

@@ -1,7 +1,7 @@
 """Feature bits on and off: Linux drives every device with each of its bits masked, one at a time.
 
-One guest has a disk for each bit; console and entropy device, of which a VM has one each, take
-another bit in each boot. `features_mask` of vm.json is for this.
+One guest has a disk for each bit. A VM has only one console and one entropy device, so these take
+another bit in each boot. The key `features_mask` of vm.json exists for this test.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ MIB = 1 << 20
 WRITE_AT, DISCARD_AT, ZERO_AT = 1 * MIB, 2 * MIB, 3 * MIB
 PATTERN_BYTES, RANGE_BYTES = 256 << 10, 64 << 10
 
-# Runs in the guest for every disk with a serial number; one line for each.
+# Runs in the guest. Prints one line for every disk with a serial number.
 SCRIPT = f"""
 put() {{ dd if=/pattern of=/dev/$1 bs=64k seek=$(($2 / 65536)) conv=fsync 2>/dev/null; }}
 sum() {{ dd if=/dev/$1 bs=64k skip=$(($2 / 65536)) count=$3 2>/dev/null | md5sum | cut -c1-32; }}
@@ -46,7 +46,7 @@ for path in /sys/block/vd*; do
     "discarded=$discarded zeroed=$zeroed zeroes=$zeroes end"
 done
 """
-# The other two devices; short enough for the kernel command line.
+# The script for the other two devices. It is short enough for the kernel command line.
 OTHERS = """
 wait_for /dev/hwrng
 cd /sys/bus/virtio/drivers
@@ -77,7 +77,7 @@ def tools_disk(folder):
 
 
 def make_disks(folder):
-    """Returns the disks' configs by serial number: all features, each bit masked, all masked."""
+    """Returns disks' configs by serial number: all features, each bit masked, all masked."""
     masks = {"none": ALL, **{str(bit): without(bit) for bit in BLOCK_BITS}, "all": 0}
     disks = {
         name: {
@@ -88,7 +88,7 @@ def make_disks(folder):
         }
         for name, mask in masks.items()
     }
-    # A guest that is not told that the disk is read-only gets I/O errors.
+    # If the read-only bit is masked, the guest's writes get I/O errors.
     disks["ro"] = {
         "path": new_image(f"{folder}/ro.raw", 4 * MIB),
         "serial": "ro",
@@ -103,7 +103,7 @@ def read_disk(line):
 
 
 def bits_of(features):
-    """Returns the set of bits in what sysfs shows."""
+    """Returns the set of bits in a features file of sysfs."""
     return {bit for bit, value in enumerate(features) if value == "1"}
 
 
@@ -114,7 +114,7 @@ def md5_at(path, offset, size):
 
 
 def check_disk(name, got, reference, path):
-    """Checks what the guest saw of a disk, and what is in its image."""
+    """Checks what the guest reported about a disk, and the contents of its image."""
     bits, all_bits = bits_of(got["features"]), bits_of(reference["features"])
     if name == "all":
         check_equal(bits, {VERSION_1}, "features of a disk without any")
@@ -191,7 +191,7 @@ def features_new(folder):
 
 @case("features-on-and-off-small-devices", full=True, boots=8)
 def small_devices(folder):
-    """The bits that the other cases leave on, and none at all."""
+    """Checks the bits that the other cases leave on, and devices without any feature."""
     everything = (CONSOLE_SIZE, CONSOLE_EMERGENCY_WRITE, *RING_BITS)
     rounds = (
         ((CONSOLE_SIZE,), (RING_RESET,)),

@@ -1,4 +1,4 @@
-"""Shares: the guest sees the closure of a store and nothing else, and asks for it once."""
+"""Shares: the guest sees only the closure of a store, and requests it only once."""
 
 import hashlib
 import json
@@ -61,7 +61,7 @@ def make_store(folder):
 
 
 def write_closure(folder, *names):
-    """Replaces the file, as a rebuild does."""
+    """Replaces the closure file, as a rebuild of a system does."""
     with open(f"{folder}/store-paths.new", "w", encoding="ascii") as f:
         f.writelines(f"/nix/store/{name}\n" for name in names)
     os.rename(f"{folder}/store-paths.new", f"{folder}/store-paths")
@@ -92,7 +92,7 @@ def requests_below_root(api):
 
 
 def check_hidden(vm, folder):
-    """Tries what root in the guest can to reach what is not in the closure."""
+    """Tries everything that root in the guest can do to reach files outside the closure."""
     check_equal(vm.shell("ls /mnt").split(), [APP, LIBRARY], "names at the root of the share")
     check_equal(vm.shell("ls -a /mnt").split(), [".", "..", APP, LIBRARY], "with dots")
     for path in (
@@ -113,7 +113,7 @@ def check_hidden(vm, folder):
 
 
 def check_links_and_handles(vm, folder):
-    """Neither hard links nor file handles, made up or changed, lead to what is hidden."""
+    """Hard links, and file handles that are forged or changed, do not lead to hidden files."""
     answer = vm.shell(
         f"ln /mnt/{HIDDEN}/key /tmp/key; ln /mnt/{APP}/empty /mnt/{HIDDEN};"
         f" ln /mnt/{APP}/to-hidden /mnt/{APP}/l; ls /tmp/key /mnt/{HIDDEN} /mnt/{APP}/l"
@@ -121,7 +121,7 @@ def check_links_and_handles(vm, folder):
     check(answer.count("No such file") >= 4 and SECRET not in answer, f"hard links: {answer!r}")
     inode = os.stat(f"{folder}/store/{HIDDEN}/key").st_ino
     answer = vm.shell(f"try-handles /mnt {APP}/empty {HIDDEN} {SECRET} {inode}")
-    # Linux has no handles of files on 9p; on virtio-fs those of what it knows.
+    # Linux has no file handles on 9p. On virtio-fs it has handles of the files that it knows.
     ended = re.search(r"^own handle: .*\s\d{4} handles tried, \d+ opened, 0 found$", answer)
     check(ended, f"file handles: {answer!r}")
 
@@ -173,7 +173,7 @@ def closure_only(folder):
         check_reload(vm, api, folder)
         check_overlay(vm)
         check_warm_overlay(vm, api)
-        # Nothing is in use any more after this; a new mount begins anew.
+        # After this no file is in use any more, and a new mount starts with empty caches.
         vm.shell("umount /ov /mnt && mount -t virtiofs -o ro store /mnt")
         check_equal(vm.shell(f"cat /mnt/{APP}/many/0/0"), "file 0", "after another mount")
         vm.send("poweroff -f\n")
@@ -181,10 +181,10 @@ def closure_only(folder):
 
 
 def check_warm(vm, api):
-    """What was read once costs the host no request below the root."""
+    """What was read once causes no further request below the root."""
     walk = "find /mnt -type f -exec cat {} + | md5sum; ls -lR /mnt | md5sum; test -e /mnt/1a-app/no"
     vm.shell(walk)
-    vm.shell(walk)  # readlink and negative names are cached by the second
+    vm.shell(walk)  # the second walk caches readlink and negative names
     before = requests_below_root(api)
     vm.shell(walk)
     check_equal(requests_below_root(api) - before, 0, "requests of a warm walk below the root")
@@ -204,7 +204,7 @@ def check_grows(vm, folder):
 
 
 def check_reload(vm, api, folder):
-    """The control socket says what was wrong with a closure, or how many paths it has brought."""
+    """The control socket returns the error of a closure, or how many paths were added."""
     write_closure(folder, LATEST, "7g-never-built")
     status, errors = api.call("PUT", "vm.reload-closures")
     check(
@@ -222,7 +222,7 @@ def check_reload(vm, api, folder):
 
 
 def check_overlay(vm):
-    """As stage 1 of NixOS does: a RAM disk over the store."""
+    """Uses a RAM disk over the store, as stage 1 of NixOS does."""
     vm.shell("mkdir -p /rw /ov; mount -t tmpfs tmpfs /rw; mkdir /rw/upper /rw/work")
     vm.shell("mount -t overlay -o lowerdir=/mnt,upperdir=/rw/upper,workdir=/rw/work overlay /ov")
     vm.shell(f"echo changed >/ov/{APP}/empty; echo new >/ov/new; rm /ov/{APP}/many/1/1")
@@ -234,7 +234,7 @@ def check_overlay(vm):
 
 
 def check_warm_overlay(vm, api):
-    """Nor does the overlay ask, for attributes above all, once it has seen what is below it."""
+    """An overlay that has seen its lower layer sends no request either, even for attributes."""
     walk = "find /ov -type f -exec cat {} + | md5sum; ls -lR /ov | md5sum; test -e /ov/1a-app/no"
     vm.shell(walk)
     vm.shell(walk)
@@ -252,7 +252,7 @@ def newer_kernel(folder):
         check_hidden(vm, folder)
         check_content(vm, folder)
         check_warm(vm, api)
-        # A guest that resets itself while it reads starts anew.
+        # A guest that resets itself while it reads starts with an empty device.
         vm.shell(
             "for i in 1 2 3; do while :; do echo 3 >/proc/sys/vm/drop_caches;"
             f" cat /mnt/{APP}/big /mnt/{APP}/many/*/* >/dev/null; done & done; usleep 500000"
@@ -270,7 +270,7 @@ KINDS = {0: "regular", 1: "directory", 2: "symlink", 3: "fifo", 4: "socket", 5: 
 
 
 def make_any_file(path, i):
-    """Makes a file of the i-th kind, with a mode, owner and times of its own."""
+    """Makes a file of the i-th kind, with its own mode, owner and times."""
     kind = KINDS[i % len(KINDS)]
     if kind == "regular":
         with open(path, "wb") as f:
@@ -292,12 +292,12 @@ def make_any_file(path, i):
 
 
 def listing(path):
-    """Returns a command that prints what stat says of every file below path, sorted."""
+    """Returns a command that prints the output of stat for every file below path, sorted."""
     return f"cd {path} && find . ! -name . -exec stat -c '{FORMAT}' {{}} + | LC_ALL=C sort"
 
 
 def on_host(command):
-    """Runs a command as the guest does, by busybox."""
+    """Runs a command with busybox, as the guest does."""
     return subprocess.run(
         ["busybox", "sh", "-c", command], stdout=subprocess.PIPE, check=True
     ).stdout
@@ -305,7 +305,7 @@ def on_host(command):
 
 @case("share-of-files-of-every-kind", full=True)
 def every_kind(folder):
-    """1000 files of every type, mode, owner, size and time, and names of any bytes, look the same."""
+    """1000 files of every type, mode, owner, size and time, and with odd names, look the same."""
     have("busybox")
     root = f"{folder}/kinds".encode()
     os.mkdir(root)
@@ -340,7 +340,7 @@ def every_kind(folder):
 
 @case("share-of-100000-files", full=True)
 def many_files(folder):
-    """What a walk makes vmm remember is little, and given back when the guest forgets."""
+    """A walk makes vmm remember little, and vmm gives that back when the guest forgets."""
     root = f"{folder}/many"
     os.mkdir(root)
     for i in range(100000):
@@ -377,7 +377,7 @@ def many_files(folder):
 
 
 def check_names_of_many(folder, kernel, proto):
-    """100,000 names in one directory, and what stat says of 1000 of them, are the host's."""
+    """100,000 names in one directory, and the stat output of 1000, are the same as on the host."""
     root = f"{folder}/many"
     os.mkdir(root)
     for i in range(100000):
@@ -386,7 +386,7 @@ def check_names_of_many(folder, kernel, proto):
     share = {"tag": "many", "path": root, "readonly": True, "cache": "always", "proto": proto}
     config = share_config(kernel, [share])
     config["memory"]["size"] = "1G"
-    # The shell reads the directory and looks nothing up.
+    # The shell reads the directory but looks up no name.
     names = "printf '%s\\n' * | LC_ALL=C sort | md5sum"
     some = f"stat -c '{FORMAT}' *77 | LC_ALL=C sort | md5sum"
     options = "virtiofs -o ro" if proto == "virtiofs" else "9p -o ro,trans=virtio,msize=512000"
@@ -412,7 +412,7 @@ def many_names_by_9p(folder):
 
 
 def check_deleted(vm, folder):
-    """The directory is deleted on the host while the guest uses it: errors, nothing else."""
+    """The host deletes the directory while the guest uses it. The guest only gets errors."""
     shutil.rmtree(f"{folder}/kinds")
     answer = vm.shell("usleep 1100000; ls /map; cat /map/file-6; cat /mnt/file-no; echo alive")
     check(answer.endswith("alive") and "file-1\n" not in answer, f"after deletion: {answer!r}")
@@ -421,7 +421,7 @@ def check_deleted(vm, folder):
 
 @case("share-with-a-missing-path", group="host", boots=0)
 def missing_path(folder):
-    """One line that names the path, before anything starts."""
+    """One line names the missing path, before anything starts."""
     store, closure = make_store(folder)
     write_closure(folder, APP, "5e-never-built")
     share = {"tag": "store", "path": store, "closure": closure, "readonly": True}
@@ -445,7 +445,7 @@ def as_user(command):
 
 @case("share-that-is-written-to")
 def written_to(folder):
-    """What the guest does to a share is what the host has, and the other way round."""
+    """The guest's changes of a share appear on the host, and the host's changes in the guest."""
     root = f"{folder}/shared"
     os.mkdir(root)
     write(f"{root}/from-host", b"made by the host\n")
@@ -467,7 +467,7 @@ def written_to(folder):
 
 
 def check_made(vm, root):
-    """Every kind of file is made, linked, renamed and removed."""
+    """Every kind of file can be made, linked, renamed and removed."""
     answer = vm.shell(
         "mkdir dir && echo hello >dir/file && ln dir/file dir/hard && ln -s file dir/soft &&"
         " mkfifo dir/pipe && mv dir/file dir/renamed && cat dir/soft 2>/dev/null;"
@@ -485,7 +485,7 @@ def check_made(vm, root):
 
 
 def check_data(vm, root):
-    """Data, sizes and times go both ways."""
+    """Data, sizes and times pass in both directions."""
     vm.shell("dd if=/dev/urandom of=big bs=1M count=24 2>/dev/null; md5sum <big >/tmp/sum")
     check_equal(vm.shell("cat /tmp/sum").split()[0], host_sum(f"{root}/big"), "sum of 24 MiB")
     vm.shell("cp big copy; echo 3 >/proc/sys/vm/drop_caches")
@@ -509,7 +509,7 @@ def check_data(vm, root):
 
 
 def check_tar(vm, root):
-    """A tree that is packed and unpacked in the guest is the same, as the host sees it."""
+    """A tree that is packed and unpacked in the guest is the same when the host reads it."""
     vm.shell(
         "mkdir tree; for i in $(seq 60); do mkdir -p tree/$((i%7)); echo $i >tree/$((i%7))/$i;"
         " ln -s $i tree/$((i%7))/l$i; done; tar cf tree.tar tree; mkdir out;"
@@ -524,7 +524,7 @@ def check_tar(vm, root):
 
 
 def check_unlinked(vm, root, api):
-    """A file that is open goes on without its name, and is closed on the host in the end."""
+    """An open file works on without its name, and the host closes it in the end."""
     answer = vm.shell(
         "echo first >gone; exec 3<>gone; rm gone; ls gone 2>&1 | grep -c such; echo more >&3;"
         " stat -L -c '%h %s' /proc/self/fd/3; echo new >gone; cat gone; exec 4<gone;"
@@ -533,7 +533,7 @@ def check_unlinked(vm, root, api):
     check_equal(answer.split(), ["1", "0", "6", "new", "new"], "a file without a name")
     os.remove(f"{root}/gone")
     check("No such file" in vm.shell("usleep 1200000; cat gone"), "removed by the host")
-    # The guest says that it has closed a file some time after it has.
+    # The guest reports the close of a file only some time later.
     deadline = time.monotonic() + 60
     while counters(api)["open_files"] > 0 and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -541,7 +541,7 @@ def check_unlinked(vm, root, api):
 
 
 def check_modes(vm, root):
-    """umask, set-group-id and sticky directories, and users who are not root."""
+    """umask, set-group-id and sticky directories work, also for users who are not root."""
     vm.shell("umask 027; echo x >masked; mkdir masked-dir; umask 022; mkdir -m 1777 sticky")
     check_equal(oct(os.stat(f"{root}/masked").st_mode), "0o100640", "mode by umask")
     check_equal(oct(os.stat(f"{root}/masked-dir").st_mode), "0o40750", "mode of a directory")
@@ -560,7 +560,7 @@ def check_modes(vm, root):
 
 
 def check_share_is_deleted(vm, root):
-    """The directory is deleted on the host while the guest uses it: errors, nothing else."""
+    """The host deletes the directory while the guest uses it. The guest only gets errors."""
     vm.shell("exec 3<>big; cd dir")
     shutil.rmtree(root)
     answer = vm.shell(
@@ -574,7 +574,7 @@ def check_share_is_deleted(vm, root):
 
 @case("share-that-cannot-be-written-to-by-this-user", group="host", boots=0)
 def without_rights(folder):
-    """One line that names the key and what to write there, before anything starts."""
+    """One line names the key and what to write there, before anything starts."""
     have("setpriv")
     root = f"{folder}/shared"
     os.mkdir(root)

@@ -1,6 +1,6 @@
-"""What a guest can repeat costs the host nothing that stays: looked for in the kernel's own memory.
+"""Operations that a guest can repeat must not leave anything in the memory of the host's kernel.
 
-The kernel keeps some of what belongs to io_uring outside every process and cgroup, and how differs
+The kernel keeps some of io_uring's memory outside every process and cgroup. How it does so differs
 between Linux 6.1 and 6.12, so these cases run on both (tests/integration/run --lab-kernel 6.12).
 """
 
@@ -10,19 +10,20 @@ import time
 from cases_fs import share_config, write
 from harness import READY, Api, Vm, case, check, check_equal, guest_files, new_image
 
-# Of one reset, before files stayed in the table of their ring: 380 bytes on 6.1, 125 on 6.12, twice.
+# A reset leaked 380 bytes on 6.1, and twice 125 on 6.12, before files stayed in the table of a
+# ring.
 MOST_BYTES_A_TURN = 40
-# The first turns fill slabs of 32 KiB (vCPUs, tasks) that stay. And the kernel keeps what it has
-# unmapped from its own addresses until there are 64 MiB: 40 areas a reboot, 5 KiB. On 6.12 four
-# reboots left 172 KiB, eight 196, twenty 244.
+# The first turns fill slabs of 32 KiB (vCPUs, tasks), which stay. The kernel also keeps what it has
+# unmapped from its own addresses until that is 64 MiB: 40 areas (5 KiB) per reboot. On 6.12 four
+# reboots left 172 KiB, eight left 196 and twenty left 244.
 SLACK_KIB = 400
-# The kernel counts open files on each CPU by itself and shows what was handed in, 32 at a time: both
-# 32 more and 32 less were seen where none had stayed. Twenty reboots with leaks are far beyond it.
+# The kernel counts open files on each CPU separately, and the total that it shows changes in steps
+# of 32: 32 more and 32 less were seen without a leak. Twenty reboots with a leak leave far more.
 SLACK_FILES = 128
 
 
 def kernel_memory():
-    """Returns the least of some looks, with all caches dropped: (SUnreclaim in KiB, open files)."""
+    """Returns the minimum of several readings without caches: (SUnreclaim in KiB, open files)."""
     looks = []
     for _ in range(5):
         with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as f:
@@ -36,7 +37,7 @@ def kernel_memory():
 
 
 class Ledger:
-    """Holds what the kernel uses against what it used before."""
+    """Compares the memory that the kernel uses with what it used before."""
 
     def __init__(self):
         self.lines = []
@@ -63,7 +64,7 @@ def repeat(vm, arguments, count):
 
 
 def free_entropy_device(vm):
-    """Takes the entropy device from its driver; returns its PCI address."""
+    """Unbinds the entropy device from its driver. Returns its PCI address."""
     address = vm.shell(
         "cd /sys/bus/pci/devices; grep -l 0x1044 */device | cut -d/ -f1; cd /"
     ).split()
@@ -76,7 +77,8 @@ def look_for_leaks(folder, opens, resets, reboots):
     write(f"{folder}/files/file", b"content\n")
     share = {"tag": "fuse", "path": f"{folder}/files", "readonly": True}
     config = share_config("full", [share, {**share, "tag": "nine", "proto": "9p"}])
-    config["payload"]["kernel"] = guest_files("full")["vmlinux"]  # nothing to unpack
+    # an uncompressed kernel starts faster
+    config["payload"]["kernel"] = guest_files("full")["vmlinux"]
     config["disks"] = [{"path": new_image(f"{folder}/disk.raw", 1 << 20)}]
     ledger = Ledger()
     api = Api(f"{folder}/api.sock")
@@ -98,7 +100,7 @@ def look_for_leaks(folder, opens, resets, reboots):
             resets,
             lambda: repeat(vm, f"resets {device}", resets),
         )
-        vm.reboot()  # the first one makes what later ones use
+        vm.reboot()  # the first reboot makes objects that later reboots use again
         ledger.check("reboots", reboots, lambda: [vm.reboot() for _ in range(reboots)])
         vm.send("poweroff -f\n")
         vm.wait(0)
@@ -112,7 +114,8 @@ def kernel_memory_after_resets(folder):
 
 @case("kernel-memory-after-20000-resets", full=True)
 def kernel_memory_after_20000_resets(folder):
-    # An open by 9p takes 10 to 30 ms in an emulated lab: 20,000 are longer than a session may be.
+    # An open by 9p takes 10 to 30 ms in an emulated lab, so 20,000 would exceed the limit of a
+    # session.
     look_for_leaks(folder, 5000, 20000, 2)
 
 

@@ -1,4 +1,4 @@
-"""How a VM ends, resets, pauses. Ends by poweroff, panic, reboot and two signals: cases_boot.py."""
+"""How a VM ends, resets and pauses. More ends are in cases_boot.py."""
 
 import re
 import signal
@@ -20,7 +20,7 @@ from harness import (
 
 RESETS = 20
 PAUSES = 100
-# A page or two of difference is noise of the allocator; a leak would repeat at every turn.
+# A difference of a page or two is noise of the allocator; a leak would recur at every turn.
 LEAK_SLACK_KIB = 128
 REBOOT_LINE = "guest reboots"
 
@@ -47,7 +47,7 @@ def check_no_leak(before, after, what):
 
 @case("reboot-in-place-20-times")
 def reboot_in_place(folder):
-    """Every fifth reset is a reboot of the guest, the others cut its boot short by the API."""
+    """Every fifth reset is a reboot by the guest. The others are by the API during a boot."""
     disk = new_image(f"{folder}/count.raw", 1 << 20)
     socket_path = f"{folder}/api.sock"
     test = count_boots("[ $go = end ] || reboot -f")
@@ -71,7 +71,7 @@ def reboot_in_place(folder):
         check_no_leak(before, vm.usage(), f"{RESETS - 5} resets")
         vm.send("end\n")
         vm.wait(0)
-    # Where guests boot quickly, boots that the API cut short have counted too.
+    # If the guest boots quickly, boots that the API cut short may have been counted too.
     check(boots_on(disk) >= booted, f"the disk counts {boots_on(disk)} boots, the guest {booted}")
 
 
@@ -92,7 +92,7 @@ def reboot_by_the_guest(folder):
 
 
 def reset(api):
-    """Asks for a reset, again while the guest's own is still under way."""
+    """Requests a reset, and requests it again while the guest's own reset is in progress."""
     deadline = time.monotonic() + 30
     while True:
         status, body = api.call("PUT", "vm.reboot")
@@ -104,7 +104,7 @@ def reset(api):
 
 
 def next_boot(vm, last):
-    """Returns the number that the next whole boot counts."""
+    """Returns the number that the next complete boot counts."""
     vm.expect(READY)
     number = int(vm.expect(r"BOOT (\d+)\s").group(1))
     check(number > last, f"boot {number} after boot {last}: the disk lost what was written to it")
@@ -118,7 +118,7 @@ def boots_on(disk):
 
 @case("stop-timeout-forces-the-end-3")
 def stop_timeout(folder):
-    # The kernel has no driver for the button yet: nothing reacts.
+    # The kernel has no driver for the button yet, so nothing reacts to it.
     with Vm(
         folder, vm_config(tty="ttyS0", cmdline="loglevel=7 earlyprintk=ttyS0"), "--stop-timeout=2"
     ) as vm:
@@ -129,7 +129,7 @@ def stop_timeout(folder):
 
 @case("triple-fault-loop-exits-134")
 def triple_faults(folder):
-    """Three resets within 10 s of the first entry end the VM: here a kernel that faults at once."""
+    """Three resets within 10 s of the first entry end the VM. The kernel here faults at once."""
     with open(f"{folder}/faulty.elf", "wb") as f:
         f.write(faulting_kernel())
     config = vm_config()
@@ -199,13 +199,13 @@ read end
         )
         check_no_leak(before, after, f"{PAUSES - 10} pauses")
         api.put("vm.power-button")
-        # Nobody listens to the button in this guest: vmm.shutdown is the forced end.
+        # This guest has no program that reacts to the button, so vmm.shutdown forces the end.
         api.put("vmm.shutdown")
         vm.wait(3)
 
 
 def check_api(api):
-    """The calls that need no certain state of the guest."""
+    """Checks the commands that do not depend on the guest's state."""
     status, body = api.call("GET", "vmm.ping")
     check_equal(status, 200, "vmm.ping")
     check("version" in body, f"vmm.ping: {body}")
@@ -220,7 +220,7 @@ def check_api(api):
 
 @case("reboot-and-power-button-by-api-and-sigterm")
 def reboot_and_power_button(folder):
-    """A guest that ignores its button at first, and powers off at the second time."""
+    """A guest ignores its button the first time, and powers off the second time."""
     socket_path = f"{folder}/api.sock"
     script = "wait_button; echo PRESSED; wait_button; echo PRESSED AGAIN"
     with Vm(folder, vm_config(test=script), "--api-socket", socket_path) as vm:

@@ -1,4 +1,4 @@
-"""A real closure, built by Nix: its image, and a guest whose system lives in it."""
+"""A real closure, built by Nix: its image, and a guest whose system is in the closure."""
 
 import hashlib
 import os
@@ -30,7 +30,7 @@ def write(path, data, mode=0o444):
 
 
 def small_store(store, names):
-    """Makes store paths in the order given: program, data twice, link, empty folder."""
+    """Makes store paths in the given order: program, data twice, link, empty folder."""
     for name in names:
         data = hashlib.sha256(name.encode()).digest() * 2000
         write(f"{store}/{name}/bin/run", f"#!/bin/sh\necho {name}\n".encode(), 0o555)
@@ -53,7 +53,7 @@ def digest(path):
 
 @case("store-image-is-reproducible", group="host", boots=0)
 def reproducible(folder):
-    """The same paths give the same bytes, however this machine keeps and lists them."""
+    """The same paths give the same bytes, however this machine stores and lists them."""
     have("mkfs.erofs", "fsck.erofs")
     listed = [f"/nix/store/{name}" for name in ("2-b", "1-a", "4-file")]
     small_store(f"{folder}/one", ["1-a", "2-b", "3-hidden"])
@@ -90,7 +90,7 @@ def reproducible(folder):
 
 @case("store-image-refuses", group="host", boots=0)
 def refuses(folder):
-    """One line that names the path or the line; no image, nothing left over."""
+    """One line names the path or the line. No image is made, and no file is left behind."""
     small_store(f"{folder}/store", ["1-a"])
     for lines, text in (
         (["/nix/store/1-a", "/nix/store/5-missing"], "5-missing is not in"),
@@ -116,7 +116,7 @@ NIX_SECONDS = 300
 
 
 def nixos_config(kind, kernel):
-    """Returns the vm.json of a guest whose system lies in the closure (see tests/lab/stage1_init)."""
+    """Returns the vm.json of a guest whose system is in the closure (see tests/lab/stage1_init)."""
     nixos = guests()["nixos"]
     source = "/dev/vda" if kind == "erofs" else "store"
     config = vm_config(
@@ -134,7 +134,7 @@ def nixos_config(kind, kernel):
 
 
 def check_system(vm, kind):
-    """The init in the closure runs, on an overlay of a RAM disk over the store."""
+    """The init in the closure runs on an overlay of a RAM disk over the store."""
     nixos = guests()["nixos"]
     check("refused" not in vm.console.text(), "nix-store --load-db refused the registration")
     system = os.path.dirname(nixos["init"])
@@ -152,7 +152,7 @@ def check_system(vm, kind):
 
 
 def check_secret(vm, kind):
-    """What another machine's owner keeps in the same store of the host is not in this one."""
+    """A secret of another machine, in the same store of the host, is not in this guest's store."""
     name = os.path.basename(guests()["nixos"]["secret"])
     for path in (
         f"/nix/store/{name}/key",
@@ -168,7 +168,7 @@ def check_secret(vm, kind):
 
 
 def check_writes(vm):
-    """Nix adds to its store, and what is changed is changed in RAM only."""
+    """Nix adds paths to its store, and all changes stay in RAM."""
     vm.shell("echo of the guest >new; added=$(nix-store --add new)", NIX_SECONDS)
     check_equal(vm.shell("cat $added"), "of the guest", "a path that the guest has added")
     lower = vm.shell("ls /nix/.ro-store/${added##*/}")
@@ -196,7 +196,7 @@ def nixos_stage_1(folder, kind, kernel):
 
 @case("nixos-stage-1-by-virtiofs")
 def nixos_by_virtiofs(folder):
-    """The system lies in the closure that is shared; Nix in the guest finds it whole."""
+    """The system is in the shared closure, and Nix in the guest finds the closure complete."""
     nixos_stage_1(folder, "virtiofs", "cloud")
 
 
@@ -207,5 +207,5 @@ def nixos_by_9p(folder):
 
 @case("nixos-stage-1-by-erofs", full=True)
 def nixos_by_erofs(folder):
-    """The same paths, from the image that tools/store-image has made of them."""
+    """The guest uses the same paths, in the image that tools/store-image has made of them."""
     nixos_stage_1(folder, "erofs", "cloud")

@@ -1,7 +1,7 @@
-"""Writable shares: a POSIX suite in the guest (tests/posix), and load whose result the host compares.
+"""Writable shares: a POSIX suite in the guest (tests/posix), and load whose result the host checks.
 
-The suite prints a line for each case that fails; what a protocol cannot carry is listed, with the
-reason, in tests/posix/differences.cc.
+The suite prints a line for each case that fails. tests/posix/differences.cc lists the cases that a
+protocol cannot support, with reasons.
 """
 
 import os
@@ -13,14 +13,14 @@ import threading
 from cases_fs import listing, make_any_file, on_host, share_config
 from harness import READY, Failure, Vm, case, check, check_equal, guest_files, guests, have
 
-# By 9p Linux asks again for a lock that is taken, every 30 s if it is not told otherwise.
+# By 9p Linux tries to take a lock that is held again every 30 s, unless locktimeout is given.
 OPTIONS_9P = "trans=virtio,version=9p2000.L,cache=mmap,msize=512000,locktimeout=1"
 MOUNTS = {
     "virtiofs": "mount -t virtiofs work /mnt",
     "9p": f"mount -t 9p -o {OPTIONS_9P} work /mnt",
 }
 SUMS = "find . -type f -exec md5sum {} + | LC_ALL=C sort | md5sum"
-# What there is to see of a tree but for times, which a tar archive holds in whole seconds, and the
+# Prints everything about a tree except times, which a tar archive stores in whole seconds, and the
 # sizes of directories.
 TREE = (
     "find . -type f -exec stat -c '%n %f %s %u %g %Y' {} + | LC_ALL=C sort;"
@@ -30,13 +30,14 @@ TREE = (
 
 
 def writable_vm(folder, kernel, proto, **share):
-    """Returns a VM with an empty writable share and one of programs."""
+    """Returns a VM with an empty writable share, and with one that contains programs."""
     os.makedirs(f"{folder}/work")
     shutil.copytree(guests()["posix-programs"], f"{folder}/tools", dirs_exist_ok=True)
     work = {"tag": "work", "path": f"{folder}/work", "proto": proto, "readonly": False, **share}
     tools = {"tag": "tools", "path": f"{folder}/tools", "readonly": True, "cache": "always"}
     config = share_config(kernel, [work, tools])
-    config["payload"]["kernel"] = guest_files(kernel)["vmlinux"]  # nothing to unpack
+    # an uncompressed kernel starts faster
+    config["payload"]["kernel"] = guest_files(kernel)["vmlinux"]
     return Vm(folder, config)
 
 
@@ -65,7 +66,7 @@ def run_stress(vm, workers, rounds, seconds=600):
 
 
 def check_same_sums(vm, folder, path="", seconds=300):
-    """The guest's sums are the host's, of what it has in its cache and of what it reads anew."""
+    """The guest's sums equal the host's, of cached contents and of contents read anew."""
     host = on_host(f"cd {folder}/work/{path} && {SUMS}").split()[0].decode()
     guest = f"cd /mnt/{path} && {SUMS}; cd /"
     check_equal(vm.shell(guest, seconds).split()[0], host, "sums that the guest has in its cache")
@@ -74,7 +75,7 @@ def check_same_sums(vm, folder, path="", seconds=300):
 
 
 def make_tree(root, files):
-    """Makes a tree with files of many sizes and modes, and links."""
+    """Makes a tree with links, and with files of many sizes and modes."""
     rng = random.Random(1)
     for i in range(files):
         path = f"{root}/{i % 7}/{i % 5}/file-{i}"
@@ -89,7 +90,7 @@ def make_tree(root, files):
 
 
 def check_every_kind(vm, folder, files):
-    """Files of every type, mode, owner, size and time, and odd names, look as they do on the host."""
+    """Files of every type, mode, owner, size and time, and odd names, look as on the host."""
     root = f"{folder}/work/kinds"
     os.mkdir(root)
     for i in range(files):
@@ -109,7 +110,7 @@ def check_every_kind(vm, folder, files):
 
 
 def tar_round_trip(vm, folder, files):
-    """Packs in the guest what the host made and unpacks it twice: there and on the host."""
+    """Packs in the guest what the host made, and unpacks it on the guest and on the host."""
     make_tree(f"{folder}/work/tree", files)
     answer = vm.shell(
         "usleep 1100000; cd /mnt && tar cf tree.tar -C tree . && mkdir unpacked &&"
@@ -131,7 +132,7 @@ def end(vm):
     vm.wait(0)
 
 
-# An emulated guest takes minutes for the suite: each change runs a part of it, and --full all.
+# An emulated guest needs minutes for the suite. Each change runs a part of it, and --full runs all.
 PART = 9
 
 
@@ -211,7 +212,7 @@ def stress_case(folder, kernel, proto):
 
 
 def check_reset_under_load(vm, folder, proto):
-    """A guest that resets itself while it reads and writes finds the rest as it left it."""
+    """A guest that resets itself while it reads and writes finds the other files unchanged."""
     vm.shell(
         "mkdir /mnt/load; for i in 1 2 3 4; do (while :; do"
         " dd if=/dev/zero of=/mnt/load/$i bs=64k count=64; cat /mnt/unpacked/*/*/* >/dev/null;"
@@ -264,10 +265,11 @@ class HostChanges(threading.Thread):
             os.rename(path, f"{self.root}/away/{name}")
         if self.rounds % 5 == 0:
             shutil.rmtree(f"{self.root}/swapped", ignore_errors=True)
-            # What the guest has just made there may have kept it.
+            # A file that the guest has just made in the folder may have kept the folder from being
+            # removed.
             os.makedirs(f"{self.root}/swapped/inner", exist_ok=True)
         if self.rounds % 5 == 2:
-            # A folder is swapped for a link out of the share.
+            # Replaces a folder by a link that leads out of the share.
             os.rename(f"{self.root}/swapped", f"{self.root}/away/swapped-{self.rounds}")
             os.symlink(self.outside, f"{self.root}/swapped")
         if self.rounds % 5 == 4:
@@ -280,7 +282,7 @@ class HostChanges(threading.Thread):
 
 
 def host_changes_case(folder, kernel, proto):
-    """The guest's own files are as it left them while the host changes others all the time."""
+    """The guest's own files stay as it left them while the host keeps changing other files."""
     with writable_vm(folder, kernel, proto) as vm:
         changes = HostChanges(f"{folder}/work")
         vm.expect(READY)

@@ -1,4 +1,4 @@
-"""Writable shares as guests use them: around mount(2), below an overlay, by sync and by mmap."""
+"""Writable shares in typical use: around mount(2), below an overlay, with sync and with mmap."""
 
 import os
 import re
@@ -17,7 +17,7 @@ OVERLAY = (
 
 
 def make_lower(folder):
-    """Makes two layers; a directory of the first is opaque, which user.* attributes say."""
+    """Makes two layers. A directory of the first is opaque, by a user.* attribute."""
     write(f"{folder}/base/file", b"of the lower layer\n")
     write(f"{folder}/base/dir/a", b"a\n")
     write(f"{folder}/base/dir/b", b"b\n")
@@ -62,7 +62,8 @@ def use_case(folder, kernel):
         vm.wait(0)
 
 
-# The number of a mount, as the kernel names its entry in /sys/class/bdi, without asking the share.
+# The number of a mount in the kernel's name for it in /sys/class/bdi, without a request to the
+# share.
 NUMBER = "$(grep ' /mnt ' /proc/self/mountinfo | cut -d' ' -f3)"
 
 
@@ -71,7 +72,7 @@ def read_ahead(vm):
 
 
 def check_late_answer(vm, folder):
-    """What a script does between mount(2) and the share's answer to INIT is kept."""
+    """A setting between mount(2) and the share's answer to INIT is kept."""
     vm.shell("mount -t virtiofs work /mnt; ls /mnt; umount /mnt")
     with vm.stopped_thread("share0"):
         vm.shell(f"mount -t virtiofs work /mnt; echo 1024 >/sys/class/bdi/{NUMBER}/read_ahead_kb")
@@ -89,9 +90,9 @@ def check_late_answer(vm, folder):
 
 
 def check_read_ahead_helper(vm):
-    """The program for udev waits for the mount, and leaves what is no virtio-fs mount alone."""
+    """The program for udev waits for the mount, and leaves mounts other than virtio-fs alone."""
     helper = "/tools/virtiofs-read-ahead"
-    # The kernel gives a number that was freed to the next mount.
+    # The kernel gives a freed number to the next mount.
     answer = vm.shell(
         "umount /mnt; mount -t tmpfs next /mnt; next="
         f"{NUMBER}; {helper} $next; echo status $?; umount /mnt;"
@@ -105,7 +106,7 @@ def check_read_ahead_helper(vm):
 
 
 def check_sync(vm, api):
-    """sync and syncfs in the guest are the host's syncfs."""
+    """sync and syncfs in the guest run syncfs on the host."""
     before = counters(api)
     vm.shell("echo durable >/mnt/synced; sync; rm /mnt/synced; sync")
     after = counters(api)
@@ -119,7 +120,7 @@ def is_whiteout(path):
 
 
 def check_overlay_upper(vm, folder):
-    """A share is the upper layer of an overlay, and another one the lower layers."""
+    """One share is the upper layer of an overlay, and another share has the lower layers."""
     upper = f"{folder}/work/upper"
     mounted = vm.shell(f"mkdir /mnt/upper /mnt/work; {OVERLAY}; grep -c ' /ov overlay rw' /proc/mounts")
     check_equal(mounted, "1", "overlay with a share as its upper layer")
@@ -133,7 +134,7 @@ def check_overlay_upper(vm, folder):
     see = "cd /ov; ls . again dir; cat moved dir/b; stat -c '%u %a' set-id; tail -n1 set-id; cd /"
     seen = vm.shell(see).split("\n")
     print(f"       a set-id file after copy-up: {seen[-2]}")
-    # What is copied up is given to its owner last, which takes the set-id bits off.
+    # The owner of a file that is copied up is set last, which clears the set-id bits.
     check_equal(seen[-2:], ["1000 755", "echo of the lower layer"], "set-id file, copied up")
     vm.shell("chmod 6755 /ov/set-id")
     check_equal(os.stat(f"{upper}/set-id").st_mode & 0o7777, 0o6755, "set-id bits set again")
@@ -145,7 +146,7 @@ def check_overlay_upper(vm, folder):
 
 
 def check_shared_mappings(vm, kernel):
-    """Without the guest's cache too files are mapped to be written to, as far as Linux can."""
+    """Files can be mapped to be written without the guest's cache too, if Linux supports it."""
     if kernel == "cloud":  # before 6.6
         return
     answer = vm.shell("/tools/posix-suite --on virtiofs --only mmap /uncached", seconds=600)

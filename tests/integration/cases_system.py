@@ -12,7 +12,8 @@ GUEST_FILES = os.path.join(os.path.dirname(os.path.dirname(HERE)), "tools", "gue
 @case("debian-root")
 def debian_root(folder):
     disk = copy_image("debian-image", f"{folder}/debian.raw")
-    # systemd gives up on a device after 90 s, which a loaded emulated machine can need for udev.
+    # systemd gives up on a device after 90 s. udev in an emulated guest can need that on a busy
+    # machine.
     config = vm_config(
         "cloud",
         vcpus=2,
@@ -37,7 +38,7 @@ def debian_root(folder):
 
 
 def check_udev_rule(vm):
-    """With the rule for guests udev raises the read-ahead of a share that is mounted."""
+    """With the rule for guests, udev raises the read-ahead of a mounted share."""
     vm.send(
         "mount -t virtiofs -o ro guest /mnt && cp /mnt/virtiofs-read-ahead /usr/lib/udev &&"
         " cp /mnt/*.rules /etc/udev/rules.d && udevadm control --reload && umount /mnt;"

@@ -1,4 +1,4 @@
-"""Unit tests that skip where ctest runs them: for want of a kernel, or of a standard KVM."""
+"""Unit tests that skip under ctest, because they need a kernel or a standard KVM."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from harness import Failure, Skip, case, check, guests, have, vmm_path
 
 
 def run_tests(program, folder, environment=None, tests="*"):
-    """Runs a unit test program of the build that vmm comes from; all of it must pass."""
+    """Runs a unit test program of the build that vmm comes from. All of its tests must pass."""
     path = os.path.join(os.path.dirname(os.path.dirname(vmm_path())), program)
     if not os.path.exists(path):
         raise Skip(f"unit tests are not built beside {vmm_path()}")
@@ -41,8 +41,8 @@ def with_real_kernels(folder):
 
 @case("unit-tests-on-a-standard-kvm", boots=0)
 def on_a_standard_kvm(folder):
-    """What a KVM without hardware virtualization cannot show."""
-    # Nor a kernel that takes back the reservation of huge pages as new ones do not.
+    """Runs what a KVM without hardware virtualization cannot show."""
+    # The test of huge pages needs this old kernel too: newer kernels do not take reservations back.
     run_tests("base/base_test", folder, tests="GuestMemory.HugePagesStay*")
     run_tests("vmm/kvm/vmm_kvm_test", folder, tests="VcpuTest.AnAccess*:EarlyKvmTest.*")
     run_tests(
@@ -54,10 +54,10 @@ def on_a_standard_kvm(folder):
 
 @contextlib.contextmanager
 def nfs(folder):
-    """Serves a folder of this machine by NFS v4 and mounts that; yields (mount point, folder).
+    """Serves a folder of this machine by NFS v4 and mounts it. Yields (mount point, folder).
 
-    Without the programs of nfs-kernel-server, whose package would start a server on every machine
-    that runs tests: what they answer the kernel is written beforehand.
+    The programs of nfs-kernel-server are not used, because their package would start a server on
+    every machine that runs tests. Their answers to the kernel are written beforehand instead.
     """
     served, mounted = f"{folder}/served", f"{folder}/mounted"
     os.mkdir(served)
@@ -81,7 +81,7 @@ def nfs(folder):
     flags = 0x2402  # NFSEXP_INSECURE_PORT, NOSUBTREECHECK, FSID of linux/nfsd/export.h
     write("/proc/net/rpc/auth.unix.ip/channel", f"nfsd 127.0.0.1 {never} here\n")
     write("/proc/net/rpc/nfsd.export/channel", f"here {served} {never} {flags} 65534 65534 0\n")
-    # The root of NFS v4 is number 0.
+    # The root of NFS v4 has the number 0.
     write("/proc/net/rpc/nfsd.fh/channel", f"here 1 \\x00000000 {never} {served}\n")
     write(f"{nfsd}/versions", "-2 -3 +4 +4.1 +4.2\n")
     write(f"{nfsd}/nfsv4leasetime", "10\n")
@@ -89,7 +89,7 @@ def nfs(folder):
     write(f"{nfsd}/portlist", "tcp 2049\n")
     write(f"{nfsd}/threads", "2\n")
     try:
-        write(f"{nfsd}/v4_end_grace", "Y\n")  # nobody has locks to claim again
+        write(f"{nfsd}/v4_end_grace", "Y\n")  # no client has locks to reclaim
         options = "vers=4.2,actimeo=1,addr=127.0.0.1,clientaddr=127.0.0.1"
         run("mount", "-i", "-t", "nfs4", "-o", options, "127.0.0.1:/", mounted)
         try:
@@ -102,11 +102,11 @@ def nfs(folder):
 
 @case("shares-of-every-file-system", full=True, boots=0)
 def shares_of_every_file_system(folder):
-    """Trees on NFS v4, vfat and btrfs; only the lab has kernel modules for all of them."""
+    """Tests trees on NFS v4, vfat and btrfs. Only the lab has kernel modules for all of them."""
     have("mkfs.vfat", "mkfs.btrfs", "mkfs.ext4")
     if os.environ["LAB_MODE"] != "emulated":
         raise Skip("starts an NFS server: only on a machine of its own")
-    # The lab's kernel finds no modules by itself.
+    # The lab's kernel does not load modules by itself.
     modules = ("loop", "btrfs", "vfat", "nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8")
     subprocess.run(["modprobe", "-a", *modules], check=False)
     with nfs(folder) as (mounted, served):

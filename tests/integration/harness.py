@@ -1,7 +1,7 @@
-"""What a case is made of: a VM to start, its console to speak to, its API, and its end to check.
+"""The parts of a case: a VM to start, its console, its API, and the checks of its end.
 
-Runs inside a lab session with the standard library only. VMM names the program under test,
-VMM_GUESTS a JSON file with the guest kernels and images (both set by tests/integration/run).
+Runs inside a lab session, with the standard library only. VMM names the program under test, and
+VMM_GUESTS names a JSON file with the guest kernels and images. tests/integration/run sets both.
 """
 
 import base64
@@ -20,12 +20,12 @@ import subprocess
 import threading
 import time
 
-# A guest of the emulated machine needs 8 to 15 s to its init, 90 s on a loaded machine; the limits
-# only end what hangs.
+# A guest of the emulated machine needs 8 to 15 s to reach its init, or 90 s on a busy machine. The
+# limits only end guests that hang.
 BOOT_SECONDS = 180
-# N_TTY_BUF_SIZE of Linux, less one for the end of the line.
+# N_TTY_BUF_SIZE of Linux, minus one for the end of the line.
 MAX_LINE = 4095
-# Text arrives in pieces: a pattern that captures must also match what follows.
+# Text arrives in pieces, so a pattern that captures must also match what follows.
 READY = r"VMM-GUEST-READY (\S+)\s"
 
 
@@ -34,11 +34,11 @@ class Failure(Exception):
 
 
 class StoodStill(Failure):
-    """Nothing came in time from a guest or from the program; it may have been the lab."""
+    """No expected text came in time from a guest or from the program. The lab may be at fault."""
 
 
 class Skip(Exception):
-    """The case cannot run here; the text says why."""
+    """The case cannot run here. The text says why."""
 
 
 class Case:
@@ -56,8 +56,8 @@ CASES = []
 def case(name=None, group="lab", full=False, boots=1):
     """Registers a case.
 
-    group is host (no KVM) or lab; full cases are not in CI. boots is how many guests the case
-    starts; resets in place are not counted.
+    group is host (no KVM) or lab. Full cases do not run in CI. boots is how many guests the case
+    starts, without resets in place.
     """
 
     def register(function):
@@ -97,7 +97,7 @@ def encode(script):
 
 
 class Console:
-    """Collects what a descriptor delivers, on a thread of its own, and searches it."""
+    """Collects what a descriptor delivers, on its own thread, and searches it."""
 
     def __init__(self, descriptor, log_path):
         self._descriptor = descriptor
@@ -125,7 +125,7 @@ class Console:
             self._log.flush()
 
     def expect(self, pattern, seconds=BOOT_SECONDS):
-        """Returns the next match of pattern in the output and moves behind it."""
+        """Returns the next match of pattern in the output, and continues behind it afterwards."""
         deadline = time.monotonic() + seconds
         with self._changed:
             while True:
@@ -153,7 +153,7 @@ class Console:
 
 
 class Vm:
-    """A running vmm. Use as a context manager: what still runs at the end is killed."""
+    """A running vmm. Use it as a context manager, which kills the process at the end."""
 
     def __init__(self, folder, config, *options, terminal=False, read_output=True):
         self.folder = folder
@@ -214,16 +214,16 @@ class Vm:
             ) from None
 
     def shell(self, command, seconds=60):
-        """Runs a command in the guest's shell and returns what it printed."""
-        # Echoed by the shell's line editor, each character is a write of its own: several exits.
-        # Without, a line is read as a whole by the terminal.
-        # At a prompt without its editor, though, busybox's shell takes a read that the end of a
-        # background job has interrupted for the end of the input, and exits. A shell that reads
-        # the terminal as its script has no prompt, and reads again.
+        """Runs a command in the guest's shell. Returns what the command printed."""
+        # With its line editor, the shell echoes each character by a write, which costs several
+        # exits. Without the editor, the terminal reads a whole line. But at a prompt without the
+        # editor, busybox's shell exits if the end of a background job interrupts its read, because
+        # it takes that for the end of the input. So the first command starts a shell that reads
+        # the terminal as its script: it has no prompt, and repeats such a read.
         if self._commands == 0:
             self.send("stty -echo 2>/dev/null; echo NO''-ECHO; exec sh /dev/tty\n")
             self.expect(r"NO-ECHO\s", seconds)
-        # The marks are split in what is typed, so that an echo does not match.
+        # The marks are split in the command line, so that its echo does not match.
         self._commands += 1
         mark = f"MARK{self._commands}"
         line = f"echo BEGIN-''{mark}; {command}; echo END-''{mark}\n"
@@ -237,7 +237,7 @@ class Vm:
         )
 
     def reboot(self):
-        """Reboots a guest that has a shell, and waits for the next one."""
+        """Reboots a guest that runs a shell, and waits for the shell of the next boot."""
         self.send("reboot -f\n")
         self.expect(READY)
         self._commands = 0  # the new shell echoes again
@@ -264,7 +264,7 @@ class Vm:
 
     @contextlib.contextmanager
     def stopped_thread(self, name):
-        """Stops one thread of vmm, as a host that hangs does, and lets the others go on."""
+        """Stops one thread of vmm, like a host that hangs, while the other threads run."""
         seize, interrupt, detach, any_thread = 0x4206, 0x4207, 17, 0x40000000
         libc = ctypes.CDLL(None, use_errno=True)
 
@@ -288,7 +288,7 @@ class Vm:
             trace(detach, thread)
 
     def threads(self):
-        """Returns each thread's name, state and what it waits for in the kernel."""
+        """Returns the name of each thread, its state, and what it waits for in the kernel."""
         shown = []
         for task in sorted(os.scandir(f"/proc/{self.process.pid}/task"), key=lambda t: int(t.name)):
             with contextlib.suppress(OSError):
@@ -299,7 +299,7 @@ class Vm:
         return ", ".join(shown)
 
     def usage(self):
-        """Returns what a leak would grow; the program's own pages come and go with their use."""
+        """Returns values that a leak would increase. The program's own pages are not among them."""
         proc = f"/proc/{self.process.pid}"
         return {
             "descriptors": self._descriptors(proc),
@@ -308,7 +308,7 @@ class Vm:
         }
 
     def _descriptors(self, proc):
-        """Returns what the descriptors refer to, once no client's is just being closed."""
+        """Returns what the descriptors refer to, when no client's descriptor is being closed."""
         previous = None
         while True:
             names = []
@@ -350,8 +350,8 @@ def vm_config(
 ):
     """Returns a vm.json for a test guest.
 
-    tty is the console that vmm's own terminal is connected to (hvc0 or ttyS0), test a script for
-    tests/lab/guest_init or "shell"; more are keys of vm.json.
+    tty is the console that vmm's own terminal is connected to (hvc0 or ttyS0). test is a script for
+    tests/lab/guest_init, or "shell". more are further keys of vm.json.
     """
     files = guest_files(kernel)
     encoded = test if test == "shell" else encode(test)
@@ -371,7 +371,7 @@ def vm_config(
 
 
 class Api:
-    """Speaks to the control socket."""
+    """A client of the control socket."""
 
     def __init__(self, path):
         self.path = path
@@ -419,7 +419,7 @@ def run(*command, status=0):
 
 
 def copy_image(name, target):
-    """Puts a writable copy of a prepared image beside the case's files."""
+    """Makes a writable copy of a prepared image among the case's files."""
     run("cp", "--sparse=always", guests()[name], target)
     return target
 

@@ -1,8 +1,8 @@
-"""What the lab is made of: kernels, initrds, disks and QEMU, fetched by package name and cached.
+"""The parts of the lab: kernels, initrds, disks and QEMU, fetched by package name and cached.
 
-The cache is outside the tree. Every item is a folder of it that appears at once, complete (lock,
-prepare beside it, rename), so that runs of several users or trees can share one cache. Removing the
-cache is the way to refresh it.
+The cache is outside the tree. Every item is a folder that appears complete in one step (lock,
+prepare in a temporary folder, rename), so that several users and trees can share a cache. To
+refresh the cache, remove it.
 """
 
 import contextlib
@@ -16,20 +16,20 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOOLS = os.path.join(os.path.dirname(os.path.dirname(HERE)), "tools")
-# Changes when the layout of an item changes.
+# Change this when the layout of an item changes.
 LAYOUT = "v1"
 
-# Guest kernels: name, package, whether it comes from backports.
+# Guest kernels: name, package, and whether the package comes from backports.
 KERNELS = {
     "cloud": ("linux-image-cloud-amd64", False),
     "full": ("linux-image-amd64", False),
     "backports": ("linux-image-cloud-amd64", True),
 }
-# What the emulated machine itself runs, by the name that tests/lab/lab knows it by. Only the full
-# kernels have 9p, by which the machine reads this one's root file system.
+# The kernel of the emulated machine itself, by the name that tests/lab/lab uses. It is a full
+# kernel, because only those have 9p, by which the machine reads this machine's root file system.
 LAB_KERNELS = {"6.1": "full", "6.12": "full-backports"}
 _LAB_PACKAGES = {"full-backports": ("linux-image-amd64", True)}
-# Debian builds nearly every driver as a module. What is built in for a flavour is skipped.
+# Debian builds nearly every driver as a module. Modules that a flavour has built in are skipped.
 GUEST_MODULES = [
     "virtio_pci",
     "virtio_console",
@@ -40,11 +40,11 @@ GUEST_MODULES = [
     "evdev",
     "pvpanic-pci",
 ]
-# What guests that mount shares load besides: not in the initrd that all guests wait for.
+# Further modules of guests that mount shares. They are not in the initrd that all guests wait for.
 SHARE_MODULES = ["virtiofs", "overlay"]
 # Only the full kernels have 9p.
 P9_MODULES = ["9pnet_virtio", "9p"]
-# What mounts a store in stage 1, from a share or from a disk.
+# The modules that mount a store in stage 1, from a share or from a disk.
 STAGE1_MODULES = [
     "virtio_pci",
     "virtio_console",
@@ -65,7 +65,7 @@ LAB_MODULES = [
 
 
 class AssetError(Exception):
-    """A package or kernel could not be had."""
+    """A package or kernel is not available."""
 
 
 def cache_dir():
@@ -86,7 +86,7 @@ def locked(name):
 
 
 def item(name, prepare):
-    """Returns the folder of a cached item; prepare(folder) fills it on first use."""
+    """Returns the folder of a cached item. prepare(folder) fills it on first use."""
     path = os.path.join(cache_dir(), name)
     if os.path.isdir(path):
         return path
@@ -112,7 +112,7 @@ def run(command, **options):
 
 
 def ensure_packages():
-    """Installs what the lab itself runs, on a bare machine."""
+    """Installs the packages that the lab itself needs, on a bare machine."""
     needed = {
         "qemu-system-x86_64": "qemu-system-x86",
         "busybox": "busybox-static",
@@ -134,7 +134,7 @@ def ensure_packages():
 
 
 def _apt_options(root):
-    """Points apt at a private configuration and state: the machine's own is read, never changed."""
+    """Points apt at a private configuration and state. The machine's own files do not change."""
     return [
         "-o",
         f"Dir::Etc::SourceList={root}/sources.list",
@@ -175,7 +175,7 @@ def _prepare_apt(root):
     if not debian:
         raise AssetError(f"apt has no source for {release}: add Debian's to its configuration")
     lines = [f"deb {uri} {suite} main" for uri, suite in debian]
-    # Backports live beside the release itself on every mirror.
+    # On every mirror, backports are next to the release itself.
     beside = [f"deb {uri} {release}-backports main" for uri, suite in debian if suite == release]
     with open(f"{root}/sources.list", "w", encoding="utf-8") as f:
         f.write("\n".join(lines + beside) + "\n")
@@ -218,12 +218,12 @@ def _stable_version(package):
 
 
 def _package(name, backports):
-    """Returns NAME=VERSION or NAME/SUITE as apt wants it."""
+    """Returns NAME=VERSION or NAME/SUITE, as apt expects it."""
     return _suite(name, True) if backports else f"{name}={_stable_version(name)}"
 
 
 def _image_package(meta, backports):
-    """Returns the package with the kernel that a kernel meta-package depends on."""
+    """Returns the package of the kernel that a kernel meta-package depends on."""
     shown = run(["apt-cache", *_apt(), "show", _package(meta, backports)])
     for line in shown.splitlines():
         if line.startswith("Depends:"):
@@ -278,7 +278,7 @@ def modules_dir(name):
 
 
 def digest_of(words, *paths):
-    """Returns a short name for content made from these words and files."""
+    """Returns a short name for content that is made from these words and files."""
     digest = hashlib.sha256(" ".join(words).encode())
     for path in paths:
         with open(path, "rb") as f:
@@ -287,11 +287,11 @@ def digest_of(words, *paths):
 
 
 def pad_for_microvm(initrd):
-    """Makes an initrd end early in its last page, with zeros, which the kernel ignores.
+    """Pads an initrd with zeros, which the kernel ignores, so that it ends early in its last page.
 
-    QEMU puts a microvm's initrd at the very top of RAM, where its firmware has put the ACPI tables
-    into the last KiB of the last page. An initrd that reaches them overwrites the DSDT (seen with
-    QEMU 10.0.2), and the guest is busy for minutes with the checksum of a table of 2 GiB.
+    QEMU puts a microvm's initrd at the very top of RAM, and its firmware puts the ACPI tables into
+    the last KiB of the last page. An initrd that reaches them overwrites the DSDT (seen with QEMU
+    10.0.2), and the guest then computes the checksum of a table of 2 GiB for minutes.
     """
     page, used = 4096, 512
     size = os.path.getsize(initrd)
@@ -321,7 +321,7 @@ def _initrd(kind, kernel_name, init, modules, files=()):
 
 
 def _program(name):
-    """Returns the path of a static program compiled from NAME.c beside this file."""
+    """Returns the path of a static program compiled from NAME.c in this folder."""
     source = os.path.join(HERE, f"{name}.c")
 
     def prepare(folder):
@@ -341,7 +341,7 @@ def guest_initrd(kernel_name, more_modules=(), more_files=()):
 
 
 def stage1_initrd(kernel_name):
-    """Returns an initrd in the style of NixOS, whose system lies in a store (see stage1_init)."""
+    """Returns an initrd in the style of NixOS. Its system is in a store (see stage1_init)."""
     modules = STAGE1_MODULES + (P9_MODULES if kernel_name == "full" else [])
     return _initrd("stage1", kernel_name, os.path.join(HERE, "stage1_init"), modules)
 
@@ -351,7 +351,7 @@ def lab_initrd(kernel_name):
 
 
 def guest(name):
-    """Returns the paths of everything a guest of that kernel boots from."""
+    """Returns the paths of all files that a guest with that kernel boots from."""
     folder = kernel(name)
     share_modules = SHARE_MODULES + (P9_MODULES if name == "full" else [])
     share_files = [
@@ -418,7 +418,7 @@ def root_image():
 
 
 def debian_image():
-    """Returns an ext4 image of Debian (debootstrap minbase with systemd), root without password."""
+    """Returns an ext4 image of Debian (debootstrap minbase with systemd). root has no password."""
 
     def prepare(folder):
         ensure_packages()
@@ -438,7 +438,7 @@ def debian_image():
             ]
         )
         run(["chroot", root, "passwd", "-d", "root"])
-        # Looks for LVM snapshots, which takes an emulated guest 12 s.
+        # This service looks for LVM snapshots, which takes an emulated guest 12 s.
         run(["chroot", root, "systemctl", "mask", "e2scrub_reap.service", "e2scrub_all.timer"])
         with open(f"{root}/etc/fstab", "w", encoding="utf-8") as f:
             f.write("/dev/vda / ext4 rw,relatime 0 1\n")
@@ -461,7 +461,7 @@ def debian_image():
 
 
 def _prepare_qemu(folder):
-    """Unpacks QEMU from backports with its libraries; leaves no root/ if it cannot be had."""
+    """Unpacks QEMU from backports with its libraries. Leaves no root/ if that fails."""
     if not have_backports():
         return
     apt = _apt() + ["-o", f"Dir::Cache::archives={folder}/debs"]
@@ -512,7 +512,7 @@ def _qemu_environment(folder):
 
 
 def qemu():
-    """Returns (command, environment, version) of the best QEMU to be had."""
+    """Returns (command, environment, version) of the best QEMU that is available."""
     folder = item("qemu-backports", _prepare_qemu)
     if os.path.isdir(f"{folder}/tree"):
         command, environment = _qemu_command(folder), _qemu_environment(folder)

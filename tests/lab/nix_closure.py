@@ -1,4 +1,4 @@
-"""A closure that Nix has really built, kept in the cache: what the NixOS pattern is tested with."""
+"""A closure that Nix has really built, kept in the cache. The NixOS pattern is tested with it."""
 
 import json
 import os
@@ -9,7 +9,8 @@ import assets
 
 HERE = assets.HERE
 STORE_IMAGE = os.path.join(assets.TOOLS, "store-image")
-# Never asks a binary cache; builds as the user it runs as, not as one of a pool of users.
+# Nix must not use a binary cache, and builds as the user that runs it, not as one of a pool of
+# users.
 NIX_CONFIG = "substitute = false\nbuild-users-group =\n"
 
 
@@ -55,7 +56,7 @@ def _build(folder, nix, busybox):
         raise assets.AssetError(f"{secret} is in the closure of {system}")
     with open(f"{folder}/registration", "w", encoding="ascii") as f:
         f.write(_nix(folder, "nix-store", "--dump-db", *closure))
-    # The registration is a store path of its own, since the guest has to read it.
+    # The guest reads the registration, so the registration must be a store path too.
     registration = _nix(folder, "nix-store", "--add", f"{folder}/registration").strip()
     with open(f"{folder}/store-paths", "w", encoding="ascii") as f:
         f.writelines(f"{path}\n" for path in sorted([*closure, registration]))
@@ -69,7 +70,7 @@ def _build(folder, nix, busybox):
 
 
 def _nix(folder, program, *arguments):
-    """Runs a program of Nix on a store below folder; this machine's own /nix is not touched."""
+    """Runs a program of Nix on a store below folder. This machine's own /nix is not touched."""
     done = subprocess.run(
         [program, "--store", f"{folder}/root", *arguments],
         env={**os.environ, "HOME": f"{folder}/home", "NIX_CONFIG": NIX_CONFIG},
@@ -86,7 +87,7 @@ def _nix(folder, program, *arguments):
 
 
 def _copy_busybox(folder, busybox):
-    """Makes a folder of busybox and its applets: it is told by its name what to do."""
+    """Makes a folder of busybox and its applets. busybox acts by the name of its call."""
     os.makedirs(f"{folder}/bin")
     shutil.copy(busybox, f"{folder}/bin/busybox")
     for applet in assets.run([busybox, "--list"]).split():
@@ -95,7 +96,7 @@ def _copy_busybox(folder, busybox):
 
 
 def _copy_nix(folder, nix):
-    """Makes a folder of Nix and all the libraries that it is linked with, and one that it loads."""
+    """Makes a folder of Nix, the libraries linked with it, and one that it loads at run time."""
     os.makedirs(f"{folder}/bin")
     os.makedirs(f"{folder}/lib")
     shutil.copy(nix, f"{folder}/bin/nix")
@@ -110,7 +111,7 @@ def _copy_nix(folder, nix):
 
 
 def _make_icu_data(path):
-    """Makes ICU's tables without content: 30 MiB that Nix never reads, and each check would hash."""
+    """Makes empty ICU tables. The real ones are 30 MiB that Nix never reads but would hash."""
     name = os.path.basename(path)
     source = f"{path}.c"
     with open(source, "w", encoding="ascii") as f:

@@ -1,4 +1,4 @@
-"""The programs of tests/posix for guests: compiled by hand, static, cached like the other assets."""
+"""The programs of tests/posix for guests: static, compiled outside the build, and cached."""
 
 import glob
 import os
@@ -25,7 +25,7 @@ def posix_programs():
 
 
 def copy_dynamic(program, folder):
-    """Copies a program and the libraries it needs; returns how it is called in a guest there."""
+    """Copies a program and the libraries it needs. Returns the command that runs it in a guest."""
     path = shutil.which(program)
     os.makedirs(f"{folder}/{program}-lib")
     shutil.copy(path, folder)
