@@ -43,8 +43,10 @@ absl::StatusOr<std::unique_ptr<PciTransport>> PciTransport::Create(
       device, doorbells, memory, root, slot, msi_controller, doorbell_mapper, options));
   const PciLayout layout = MakePciLayout(device, transport->msix_);
   transport->window_capability_ = layout.window_capability;
-  RETURN_IF_ERROR(root.Add(slot, layout.spec, *transport));
+  // Before a guest can see the function: from then on the device changes its configuration under
+  // the lock that the guest's reads take.
   device.Attach(*transport);
+  RETURN_IF_ERROR(root.Add(slot, layout.spec, *transport));
   return transport;
 }
 
@@ -66,8 +68,8 @@ PciTransport::PciTransport(Device& device, const DeviceDoorbells& doorbells,
       config_(OfferedFeatures(device, options), device.queue_sizes(), interrupts_, *this) {}
 
 PciTransport::~PciTransport() {
-  device_.Detach(*this);
   root_.Remove(slot_, *this);
+  device_.Detach(*this);
 }
 
 void PciTransport::ReadBar(unsigned bar, uint64_t offset, std::span<uint8_t> data) {
