@@ -1,7 +1,6 @@
 #include "base/limited_log.h"
 
 #include <string>
-#include <vector>
 
 #include "gtest/gtest.h"
 

@@ -6,8 +6,9 @@
 #include <chrono>
 #include <deque>
 #include <functional>
+#include <span>
 #include <string>
-#include <vector>
+#include <utility>
 
 #include "base/uring_event_loop_harness.h"
 #include "gtest/gtest.h"

@@ -10,6 +10,8 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"

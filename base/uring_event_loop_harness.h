@@ -7,6 +7,7 @@
 #include <initializer_list>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/uring_event_loop.h"
 #include "gtest/gtest.h"

@@ -4,6 +4,7 @@
 #include <sys/un.h>
 
 #include <deque>
+#include <span>
 #include <string>
 #include <vector>
 

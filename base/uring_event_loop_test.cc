@@ -3,12 +3,12 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <deque>
 #include <functional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/uring_event_loop_harness.h"

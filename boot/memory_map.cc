@@ -1,6 +1,7 @@
 #include "boot/memory_map.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "base/status.h"

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <string>
 
 #include "boot/golden_test_util.h"
 #include "boot/kernel_fixtures.h"

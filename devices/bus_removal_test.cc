@@ -2,8 +2,8 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <span>
 #include <thread>
-#include <vector>
 
 #include "devices/bus.h"
 #include "gtest/gtest.h"

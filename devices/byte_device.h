@@ -2,6 +2,8 @@
 #ifndef DEVICES_BYTE_DEVICE_H_
 #define DEVICES_BYTE_DEVICE_H_
 
+#include <span>
+
 #include "devices/bus.h"
 
 namespace devices {

@@ -3,6 +3,7 @@
 #include <linux/serial_reg.h>
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 namespace devices {

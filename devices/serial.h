@@ -12,6 +12,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 
 #include "base/mutex.h"
 #include "devices/byte_device.h"

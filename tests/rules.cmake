@@ -1,5 +1,5 @@
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
-foreach(name layering layering_test log_rules log_rules_test check_test
+foreach(name layering layering_test std_includes std_includes_test log_rules log_rules_test check_test
              commit_messages_test exit_statuses exit_statuses_test
              documents documents_test slowest_test)
   add_test(NAME ${name} COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/${name}.py)

@@ -16,7 +16,6 @@
 #ifndef VIRTIO_DEVICE_H_
 #define VIRTIO_DEVICE_H_
 
-#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>

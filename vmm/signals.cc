@@ -3,12 +3,13 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <new>
+#include <optional>
+#include <utility>
 
 #include "base/check_failed.h"
 #include "base/log.h"

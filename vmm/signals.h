@@ -3,6 +3,7 @@
 #define VMM_SIGNALS_H_
 
 #include <memory>
+#include <utility>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"

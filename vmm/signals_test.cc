@@ -9,9 +9,7 @@
 #include <unistd.h>
 
 #include <exception>
-#include <memory>
 #include <new>
-#include <vector>
 
 #include "base/guest_memory.h"
 #include "base/log.h"

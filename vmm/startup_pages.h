@@ -2,8 +2,6 @@
 #ifndef VMM_STARTUP_PAGES_H_
 #define VMM_STARTUP_PAGES_H_
 
-#include <memory>
-
 #include "absl/status/statusor.h"
 #include "base/event_loop.h"
 

@@ -1,6 +1,8 @@
 #include "boot/acpi/acpi_tables.h"
 
+#include <algorithm>
 #include <cstring>
+#include <initializer_list>
 #include <span>
 
 #include "absl/strings/str_format.h"

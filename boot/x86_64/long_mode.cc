@@ -1,5 +1,7 @@
 #include "boot/x86_64/long_mode.h"
 
+#include <span>
+
 #include "absl/strings/str_format.h"
 #include "base/endian.h"
 #include "boot/wire.h"

@@ -2,7 +2,7 @@
 
 #include <asm/bootparam.h>
 
-#include <cstring>
+#include <algorithm>
 
 #include "boot/wire.h"
 

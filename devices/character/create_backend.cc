@@ -9,6 +9,7 @@
 #include <sys/sysmacros.h>
 #include <termios.h>
 
+#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"

@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "devices/character/retain_until_exit.h"

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <utility>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

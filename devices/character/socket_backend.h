@@ -4,6 +4,7 @@
 #define DEVICES_CHARACTER_SOCKET_BACKEND_H_
 
 #include <memory>
+#include <span>
 #include <string>
 
 #include "absl/status/statusor.h"

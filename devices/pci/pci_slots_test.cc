@@ -6,9 +6,8 @@
 #include <atomic>
 #include <bit>
 #include <memory>
-#include <string>
+#include <span>
 #include <thread>
-#include <vector>
 
 #include "devices/pci/pci_root.h"
 

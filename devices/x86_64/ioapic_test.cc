@@ -3,6 +3,7 @@
 #include <array>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <thread>
 #include <vector>
 

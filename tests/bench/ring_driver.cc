@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstring>
+#include <ratio>
 #include <utility>
 
 #include "base/log.h"

@@ -1,6 +1,6 @@
 #include "tests/fakes/fake_driver.h"
 
-#include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 

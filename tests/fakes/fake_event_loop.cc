@@ -6,9 +6,11 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <map>
+#include <span>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"

@@ -6,7 +6,6 @@
 #include <sys/socket.h>
 
 #include <deque>
-#include <functional>
 #include <numeric>
 #include <string>
 

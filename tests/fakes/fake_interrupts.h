@@ -7,7 +7,6 @@
 #include <map>
 #include <memory>
 #include <set>
-#include <vector>
 
 #include "base/mutex.h"
 #include "devices/doorbell_mapper.h"

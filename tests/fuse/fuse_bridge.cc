@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstring>
 #include <future>
+#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"

@@ -1,4 +1,7 @@
 // Fuzzes the placement of an initramfs: any size, any kernel and any command line.
+#include <algorithm>
+#include <string>
+
 #include "boot/payload.h"
 #include "tests/fuzz/boot_fuzz_input.h"
 

@@ -2,7 +2,8 @@
 #ifndef TESTS_FUZZ_BOOT_KERNEL_CHECK_H_
 #define TESTS_FUZZ_BOOT_KERNEL_CHECK_H_
 
-#include <vector>
+#include <cstring>
+#include <span>
 
 #include "boot/kernel_fixtures.h"
 #include "boot/kernel_image.h"

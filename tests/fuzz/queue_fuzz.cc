@@ -1,9 +1,11 @@
 // Fuzzes the split queue with a driver that is mostly correct. Must hold: the chains that the queue
 // returns lie in RAM, are bounded, and go back once.
 
+#include <algorithm>
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/log.h"

@@ -5,6 +5,7 @@
 // Must hold: the device gets its orders in an order that it can follow (FakeDevice checks this),
 // and after any accesses a reset ends with device_status 0 and all interrupts and doorbells
 // released.
+#include <array>
 #include <cstdint>
 #include <span>
 

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <string>
 
 #include "tests/posix/suite.h"
 

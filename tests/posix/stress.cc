@@ -12,12 +12,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <map>
+#include <string>
+#include <utility>
 
 #include "tests/posix/runner.h"
 #include "tests/posix/suite.h"

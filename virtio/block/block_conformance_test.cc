@@ -4,6 +4,9 @@
 #define VIRTIO_RING_NO_LEGACY  // the legacy part is not C++
 #include <linux/virtio_ring.h>
 
+#include <algorithm>
+#include <span>
+
 #include "tests/fakes/hostile_driver.h"
 #include "virtio/block/block_test_harness.h"
 

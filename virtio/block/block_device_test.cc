@@ -5,6 +5,10 @@
 #include <gtest/gtest.h>
 #include <linux/virtio_ids.h>
 
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
 #include "virtio/block/block_test_harness.h"
 
 namespace virtio {

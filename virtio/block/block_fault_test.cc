@@ -2,7 +2,12 @@
 // not aligned; and random loads.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "virtio/block/block_test_harness.h"
 

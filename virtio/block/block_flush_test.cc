@@ -3,6 +3,10 @@
 // is stopped.
 
 #include <map>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "virtio/block/block_test_harness.h"
 

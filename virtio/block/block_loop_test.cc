@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <map>
+#include <random>
+#include <utility>
 
 #include "base/loop_thread.h"
 #include "virtio/block/block_test_harness.h"

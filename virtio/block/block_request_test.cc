@@ -5,6 +5,8 @@
 
 #include <array>
 #include <cstring>
+#include <memory>
+#include <vector>
 
 #include "base/log.h"
 #include "tests/fakes/fake_driver.h"

@@ -4,7 +4,12 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <map>
+#include <random>
+#include <span>
+#include <string>
+#include <utility>
 
 #include "virtio/block/block_test_harness.h"
 

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <cstddef>
-#include <map>
 #include <random>
 #include <set>
 #include <vector>

@@ -13,7 +13,7 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <vector>
+#include <tuple>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"

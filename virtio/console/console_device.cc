@@ -3,6 +3,7 @@
 #include <linux/virtio_ids.h>
 
 #include <cstddef>
+#include <span>
 #include <utility>
 
 #include "virtio/console/console_wire.h"

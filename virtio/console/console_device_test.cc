@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "virtio/console/console_fixtures.h"
 #include "virtio/console/console_wire.h"

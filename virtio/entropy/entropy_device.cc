@@ -6,8 +6,6 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
-#include <algorithm>
-#include <array>
 #include <utility>
 
 #include "absl/strings/str_cat.h"

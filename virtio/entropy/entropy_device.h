@@ -2,7 +2,6 @@
 #ifndef VIRTIO_ENTROPY_ENTROPY_DEVICE_H_
 #define VIRTIO_ENTROPY_ENTROPY_DEVICE_H_
 
-#include <cstdint>
 #include <memory>
 #include <string>
 

@@ -6,6 +6,7 @@
 #define VIRTIO_RING_NO_LEGACY  // the legacy part is not C++
 #include <linux/virtio_ring.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 

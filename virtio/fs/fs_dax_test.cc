@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <initializer_list>
 #include <string>
+#include <utility>
 
 #include "virtio/fs/fs_test_harness.h"
 

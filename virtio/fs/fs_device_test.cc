@@ -5,9 +5,11 @@
 #include <gtest/gtest.h>
 #include <sys/xattr.h>
 
+#include <chrono>
 #include <random>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "virtio/fs/fs_test_harness.h"

@@ -3,7 +3,11 @@
 #include <errno.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "virtio/fs/fs_test_harness.h"
 

@@ -4,10 +4,10 @@
 #include <gtest/gtest.h>
 #include <linux/fuse.h>
 
+#include <cstring>
 #include <deque>
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include "virtio/fs/fs_test_harness.h"
 

@@ -7,8 +7,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <utility>
-
 #include "base/log.h"
 #include "base/status.h"
 #include "base/thread.h"

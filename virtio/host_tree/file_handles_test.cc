@@ -1,13 +1,11 @@
 #include "virtio/host_tree/file_handles.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/uio.h>
 
 #include <memory>
 #include <utility>
-#include <vector>
 
 #include "tests/fakes/fake_event_loop.h"
 #include "virtio/host_tree/host_tree.h"

@@ -2,7 +2,6 @@
 #ifndef VIRTIO_HOST_TREE_FILE_SYSTEM_SYNC_H_
 #define VIRTIO_HOST_TREE_FILE_SYSTEM_SYNC_H_
 
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>

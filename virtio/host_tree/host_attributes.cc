@@ -6,7 +6,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include <climits>
+#include <memory>
 #include <string>
 #include <utility>
 

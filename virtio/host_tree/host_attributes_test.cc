@@ -9,7 +9,6 @@
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
-#include <cstdlib>
 #include <memory>
 #include <string>
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <climits>
+#include <memory>
 #include <string>
 #include <utility>
 

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>

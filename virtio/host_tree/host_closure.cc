@@ -10,8 +10,10 @@
 #include <algorithm>
 #include <cstring>
 #include <optional>
+#include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"

@@ -9,7 +9,9 @@
 
 #include <cstddef>
 #include <cstring>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "virtio/host_tree/host_calls.h"
 #include "virtio/host_tree/host_tree.h"

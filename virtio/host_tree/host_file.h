@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 
-#include <cstddef>
 #include <cstdint>
 
 #include "base/unique_fd.h"

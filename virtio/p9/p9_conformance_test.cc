@@ -7,8 +7,8 @@
 #define VIRTIO_RING_NO_LEGACY  // the legacy part is not C++
 #include <linux/virtio_ring.h>
 
+#include <cstring>
 #include <set>
-#include <string>
 #include <vector>
 
 #include "virtio/p9/p9_store_fixtures.h"

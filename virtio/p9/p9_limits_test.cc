@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <iterator>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>

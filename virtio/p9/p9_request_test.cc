@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "virtio/p9/p9_test_harness.h"
 

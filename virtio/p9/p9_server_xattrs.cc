@@ -5,6 +5,8 @@
 #include <sys/xattr.h>
 
 #include <algorithm>
+#include <span>
+#include <string>
 #include <utility>
 
 #include "virtio/p9/p9_server.h"

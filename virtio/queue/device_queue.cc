@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"

@@ -4,7 +4,8 @@
 
 #include <gtest/gtest.h>
 
-#include <optional>
+#include <chrono>
+#include <functional>
 
 #include "tests/fakes/device_harness.h"
 #include "virtio/queue/request_slab.h"

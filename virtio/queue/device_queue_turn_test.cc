@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 #include <sys/eventfd.h>
 
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <memory>
+#include <utility>
 
 #include "base/turn_budget.h"
 #include "tests/fakes/device_harness.h"

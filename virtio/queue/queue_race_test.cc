@@ -6,7 +6,10 @@
 
 #include <atomic>
 #include <chrono>
-#include <thread>
+#include <cstdio>
+#include <map>
+#include <span>
+#include <utility>
 
 #include "base/loop_thread.h"
 #include "base/turn_budget.h"

@@ -5,7 +5,6 @@
 #include <sys/uio.h>
 
 #include <cstddef>
-#include <cstdint>
 #include <span>
 
 #include "base/guest_memory.h"

@@ -4,8 +4,10 @@
 #include <linux/virtio_ring.h>
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstddef>
+#include <optional>
 #include <utility>
 
 #include "base/log.h"

@@ -14,6 +14,8 @@
 
 #include <array>
 #include <cstdio>
+#include <memory>
+#include <span>
 #include <vector>
 
 #include "base/log.h"

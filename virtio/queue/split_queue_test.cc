@@ -6,6 +6,8 @@
 
 #include <array>
 #include <numeric>
+#include <span>
+#include <utility>
 
 #include "base/log.h"
 #include "tests/fakes/fake_driver.h"

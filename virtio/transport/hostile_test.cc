@@ -3,7 +3,7 @@
 // device runs. tests/fakes/hostile_driver.h has the attacks on the device itself.
 #include <gtest/gtest.h>
 
-#include <initializer_list>
+#include <ios>
 #include <vector>
 
 #include "virtio/transport/pci_transport.h"

@@ -5,10 +5,15 @@
 #include <linux/virtio_ids.h>
 #include <linux/virtio_pci.h>
 
+#include <array>
+#include <bit>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_format.h"
 #include "base/endian.h"

@@ -3,6 +3,7 @@
 #define VIRTIO_TRANSPORT_QUEUE_RUNNER_H_
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "virtio/device.h"

@@ -3,9 +3,10 @@
 #include <gtest/gtest.h>
 #include <linux/pci_regs.h>
 
+#include <array>
 #include <cstdint>
 #include <map>
-#include <optional>
+#include <span>
 #include <vector>
 
 #include "devices/memory_mapper.h"

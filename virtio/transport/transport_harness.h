@@ -7,9 +7,9 @@
 #include <linux/virtio_pci.h>
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <utility>
 
 #include "base/guest_memory.h"

@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <optional>
+#include <string>
+#include <utility>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -3,7 +3,8 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
-#include <limits>
+#include <exception>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"

@@ -1,7 +1,10 @@
 // Makes the key tables of docs/vm-json.md and of --help from the description of the keys.
 
 #include <algorithm>
+#include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"

@@ -1,7 +1,6 @@
 #include "vmm/config/config_override.h"
 
 #include <string>
-#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"

@@ -1,6 +1,9 @@
 // Makes the JSON Schema of vm.json from the description of its keys.
 
+#include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "vmm/config/config_fields.h"

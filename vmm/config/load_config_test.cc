@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <utility>
 
 #include "vmm/config/json_value.h"
 #include "vmm/config/print_config.h"

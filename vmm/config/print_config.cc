@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "vmm/config/config_fields.h"
 #include "vmm/config/json_value.h"

@@ -7,8 +7,6 @@
 
 #include <filesystem>
 #include <iterator>
-#include <string>
-#include <utility>
 
 #include "gtest/gtest.h"
 #include "vmm/kvm/kvm_uapi.h"

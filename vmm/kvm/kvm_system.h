@@ -3,6 +3,7 @@
 #define VMM_KVM_KVM_SYSTEM_H_
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/function_ref.h"

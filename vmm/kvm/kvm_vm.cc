@@ -5,6 +5,8 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/log.h"

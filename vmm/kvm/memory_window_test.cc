@@ -16,7 +16,7 @@
 #include <mutex>
 #include <span>
 #include <string>
-#include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/guest_memory.h"

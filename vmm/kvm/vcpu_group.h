@@ -2,7 +2,6 @@
 #ifndef VMM_KVM_VCPU_GROUP_H_
 #define VMM_KVM_VCPU_GROUP_H_
 
-#include <cstdint>
 #include <memory>
 #include <span>
 #include <thread>

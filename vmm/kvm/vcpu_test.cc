@@ -14,8 +14,8 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/guest_memory.h"

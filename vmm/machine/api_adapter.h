@@ -2,6 +2,7 @@
 #ifndef VMM_MACHINE_API_ADAPTER_H_
 #define VMM_MACHINE_API_ADAPTER_H_
 
+#include <utility>
 #include <vector>
 
 #include "vmm/api/api_handler.h"

@@ -1,6 +1,5 @@
 #include "vmm/machine/consoles.h"
 
-#include <optional>
 #include <string>
 #include <utility>
 

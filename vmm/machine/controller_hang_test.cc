@@ -2,7 +2,13 @@
 
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <future>
+#include <memory>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "vmm/machine/controller.h"

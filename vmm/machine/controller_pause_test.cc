@@ -3,6 +3,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <string>
+#include <vector>
 
 #include "vmm/kvm/vcpu_arch.h"
 #include "vmm/machine/controller.h"

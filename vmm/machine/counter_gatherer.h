@@ -3,7 +3,6 @@
 #define VMM_MACHINE_COUNTER_GATHERER_H_
 
 #include <chrono>
-#include <cstddef>
 #include <list>
 #include <map>
 #include <set>

@@ -1,7 +1,8 @@
 #include "vmm/machine/counter_gatherer.h"
 
 #include <memory>
-#include <optional>
+#include <span>
+#include <utility>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

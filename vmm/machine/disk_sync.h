@@ -37,9 +37,6 @@ std::vector<UnsyncedDisk> SyncWithin(std::span<const DiskToSync> disks,
 // Returns the line that names `disk` and says why the guest's writes are, or may be, lost.
 std::string Describe(const UnsyncedDisk& disk, std::chrono::milliseconds patience);
 
-// Says in one line that the guest's writes to `disk` may be lost, and why.
-std::string Describe(const UnsyncedDisk& disk, std::chrono::milliseconds patience);
-
 }  // namespace vmm
 
 #endif  // VMM_MACHINE_DISK_SYNC_H_

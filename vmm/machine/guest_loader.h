@@ -4,8 +4,6 @@
 #define VMM_MACHINE_GUEST_LOADER_H_
 
 #include <cstdint>
-#include <optional>
-#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"

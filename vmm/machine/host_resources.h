@@ -4,7 +4,6 @@
 #define VMM_MACHINE_HOST_RESOURCES_H_
 
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>

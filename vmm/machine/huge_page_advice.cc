@@ -2,6 +2,8 @@
 
 #include <sys/mman.h>
 
+#include <optional>
+
 namespace vmm {
 namespace {
 

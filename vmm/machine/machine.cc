@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <span>
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"

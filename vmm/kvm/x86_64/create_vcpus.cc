@@ -3,8 +3,10 @@
 #include <sys/ioctl.h>
 
 #include <algorithm>
+#include <memory>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "base/status.h"
 #include "vmm/kvm/vcpu_arch.h"

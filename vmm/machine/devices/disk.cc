@@ -1,7 +1,6 @@
 #include "vmm/machine/devices/disk.h"
 
 #include <memory>
-#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"

@@ -2,7 +2,10 @@
 
 #include <bitset>
 #include <chrono>
+#include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_format.h"
 #include "base/status.h"
