@@ -83,20 +83,41 @@ function(vmm_test name)
 endfunction()
 
 function(vmm_fuzzer name)
-  cmake_parse_arguments(ARG "" "CORPUS" "SOURCES;DEPS" ${ARGN})
-  if(NOT ARG_CORPUS)
-    set(ARG_CORPUS ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
-  endif()
-  if(VMM_FUZZ)
-    add_executable(${name} ${ARG_SOURCES})
-    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
-    add_test(NAME ${name}_corpus COMMAND ${name} -runs=0 ${ARG_CORPUS})
-  else()
-    add_executable(${name} ${ARG_SOURCES} ${CMAKE_SOURCE_DIR}/tests/fuzz/replay_main.cc)
-    add_test(NAME ${name}_corpus COMMAND ${name} ${ARG_CORPUS})
-  endif()
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} vmm_flags vmm_absl)
-  set_property(GLOBAL APPEND PROPERTY VMM_FUZZERS ${name})
+
+  # The corpus: seeds that have names, and an archive of what fuzzers have found (tests/fuzz/pack).
+  set(corpus ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
+  set(folders)
+  file(GLOB seeds CONFIGURE_DEPENDS ${corpus}/*)
+  if(seeds)
+    list(APPEND folders ${corpus})
+  endif()
+  file(GLOB archive CONFIGURE_DEPENDS ${corpus}.tar.xz)
+  if(archive)
+    set(unpacked ${CMAKE_BINARY_DIR}/corpus/${name})
+    list(APPEND folders ${unpacked})
+    add_custom_command(
+      OUTPUT ${unpacked}.unpacked
+      COMMAND ${CMAKE_COMMAND} -E rm -rf ${unpacked}
+      COMMAND ${CMAKE_COMMAND} -E make_directory ${unpacked}
+      COMMAND ${CMAKE_COMMAND} -E chdir ${unpacked} ${CMAKE_COMMAND} -E tar xf ${archive}
+      COMMAND ${CMAKE_COMMAND} -E touch ${unpacked}.unpacked
+      DEPENDS ${archive}
+      COMMENT "Unpacking the corpus of ${name}"
+      VERBATIM)
+    add_custom_target(${name}_inputs DEPENDS ${unpacked}.unpacked)
+    add_dependencies(${name} ${name}_inputs)
+  endif()
+
+  if(VMM_FUZZ)
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    add_test(NAME ${name}_corpus COMMAND ${name} -runs=0 ${folders})
+  else()
+    target_sources(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/fuzz/replay_main.cc)
+    add_test(NAME ${name}_corpus COMMAND ${name} ${folders})
+  endif()
 endfunction()
 
 # Adds dir if it has a CMakeLists.txt.
