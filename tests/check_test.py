@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Every step that tools/check runs or tells of is one that it has."""
+"""Every step that tools/check runs or lists in its help must exist."""
 
 import pathlib
 import re
@@ -18,7 +18,7 @@ class CheckTest(unittest.TestCase):
         self.assertIn("integration", run)
         self.assertEqual([name for name in run if name not in self.steps], [])
 
-    def test_help_tells_of_the_steps_that_exist(self):
+    def test_help_lists_only_steps_that_exist(self):
         told = re.findall(r"^#   ([\w-]+) ", self.text, re.M)
         self.assertEqual(sorted(set(told) - {"all"}), sorted(self.steps))
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The check of commit messages finds what it is there to find, in full and in shallow clones."""
+"""Tests of the check of commit messages, in full and in shallow clones."""
 
 import os
 import pathlib
@@ -50,7 +50,7 @@ class HistoryTest(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.top = pathlib.Path(folder.name)
         self.repository = self.top / "repository"
-        # Neither the configuration of the user nor a repository around this one has a say.
+        # The user's configuration and a repository around this one must not affect the test.
         for name in [name for name in os.environ if name.startswith("GIT_")]:
             self.addCleanup(os.environ.__setitem__, name, os.environ.pop(name))
         self.git(self.top, "init", "-q", str(self.repository))
@@ -74,7 +74,7 @@ class HistoryTest(unittest.TestCase):
         self.git(self.top, "clone", "-q", *options, f"file://{self.repository}", str(clone))
         return clone
 
-    def test_fails_where_the_check_is_in_no_commit(self):
+    def test_fails_if_no_commit_has_the_check(self):
         self.assertEqual(commit_messages.check(self.repository), ([], 0))
 
     def test_does_not_look_at_commits_from_before_the_check(self):

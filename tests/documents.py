@@ -17,7 +17,7 @@ import sys
 
 WIDTH_MAX = 100
 TOUR = "docs/tour.md"
-# Neither written by people of this project nor part of it.
+# Folders that are not written by people of this project, or that do not belong to it.
 NOT_OURS = {"build", ".git", ".cache", "corpus"}
 
 FENCE = re.compile(r"^\s*(```|~~~)")
@@ -99,7 +99,7 @@ def missing_names(root, text):
 
 
 def missing_in_section(root, section):
-    """The same for the pairs (line number, text in backticks) of one section."""
+    """Does the same for the pairs (line number, text in backticks) of one section."""
     words = set()
     for number, code in section:
         if FILE.fullmatch(code):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The check of documents finds what it is there to find."""
+"""Tests of the check of documents: it must find each kind of problem."""
 
 import pathlib
 import tempfile
@@ -44,7 +44,7 @@ class DocumentsTest(unittest.TestCase):
         self.assertEqual(self.problems("docs/a.md", text), 0)
         self.assertEqual(self.problems("docs/a.md", "[x](#nothing) [y](tour.md#nothing)"), 2)
 
-    def test_decisions_have_numbers_of_their_own(self):
+    def test_each_decision_has_its_own_number(self):
         self.write("docs/adr/0001-a.md", "# 1. A\n")
         self.assertEqual(self.problems("docs/adr/0002-b.md", "# 2. B\n"), 0)
         self.assertEqual(self.problems("docs/adr/0002-c.md", "# 2. C\n"), 1)

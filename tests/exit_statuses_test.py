@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The check of exit statuses finds what it is there to find."""
+"""Tests of the check of exit statuses: it must find each kind of difference."""
 
 import unittest
 

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 
-# Folder: the folders it may include besides itself.
+# For each folder, the other folders that it may include.
 MAY_INCLUDE = {
     "base": set(),
     "net": {"base"},
@@ -18,8 +18,8 @@ MAY_INCLUDE = {
     "vmm": {"base", "boot", "devices", "net", "virtio"},
     "tests": {"base", "boot", "devices", "net", "virtio", "vmm"},
 }
-# The same for folders within virtio/; a folder that is not named here is that of a device. Tests may
-# include all of virtio/.
+# The same for folders within virtio/. A folder that is not named here is a device's folder. Tests
+# may include all of virtio/.
 VIRTIO_MAY_INCLUDE = {
     "virtio": {"virtio/queue"},
     "virtio/queue": {"virtio"},
@@ -41,11 +41,11 @@ ONLY_IN = [
     (re.compile(r"(nlohmann|CLI|boost)/|seccomp\.h"), {"vmm", "tests"}),
     (re.compile(r"benchmark/"), {"tests"}),
 ]
-# The same, but tests may include it anywhere. Unix sockets: base/unix_listener.h makes all that are
-# listened on, so that none takes away the name of another.
+# The same, but tests may include these headers anywhere. Unix sockets: base/unix_listener.h makes
+# all listening sockets, so that no socket removes the name of another.
 ONLY_IN_BUT_TESTS = [(re.compile(r"sys/un\.h"), {"base"})]
 TEST_ONLY = re.compile(r"g(test|mock)/")
-# What quotes may name although it is not in the repository.
+# Prefixes of quoted includes that are not in the repository.
 LIBRARIES = ("absl/", "gtest/", "gmock/", "benchmark/")
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
 
@@ -68,7 +68,7 @@ def includes(root, source):
 
 
 def is_test(source):
-    """Tells whether a file is compiled into tests only."""
+    """Returns whether a file is compiled only into tests."""
     return (
         source.startswith("tests/")
         or re.search(r"_(test|test_util|harness|fixtures)\.(cc|h)$", source) is not None
@@ -129,7 +129,7 @@ def cycle(graph):
 
 
 def nested(a, b):
-    """Tells whether one is the other's sub-folder: x86_64/ stands behind a header of its parent."""
+    """Returns whether a folder is the other's sub-folder, such as x86_64/ behind a header above."""
     return a.startswith(b + "/") or b.startswith(a + "/")
 
 

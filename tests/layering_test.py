@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The layering check finds what it is there to find."""
+"""Tests of the layering check: it must find each kind of problem."""
 
 import os
 import tempfile
@@ -10,7 +10,7 @@ import layering
 
 class LayeringTest(unittest.TestCase):
     def problems(self, **files):
-        """Returns what the check says about a tree of {path: includes}.
+        """Returns the problems that the check finds in a tree of {path: includes}.
 
         In a path "__" stands for a slash and "_dot_" for a dot.
         """

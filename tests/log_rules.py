@@ -14,7 +14,7 @@ import sys
 
 FOLDERS = ("base", "boot", "devices", "net", "virtio", "vmm")
 OF_DEVICES = ("devices", "net", "virtio")
-# What the rules are made of.
+# The files that define the macros.
 DEFINITIONS = ("base/log.h", "base/log.cc", "base/limited_log.h")
 NOT_SHIPPED = re.compile(r"_(test|test_util|harness|fixtures)\.(cc|h)$|(^|/)fake_")
 
@@ -37,7 +37,7 @@ def sources(root):
 
 
 def has_reason(lines, number):
-    """Tells whether the line, or the comment that ends before it, gives a reason."""
+    """Returns whether the line, or the comment that ends before it, gives a reason."""
     if REASON.search(lines[number]):
         return True
     while number > 0 and COMMENT.match(lines[number - 1]):

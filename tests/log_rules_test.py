@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The check of log lines finds what it is there to find."""
+"""Tests of the check of log lines: it must find each line that breaks a rule."""
 
 import unittest
 
@@ -25,7 +25,7 @@ class LogRulesTest(unittest.TestCase):
         self.assertEqual(self.problems("vmm/a.cc", "// UNLIMITED: once.", "F();", line), [3])
         self.assertEqual(self.problems("vmm/a.cc", "// UNLIMITED: once.", line, line), [3])
 
-    def test_devices_have_limits_of_their_own(self):
+    def test_devices_have_separate_limits(self):
         line = 'LOG_EVERY_N_SEC(Info, 10) << "x";'
         self.assertEqual(self.problems("virtio/a.cc", line), [1])
         self.assertEqual(self.problems("devices/a.cc", line), [1])
@@ -40,7 +40,7 @@ class LogRulesTest(unittest.TestCase):
             self.problems("vmm/a.cc", "// UNLIMITED: once.", "base::WriteLog(level, text);"), []
         )
 
-    def test_comments_are_no_log_lines(self):
+    def test_comments_do_not_count_as_log_lines(self):
         self.assertEqual(self.problems("vmm/a.cc", "// LOG(Info) << is what this does not do"), [])
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The list of slow tests has unit tests and guest cases, the slowest first."""
+"""The list of slow tests has unit tests and guest cases, and the slowest come first."""
 
 import json
 import pathlib
