@@ -51,7 +51,7 @@ TEST(GatherTest, NeverRunsDoneIfAnOperationIsGivenUp) {
   EXPECT_EQ(runs, 0);
 }
 
-TEST(GatherTest, OperationsEndOnManyThreads) {
+TEST(GatherTest, RunsDoneOnceIfOperationsEndOnManyThreads) {
   int sum = 0;
   std::vector<std::thread> threads;
   std::vector<int> parts(8, 0);

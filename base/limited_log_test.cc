@@ -28,7 +28,7 @@ TEST(LimitedLog, PlacesDoNotHideEachOther) {
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "vmm: error: read\nvmm: error: write\n");
 }
 
-TEST(LimitedLog, TheNextLineSaysHowManyOfTheDeviceWereSuppressed) {
+TEST(LimitedLog, CountsSuppressedLinesPerDevice) {
   RateLimits limits;
   uint64_t suppressed = 0;
   EXPECT_TRUE(limits.Allow("a", 3600, suppressed));

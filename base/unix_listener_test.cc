@@ -96,7 +96,7 @@ TEST_F(UnixListenerTest, RemovesItsNamesWhenDestroyed) {
   EXPECT_TRUE(UnixListener::Listen(path_).ok()) << "the names can be used again";
 }
 
-TEST_F(UnixListenerTest, PathOfARunningVmmIsAnErrorAfterASecondAndStays) {
+TEST_F(UnixListenerTest, FailsAfterASecondIfARunningVmmOwnsThePath) {
   const auto first = UnixListener::Listen(path_);
   ASSERT_TRUE(first.ok());
   EXPECT_EQ(ErrorOf(path_), path_ + ": in use by a running vmm, which holds " + path_ +
@@ -105,7 +105,7 @@ TEST_F(UnixListenerTest, PathOfARunningVmmIsAnErrorAfterASecondAndStays) {
   EXPECT_TRUE(Connects()) << "the first listener still works";
 }
 
-TEST_F(UnixListenerTest, SocketOfAnotherProgramIsAnErrorAfterASecondAndStays) {
+TEST_F(UnixListenerTest, FailsAfterASecondIfAnotherProgramListens) {
   const UniqueFd other = OtherSocket(/*backlog=*/0);
   // The first look fills the other socket's backlog, so the later looks must not block.
   EXPECT_EQ(ErrorOf(path_), path_ + ": in use: another program listens on it; choose another path");

@@ -83,7 +83,7 @@ TEST_P(UringEventLoopIoTest, ReadCachedReadsWhatIsCached) {
   EXPECT_EQ(loop_->ReadCached(Add(write_only), to, 0), fixed ? -EAGAIN : -EBADF);
 }
 
-TEST_P(UringEventLoopIoTest, FdatasyncAndFallocate) {
+TEST_P(UringEventLoopIoTest, FallocatePunchesAndGrowsAndFdatasyncSucceeds) {
   UniqueFd fd = TemporaryFile(std::string(8192, 'x'));
   const LoopFile file = Add(fd);
   Recorder sync, punch, grow;

@@ -66,7 +66,7 @@ TEST(ElfTest, TakesASegmentWithoutFileBytesWhateverItsFileOffset) {
   EXPECT_TRUE(Plan(file).ok());
 }
 
-TEST(ElfTest, FitsExactly) {
+TEST(ElfTest, FitsIntoAWindowOfExactlyItsSize) {
   Bytes file = MakeElf();
   Poke(file, ElfPhdr(2, offsetof(Elf64_Phdr, p_memsz)), 3 * kTestMiB);
   EXPECT_TRUE(Plan(file, 20).ok());
@@ -107,7 +107,7 @@ TEST(BzImageTest, TreatsZeroSetupSectorsAsFour) {
   EXPECT_EQ(plan->segments[0].file_offset, 5 * 512);
 }
 
-TEST(BzImageTest, FitsExactly) {
+TEST(BzImageTest, FitsIntoAWindowOfExactlyItsSize) {
   EXPECT_TRUE(Plan(MakeBzImage(), 10).ok());
   EXPECT_FALSE(Plan(MakeBzImage(), 9).ok());
 }

@@ -62,7 +62,7 @@ TEST(CommandLineTest, EndsWithNul) {
   EXPECT_EQ(*EncodeCommandLine("", 0), std::vector<uint8_t>{0});
 }
 
-TEST(CommandLineTest, KeepsToTheLimitExactly) {
+TEST(CommandLineTest, AcceptsAtMostMaxBytes) {
   EXPECT_TRUE(EncodeCommandLine(std::string(2047, 'x'), 2047).ok());
   EXPECT_EQ(EncodeCommandLine(std::string(2048, 'x'), 2047).status().message(),
             "the command line has 2048 bytes, the kernel takes at most 2047; shorten it");

@@ -70,7 +70,7 @@ std::vector<Structure> Walk(std::span<const uint8_t> bytes) {
   return out;
 }
 
-TEST(SmbiosTest, Golden) {
+TEST(SmbiosTest, MatchesTheGoldenFile) {
   SmbiosConfig config = Config();
   config.version = "1.0";
   config.serial_number = "serial-7";
@@ -82,7 +82,7 @@ TEST(SmbiosTest, Golden) {
   ExpectGolden("smbios/full.hex", HexDump(*bytes, config.area.start));
 }
 
-TEST(SmbiosTest, GoldenDefault) {
+TEST(SmbiosTest, DefaultsMatchTheGoldenFile) {
   const auto bytes = BuildSmbios(Config());
   ASSERT_TRUE(bytes.ok()) << bytes.status();
   ExpectGolden("smbios/default.hex", HexDump(*bytes, 0xF0000));

@@ -66,7 +66,7 @@ TEST_F(SerialTest, IsTheBackendsClientForItsLife) {
   EXPECT_EQ(other.client, nullptr);
 }
 
-TEST_F(SerialTest, MasterResetState) {
+TEST_F(SerialTest, StartsInTheStateAfterMasterReset) {
   EXPECT_EQ(In(UART_IER), 0);
   EXPECT_EQ(In(UART_IIR), UART_IIR_NO_INT);
   EXPECT_EQ(In(UART_LCR), 0);

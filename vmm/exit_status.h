@@ -23,9 +23,8 @@ struct ExitStatusMeaning {
 // The meaning of each status, in ascending order. `--help` prints these texts;
 // tests/exit_statuses.py checks that README.md and docs/vmm.8 have the same texts.
 inline constexpr ExitStatusMeaning kExitStatusMeanings[] = {
-    {ExitStatus::kPowerOff, "the guest powered off, or what was asked for was printed"},
-    {ExitStatus::kBadConfigOrHost,
-     "the config or the host is not as needed, or a disk lost writes"},
+    {ExitStatus::kPowerOff, "the guest powered off, or vmm printed the requested text"},
+    {ExitStatus::kBadConfigOrHost, "the config or the host is unsuitable, or a disk lost writes"},
     {ExitStatus::kUsage, "wrong usage"},
     {ExitStatus::kForced,
      "the end was forced: a second signal, --stop-timeout, Ctrl-a x, vmm.shutdown"},

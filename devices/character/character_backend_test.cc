@@ -643,13 +643,13 @@ TEST_F(TtyTest, ClientGetsTheSizeAtStartAndAtChanges) {
   EXPECT_TRUE(Eventually([this] { return client_.size() == (132 << 16 | 50); }));
 }
 
-TEST_F(TtyTest, NobodyReads) {
+TEST_F(TtyTest, UnreadTerminalDropsTheOldestOutput) {
   Start(Options());
   Flood();
   ExpectDropsThenMark(user_.get());
 }
 
-TEST_F(TtyTest, HangUpEndsInputAndOutputQuietly) {
+TEST_F(TtyTest, HangUpEndsInputAndDropsOutput) {
   Start(Options());
   user_.reset();
   Print("hello?");

@@ -169,9 +169,8 @@ void OutputPump::OnWritten(int32_t result) {
   if (result == -EINTR || result == -ECANCELED) return StartWrite();
   if (sink_->kind == OutputSink::Kind::kRegular) {
     if (result <= 0) {
-      LOG_LIMITED(Error, 60, name_)
-          << name_
-          << ": cannot write output, dropped: " << std::strerror(result == 0 ? EIO : -result);
+      LOG_LIMITED(Error, 60, name_) << name_ << ": cannot write output, so it is dropped: "
+                                    << std::strerror(result == 0 ? EIO : -result);
       DropStaged();
     } else {
       sink_bytes_ += static_cast<uint64_t>(result);
@@ -207,7 +206,7 @@ void OutputPump::SinkGone(int error) {
 
 void OutputPump::SinkFull() {
   if (!on_full_) {
-    return GiveUp(absl::StrCat("standard output is a file and has its max_size of ",
+    return GiveUp(absl::StrCat("standard output is a file and has reached its max_size of ",
                                sink_->limit_bytes, " bytes"));
   }
   full_ = true;

@@ -28,7 +28,7 @@ class RotatingFile {
   // Takes over `file`, a regular file opened for writing at `path`, and opens PATH.old. PATH.old is
   // made if it is missing, and keeps its contents until the first rotation. If PATH.old cannot be
   // used (a link, a directory, a folder in which no files may be made), there is no predecessor:
-  // predecessor_error() then says why, and each rotation starts over.
+  // predecessor_error() then says why, and each rotation empties FILE.
   RotatingFile(base::UniqueFd file, const std::string& path);
 
   int file() const { return file_.get(); }

@@ -116,7 +116,7 @@ absl::Status StreamBackend::AttachRotating() {
   if (!files.predecessor_error().empty()) {
     // UNLIMITED: logged once, at the start.
     LOG(Warning) << name_ << ": " << files.predecessor_error() << "; " << files_.path
-                 << " starts over each time it has its max_size of " << files_.sink.limit_bytes
+                 << " is emptied each time it reaches its max_size of " << files_.sink.limit_bytes
                  << " bytes";
   }
   ASSIGN_OR_RETURN(current_, loop_.AddFile(files.file()));
@@ -155,11 +155,11 @@ void StreamBackend::OnRotated(const RotatingFile::Rotation& rotation) {
       files_.sink.file = current_;
       return output_.Replace(files_.sink, /*dropped_bytes=*/0);
     case RotatingFile::Outcome::kStartedOver:
-      LOG_LIMITED(Warning, 60, name_) << name_ << ": " << files_.path << " starts over, and "
+      LOG_LIMITED(Warning, 60, name_) << name_ << ": " << files_.path << " was emptied, and "
                                       << file_bytes << " bytes are lost: " << rotation.error;
       return output_.Replace(files_.sink, file_bytes);
     case RotatingFile::Outcome::kLost:
-      return output_.GiveUp(absl::StrCat(files_.path, " has its max_size of ",
+      return output_.GiveUp(absl::StrCat(files_.path, " has reached its max_size of ",
                                          files_.sink.limit_bytes, " bytes, and ", rotation.error));
   }
 }

@@ -59,7 +59,7 @@ TEST(HttpRequestParser, TakesARequestByteByByte) {
   EXPECT_TRUE(parser.empty());
 }
 
-TEST(HttpRequestParser, CutsPipelinedRequests) {
+TEST(HttpRequestParser, SplitsPipelinedRequests) {
   HttpRequestParser parser;
   parser.Append("GET /1 HTTP/1.1\r\n\r\nPUT /2 HTTP/1.1\r\nContent-Length: 1\r\n\r\nxGET /3 HT");
   std::vector<std::string> targets;

@@ -121,7 +121,8 @@ TEST_F(VmmctlTest, SaysWhyItCannotReachAServer) {
   outcome = RunVmmctl("--api-socket " + directory_ + "/stale info");
   EXPECT_EQ(outcome.status, 1);
   EXPECT_EQ(outcome.output,
-            "vmmctl: " + directory_ + "/stale: nobody listens; the vmm that made it has ended\n");
+            "vmmctl: " + directory_ +
+                "/stale: no program listens; the vmm that made the socket has ended\n");
   thread_ = base::LoopThread::Create("unused", {}).value();
 }
 

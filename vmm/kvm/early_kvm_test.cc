@@ -19,7 +19,7 @@ size_t OpenFiles() {
       std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}));
 }
 
-TEST(EarlyKvmTest, GivesASystemAndANewMachine) {
+TEST(EarlyKvmTest, TakeReturnsASystemAndANewVm) {
   EarlyKvm early;
   const auto kvm = early.Take();
   ASSERT_TRUE(kvm.ok()) << kvm.status();
