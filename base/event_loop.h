@@ -93,12 +93,12 @@ class EventLoop {
 
   virtual ~EventLoop() = default;
 
-  // Registers `fd` for as long as the loop lives. The caller keeps `fd`; the loop holds its own
-  // reference. Call it before the loop runs, from one thread. The entry is never given back, so
+  // Registers `fd` for as long as the loop lives. The caller still owns `fd`; the loop holds its
+  // own reference. Call it before the loop runs, from one thread. The entry is never given back, so
   // nothing that a guest or client can repeat may call this. Errors: ResourceExhausted when the
   // table (Options::max_files) is full; FailedPrecondition when the loop runs.
   virtual absl::StatusOr<LoopFile> AddFile(int fd) = 0;
-  // Registers `fd`, which the caller keeps, until RemoveFile. Loop thread (or before the loop
+  // Registers `fd`, which the caller still owns, until RemoveFile. Loop thread (or before the loop
   // runs). Errors: those of fcntl(F_DUPFD); FailedPrecondition when the loop takes no temporary
   // files (UringEventLoop::Options::fixed_files).
   virtual absl::StatusOr<LoopFile> AddTemporaryFile(int fd) = 0;
@@ -136,7 +136,7 @@ class EventLoop {
   // mode: FALLOC_FL_*.
   virtual void Fallocate(Operation& op, LoopFile file, int mode, uint64_t offset,
                          uint64_t length) = 0;
-  // Result: a new descriptor (CLOEXEC, NONBLOCK), which OnComplete owns.
+  // Result: a new descriptor (CLOEXEC, NONBLOCK), which OnComplete must take or close.
   virtual void Accept(Operation& op, LoopFile file) = 0;
   virtual void RecvMsg(Operation& op, LoopFile file, msghdr& message) = 0;
   virtual void SendMsg(Operation& op, LoopFile file, const msghdr& message) = 0;
@@ -155,10 +155,10 @@ class EventLoop {
   // thread; wakes the loop.
   virtual void Post(Function function) = 0;
 
-  // True on the loop's own thread (or before the loop runs).
+  // Returns true on the loop's own thread (or before the loop runs).
   virtual bool OnLoopThread() const = 0;
 
-  // CLOCK_MONOTONIC, or the fake's clock.
+  // Returns the time of CLOCK_MONOTONIC, or of the fake's clock.
   virtual std::chrono::nanoseconds Now() const = 0;
 
   // Returns what is left of this turn's budget. Loop thread.
