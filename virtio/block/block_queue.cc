@@ -338,7 +338,7 @@ void BlockQueue::OnTransferred(BlockRequest& request, int32_t result) {
   // Direct I/O can continue only at a block.
   const uint64_t bytes = RoundDown(static_cast<uint64_t>(result), shared_.io_alignment);
   if (bytes > 0) request.retries = 0;
-  Consume(request, bytes);
+  Advance(request, bytes);
   if (request.left.empty()) return OnPieceDone(request);
   ++shared_.counters.short_transfers;
   if (stopping()) return Drop(request);
@@ -346,7 +346,7 @@ void BlockQueue::OnTransferred(BlockRequest& request, int32_t result) {
   Submit(request);
 }
 
-void BlockQueue::Consume(BlockRequest& request, size_t bytes) {
+void BlockQueue::Advance(BlockRequest& request, size_t bytes) {
   request.offset += bytes;
   const bool to_guest = request.step == BlockRequest::Step::kTransfer && IsRead(request);
   ConsumeFront(request.left, bytes, [this, to_guest](const iovec& piece) {

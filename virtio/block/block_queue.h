@@ -172,7 +172,7 @@ class BlockQueue final : public DeviceQueue {
   void OnSynced(BlockRequest& request, int32_t result);
   void EndSync(BlockRequest& request, int32_t result);
   void NoteLostWrites(int error);
-  void Consume(BlockRequest& request, size_t bytes);
+  void Advance(BlockRequest& request, size_t bytes);
 
   void Fail(BlockRequest& request, int error);
   // Ends a request of a queue that is being stopped, without a log line.

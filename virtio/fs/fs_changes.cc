@@ -203,10 +203,10 @@ FsServer::Reply FsServer::Seek(const FsCommand& command) {
   return error != 0 ? Reply{.error = error} : Answer(out);
 }
 
-// --- What takes time -----------------------------------------------------------------------------
+// --- Transfers -----------------------------------------------------------------------------------
 
-bool FsServer::TakesTime(uint32_t opcode) const {
-  switch (opcode) {
+bool FsServer::IsTransfer(const FsCommand& command) const {
+  switch (command.opcode) {
     case FUSE_READ:
       return true;
     case FUSE_WRITE:
@@ -221,106 +221,108 @@ bool FsServer::TakesTime(uint32_t opcode) const {
   }
 }
 
-int FsServer::Begin(const FsCommand& command, File& file) {
+int FsServer::BeginTransfer(const FsCommand& command, FsTransfer& transfer) {
   if (!initialized_) return EIO;
-  file = {};
+  transfer = {};
   switch (command.opcode) {
     case FUSE_READ:
-      return BeginRead(command, file);
+      return BeginRead(command, transfer);
     case FUSE_WRITE:
-      return BeginWrite(command, file);
+      return BeginWrite(command, transfer);
     case FUSE_FALLOCATE:
-      return BeginAllocation(command, file);
+      return BeginAllocation(command, transfer);
     case FUSE_SYNCFS:
       return 0;  // of no file
     case FUSE_COPY_FILE_RANGE:
-      return BeginCopy(command, file);
+      return BeginCopy(command, transfer);
     default:
-      return BeginFlush(command, file);
+      return BeginFlush(command, transfer);
   }
 }
 
-void FsServer::End(File& file) {
-  if (file.cached != nullptr) files_.Release(*file.cached);
-  if (file.handle != nullptr) handles_.Release(*file.handle);
-  file = {};
+void FsServer::EndTransfer(FsTransfer& transfer) {
+  if (transfer.cached != nullptr) files_.Release(*transfer.cached);
+  if (transfer.handle != nullptr) handles_.Release(*transfer.handle);
+  transfer = {};
 }
 
-int FsServer::UseHandle(uint64_t number, uint64_t node, File& file) {
+int FsServer::UseHandle(uint64_t number, uint64_t node, FsTransfer& transfer) {
   FileHandles::Handle* handle = handles_.Find(number, NodeId{node});
   if (handle == nullptr) return EBADF;
   handles_.Use(*handle);
-  file.handle = handle;
-  file.loop_file = handle->loop_file;
-  file.sync = handle->sync;
+  transfer.handle = handle;
+  transfer.file = handle->loop_file;
+  transfer.sync = handle->sync;
   return 0;
 }
 
-int FsServer::BeginRead(const FsCommand& command, File& file) {
+int FsServer::BeginRead(const FsCommand& command, FsTransfer& transfer) {
   if (command.read.offset > INT64_MAX - kFsMaxTransferBytes) return EINVAL;
-  if (HasHandles()) return UseHandle(command.read.fh, command.node, file);
-  const int error = files_.Acquire(NodeId{command.node}, file.cached);
+  if (HasHandles()) return UseHandle(command.read.fh, command.node, transfer);
+  const int error = files_.Acquire(NodeId{command.node}, transfer.cached);
   if (error != 0) return error;
-  file.loop_file = file.cached->file;
-  file.constant_size = file.cached->size_bytes;
+  transfer.file = transfer.cached->file;
+  transfer.constant_size = transfer.cached->size_bytes;
   return 0;
 }
 
-int FsServer::BeginWrite(const FsCommand& command, File& file) {
+int FsServer::BeginWrite(const FsCommand& command, FsTransfer& transfer) {
   const fuse_write_in& in = command.write;
   if (in.size > kFsMaxTransferBytes) return EINVAL;
   if (in.offset > INT64_MAX - kFsMaxTransferBytes) return EFBIG;
-  if (const int error = UseHandle(in.fh, command.node, file); error != 0) return error;
+  if (const int error = UseHandle(in.fh, command.node, transfer); error != 0) return error;
+  // What comes from the guest's page cache has a place, however the file was opened.
+  transfer.append = (in.flags & O_APPEND) != 0 && (in.write_flags & FUSE_WRITE_CACHE) == 0;
   // A single write can ask for it too, and a mount for all.
-  file.sync = std::max(file.sync, SyncOf(in.flags));
+  transfer.sync = std::max(transfer.sync, SyncOf(in.flags));
   if ((in.write_flags & FUSE_WRITE_KILL_SUIDGID) == 0) return 0;
-  const int error = file.handle->file->ClearPrivileges();
-  if (error != 0) End(file);
+  const int error = transfer.handle->file->ClearPrivileges();
+  if (error != 0) EndTransfer(transfer);
   return error;
 }
 
-int FsServer::BeginAllocation(const FsCommand& command, File& file) {
+int FsServer::BeginAllocation(const FsCommand& command, FsTransfer& transfer) {
   const fuse_fallocate_in& in = command.fallocate;
   if ((in.mode & ~kAllocationModes) != 0) return EOPNOTSUPP;
   if (in.length == 0 || in.offset > INT64_MAX || in.length > INT64_MAX) return EINVAL;
-  if (const int error = UseHandle(in.fh, command.node, file); error != 0) return error;
+  if (const int error = UseHandle(in.fh, command.node, transfer); error != 0) return error;
   if (!TakesSetIdOff(command)) return 0;
-  const int error = file.handle->file->ClearPrivileges();
-  if (error != 0) End(file);
+  const int error = transfer.handle->file->ClearPrivileges();
+  if (error != 0) EndTransfer(transfer);
   return error;
 }
 
-int FsServer::BeginCopy(const FsCommand& command, File& file) {
+int FsServer::BeginCopy(const FsCommand& command, FsTransfer& transfer) {
   const fuse_copy_file_range_in& in = command.copy;
   const FileHandles::Handle* from = handles_.Find(in.fh_in, NodeId{command.node});
   if (from == nullptr) return EBADF;
-  if (const int error = UseHandle(in.fh_out, in.nodeid_out, file); error != 0) return error;
-  const HostFile& to = *file.handle->file;
+  if (const int error = UseHandle(in.fh_out, in.nodeid_out, transfer); error != 0) return error;
+  const HostFile& to = *transfer.handle->file;
   int error = in.flags != 0 ? EINVAL : 0;
   if (error == 0 && TakesSetIdOff(command)) error = to.ClearPrivileges();
   uint64_t copied = 0;
   if (error == 0) error = from->file->CopyTo(to, in.off_in, in.off_out, in.len, copied);
   if (error != 0) {
-    End(file);
+    EndTransfer(transfer);
     return error;
   }
-  file.copied_bytes = static_cast<uint32_t>(copied);
+  transfer.copied_bytes = static_cast<uint32_t>(copied);
   return 0;
 }
 
-int FsServer::BeginFlush(const FsCommand& command, File& file) {
+int FsServer::BeginFlush(const FsCommand& command, FsTransfer& transfer) {
   if (command.opcode == FUSE_FSYNC) {
-    if (const int error = UseHandle(command.fsync.fh, command.node, file)) return error;
+    if (const int error = UseHandle(command.fsync.fh, command.node, transfer)) return error;
   } else {
     // Directories have no handles: one for as long as it takes.
     std::unique_ptr<HostFile> directory;
     int error = tree_.OpenDirectory(NodeId{command.node}, directory);
-    if (error == 0) error = handles_.AddForFlush(std::move(directory), file.handle);
+    if (error == 0) error = handles_.AddForFlush(std::move(directory), transfer.handle);
     if (error != 0) return error;
-    file.loop_file = file.handle->loop_file;
+    transfer.file = transfer.handle->loop_file;
   }
   const bool data_only = (command.fsync.fsync_flags & FUSE_FSYNC_FDATASYNC) != 0;
-  file.sync = data_only ? FileSync::kData : FileSync::kAll;
+  transfer.sync = data_only ? FileSync::kData : FileSync::kAll;
   return 0;
 }
 

@@ -85,7 +85,7 @@ void FsQueue::Start(Chain& chain) {
 }
 
 void FsQueue::Execute(FsRequest& request, const FsCommand& command) {
-  if (server_.TakesTime(command.opcode)) return Begin(request, command);
+  if (server_.IsTransfer(command)) return BeginTransfer(request, command);
   const uint32_t room = request.writable_bytes() - kHeaderBytes;
   const FsServer::Reply reply = server_.Execute(command, room);
   if (reply.error == EAGAIN && WaitForLease(request, command)) return;
@@ -127,13 +127,13 @@ void FsQueue::EndLeaseWait(FsRequest& request) {
   Execute(request, request.leased->command);
 }
 
-void FsQueue::Begin(FsRequest& request, const FsCommand& command) {
+void FsQueue::BeginTransfer(FsRequest& request, const FsCommand& command) {
   const uint32_t room = request.writable_bytes() - kHeaderBytes;
   const bool counts = request.opcode == FUSE_WRITE || request.opcode == FUSE_COPY_FILE_RANGE;
   if (counts && room < sizeof(fuse_write_out)) {
     return Finish(request, EINVAL, {});
   }
-  const int error = server_.Begin(command, request.file);
+  const int error = server_.BeginTransfer(command, request.transfer);
   if (error == EAGAIN && WaitForLease(request, command)) return;
   if (error != 0) return Finish(request, error, {});
   request.data_bytes = 0;
@@ -144,31 +144,28 @@ void FsQueue::Begin(FsRequest& request, const FsCommand& command) {
       request.offset = command.read.offset;
       request.target.Begin(request.writable(), kHeaderBytes,
                            std::min({command.read.size, room, kFsMaxTransferBytes}));
-      if (request.target.left().empty()) return FinishFile(request, 0);
+      if (request.target.left().empty()) return FinishTransfer(request, 0);
       break;
     case FUSE_WRITE:
       request.offset = command.write.offset;
-      // What comes from the guest's page cache has a place, however the file was opened.
-      request.append = (command.write.flags & O_APPEND) != 0 &&
-                       (command.write.write_flags & FUSE_WRITE_CACHE) == 0;
       request.source = request.readable();
       KeepFront(request.source, command.write.size);
-      if (request.source.empty()) return FinishFile(request, 0);
+      if (request.source.empty()) return FinishTransfer(request, 0);
       break;
     case FUSE_FALLOCATE:
       request.allocation = command.fallocate;
       break;
     case FUSE_SYNCFS:
       request.syncing = true;
-      if (shared_.sync == nullptr) return FinishFile(request, shared_.sync_error);
+      if (shared_.sync == nullptr) return FinishTransfer(request, shared_.sync_error);
       return shared_.sync->Wait(request);
     case FUSE_COPY_FILE_RANGE:
-      request.data_bytes = request.file.copied_bytes;
+      request.data_bytes = request.transfer.copied_bytes;
       return EndData(request);
     default:
       request.syncing = true;
   }
-  if (request.opcode == FUSE_READ && ReadCached(request)) return FinishFile(request, 0);
+  if (request.opcode == FUSE_READ && ReadCached(request)) return FinishTransfer(request, 0);
   Submit(request);
 }
 
@@ -176,25 +173,25 @@ bool FsQueue::ReadCached(FsRequest& request) {
   while (true) {
     // Errors are for Submit to meet again.
     const int32_t bytes =
-        loop().ReadCached(request.file.loop_file, request.target.left(), request.offset);
+        loop().ReadCached(request.transfer.file, request.target.left(), request.offset);
     if (bytes < 0) return false;
     if (!Advance(request, static_cast<uint32_t>(bytes))) return true;
     // Where nothing changes the end is where it was when the file was opened.
-    if (request.offset >= request.file.constant_size) return true;
+    if (request.offset >= request.transfer.constant_size) return true;
   }
 }
 
 void FsQueue::Submit(FsRequest& request) {
-  const base::LoopFile file = request.file.loop_file;
+  const base::LoopFile file = request.transfer.file;
   if (request.syncing) {
-    if (request.file.sync == FileSync::kData) return loop().Fdatasync(request, file);
+    if (request.transfer.sync == FileSync::kData) return loop().Fdatasync(request, file);
     return loop().Fsync(request, file);
   }
   switch (request.opcode) {
     case FUSE_READ:
       return loop().ReadV(request, file, request.target.left(), request.offset);
     case FUSE_WRITE:
-      if (request.append) return loop().AppendV(request, file, request.source);
+      if (request.transfer.append) return loop().AppendV(request, file, request.source);
       return loop().WriteV(request, file, request.source, request.offset);
     default:
       return loop().Fallocate(request, file, static_cast<int>(request.allocation.mode),
@@ -206,7 +203,7 @@ void FsQueue::Submit(FsRequest& request) {
 
 void FsQueue::OnComplete(FsRequest& request, int32_t result) {
   if (leased_.IsResting(request)) return EndLeaseWait(request);
-  if (stopping() && result < 0) return FinishFile(request, EINTR);
+  if (stopping() && result < 0) return FinishTransfer(request, EINTR);
   if ((result == -EINTR || result == -EAGAIN) && request.retries < kMaxRetries) {
     ++request.retries;
     ++shared_.retries;
@@ -216,7 +213,7 @@ void FsQueue::OnComplete(FsRequest& request, int32_t result) {
     NoteError(request, -result);
     // What was written before is written.
     const bool partly = request.opcode == FUSE_WRITE && request.data_bytes > 0 && !request.syncing;
-    return partly ? EndData(request) : FinishFile(request, -result);
+    return partly ? EndData(request) : FinishTransfer(request, -result);
   }
   if (!Advance(request, static_cast<uint32_t>(result)) || stopping()) return EndData(request);
   // A short answer would mean the end of the file, or an error.
@@ -227,7 +224,7 @@ void FsQueue::OnComplete(FsRequest& request, int32_t result) {
 
 void FsQueue::OnSynced(FsRequest& request, int error) {
   if (error != 0) NoteError(request, error);
-  FinishFile(request, error);
+  FinishTransfer(request, error);
 }
 
 bool FsQueue::Advance(FsRequest& request, uint32_t bytes) {
@@ -245,10 +242,10 @@ bool FsQueue::Advance(FsRequest& request, uint32_t bytes) {
 void FsQueue::EndData(FsRequest& request) {
   const bool changed =
       request.opcode == FUSE_FALLOCATE || (request.opcode != FUSE_READ && request.data_bytes > 0);
-  const bool must_sync = changed && !request.syncing && request.file.sync != FileSync::kNone;
-  if (!must_sync) return FinishFile(request, 0);
+  const bool must_sync = changed && !request.syncing && request.transfer.sync != FileSync::kNone;
+  if (!must_sync) return FinishTransfer(request, 0);
   // What may not be on the disk is not said to be written.
-  if (stopping()) return FinishFile(request, EINTR);
+  if (stopping()) return FinishTransfer(request, EINTR);
   request.syncing = true;
   request.retries = 0;
   Submit(request);
@@ -264,8 +261,8 @@ void FsQueue::NoteError(const FsRequest& request, int error) {
 
 // --- Finish --------------------------------------------------------------------------------------
 
-void FsQueue::FinishFile(FsRequest& request, int error) {
-  server_.End(request.file);
+void FsQueue::FinishTransfer(FsRequest& request, int error) {
+  server_.EndTransfer(request.transfer);
   if (request.opcode == FUSE_READ) {
     request.target.End();
     const uint32_t data_bytes = error == 0 ? request.data_bytes : 0;
@@ -298,7 +295,7 @@ void FsQueue::CancelRequests() {
     // The host's call cannot be cancelled, and nobody has to wait for it: it has no part of the
     // request.
     shared_.sync->Cancel(request);
-    FinishFile(request, EINTR);
+    FinishTransfer(request, EINTR);
   });
 }
 

@@ -45,12 +45,11 @@ struct FsRequest : base::Operation, Chain, FileSystemSync::Waiter {
   FsQueue& queue;
   uint64_t unique = 0;
   uint32_t opcode = 0;
-  FsServer::File file;                // of those that take time; in use until the end
+  FsTransfer transfer;                // in use until the end
   ReadTarget target;                  // READ
   std::span<iovec> source;            // WRITE: what is left to be written
   uint64_t offset = 0;                // of what is left of `target` or `source` in the file
   uint32_t data_bytes = 0;            // read, written or copied so far
-  bool append = false;                // WRITE: at the end, not at `offset`
   bool syncing = false;               // FSYNC, FSYNCDIR, and others behind what they changed
   fuse_fallocate_in allocation = {};  // FALLOCATE
   uint8_t retries = 0;
@@ -75,7 +74,7 @@ class FsQueue final : public DeviceQueue {
   void Forget(FsRequest& request);
   void RemoveMappings(FsRequest& request);
   void Execute(FsRequest& request, const FsCommand& command);
-  void Begin(FsRequest& request, const FsCommand& command);
+  void BeginTransfer(FsRequest& request, const FsCommand& command);
   // Another process has a lease on the file: true if the request is executed again later; false if
   // the process has had its time, or too many requests wait.
   bool WaitForLease(FsRequest& request, const FsCommand& command);
@@ -91,7 +90,7 @@ class FsQueue final : public DeviceQueue {
   // All is read or changed, or as much as can be: flushes what has to be on the disk, or finishes.
   void EndData(FsRequest& request);
   void NoteError(const FsRequest& request, int error);
-  void FinishFile(FsRequest& request, int error);
+  void FinishTransfer(FsRequest& request, int error);
 
   // Answers with an errno, or with `payload` behind the header, or with `data_bytes` that are
   // there already.

@@ -30,8 +30,18 @@ enum class FsCache : uint8_t {
   kAlways,  // for ever: nothing in the tree changes but its root
 };
 
-// Answers everything but what takes time, which goes another way (FsQueue). All on the loop's
-// thread.
+// A file that the loop is to read, change or flush for a request.
+struct FsTransfer {
+  base::LoopFile file;
+  OpenFiles::File* cached = nullptr;  // one of these two
+  FileHandles::Handle* handle = nullptr;
+  uint64_t constant_size = UINT64_MAX;  // of a file that never changes; else no limit
+  bool append = false;                  // WRITE: to the end, wherever that is
+  FileSync sync = FileSync::kNone;      // of a change, once it is made; or what a flush is of
+  uint32_t copied_bytes = 0;            // COPY_FILE_RANGE: what the host has copied already
+};
+
+// Answers everything but transfers, which are the loop's (FsQueue). All on the loop's thread.
 //
 // What the guest opens stays open for it. Where nothing changes it opens nothing: files are read by
 // node, and opened and closed as it suits.
@@ -40,16 +50,6 @@ class FsServer {
   struct Reply {
     int error = 0;                          // an errno; then there is no payload
     std::span<const uint8_t> payload = {};  // valid until the next call
-  };
-
-  // The file of a request that takes time.
-  struct File {
-    OpenFiles::File* cached = nullptr;  // or
-    FileHandles::Handle* handle = nullptr;
-    base::LoopFile loop_file;
-    uint64_t constant_size = UINT64_MAX;  // of a file that never changes; else no limit
-    FileSync sync = FileSync::kNone;      // of a change, once it is made; or what a flush is of
-    uint32_t copied_bytes = 0;            // of COPY_FILE_RANGE
   };
 
   // Returns the host's real time, which files are stamped with, since 1970.
@@ -62,15 +62,16 @@ class FsServer {
 
   // Counts a request. Every request is counted, once, before anything else.
   void Count(const FsCommand& command);
-  // Whether a request is not answered here: READ, and WRITE, FSYNC, FSYNCDIR, SYNCFS, FALLOCATE and
-  // COPY_FILE_RANGE, which may have to be flushed, where they are possible.
-  bool TakesTime(uint32_t opcode) const;
+  // True for what BeginTransfer is for: READ, and, if the share can be written to, WRITE, FSYNC,
+  // FSYNCDIR, SYNCFS, FALLOCATE and COPY_FILE_RANGE.
+  bool IsTransfer(const FsCommand& command) const;
+  // Checks a well-formed transfer and finds its file: 0, or an errno. `transfer` is in use until
+  // EndTransfer.
+  int BeginTransfer(const FsCommand& command, FsTransfer& transfer);
+  void EndTransfer(FsTransfer& transfer);
   // Executes any other well-formed request that has an answer; `room` is how many bytes of payload
   // the guest has a place for.
   Reply Execute(const FsCommand& command, uint32_t room);
-  // Checks a request that takes time and finds its file, to be used until End: 0, or an errno.
-  int Begin(const FsCommand& command, File& file);
-  void End(File& file);
   // One range of a REMOVEMAPPING: 0, or an errno.
   int RemoveMapping(uint64_t window_offset, uint64_t bytes);
   void Forget(uint64_t node, uint64_t count);
@@ -104,12 +105,12 @@ class FsServer {
   int AddHandle(std::unique_ptr<HostFile> file, uint32_t flags, fuse_open_out& out);
   Reply EntryReply(int error, const FoundNode& found);
 
-  int BeginRead(const FsCommand& command, File& file);
-  int BeginWrite(const FsCommand& command, File& file);
-  int BeginFlush(const FsCommand& command, File& file);
-  int BeginAllocation(const FsCommand& command, File& file);
-  int BeginCopy(const FsCommand& command, File& file);
-  int UseHandle(uint64_t number, uint64_t node, File& file);
+  int BeginRead(const FsCommand& command, FsTransfer& transfer);
+  int BeginWrite(const FsCommand& command, FsTransfer& transfer);
+  int BeginFlush(const FsCommand& command, FsTransfer& transfer);
+  int BeginAllocation(const FsCommand& command, FsTransfer& transfer);
+  int BeginCopy(const FsCommand& command, FsTransfer& transfer);
+  int UseHandle(uint64_t number, uint64_t node, FsTransfer& transfer);
 
   // Appends to the reply; false, and nothing appended, if there is no room up to `limit`.
   bool AppendEntry(const FsCommand& command, const DirectoryEntry& entry, size_t limit);

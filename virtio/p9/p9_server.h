@@ -35,8 +35,8 @@ enum class P9Versions : uint8_t {
 // A file that the loop is to read, write or flush for a request.
 struct P9Transfer {
   base::LoopFile file;
-  OpenFiles::File* shared = nullptr;  // one of these two
-  P9Files::File* own = nullptr;
+  OpenFiles::File* cached = nullptr;  // one of these two
+  P9Files::File* opened = nullptr;
   bool append = false;              // WRITE: to the end, wherever that is
   FileSync sync = FileSync::kNone;  // FSYNC; WRITE: behind what is written
 };
@@ -125,7 +125,7 @@ class P9Server {
   // Files.
   Reply Open(const P9Command& command, Fid& fid);
   int BeginFlush(const Fid& fid, P9Transfer& transfer);
-  static void UseOwn(P9Files::File& file, P9Transfer& transfer);
+  static void UseOpened(P9Files::File& file, P9Transfer& transfer);
   Reply GetAttributes(const Fid& fid);
   Reply ReadLink(const Fid& fid);
   Reply ReadDirectory(const P9Command& command, const Fid& fid, uint32_t room);

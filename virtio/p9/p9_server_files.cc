@@ -97,7 +97,7 @@ int P9Server::BeginTransfer(const P9Command& command, P9Transfer& transfer) {
   }
   if (fid->file != nullptr) {
     int own_error = files_.Begin(*fid->file);
-    if (own_error == 0) UseOwn(*fid->file, transfer);
+    if (own_error == 0) UseOpened(*fid->file, transfer);
     // Linux leaves it to the server to take set-user-id bits off what users write to.
     if (own_error == 0 && command.type == kP9Write && command.count > 0 && fid->uid != 0) {
       own_error = fid->file->host->ClearPrivileges();
@@ -105,8 +105,8 @@ int P9Server::BeginTransfer(const P9Command& command, P9Transfer& transfer) {
     }
     return own_error;
   }
-  const int error = shared_files_.Acquire(fid->node, transfer.shared);
-  if (error == 0) transfer.file = transfer.shared->file;
+  const int error = shared_files_.Acquire(fid->node, transfer.cached);
+  if (error == 0) transfer.file = transfer.cached->file;
   return error;
 }
 
@@ -117,19 +117,19 @@ int P9Server::BeginFlush(const Fid& fid, P9Transfer& transfer) {
   const int error = file != nullptr
                         ? files_.BeginFlush(*file)
                         : files_.BeginFlush(fid.node, is_directory ? O_DIRECTORY : O_RDONLY, file);
-  if (error == 0) UseOwn(*file, transfer);
+  if (error == 0) UseOpened(*file, transfer);
   return error;
 }
 
-void P9Server::UseOwn(P9Files::File& file, P9Transfer& transfer) {
-  transfer.own = &file;
+void P9Server::UseOpened(P9Files::File& file, P9Transfer& transfer) {
+  transfer.opened = &file;
   transfer.file = file.loop_file;
 }
 
 void P9Server::EndTransfer(P9Transfer& transfer) {
   const P9Transfer ended = std::exchange(transfer, {});
-  if (ended.shared != nullptr) shared_files_.Release(*ended.shared);
-  if (ended.own != nullptr) files_.End(*ended.own);
+  if (ended.cached != nullptr) shared_files_.Release(*ended.cached);
+  if (ended.opened != nullptr) files_.End(*ended.opened);
 }
 
 // --- Reading -------------------------------------------------------------------------------------
