@@ -83,11 +83,11 @@ BlockDevice::BlockDevice(const Options& options, BlockImage image, base::EventLo
   shared_.can_zero_by_unmap = image_.sparse();
 }
 
-BlockConfig BlockDevice::MakeConfig(const Options& options) const {
+BlockConfigSpace BlockDevice::MakeConfig(const Options& options) const {
   const uint32_t block = image_.logical_block_bytes();
   const uint32_t blocks_per_physical = image_.physical_block_bytes() / block;
   const uint32_t align_sectors = image_.physical_block_bytes() / kSectorBytes;
-  BlockConfig config;
+  BlockConfigSpace config;
   config.capacity_sectors = image_.size_bytes() / kSectorBytes;
   config.seg_max = SegMax(options.queue_size);
   config.blk_size = block;

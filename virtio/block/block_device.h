@@ -47,7 +47,7 @@ class BlockDevice final : public QueuedDevice {
 
  private:
   BlockDevice(const Options& options, BlockImage image, base::EventLoop& loop);
-  BlockConfig MakeConfig(const Options& options) const;
+  BlockConfigSpace MakeConfig(const Options& options) const;
 
   std::span<const uint8_t> config_bytes() const override { return base::BytesOf(config_); }
   void OnActivated(uint64_t features) override;
@@ -55,7 +55,7 @@ class BlockDevice final : public QueuedDevice {
   void AddCounters(Counters& counters) const override;
 
   BlockImage image_;
-  BlockConfig config_;  // only ChangeConfig changes it
+  BlockConfigSpace config_;  // only ChangeConfig changes it
   BlockShared shared_;
   std::vector<std::unique_ptr<BlockQueue>> queues_;
 };

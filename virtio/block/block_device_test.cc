@@ -16,8 +16,8 @@ namespace {
 
 constexpr uint64_t Bit(int feature) { return uint64_t{1} << feature; }
 
-BlockConfig ConfigOf(BlockDevice& device) {
-  BlockConfig config;
+BlockConfigSpace ConfigOf(BlockDevice& device) {
+  BlockConfigSpace config;
   device.ReadConfig(0, std::span(reinterpret_cast<uint8_t*>(&config), sizeof(config)));
   return config;
 }
@@ -225,7 +225,7 @@ TEST(BlockDeviceTest, Blk_5_2_6_2_WritesAreNotSyncedWithFlushFeature) {
 TEST(BlockDeviceTest, Blk_5_2_5_2_FlushIsOfferedAndPaddingIsZero) {
   BlockHarness disk;
   EXPECT_NE(disk.device().features() & Bit(VIRTIO_BLK_F_FLUSH), 0u);
-  const BlockConfig config = ConfigOf(disk.device());
+  const BlockConfigSpace config = ConfigOf(disk.device());
   EXPECT_EQ(config.unused0, 0);
   for (const uint8_t byte : config.unused1) EXPECT_EQ(byte, 0);
 }
@@ -236,7 +236,7 @@ TEST(BlockDeviceTest, ConfigurationDescribesTheImage) {
   EXPECT_EQ(device.type(), VIRTIO_ID_BLOCK);
   EXPECT_EQ(device.queue_sizes().size(), 2u);
   EXPECT_NE(device.features() & Bit(VIRTIO_BLK_F_MQ), 0u);
-  const BlockConfig config = ConfigOf(device);
+  const BlockConfigSpace config = ConfigOf(device);
   EXPECT_EQ(config.capacity_sectors.value(), BlockHarness::kDiskBytes / 512);
   EXPECT_EQ(config.seg_max.value(), 14u);
   EXPECT_EQ(config.blk_size.value(), 512u);

@@ -15,7 +15,7 @@
 #include "base/guest_memory.h"
 #include "base/log.h"
 #include "virtio/block/block_bounce.h"
-#include "virtio/block/block_request.h"
+#include "virtio/block/block_command.h"
 #include "virtio/block/block_write_order.h"
 #include "virtio/queue/device_queue.h"
 #include "virtio/queue/request_slab.h"

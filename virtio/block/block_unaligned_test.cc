@@ -99,7 +99,7 @@ TEST_F(BlockUnalignedTest, GuestSectorSizeComesFromTheConfig) {
     BlockHarness::Options options = Blocks();
     options.logical_block_bytes = logical;
     BlockHarness disk(options);
-    BlockConfig config;
+    BlockConfigSpace config;
     disk.device().ReadConfig(0, std::span(reinterpret_cast<uint8_t*>(&config), sizeof(config)));
     EXPECT_EQ(config.blk_size.value(), logical);
     EXPECT_EQ(config.blk_size.value() << config.physical_block_exp, kBlock);
@@ -440,7 +440,7 @@ TEST_F(BlockUnalignedTest, DeviceWith4096ByteSectorsServesAGuestWith512) {
     options.path = device;
     options.disk_bytes = 1 << 20;
     BlockHarness disk(options);
-    BlockConfig config;
+    BlockConfigSpace config;
     disk.device().ReadConfig(0, std::span(reinterpret_cast<uint8_t*>(&config), sizeof(config)));
     EXPECT_EQ(config.blk_size.value(), 512u);
     EXPECT_EQ(config.physical_block_exp, 3);

@@ -33,7 +33,7 @@ static_assert(offsetof(BlockRange, flags) == offsetof(virtio_blk_discard_write_z
 static_assert(base::WireType<BlockRange>);
 
 // The part of the configuration space that the offered features use.
-struct BlockConfig {
+struct BlockConfigSpace {
   base::Le64 capacity_sectors;
   base::Le32 size_max;
   base::Le32 seg_max;
@@ -54,15 +54,15 @@ struct BlockConfig {
   uint8_t write_zeroes_may_unmap = 0;
   uint8_t unused1[3] = {};
 };
-static_assert(sizeof(BlockConfig) == offsetof(virtio_blk_config, max_secure_erase_sectors));
-static_assert(offsetof(BlockConfig, blk_size) == offsetof(virtio_blk_config, blk_size));
-static_assert(offsetof(BlockConfig, opt_io_size) == offsetof(virtio_blk_config, opt_io_size));
-static_assert(offsetof(BlockConfig, num_queues) == offsetof(virtio_blk_config, num_queues));
-static_assert(offsetof(BlockConfig, max_discard_sectors) ==
+static_assert(sizeof(BlockConfigSpace) == offsetof(virtio_blk_config, max_secure_erase_sectors));
+static_assert(offsetof(BlockConfigSpace, blk_size) == offsetof(virtio_blk_config, blk_size));
+static_assert(offsetof(BlockConfigSpace, opt_io_size) == offsetof(virtio_blk_config, opt_io_size));
+static_assert(offsetof(BlockConfigSpace, num_queues) == offsetof(virtio_blk_config, num_queues));
+static_assert(offsetof(BlockConfigSpace, max_discard_sectors) ==
               offsetof(virtio_blk_config, max_discard_sectors));
-static_assert(offsetof(BlockConfig, write_zeroes_may_unmap) ==
+static_assert(offsetof(BlockConfigSpace, write_zeroes_may_unmap) ==
               offsetof(virtio_blk_config, write_zeroes_may_unmap));
-static_assert(base::WireType<BlockConfig>);
+static_assert(base::WireType<BlockConfigSpace>);
 
 }  // namespace virtio
 

@@ -35,7 +35,7 @@ ConsoleDevice::~ConsoleDevice() { backend_.SetClient(nullptr); }
 void ConsoleDevice::WriteConfig(uint32_t offset, std::span<const uint8_t> from) {
   // The lowest byte of a write to emerg_wr is output, in any state of the device. [VIRTIO 1.2
   // §5.3.5.1]
-  if (offset != offsetof(ConsoleConfig, emergency_write) || from.empty()) return;
+  if (offset != offsetof(ConsoleConfigSpace, emergency_write) || from.empty()) return;
   backend_.Write(from.first(1));
   emergency_bytes_.fetch_add(1, std::memory_order_relaxed);
 }

@@ -45,7 +45,7 @@ class ConsoleDevice final : public QueuedDevice, private devices::CharacterClien
   devices::CharacterBackend& backend_;
   ConsoleReceiveQueue receive_;
   ConsoleTransmitQueue transmit_;
-  ConsoleConfig config_;                       // only ChangeConfig changes it
+  ConsoleConfigSpace config_;                  // only ChangeConfig changes it
   std::atomic<uint64_t> emergency_bytes_ = 0;  // written on vCPU threads
 };
 

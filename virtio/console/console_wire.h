@@ -16,18 +16,18 @@ inline constexpr uint16_t kConsoleTransmitQueue = 1;  // [VIRTIO 1.2 §5.3.2]
 inline constexpr uint16_t kConsoleQueueCount = 2;
 
 // [VIRTIO 1.2 §5.3.4]
-struct ConsoleConfig {
+struct ConsoleConfigSpace {
   base::Le16 columns;
   base::Le16 rows;
   base::Le32 max_ports;        // valid only with MULTIPORT: 0
   base::Le32 emergency_write;  // write-only
 };
 
-static_assert(base::WireType<ConsoleConfig>);
-static_assert(sizeof(ConsoleConfig) == sizeof(virtio_console_config));
-static_assert(offsetof(ConsoleConfig, columns) == offsetof(virtio_console_config, cols));
-static_assert(offsetof(ConsoleConfig, rows) == offsetof(virtio_console_config, rows));
-static_assert(offsetof(ConsoleConfig, emergency_write) ==
+static_assert(base::WireType<ConsoleConfigSpace>);
+static_assert(sizeof(ConsoleConfigSpace) == sizeof(virtio_console_config));
+static_assert(offsetof(ConsoleConfigSpace, columns) == offsetof(virtio_console_config, cols));
+static_assert(offsetof(ConsoleConfigSpace, rows) == offsetof(virtio_console_config, rows));
+static_assert(offsetof(ConsoleConfigSpace, emergency_write) ==
               offsetof(virtio_console_config, emerg_wr));
 
 }  // namespace virtio

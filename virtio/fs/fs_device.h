@@ -15,10 +15,10 @@
 #include "virtio/fs/fs_queue.h"
 #include "virtio/fs/fs_server.h"
 #include "virtio/fs/fs_wire.h"
-#include "virtio/host_tree/file_handles.h"
 #include "virtio/host_tree/file_system_sync.h"
+#include "virtio/host_tree/guest_file_handles.h"
 #include "virtio/host_tree/host_tree.h"
-#include "virtio/host_tree/open_files.h"
+#include "virtio/host_tree/read_file_cache.h"
 #include "virtio/queue/queued_device.h"
 
 namespace virtio {
@@ -61,12 +61,12 @@ class FsDevice final : public QueuedDevice {
   void AddCounters(Counters& counters) const override;
 
   const Options options_;
-  FsConfig config_;
+  FsConfigSpace config_;
   std::unique_ptr<HostTree> tree_;
   std::unique_ptr<DaxWindow> dax_;  // or null
   std::vector<SharedMemoryRegion> shared_memory_;
-  OpenFiles files_;
-  FileHandles handles_;
+  ReadFileCache files_;
+  GuestFileHandles handles_;
   FsServer server_;
   std::unique_ptr<FileSystemSync> sync_;  // or null
   FsShared shared_;

@@ -10,7 +10,7 @@
 
 #include "base/event_loop.h"
 #include "base/guest_memory.h"
-#include "virtio/fs/fs_request.h"
+#include "virtio/fs/fs_command.h"
 #include "virtio/fs/fs_server.h"
 #include "virtio/host_tree/file_system_sync.h"
 #include "virtio/host_tree/leased_requests.h"

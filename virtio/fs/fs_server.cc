@@ -90,7 +90,7 @@ uint64_t Seconds(seconds time) { return static_cast<uint64_t>(time.count()); }
 
 }  // namespace
 
-FsServer::FsServer(HostTree& tree, OpenFiles& files, FileHandles& handles, FsCache cache,
+FsServer::FsServer(HostTree& tree, ReadFileCache& files, GuestFileHandles& handles, FsCache cache,
                    DaxWindow* dax, Clock real_time)
     : tree_(tree),
       files_(files),

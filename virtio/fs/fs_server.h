@@ -14,12 +14,12 @@
 #include "absl/strings/string_view.h"
 #include "virtio/device.h"
 #include "virtio/fs/dax_window.h"
-#include "virtio/fs/fs_request.h"
+#include "virtio/fs/fs_command.h"
 #include "virtio/fs/fs_wire.h"
 #include "virtio/fs/kept_contents.h"
-#include "virtio/host_tree/file_handles.h"
+#include "virtio/host_tree/guest_file_handles.h"
 #include "virtio/host_tree/host_tree.h"
-#include "virtio/host_tree/open_files.h"
+#include "virtio/host_tree/read_file_cache.h"
 
 namespace virtio {
 
@@ -33,8 +33,8 @@ enum class FsCache : uint8_t {
 // A file that the loop is to read, change or flush for a request.
 struct FsTransfer {
   base::LoopFile file;
-  OpenFiles::File* cached = nullptr;  // one of these two
-  FileHandles::Handle* handle = nullptr;
+  ReadFileCache::CachedFile* cached = nullptr;  // one of these two
+  GuestFileHandles::Handle* handle = nullptr;
   uint64_t constant_size = UINT64_MAX;  // of a file that never changes; else no limit
   bool append = false;                  // WRITE: to the end, wherever that is
   FileSync sync = FileSync::kNone;      // of a change, once it is made; or what a flush is of
@@ -57,8 +57,8 @@ class FsServer {
   static std::chrono::nanoseconds RealTime();
 
   // All must outlive the server. `dax` may be null; only for files that never change.
-  FsServer(HostTree& tree, OpenFiles& files, FileHandles& handles, FsCache cache, DaxWindow* dax,
-           Clock real_time);
+  FsServer(HostTree& tree, ReadFileCache& files, GuestFileHandles& handles, FsCache cache,
+           DaxWindow* dax, Clock real_time);
 
   // Counts a request. Every request is counted, once, before anything else.
   void Count(const FsCommand& command);
@@ -94,7 +94,7 @@ class FsServer {
   Reply GetFileSystem(const FsCommand& command);
   Reply SetUpMapping(const FsCommand& command);
 
-  // fs_changes.cc
+  // fs_server_changes.cc
   Reply Change(const FsCommand& command, uint32_t room);
   Reply Create(const FsCommand& command, uint32_t room);
   Reply MakeNode(const FsCommand& command, uint32_t room);
@@ -128,8 +128,8 @@ class FsServer {
   std::chrono::seconds NegativeTime(uint64_t directory) const;
 
   HostTree& tree_;
-  OpenFiles& files_;
-  FileHandles& handles_;
+  ReadFileCache& files_;
+  GuestFileHandles& handles_;
   const FsCache cache_;
   DaxWindow* const dax_;
   const Clock real_time_;

@@ -64,11 +64,11 @@ inline constexpr size_t kFsTagBytes = 36;         // [VIRTIO 1.2 §5.11.4]
 inline constexpr uint8_t kDaxSharedMemoryId = 0;  // [VIRTIO 1.2 §5.11.6.4]
 
 // The configuration space.
-struct FsConfig {
+struct FsConfigSpace {
   char tag[kFsTagBytes] = {};  // padded with NUL, none if full
   base::Le32 num_request_queues;
 };
-static_assert(sizeof(FsConfig) == 40 && base::WireType<FsConfig>);
+static_assert(sizeof(FsConfigSpace) == 40 && base::WireType<FsConfigSpace>);
 
 }  // namespace virtio
 

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "virtio/host_tree/host_calls.h"
+#include "virtio/host_tree/file_status.h"
 #include "virtio/host_tree/host_tree.h"
 
 namespace virtio {

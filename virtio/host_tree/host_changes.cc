@@ -19,7 +19,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "virtio/host_tree/host_calls.h"
+#include "virtio/host_tree/file_name.h"
+#include "virtio/host_tree/file_status.h"
 #include "virtio/host_tree/host_tree.h"
 #include "virtio/host_tree/owner_rights.h"
 

@@ -20,7 +20,7 @@
 #include "base/mutex.h"
 #include "base/status.h"
 #include "base/thread.h"
-#include "virtio/host_tree/host_calls.h"
+#include "virtio/host_tree/file_name.h"
 #include "virtio/host_tree/host_tree.h"
 
 namespace virtio {

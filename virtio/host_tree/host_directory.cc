@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "virtio/host_tree/host_calls.h"
+#include "virtio/host_tree/file_status.h"
 #include "virtio/host_tree/host_tree.h"
 
 namespace virtio {

@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "virtio/host_tree/host_calls.h"
+#include "virtio/host_tree/file_status.h"
 #include "virtio/host_tree/host_tree.h"
 
 namespace virtio {

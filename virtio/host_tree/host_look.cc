@@ -10,7 +10,7 @@
 
 #include "absl/hash/hash.h"
 #include "absl/strings/string_view.h"
-#include "virtio/host_tree/host_calls.h"
+#include "virtio/host_tree/file_status.h"
 #include "virtio/host_tree/host_tree.h"
 
 namespace virtio {

@@ -16,7 +16,8 @@
 #include "absl/strings/string_view.h"
 #include "base/log.h"
 #include "base/status.h"
-#include "virtio/host_tree/host_calls.h"
+#include "virtio/host_tree/file_name.h"
+#include "virtio/host_tree/file_status.h"
 
 namespace virtio {
 namespace {
@@ -361,7 +362,7 @@ void HostTree::KeepPath(Node& node, base::UniqueFd fd) {
 
 void HostTree::Touch(Node& node) {
   if (newest_directory_ == &node) return;
-  Unlink(node);
+  TakeOutOfOrder(node);
   PushNewest(node);
 }
 
@@ -372,7 +373,7 @@ void HostTree::PushNewest(Node& node) {
   newest_directory_ = &node;
 }
 
-void HostTree::Unlink(Node& node) {
+void HostTree::TakeOutOfOrder(Node& node) {
   (node.newer != nullptr ? node.newer->older : newest_directory_) = node.older;
   (node.older != nullptr ? node.older->newer : oldest_directory_) = node.newer;
   node.newer = node.older = nullptr;
@@ -380,7 +381,7 @@ void HostTree::Unlink(Node& node) {
 
 void HostTree::CloseDirectory(Node& node) {
   if (node.path_fd < 0) return;
-  Unlink(node);
+  TakeOutOfOrder(node);
   close(std::exchange(node.path_fd, -1));
   --open_directories_;
 }

@@ -301,7 +301,7 @@ class HostTree {
   void KeepPath(Node& node, base::UniqueFd fd);
   void Touch(Node& node);
   void PushNewest(Node& node);
-  void Unlink(Node& node);
+  void TakeOutOfOrder(Node& node);
   void CloseDirectory(Node& node);
   void RemoveUnused(Node* node);
   FileAttributes ToAttributes(const Node& node, const struct statx& status);

@@ -45,7 +45,7 @@ class P9Device final : public QueuedDevice {
   void AddCounters(Counters& counters) const override;
 
   const Options options_;
-  P9Config config_;
+  P9ConfigSpace config_;
   std::unique_ptr<HostTree> tree_;
   P9Server server_;
   P9Queue queue_;

@@ -31,7 +31,7 @@ bool IsSame(const P9Locks::Owner& a, const P9Locks::Owner& b) {
 
 }  // namespace
 
-const P9Locks::Held* P9Locks::FindConflict(const File& file, const Owner& owner, int16_t type,
+const P9Locks::Held* P9Locks::FindConflict(const LockedFile& file, const Owner& owner, int16_t type,
                                            uint64_t start, uint64_t end) {
   for (const Held& held : file.held) {
     if (held.start >= end || held.end <= start || IsSame(held.owner, owner)) continue;
@@ -73,9 +73,9 @@ int P9Locks::Set(NodeId node, const Owner& owner, const FileLock& lock) {
     if (files_.size() >= max_files_) return ENOLCK;
     std::unique_ptr<HostFile> host;
     if (const int error = OpenHost(node, host); error != 0) return error;
-    found = files_.emplace(Key(node), File{std::move(host), {}}).first;
+    found = files_.emplace(Key(node), LockedFile{std::move(host), {}}).first;
   }
-  File& file = found->second;
+  LockedFile& file = found->second;
   int error = 0;
   if (file.held.size() >= kMaxHeld) {
     error = ENOLCK;
@@ -117,7 +117,7 @@ void P9Locks::Drop(NodeId node, uint32_t fid) {
   Unlock(node, found->second, 0, kEnd);
 }
 
-void P9Locks::Unlock(NodeId node, File& file, uint64_t start, uint64_t end) {
+void P9Locks::Unlock(NodeId node, LockedFile& file, uint64_t start, uint64_t end) {
   std::sort(file.held.begin(), file.held.end(),
             [](const Held& a, const Held& b) { return a.start < b.start; });
   // Where others hold something it is of the type that the host has there: had the owner's been

@@ -49,23 +49,23 @@ class P9Locks {
     uint64_t start = 0;
     uint64_t end = 0;
   };
-  struct File {
+  struct LockedFile {
     std::unique_ptr<HostFile> host;
     std::vector<Held> held;
   };
 
-  static const Held* FindConflict(const File& file, const Owner& owner, int16_t type,
+  static const Held* FindConflict(const LockedFile& file, const Owner& owner, int16_t type,
                                   uint64_t start, uint64_t end);
   // Takes [start, end) off what is held by those of whom `is_owner` is true.
   template <typename IsOwner>
   static void Cut(std::vector<Held>& held, uint64_t start, uint64_t end, IsOwner is_owner);
   // Gives up what nobody holds of [start, end), and the file if nothing is left.
-  void Unlock(NodeId node, File& file, uint64_t start, uint64_t end);
+  void Unlock(NodeId node, LockedFile& file, uint64_t start, uint64_t end);
   int OpenHost(NodeId node, std::unique_ptr<HostFile>& host);
 
   HostTree& tree_;
   const uint32_t max_files_;
-  absl::flat_hash_map<uint64_t, File> files_;  // by node
+  absl::flat_hash_map<uint64_t, LockedFile> files_;  // by node
 };
 
 }  // namespace virtio

@@ -11,7 +11,7 @@
 #include "base/guest_memory.h"
 #include "virtio/device.h"
 #include "virtio/host_tree/leased_requests.h"
-#include "virtio/p9/p9_request.h"
+#include "virtio/p9/p9_command.h"
 #include "virtio/p9/p9_server.h"
 #include "virtio/queue/chain.h"
 #include "virtio/queue/device_queue.h"

@@ -16,11 +16,11 @@
 #include "base/event_loop.h"
 #include "virtio/device.h"
 #include "virtio/host_tree/host_tree.h"
-#include "virtio/host_tree/open_files.h"
-#include "virtio/p9/p9_files.h"
+#include "virtio/host_tree/read_file_cache.h"
+#include "virtio/p9/p9_command.h"
 #include "virtio/p9/p9_locks.h"
+#include "virtio/p9/p9_open_files.h"
 #include "virtio/p9/p9_places.h"
-#include "virtio/p9/p9_request.h"
 #include "virtio/p9/p9_wire.h"
 
 namespace virtio {
@@ -35,8 +35,8 @@ enum class P9Versions : uint8_t {
 // A file that the loop is to read, write or flush for a request.
 struct P9Transfer {
   base::LoopFile file;
-  OpenFiles::File* cached = nullptr;  // one of these two
-  P9Files::File* opened = nullptr;
+  ReadFileCache::CachedFile* cached = nullptr;  // one of these two
+  P9OpenFiles::OpenFile* opened = nullptr;
   bool append = false;              // WRITE: to the end, wherever that is
   FileSync sync = FileSync::kNone;  // FSYNC; WRITE: behind what is written
 };
@@ -98,8 +98,9 @@ class P9Server {
   struct Fid {
     NodeId node{0};
     P9Places::Place* place = nullptr;  // of what is no directory in a share that can be written to
-    P9Files::File* file = nullptr;     // if it is open on a file of a share that can be written to
-    uint32_t uid = 0;                  // who acts by it, the guest's
+    P9OpenFiles::OpenFile* file =
+        nullptr;       // if it is open on a file of a share that can be written to
+    uint32_t uid = 0;  // who acts by it, the guest's
     P9Qid qid;
     uint8_t access = 0;  // O_ACCMODE, if it is open
     bool open = false;
@@ -125,7 +126,7 @@ class P9Server {
   // Files.
   Reply Open(const P9Command& command, Fid& fid);
   int BeginFlush(const Fid& fid, P9Transfer& transfer);
-  static void UseOpened(P9Files::File& file, P9Transfer& transfer);
+  static void UseOpened(P9OpenFiles::OpenFile& file, P9Transfer& transfer);
   Reply GetAttributes(const Fid& fid);
   Reply ReadLink(const Fid& fid);
   Reply ReadDirectory(const P9Command& command, const Fid& fid, uint32_t room);
@@ -201,8 +202,8 @@ class P9Server {
   HostTree& tree_;
   const P9Versions versions_;
   const uint32_t max_fids_;
-  OpenFiles shared_files_;  // if nothing changes in the share
-  P9Files files_;           // if something may
+  ReadFileCache shared_files_;  // if nothing changes in the share
+  P9OpenFiles files_;           // if something may
   P9Locks locks_;
   P9Places places_;
   uint32_t max_message_bytes_ = 0;

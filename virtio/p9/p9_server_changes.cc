@@ -36,7 +36,7 @@ int16_t ToHostType(uint8_t type) {
 P9Server::Reply P9Server::Create(const P9Command& command, Fid& fid) {
   if (fid.open) return {.error = EBADF};
   // Before the file is made, which would stay.
-  if (!files_.MakeRoom() || !tree_.Fits(2 * P9Files::kFileBytes)) return {.error = ENFILE};
+  if (!files_.MakeRoom() || !tree_.Fits(2 * P9OpenFiles::kFileBytes)) return {.error = ENFILE};
   P9Places::Place* place = places_.Acquire(fid.node, command.name(0));
   if (place == nullptr) return {.error = ENFILE};
   if (const int error = CreateAt(command, *place, fid); error != 0) {
@@ -66,7 +66,7 @@ int P9Server::CreateAt(const P9Command& command, P9Places::Place& place, Fid& di
     error = create(host_flags);
   }
   if (error != 0) return error;
-  P9Files::File* file = nullptr;
+  P9OpenFiles::OpenFile* file = nullptr;
   error = files_.Add(std::move(made), host_flags & O_ACCMODE, command.mode, file);
   if (error != 0) {
     Forget(found.id);

@@ -40,13 +40,13 @@ P9Server::Reply P9Server::Open(const P9Command& command, Fid& fid) {
     return {.error = ENOTDIR};
   } else if (!HasOwnFiles(tree_, versions_)) {
     // What is read is opened when it is read; that it can be is to be known now.
-    OpenFiles::File* file = nullptr;
+    ReadFileCache::CachedFile* file = nullptr;
     if (const int error = shared_files_.Acquire(fid.node, file); error != 0) {
       return {.error = error};
     }
     shared_files_.Release(*file);
   } else {
-    P9Files::File* file = nullptr;
+    P9OpenFiles::OpenFile* file = nullptr;
     if (const int error = files_.Open(fid.node, access, file); error != 0) return {.error = error};
     if ((flags & O_TRUNC) != 0) {
       FileAttributes attributes;
@@ -112,7 +112,7 @@ int P9Server::BeginTransfer(const P9Command& command, P9Transfer& transfer) {
 
 int P9Server::BeginFlush(const Fid& fid, P9Transfer& transfer) {
   if (fid.xattr) return EBADF;
-  P9Files::File* file = fid.file;
+  P9OpenFiles::OpenFile* file = fid.file;
   const bool is_directory = (fid.qid.type & kP9QidDirectory) != 0;
   const int error = file != nullptr
                         ? files_.BeginFlush(*file)
@@ -121,7 +121,7 @@ int P9Server::BeginFlush(const Fid& fid, P9Transfer& transfer) {
   return error;
 }
 
-void P9Server::UseOpened(P9Files::File& file, P9Transfer& transfer) {
+void P9Server::UseOpened(P9OpenFiles::OpenFile& file, P9Transfer& transfer) {
   transfer.opened = &file;
   transfer.file = file.loop_file;
 }

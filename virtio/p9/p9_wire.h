@@ -243,11 +243,11 @@ inline constexpr uint64_t kP9FeatureMountTag = uint64_t{1} << 0;  // VIRTIO_9P_M
 inline constexpr size_t kP9MaxTagBytes = 255;
 
 // The configuration space, up to the end of the tag.
-struct P9Config {
+struct P9ConfigSpace {
   base::Le16 tag_size;
   char tag[kP9MaxTagBytes] = {};
 };
-static_assert(base::WireType<P9Config>);
+static_assert(base::WireType<P9ConfigSpace>);
 
 }  // namespace virtio
 

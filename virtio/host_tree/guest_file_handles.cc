@@ -1,4 +1,4 @@
-#include "virtio/host_tree/file_handles.h"
+#include "virtio/host_tree/guest_file_handles.h"
 
 #include <errno.h>
 
@@ -8,12 +8,12 @@
 
 namespace virtio {
 
-FileHandles::~FileHandles() {
+GuestFileHandles::~GuestFileHandles() {
   CloseAll();
   CHECK(closed_.empty());
 }
 
-int FileHandles::Insert(std::unique_ptr<HostFile> file, Handle*& handle) {
+int GuestFileHandles::Insert(std::unique_ptr<HostFile> file, Handle*& handle) {
   const absl::StatusOr<base::LoopFile> lent = loop_.LendFile(file->fd());
   if (!lent.ok()) return ENFILE;
   auto owned = std::make_unique<Handle>();
@@ -25,7 +25,7 @@ int FileHandles::Insert(std::unique_ptr<HostFile> file, Handle*& handle) {
   return 0;
 }
 
-int FileHandles::Add(std::unique_ptr<HostFile> file, FileSync sync, Handle*& handle) {
+int GuestFileHandles::Add(std::unique_ptr<HostFile> file, FileSync sync, Handle*& handle) {
   if (full()) return ENFILE;
   if (const int error = Insert(std::move(file), handle); error != 0) return error;
   handle->sync = sync;
@@ -33,7 +33,7 @@ int FileHandles::Add(std::unique_ptr<HostFile> file, FileSync sync, Handle*& han
   return 0;
 }
 
-int FileHandles::AddForFlush(std::unique_ptr<HostFile> directory, Handle*& handle) {
+int GuestFileHandles::AddForFlush(std::unique_ptr<HostFile> directory, Handle*& handle) {
   if (const int error = Insert(std::move(directory), handle); error != 0) return error;
   handle->counted = false;
   Use(*handle);
@@ -41,24 +41,24 @@ int FileHandles::AddForFlush(std::unique_ptr<HostFile> directory, Handle*& handl
   return 0;
 }
 
-FileHandles::Handle* FileHandles::Find(uint64_t number, NodeId node) {
+GuestFileHandles::Handle* GuestFileHandles::Find(uint64_t number, NodeId node) {
   const auto found = by_number_.find(number);
   if (found == by_number_.end() || found->second->file->node() != node) return nullptr;
   return found->second.get();
 }
 
-void FileHandles::Release(Handle& handle) {
+void GuestFileHandles::Release(Handle& handle) {
   if (--handle.users > 0 || !handle.closed) return;
   Drop(handle);
   closed_.erase(handle.number);
 }
 
-void FileHandles::Drop(const Handle& handle) {
+void GuestFileHandles::Drop(const Handle& handle) {
   loop_.RemoveFile(handle.loop_file);
   if (handle.counted) --counted_;
 }
 
-void FileHandles::Close(uint64_t number) {
+void GuestFileHandles::Close(uint64_t number) {
   const auto found = by_number_.find(number);
   if (found == by_number_.end()) return;
   std::unique_ptr<Handle> handle = std::move(found->second);
@@ -66,13 +66,13 @@ void FileHandles::Close(uint64_t number) {
   Close(std::move(handle));
 }
 
-void FileHandles::CloseAll() {
+void GuestFileHandles::CloseAll() {
   // In one pass: begin() of a table that is emptied from its begin passes all that is gone.
   Table all = std::exchange(by_number_, {});
   for (auto& [number, handle] : all) Close(std::move(handle));
 }
 
-void FileHandles::Close(std::unique_ptr<Handle> handle) {
+void GuestFileHandles::Close(std::unique_ptr<Handle> handle) {
   handle->closed = true;
   if (handle->users == 0) return Drop(*handle);
   const uint64_t number = handle->number;

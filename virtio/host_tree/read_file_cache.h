@@ -1,6 +1,6 @@
 // The files of a share that are open for reading, registered with the loop that reads them.
-#ifndef VIRTIO_HOST_TREE_OPEN_FILES_H_
-#define VIRTIO_HOST_TREE_OPEN_FILES_H_
+#ifndef VIRTIO_HOST_TREE_READ_FILE_CACHE_H_
+#define VIRTIO_HOST_TREE_READ_FILE_CACHE_H_
 
 #include <cstdint>
 #include <list>
@@ -12,9 +12,9 @@
 namespace virtio {
 
 // Keeps the files that were used last open, for guests that read without opening. Loop thread.
-class OpenFiles {
+class ReadFileCache {
  public:
-  struct File {
+  struct CachedFile {
     NodeId node;
     base::LoopFile file;
     uint64_t size_bytes = 0;  // when it was opened
@@ -24,15 +24,15 @@ class OpenFiles {
 
   // Holds up to `max_files` open, or those in use if they are more. The loop's files must be able
   // to come and go.
-  OpenFiles(HostTree& tree, base::EventLoop& loop, uint32_t max_files)
+  ReadFileCache(HostTree& tree, base::EventLoop& loop, uint32_t max_files)
       : tree_(tree), loop_(loop), max_files_(max_files) {}
-  ~OpenFiles();  // none may be in use
-  OpenFiles(const OpenFiles&) = delete;
-  OpenFiles& operator=(const OpenFiles&) = delete;
+  ~ReadFileCache();  // none may be in use
+  ReadFileCache(const ReadFileCache&) = delete;
+  ReadFileCache& operator=(const ReadFileCache&) = delete;
 
   // Returns 0 and a file to read from until Release, or an errno.
-  int Acquire(NodeId node, File*& file);
-  void Release(File& file);
+  int Acquire(NodeId node, CachedFile*& file);
+  void Release(CachedFile& file);
   // The node is gone, or all are: files are closed as soon as they are not in use.
   void Drop(NodeId node);
   void DropAll();
@@ -40,8 +40,8 @@ class OpenFiles {
   size_t size() const { return by_node_.size(); }
 
  private:
-  using Iterator = std::list<File>::iterator;
-  int Open(NodeId node, File& file);
+  using Iterator = std::list<CachedFile>::iterator;
+  int Open(NodeId node, CachedFile& file);
   // Closes files that are not in use, oldest first, while more than `keep` are open.
   void CloseUnused(size_t keep);
   void Close(Iterator file);
@@ -49,11 +49,11 @@ class OpenFiles {
   HostTree& tree_;
   base::EventLoop& loop_;
   const uint32_t max_files_;
-  std::list<File> files_;    // newest first
-  std::list<File> dropped_;  // still in use
+  std::list<CachedFile> files_;    // newest first
+  std::list<CachedFile> dropped_;  // still in use
   absl::flat_hash_map<uint64_t, Iterator> by_node_;
 };
 
 }  // namespace virtio
 
-#endif  // VIRTIO_HOST_TREE_OPEN_FILES_H_
+#endif  // VIRTIO_HOST_TREE_READ_FILE_CACHE_H_

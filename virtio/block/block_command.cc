@@ -1,4 +1,4 @@
-#include "virtio/block/block_request.h"
+#include "virtio/block/block_command.h"
 
 #include "virtio/block/block_wire.h"
 

@@ -1,4 +1,4 @@
-#include "virtio/fs/fs_request.h"
+#include "virtio/fs/fs_command.h"
 
 #include <errno.h>
 #include <gtest/gtest.h>

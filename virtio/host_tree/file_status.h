@@ -1,15 +1,12 @@
-// What the parts of HostTree have in common: names as the host's calls take them, and who a file
-// is.
-#ifndef VIRTIO_HOST_TREE_HOST_CALLS_H_
-#define VIRTIO_HOST_TREE_HOST_CALLS_H_
+// What statx says about a file: which file it is, and of what type.
+#ifndef VIRTIO_HOST_TREE_FILE_STATUS_H_
+#define VIRTIO_HOST_TREE_FILE_STATUS_H_
 
 #include <errno.h>
-#include <limits.h>
 #include <sys/stat.h>
 
 #include <cstdint>
 
-#include "absl/strings/string_view.h"
 #include "virtio/host_tree/node_table.h"
 
 namespace virtio {
@@ -39,22 +36,6 @@ inline FileIdentity IdentityOf(const struct statx& status) {
   return identity;
 }
 
-// Returns 0 for a name in a directory: never a path, nor one of the two names that lead elsewhere.
-inline int CheckFileName(absl::string_view name) {
-  if (name.size() > NAME_MAX) return ENAMETOOLONG;
-  if (name.empty() || name == "." || name == ".." || name.find('/') != absl::string_view::npos ||
-      name.find('\0') != absl::string_view::npos) {
-    return EINVAL;
-  }
-  return 0;
-}
-
-// A NUL-terminated copy of a name that CheckFileName liked.
-struct NameBuffer {
-  explicit NameBuffer(absl::string_view name) { bytes[name.copy(bytes, NAME_MAX)] = '\0'; }
-  char bytes[NAME_MAX + 1];
-};
-
 // Takes set-user-id and set-group-id off a file, as a write by a user without privileges does. Who
 // may not change the file's mode has no such privileges: then the host does it with the write.
 inline int ClearSetIds(int fd) {
@@ -69,4 +50,4 @@ inline int ClearSetIds(int fd) {
 
 }  // namespace virtio
 
-#endif  // VIRTIO_HOST_TREE_HOST_CALLS_H_
+#endif  // VIRTIO_HOST_TREE_FILE_STATUS_H_

@@ -1,4 +1,4 @@
-#include "virtio/p9/p9_files.h"
+#include "virtio/p9/p9_open_files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,23 +11,23 @@
 #include "base/log.h"
 
 namespace virtio {
-P9Files::~P9Files() {
+P9OpenFiles::~P9OpenFiles() {
   CloseAll();
   CHECK(files_.empty());
 }
 
-P9Files::File* P9Files::Insert(NodeId node, int access) {
+P9OpenFiles::OpenFile* P9OpenFiles::Insert(NodeId node, int access) {
   const Key key(static_cast<uint64_t>(node), access);
   if (const auto found = files_.find(key); found != files_.end()) return found->second.get();
   if (!tree_.Fits(kFileBytes)) return nullptr;
   tree_.Charge(0, kFileBytes);
-  auto file = std::make_unique<File>();
+  auto file = std::make_unique<OpenFile>();
   file->node = node;
   file->access = access;
   return files_.emplace(key, std::move(file)).first->second.get();
 }
 
-int P9Files::Open(NodeId node, int access, File*& file) {
+int P9OpenFiles::Open(NodeId node, int access, OpenFile*& file) {
   file = Insert(node, access);
   if (file == nullptr) return ENFILE;
   if (const int error = OpenHost(*file); error != 0) {
@@ -38,7 +38,7 @@ int P9Files::Open(NodeId node, int access, File*& file) {
   return 0;
 }
 
-int P9Files::Add(std::unique_ptr<HostFile> made, int access, uint32_t mode, File*& file) {
+int P9OpenFiles::Add(std::unique_ptr<HostFile> made, int access, uint32_t mode, OpenFile*& file) {
   file = Insert(made->node(), access);
   if (file == nullptr) return ENFILE;
   if (file->host == nullptr) {
@@ -48,23 +48,23 @@ int P9Files::Add(std::unique_ptr<HostFile> made, int access, uint32_t mode, File
     }
   }
   // Who makes a file may do with it what its mode then forbids.
-  if ((mode & 0600) != 0600) file->way = File::Way::kDoubtful;
+  if ((mode & 0600) != 0600) file->way = OpenFile::Way::kDoubtful;
   ++file->fids;
   return 0;
 }
 
-void P9Files::Close(File& file) {
+void P9OpenFiles::Close(OpenFile& file) {
   --file.fids;
   RemoveUnused(file);
 }
 
-int P9Files::Begin(File& file, Room room) {
+int P9OpenFiles::Begin(OpenFile& file, Room room) {
   if (const int error = OpenHost(file, room); error != 0) return error;
   ++file.users;
   return 0;
 }
 
-int P9Files::BeginFlush(NodeId node, int access, File*& file) {
+int P9OpenFiles::BeginFlush(NodeId node, int access, OpenFile*& file) {
   file = Insert(node, access);
   if (file == nullptr) return ENFILE;
   const int error = BeginFlush(*file);
@@ -72,7 +72,7 @@ int P9Files::BeginFlush(NodeId node, int access, File*& file) {
   return error;
 }
 
-void P9Files::End(File& file) {
+void P9OpenFiles::End(OpenFile& file) {
   --file.users;
   RemoveUnused(file);
   // What was flushed without room.
@@ -80,26 +80,26 @@ void P9Files::End(File& file) {
   }
 }
 
-void P9Files::Doubt(NodeId node) {
+void P9OpenFiles::Doubt(NodeId node) {
   for (const int access : {O_RDONLY, O_WRONLY, O_RDWR}) {
     const auto found = files_.find(Key(static_cast<uint64_t>(node), access));
     if (found == files_.end()) continue;
     // One that cannot be opened now is lost either way.
-    if (OpenHost(*found->second) == 0) found->second->way = File::Way::kDoubtful;
+    if (OpenHost(*found->second) == 0) found->second->way = OpenFile::Way::kDoubtful;
   }
 }
 
-void P9Files::CloseAll() {
-  std::vector<File*> all;
+void P9OpenFiles::CloseAll() {
+  std::vector<OpenFile*> all;
   all.reserve(files_.size());
   for (const auto& [key, file] : files_) all.push_back(file.get());
-  for (File* file : all) {
+  for (OpenFile* file : all) {
     file->fids = 0;
     RemoveUnused(*file);
   }
 }
 
-int P9Files::OpenHost(File& file, Room room) {
+int P9OpenFiles::OpenHost(OpenFile& file, Room room) {
   if (file.host != nullptr) {
     open_.splice(open_.begin(), open_, file.position);
     return 0;
@@ -115,14 +115,14 @@ int P9Files::OpenHost(File& file, Room room) {
   return error != 0 ? error : KeepOpen(file, std::move(host), room);
 }
 
-bool P9Files::MakeRoom() {
+bool P9OpenFiles::MakeRoom() {
   while (open_.size() >= max_files_) {
     if (!CloseOldest()) return false;
   }
   return true;
 }
 
-int P9Files::KeepOpen(File& file, std::unique_ptr<HostFile> host, Room room) {
+int P9OpenFiles::KeepOpen(OpenFile& file, std::unique_ptr<HostFile> host, Room room) {
   if (!MakeRoom() && room == Room::kNeeded) return ENFILE;
   const absl::StatusOr<base::LoopFile> added = loop_.LendFile(host->fd());
   if (!added.ok()) return ENFILE;
@@ -133,15 +133,15 @@ int P9Files::KeepOpen(File& file, std::unique_ptr<HostFile> host, Room room) {
   return 0;
 }
 
-void P9Files::CloseHost(File& file) {
+void P9OpenFiles::CloseHost(OpenFile& file) {
   loop_.RemoveFile(std::exchange(file.loop_file, base::LoopFile()));
   open_.erase(file.position);
   file.host = nullptr;
 }
 
-bool P9Files::CloseOldest() {
+bool P9OpenFiles::CloseOldest() {
   for (auto it = open_.rbegin(); it != open_.rend(); ++it) {
-    File& file = **it;
+    OpenFile& file = **it;
     if (!MayClose(file)) continue;
     CloseHost(file);
     return true;
@@ -149,23 +149,23 @@ bool P9Files::CloseOldest() {
   return false;
 }
 
-bool P9Files::MayClose(File& file) {
-  if (file.users > 0 || file.way == File::Way::kGone) return false;
-  if (file.way == File::Way::kThere) return true;
+bool P9OpenFiles::MayClose(OpenFile& file) {
+  if (file.users > 0 || file.way == OpenFile::Way::kGone) return false;
+  if (file.way == OpenFile::Way::kThere) return true;
   NodeId directory{0};
   std::string name;
   std::unique_ptr<HostFile> again;
   int error = tree_.FindPlace(file.node, directory, name);
   if (error == 0) error = tree_.OpenFile(file.node, file.access, again);
   if (error == 0) {
-    file.way = File::Way::kThere;
+    file.way = OpenFile::Way::kThere;
   } else if (error == ESTALE || error == ENOENT || error == EACCES) {
-    file.way = File::Way::kGone;
+    file.way = OpenFile::Way::kGone;
   }
   return error == 0;  // of other errors the next try may know more
 }
 
-void P9Files::RemoveUnused(File& file) {
+void P9OpenFiles::RemoveUnused(OpenFile& file) {
   if (file.fids > 0 || file.users > 0) return;
   if (file.host != nullptr) CloseHost(file);
   files_.erase(Key(static_cast<uint64_t>(file.node), file.access));

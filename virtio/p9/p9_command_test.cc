@@ -1,4 +1,4 @@
-#include "virtio/p9/p9_request.h"
+#include "virtio/p9/p9_command.h"
 
 #include <errno.h>
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // The files that the fids of a share are open on, if something may change in the share.
-#ifndef VIRTIO_P9_P9_FILES_H_
-#define VIRTIO_P9_P9_FILES_H_
+#ifndef VIRTIO_P9_P9_OPEN_FILES_H_
+#define VIRTIO_P9_P9_OPEN_FILES_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -24,9 +24,9 @@ namespace virtio {
 // the file before it is opened again here, or the host drops its inode. Flushing each file before
 // it is closed would find those too, and make a guest that unpacks an archive wait for the disk as
 // often as it makes files.
-class P9Files {
+class P9OpenFiles {
  public:
-  struct File {
+  struct OpenFile {
     NodeId node;
     int access = 0;                  // O_ACCMODE, or O_DIRECTORY
     std::unique_ptr<HostFile> host;  // null while it is closed
@@ -35,35 +35,35 @@ class P9Files {
     uint32_t users = 0;              // operations in flight
     // Whether it would be found and opened again by its name; what would not stays open.
     enum class Way : uint8_t { kThere, kDoubtful, kGone } way = Way::kThere;
-    std::list<File*>::iterator position;
+    std::list<OpenFile*>::iterator position;
   };
 
   // What a file takes of memory, its place in the tables too. It counts as a node of the tree.
-  static constexpr size_t kFileBytes = 2 * (sizeof(File) + sizeof(uint64_t) + sizeof(int));
+  static constexpr size_t kFileBytes = 2 * (sizeof(OpenFile) + sizeof(uint64_t) + sizeof(int));
 
   // Keeps up to `max_files` open, and what is being flushed. The loop's files must be able to come
   // and go.
-  P9Files(HostTree& tree, base::EventLoop& loop, uint32_t max_files)
+  P9OpenFiles(HostTree& tree, base::EventLoop& loop, uint32_t max_files)
       : tree_(tree), loop_(loop), max_files_(max_files) {}
-  ~P9Files();  // none may be in use
-  P9Files(const P9Files&) = delete;
-  P9Files& operator=(const P9Files&) = delete;
+  ~P9OpenFiles();  // none may be in use
+  P9OpenFiles(const P9OpenFiles&) = delete;
+  P9OpenFiles& operator=(const P9OpenFiles&) = delete;
 
   // True if there is room for one more, which may close another.
   bool MakeRoom();
   // A fid is open on a file from here on, until Close: 0 or an errno. `access` is O_RDONLY,
   // O_WRONLY, O_RDWR, or O_DIRECTORY for a directory that is to be flushed.
-  int Open(NodeId node, int access, File*& file);
+  int Open(NodeId node, int access, OpenFile*& file);
   // The same with a file that was made just now, by the caller who gave it `mode`.
-  int Add(std::unique_ptr<HostFile> made, int access, uint32_t mode, File*& file);
-  void Close(File& file);
+  int Add(std::unique_ptr<HostFile> made, int access, uint32_t mode, OpenFile*& file);
+  void Close(OpenFile& file);
   // An operation begins with the file, which is opened again if need be, or ends.
-  int Begin(File& file) { return Begin(file, Room::kNeeded); }
+  int Begin(OpenFile& file) { return Begin(file, Room::kNeeded); }
   // The same to flush it, which needs no room: a database gives up on a flush that fails.
-  int BeginFlush(File& file) { return Begin(file, Room::kNotNeeded); }
+  int BeginFlush(OpenFile& file) { return Begin(file, Room::kNotNeeded); }
   // The same for a node that no fid may be open on.
-  int BeginFlush(NodeId node, int access, File*& file);
-  void End(File& file);
+  int BeginFlush(NodeId node, int access, OpenFile*& file);
+  void End(OpenFile& file);
   // The file is about to lose its name, or the mode by which it can be opened.
   void Doubt(NodeId node);
   // All fids are gone.
@@ -78,24 +78,24 @@ class P9Files {
   enum class Room : uint8_t { kNeeded, kNotNeeded };
 
   // Returns nullptr if there is no memory for one more.
-  File* Insert(NodeId node, int access);
-  int Begin(File& file, Room room);
-  int OpenHost(File& file, Room room = Room::kNeeded);
+  OpenFile* Insert(NodeId node, int access);
+  int Begin(OpenFile& file, Room room);
+  int OpenHost(OpenFile& file, Room room = Room::kNeeded);
   // Takes the descriptor that was just opened.
-  int KeepOpen(File& file, std::unique_ptr<HostFile> host, Room room = Room::kNeeded);
-  void CloseHost(File& file);
+  int KeepOpen(OpenFile& file, std::unique_ptr<HostFile> host, Room room = Room::kNeeded);
+  void CloseHost(OpenFile& file);
   // Closes the descriptor that was not used for longest; false if all are needed.
   bool CloseOldest();
-  bool MayClose(File& file);
-  void RemoveUnused(File& file);
+  bool MayClose(OpenFile& file);
+  void RemoveUnused(OpenFile& file);
 
   HostTree& tree_;
   base::EventLoop& loop_;
   const uint32_t max_files_;
-  absl::flat_hash_map<Key, std::unique_ptr<File>> files_;
-  std::list<File*> open_;  // those with a descriptor, newest first
+  absl::flat_hash_map<Key, std::unique_ptr<OpenFile>> files_;
+  std::list<OpenFile*> open_;  // those with a descriptor, newest first
 };
 
 }  // namespace virtio
 
-#endif  // VIRTIO_P9_P9_FILES_H_
+#endif  // VIRTIO_P9_P9_OPEN_FILES_H_

@@ -1,6 +1,6 @@
 // From the bytes of a 9P2000.L message to what is to be done.
-#ifndef VIRTIO_P9_P9_REQUEST_H_
-#define VIRTIO_P9_P9_REQUEST_H_
+#ifndef VIRTIO_P9_P9_COMMAND_H_
+#define VIRTIO_P9_P9_COMMAND_H_
 
 #include <array>
 #include <cstdint>
@@ -58,4 +58,4 @@ void ParseP9Request(Chain& chain, P9Command& command);
 
 }  // namespace virtio
 
-#endif  // VIRTIO_P9_P9_REQUEST_H_
+#endif  // VIRTIO_P9_P9_COMMAND_H_

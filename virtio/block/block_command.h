@@ -1,6 +1,6 @@
 // Parses the bytes of a request into a command. [VIRTIO 1.2 §5.2.6]
-#ifndef VIRTIO_BLOCK_BLOCK_REQUEST_H_
-#define VIRTIO_BLOCK_BLOCK_REQUEST_H_
+#ifndef VIRTIO_BLOCK_BLOCK_COMMAND_H_
+#define VIRTIO_BLOCK_BLOCK_COMMAND_H_
 
 #include <array>
 #include <cstdint>
@@ -55,4 +55,4 @@ void ParseBlockRequest(Chain& chain, const BlockLimits& limits, BlockCommand& co
 
 }  // namespace virtio
 
-#endif  // VIRTIO_BLOCK_BLOCK_REQUEST_H_
+#endif  // VIRTIO_BLOCK_BLOCK_COMMAND_H_

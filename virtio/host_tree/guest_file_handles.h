@@ -1,6 +1,6 @@
 // The files that a guest has open, by the number it was given for each.
-#ifndef VIRTIO_HOST_TREE_FILE_HANDLES_H_
-#define VIRTIO_HOST_TREE_FILE_HANDLES_H_
+#ifndef VIRTIO_HOST_TREE_GUEST_FILE_HANDLES_H_
+#define VIRTIO_HOST_TREE_GUEST_FILE_HANDLES_H_
 
 #include <cstdint>
 #include <memory>
@@ -13,7 +13,7 @@ namespace virtio {
 
 // Keeps open what a guest has opened, until it closes it and what it began with it has ended. Loop
 // thread.
-class FileHandles {
+class GuestFileHandles {
  public:
   struct Handle {
     uint64_t number = 0;
@@ -26,10 +26,11 @@ class FileHandles {
   };
 
   // Holds up to `max_files`; the loop's files must be able to come and go.
-  FileHandles(base::EventLoop& loop, uint32_t max_files) : loop_(loop), max_files_(max_files) {}
-  ~FileHandles();  // none may be in use
-  FileHandles(const FileHandles&) = delete;
-  FileHandles& operator=(const FileHandles&) = delete;
+  GuestFileHandles(base::EventLoop& loop, uint32_t max_files)
+      : loop_(loop), max_files_(max_files) {}
+  ~GuestFileHandles();  // none may be in use
+  GuestFileHandles(const GuestFileHandles&) = delete;
+  GuestFileHandles& operator=(const GuestFileHandles&) = delete;
 
   // True if Add would say ENFILE.
   bool full() const { return counted_ >= max_files_; }
@@ -66,4 +67,4 @@ class FileHandles {
 
 }  // namespace virtio
 
-#endif  // VIRTIO_HOST_TREE_FILE_HANDLES_H_
+#endif  // VIRTIO_HOST_TREE_GUEST_FILE_HANDLES_H_

@@ -158,7 +158,7 @@ FsServer::Reply FsServer::SetAttributes(const FsCommand& command, uint32_t room)
   if (!ToChanges(command.setattr, changes)) return {.error = EINVAL};
   const HostFile* file = nullptr;
   if ((command.setattr.valid & FATTR_FH) != 0) {
-    FileHandles::Handle* handle = handles_.Find(command.setattr.fh, NodeId{command.node});
+    GuestFileHandles::Handle* handle = handles_.Find(command.setattr.fh, NodeId{command.node});
     if (handle == nullptr) return {.error = tree_.writable() ? EBADF : EROFS};
     file = handle->file.get();
   }
@@ -186,7 +186,7 @@ FsServer::Reply FsServer::GetXattr(const FsCommand& command) {
 // --- Files ---------------------------------------------------------------------------------------
 
 int FsServer::AddHandle(std::unique_ptr<HostFile> file, uint32_t flags, fuse_open_out& out) {
-  FileHandles::Handle* handle = nullptr;
+  GuestFileHandles::Handle* handle = nullptr;
   if (const int error = handles_.Add(std::move(file), SyncOf(flags), handle); error != 0)
     return error;
   out.fh = handle->number;
@@ -195,7 +195,7 @@ int FsServer::AddHandle(std::unique_ptr<HostFile> file, uint32_t flags, fuse_ope
 }
 
 FsServer::Reply FsServer::Seek(const FsCommand& command) {
-  const FileHandles::Handle* handle = handles_.Find(command.lseek.fh, NodeId{command.node});
+  const GuestFileHandles::Handle* handle = handles_.Find(command.lseek.fh, NodeId{command.node});
   if (handle == nullptr) return {.error = EBADF};
   fuse_lseek_out out = {};
   const int error = handle->file->Seek(
@@ -247,7 +247,7 @@ void FsServer::EndTransfer(FsTransfer& transfer) {
 }
 
 int FsServer::UseHandle(uint64_t number, uint64_t node, FsTransfer& transfer) {
-  FileHandles::Handle* handle = handles_.Find(number, NodeId{node});
+  GuestFileHandles::Handle* handle = handles_.Find(number, NodeId{node});
   if (handle == nullptr) return EBADF;
   handles_.Use(*handle);
   transfer.handle = handle;
@@ -294,7 +294,7 @@ int FsServer::BeginAllocation(const FsCommand& command, FsTransfer& transfer) {
 
 int FsServer::BeginCopy(const FsCommand& command, FsTransfer& transfer) {
   const fuse_copy_file_range_in& in = command.copy;
-  const FileHandles::Handle* from = handles_.Find(in.fh_in, NodeId{command.node});
+  const GuestFileHandles::Handle* from = handles_.Find(in.fh_in, NodeId{command.node});
   if (from == nullptr) return EBADF;
   if (const int error = UseHandle(in.fh_out, in.nodeid_out, transfer); error != 0) return error;
   const HostFile& to = *transfer.handle->file;

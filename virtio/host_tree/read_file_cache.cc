@@ -1,4 +1,4 @@
-#include "virtio/host_tree/open_files.h"
+#include "virtio/host_tree/read_file_cache.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -15,12 +15,12 @@ uint64_t Key(NodeId node) { return static_cast<uint64_t>(node); }
 
 }  // namespace
 
-OpenFiles::~OpenFiles() {
+ReadFileCache::~ReadFileCache() {
   DropAll();
   CHECK(dropped_.empty());
 }
 
-int OpenFiles::Acquire(NodeId node, File*& file) {
+int ReadFileCache::Acquire(NodeId node, CachedFile*& file) {
   if (!tree_.Knows(node)) return ESTALE;
   if (const auto found = by_node_.find(Key(node)); found != by_node_.end()) {
     files_.splice(files_.begin(), files_, found->second);
@@ -29,7 +29,7 @@ int OpenFiles::Acquire(NodeId node, File*& file) {
     return 0;
   }
   CloseUnused(max_files_ - 1);
-  File opened;
+  CachedFile opened;
   opened.node = node;
   opened.users = 1;
   int error = Open(node, opened);
@@ -44,7 +44,7 @@ int OpenFiles::Acquire(NodeId node, File*& file) {
   return 0;
 }
 
-int OpenFiles::Open(NodeId node, File& file) {
+int ReadFileCache::Open(NodeId node, CachedFile& file) {
   base::UniqueFd fd;
   if (const int error = tree_.OpenFile(node, fd); error != 0) return error;
   struct stat status;
@@ -56,7 +56,7 @@ int OpenFiles::Open(NodeId node, File& file) {
   return 0;
 }
 
-void OpenFiles::Release(File& file) {
+void ReadFileCache::Release(CachedFile& file) {
   if (--file.users > 0) return;
   if (!file.dropped) return CloseUnused(max_files_);  // more than that were in use at once
   for (auto it = dropped_.begin(); it != dropped_.end(); ++it) {
@@ -67,16 +67,16 @@ void OpenFiles::Release(File& file) {
   }
 }
 
-void OpenFiles::Drop(NodeId node) {
+void ReadFileCache::Drop(NodeId node) {
   const auto found = by_node_.find(Key(node));
   if (found != by_node_.end()) Close(found->second);
 }
 
-void OpenFiles::DropAll() {
+void ReadFileCache::DropAll() {
   while (!files_.empty()) Close(files_.begin());
 }
 
-void OpenFiles::CloseUnused(size_t keep) {
+void ReadFileCache::CloseUnused(size_t keep) {
   auto it = files_.end();
   while (files_.size() + dropped_.size() > keep && it != files_.begin()) {
     --it;
@@ -86,7 +86,7 @@ void OpenFiles::CloseUnused(size_t keep) {
   }
 }
 
-void OpenFiles::Close(Iterator file) {
+void ReadFileCache::Close(Iterator file) {
   by_node_.erase(Key(file->node));
   if (file->users > 0) {
     file->dropped = true;

@@ -1,5 +1,5 @@
 // Tests the parser alone: it accepts any bytes, and the result stays inside the limits.
-#include "virtio/block/block_request.h"
+#include "virtio/block/block_command.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "virtio/host_tree/file_handles.h"
+#include "virtio/host_tree/guest_file_handles.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -14,9 +14,9 @@
 namespace virtio {
 namespace {
 
-class FileHandlesTest : public testing::Test {
+class GuestFileHandlesTest : public testing::Test {
  protected:
-  FileHandlesTest() {
+  GuestFileHandlesTest() {
     host_.Write("root/file", "content");
     HostTree::Options options;
     options.path = host_.Path("root");
@@ -28,22 +28,22 @@ class FileHandlesTest : public testing::Test {
     EXPECT_EQ(tree_->Lookup(kRootNode, "file", found), 0);
     node_ = found.id;
   }
-  FileHandles::Handle* Open() {
+  GuestFileHandles::Handle* Open() {
     std::unique_ptr<HostFile> file;
     EXPECT_EQ(tree_->OpenFile(node_, O_RDWR, file), 0);
-    FileHandles::Handle* handle = nullptr;
+    GuestFileHandles::Handle* handle = nullptr;
     return handles_.Add(std::move(file), FileSync::kNone, handle) == 0 ? handle : nullptr;
   }
 
   TemporaryTree host_{testing::TempDir()};
   base::FakeEventLoop loop_;
   std::unique_ptr<HostTree> tree_;
-  FileHandles handles_{loop_, 2};
+  GuestFileHandles handles_{loop_, 2};
   NodeId node_;
 };
 
-TEST_F(FileHandlesTest, NumbersAreOfOneNodeAndUsedOnce) {
-  FileHandles::Handle* first = Open();
+TEST_F(GuestFileHandlesTest, NumbersAreOfOneNodeAndUsedOnce) {
+  GuestFileHandles::Handle* first = Open();
   ASSERT_NE(first, nullptr);
   const uint64_t number = first->number;
   EXPECT_EQ(handles_.Find(number, node_), first);
@@ -57,8 +57,8 @@ TEST_F(FileHandlesTest, NumbersAreOfOneNodeAndUsedOnce) {
   EXPECT_NE(Open()->number, number);
 }
 
-TEST_F(FileHandlesTest, ClosesWhenTheLastUseEnds) {
-  FileHandles::Handle* handle = Open();
+TEST_F(GuestFileHandlesTest, ClosesWhenTheLastUseEnds) {
+  GuestFileHandles::Handle* handle = Open();
   Open();
   EXPECT_TRUE(handles_.full());
   EXPECT_EQ(Open(), nullptr);
@@ -78,8 +78,8 @@ TEST_F(FileHandlesTest, ClosesWhenTheLastUseEnds) {
   EXPECT_EQ(tree_->node_count(), 1U);
 }
 
-TEST_F(FileHandlesTest, ClosesAllButWhatIsInUse) {
-  FileHandles::Handle* used = Open();
+TEST_F(GuestFileHandlesTest, ClosesAllButWhatIsInUse) {
+  GuestFileHandles::Handle* used = Open();
   const uint64_t number = used->number;
   handles_.Use(*used);
   const uint64_t other = Open()->number;

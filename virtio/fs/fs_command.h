@@ -1,6 +1,6 @@
 // From the bytes of a FUSE request to what is to be done.
-#ifndef VIRTIO_FS_FS_REQUEST_H_
-#define VIRTIO_FS_FS_REQUEST_H_
+#ifndef VIRTIO_FS_FS_COMMAND_H_
+#define VIRTIO_FS_FS_COMMAND_H_
 
 #include <cstdint>
 #include <string>
@@ -69,4 +69,4 @@ void ParseFsRequest(Chain& chain, FsCommand& command);
 
 }  // namespace virtio
 
-#endif  // VIRTIO_FS_FS_REQUEST_H_
+#endif  // VIRTIO_FS_FS_COMMAND_H_

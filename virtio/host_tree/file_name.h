@@ -1,0 +1,30 @@
+// Names of files in a directory, as the host's calls take them.
+#ifndef VIRTIO_HOST_TREE_FILE_NAME_H_
+#define VIRTIO_HOST_TREE_FILE_NAME_H_
+
+#include <errno.h>
+#include <limits.h>
+
+#include "absl/strings/string_view.h"
+
+namespace virtio {
+
+// Returns 0 for a name in a directory: never a path, nor one of the two names that lead elsewhere.
+inline int CheckFileName(absl::string_view name) {
+  if (name.size() > NAME_MAX) return ENAMETOOLONG;
+  if (name.empty() || name == "." || name == ".." || name.find('/') != absl::string_view::npos ||
+      name.find('\0') != absl::string_view::npos) {
+    return EINVAL;
+  }
+  return 0;
+}
+
+// A NUL-terminated copy of a name that CheckFileName liked.
+struct NameBuffer {
+  explicit NameBuffer(absl::string_view name) { bytes[name.copy(bytes, NAME_MAX)] = '\0'; }
+  char bytes[NAME_MAX + 1];
+};
+
+}  // namespace virtio
+
+#endif  // VIRTIO_HOST_TREE_FILE_NAME_H_
