@@ -429,7 +429,7 @@ void Run(FuzzInput input) {
                                    .queue_size = DeviceProgram::kQueueSize,
                                    .max_open_files = kMaxOpenFiles,
                                    .dax_window_bytes = with_dax ? kDaxRanges * kRangeBytes : 0,
-                                   .sync = {.sync = [](int) { return 0; },
+                                   .sync = {.sync = [](int) { return HostError(); },
                                             .sync_all = [] {},
                                             .run =
                                                 [](FileSystemSync::Job job) {

@@ -60,30 +60,30 @@ bool DaxWindow::IsRange(uint64_t window_offset, uint64_t bytes) const {
          window_offset < size_bytes() && bytes <= size_bytes() - window_offset;
 }
 
-int DaxWindow::Map(int file, uint64_t file_offset, uint64_t window_offset, uint64_t bytes) {
+HostError DaxWindow::Map(int file, uint64_t file_offset, uint64_t window_offset, uint64_t bytes) {
   if (!IsRange(window_offset, bytes) || file_offset % kRangeBytes != 0) return EINVAL;
   // Before anything is known of the file: should it be truncated after that, the watch tells.
   const int watch = watch_->Add(file);
-  const int error = MapWatched(file, watch, file_offset, window_offset, bytes);
+  const HostError error = MapWatched(file, watch, file_offset, window_offset, bytes);
   watch_->Remove(watch);  // each range has added it again
   return error;
 }
 
-int DaxWindow::MapWatched(int file, int watch, uint64_t file_offset, uint64_t window_offset,
-                          uint64_t bytes) {
+HostError DaxWindow::MapWatched(int file, int watch, uint64_t file_offset, uint64_t window_offset,
+                                uint64_t bytes) {
   struct stat status;
-  if (fstat(file, &status) != 0) return errno;
+  if (fstat(file, &status) != 0) return HostError::Last();
   if (!S_ISREG(status.st_mode)) return EINVAL;
   const auto size = static_cast<uint64_t>(status.st_size);
   if (file_offset >= size) return EINVAL;
   // Pages behind the file's last one could not be read: what is mapped ends with it.
   const uint64_t rest = (size - file_offset + kPageBytes - 1) / kPageBytes * kPageBytes;
   const uint64_t file_bytes = std::min(bytes, rest);
-  if (const int error = Unmap(window_offset, bytes); error != 0) return error;
+  if (const HostError error = Unmap(window_offset, bytes); error != 0) return error;
   void* const host = host_ + window_offset;
   if (mmap(host, file_bytes, PROT_READ, MAP_SHARED | MAP_FIXED, file,
            static_cast<off_t>(file_offset)) != host) {
-    const int error = errno;
+    const HostError error = HostError::Last();
     // It may have got as far as taking away what was there.
     if (!ShowZeroes(window_offset, bytes)) {
       LOG_LIMITED(Error, 10, id_) << id_ << ": dax_window: lost a range of zeroes";
@@ -102,7 +102,7 @@ int DaxWindow::MapWatched(int file, int watch, uint64_t file_offset, uint64_t wi
   return 0;
 }
 
-int DaxWindow::Unmap(uint64_t window_offset, uint64_t bytes) {
+HostError DaxWindow::Unmap(uint64_t window_offset, uint64_t bytes) {
   if (!IsRange(window_offset, bytes)) return EINVAL;
   // GUEST: may ask for it again and again; what is not mapped costs no system call.
   const auto first = ranges_.begin() + static_cast<ptrdiff_t>(window_offset >> kRangeShift);

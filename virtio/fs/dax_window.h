@@ -13,6 +13,7 @@
 #include "base/event_loop.h"
 #include "base/guest_memory.h"
 #include "virtio/fs/dax_watch.h"
+#include "virtio/host_tree/host_error.h"
 
 namespace virtio {
 
@@ -44,9 +45,9 @@ class DaxWindow {
   // there; behind the file's end there are zeroes. Returns 0 or an errno: EINVAL if a number is no
   // multiple of kRangeBytes, does not fit the window or begins behind the file's end; what mmap
   // says, and then zeroes are there.
-  int Map(int file, uint64_t file_offset, uint64_t window_offset, uint64_t bytes);
+  HostError Map(int file, uint64_t file_offset, uint64_t window_offset, uint64_t bytes);
   // Shows zeroes again. Returns 0 or EINVAL, as above, or ENOMEM, and then nothing has changed.
-  int Unmap(uint64_t window_offset, uint64_t bytes);
+  HostError Unmap(uint64_t window_offset, uint64_t bytes);
   void UnmapAll();
 
   // Ends what is in flight on the loop, then runs `done`. No file may be mapped until then. What is
@@ -66,7 +67,8 @@ class DaxWindow {
   DaxWindow(std::string id, uint8_t* host, uint64_t size_bytes, base::GuestMemory& memory);
   bool IsRange(uint64_t window_offset, uint64_t bytes) const;
   // Map of a file that is watched.
-  int MapWatched(int file, int watch, uint64_t file_offset, uint64_t window_offset, uint64_t bytes);
+  HostError MapWatched(int file, int watch, uint64_t file_offset, uint64_t window_offset,
+                       uint64_t bytes);
   void Forget(Range& range);
   void OnFileChanged(int watch);
   bool ShowZeroes(uint64_t window_offset, uint64_t bytes);

@@ -205,7 +205,7 @@ TEST_F(DaxWindowTest, TruncationsWhileMappingAreNoticed) {
   for (int i = 1; i <= kRounds; ++i) {
     EXPECT_EQ(truncate(path.c_str(), kRange), 0);
     round = i;
-    const int error = window_->Map(file_.get(), 0, 0, kRange);
+    const HostError error = window_->Map(file_.get(), 0, 0, kRange);
     EXPECT_TRUE(error == 0 || error == EINVAL) << error;
     while (truncated < i) std::this_thread::yield();
     loop_.RunUntilIdle();

@@ -17,7 +17,7 @@ constexpr uint32_t kHeaderBytes = sizeof(fuse_out_header);
 constexpr uint8_t kMaxRetries = 16;
 
 // Whether an error says that the guest asked for what cannot be, and nothing about the host.
-bool IsTheGuests(int error) {
+bool IsTheGuests(HostError error) {
   return error == EBADF || error == EFBIG || error == EINVAL || error == EOPNOTSUPP ||
          error == EPERM || error == ENODEV || error == ESPIPE;
 }
@@ -59,7 +59,7 @@ FsQueue::FsQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t inde
       leased_(loop, slab_.capacity()) {}
 
 void FsRequest::OnComplete(int32_t result) { queue.OnComplete(*this, result); }
-void FsRequest::OnSynced(int error) { queue.OnSynced(*this, error); }
+void FsRequest::OnSynced(HostError error) { queue.OnSynced(*this, error); }
 
 // --- Parse and submit ----------------------------------------------------------------------------
 
@@ -79,7 +79,7 @@ void FsQueue::Start(Chain& chain) {
     ++shared_.without_room;
     return Complete(chain, 0);
   }
-  if (command.error != 0) return Finish(request, command.error, {});
+  if (command.error != 0) return Finish(request, HostError::FromErrno(command.error), {});
   if (command.opcode == FUSE_REMOVEMAPPING) return RemoveMappings(request);
   Execute(request, command);
 }
@@ -108,7 +108,7 @@ void FsQueue::RemoveMappings(FsRequest& request) {
   for (uint32_t i = 0; i < command_.remove_count; ++i) {
     fuse_removemapping_one one;
     if (!request.Pop(one)) return Finish(request, EINVAL, {});
-    const int error = server_.RemoveMapping(one.moffset, one.len);
+    const HostError error = server_.RemoveMapping(one.moffset, one.len);
     if (error != 0) return Finish(request, error, {});
   }
   Finish(request, 0, {});
@@ -133,7 +133,7 @@ void FsQueue::BeginTransfer(FsRequest& request, const FsCommand& command) {
   if (counts && room < sizeof(fuse_write_out)) {
     return Finish(request, EINVAL, {});
   }
-  const int error = server_.BeginTransfer(command, request.transfer);
+  const HostError error = server_.BeginTransfer(command, request.transfer);
   if (error == EAGAIN && WaitForLease(request, command)) return;
   if (error != 0) return Finish(request, error, {});
   request.data_bytes = 0;
@@ -210,10 +210,10 @@ void FsQueue::OnComplete(FsRequest& request, int32_t result) {
     return Submit(request);
   }
   if (result < 0) {
-    NoteError(request, -result);
+    NoteError(request, HostError::FromErrno(-result));
     // What was written before is written.
     const bool partly = request.opcode == FUSE_WRITE && request.data_bytes > 0 && !request.syncing;
-    return partly ? EndData(request) : FinishTransfer(request, -result);
+    return partly ? EndData(request) : FinishTransfer(request, HostError::FromErrno(-result));
   }
   if (!Advance(request, static_cast<uint32_t>(result)) || stopping()) return EndData(request);
   // A short answer would mean the end of the file, or an error.
@@ -222,7 +222,7 @@ void FsQueue::OnComplete(FsRequest& request, int32_t result) {
   Submit(request);
 }
 
-void FsQueue::OnSynced(FsRequest& request, int error) {
+void FsQueue::OnSynced(FsRequest& request, HostError error) {
   if (error != 0) NoteError(request, error);
   FinishTransfer(request, error);
 }
@@ -251,17 +251,17 @@ void FsQueue::EndData(FsRequest& request) {
   Submit(request);
 }
 
-void FsQueue::NoteError(const FsRequest& request, int error) {
+void FsQueue::NoteError(const FsRequest& request, HostError error) {
   if (IsTheGuests(error)) return;
   ++shared_.host_errors;
   LOG_LIMITED(Error, 10, shared_.id)
       << "share " << shared_.id << ": " << (request.syncing ? "flush" : What(request.opcode))
-      << " failed: " << strerrordesc_np(error) << "; the guest sees the error";
+      << " failed: " << strerrordesc_np(error.number()) << "; the guest sees the error";
 }
 
 // --- Finish --------------------------------------------------------------------------------------
 
-void FsQueue::FinishTransfer(FsRequest& request, int error) {
+void FsQueue::FinishTransfer(FsRequest& request, HostError error) {
   server_.EndTransfer(request.transfer);
   if (request.opcode == FUSE_READ) {
     request.target.End();
@@ -276,11 +276,11 @@ void FsQueue::FinishTransfer(FsRequest& request, int error) {
   Finish(request, 0, base::BytesOf(out));
 }
 
-void FsQueue::Finish(FsRequest& request, int error, std::span<const uint8_t> payload,
+void FsQueue::Finish(FsRequest& request, HostError error, std::span<const uint8_t> payload,
                      uint32_t data_bytes) {
   fuse_out_header header = {};
   header.unique = request.unique;
-  header.error = -error;
+  header.error = -error.number();
   header.len = kHeaderBytes + static_cast<uint32_t>(payload.size()) + data_bytes;
   request.Push(memory(), header);
   if (!payload.empty()) request.PushWritable(memory(), payload);

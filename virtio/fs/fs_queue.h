@@ -31,7 +31,7 @@ struct FsShared {
   uint64_t without_room = 0;  // requests with no room for an answer
   // Of a share that can be written to; or null, and the errno that SYNCFS is answered with.
   FileSystemSync* sync = nullptr;
-  int sync_error = 0;
+  HostError sync_error;
 };
 
 class FsQueue;
@@ -40,7 +40,7 @@ class FsQueue;
 struct FsRequest : base::Operation, Chain, FileSystemSync::Waiter {
   explicit FsRequest(FsQueue& owner) : queue(owner) {}
   void OnComplete(int32_t result) override;
-  void OnSynced(int error) override;  // SYNCFS
+  void OnSynced(HostError error) override;  // SYNCFS
 
   FsQueue& queue;
   uint64_t unique = 0;
@@ -84,17 +84,17 @@ class FsQueue final : public DeviceQueue {
   bool ReadCached(FsRequest& request);
   void Submit(FsRequest& request);
   void OnComplete(FsRequest& request, int32_t result);
-  void OnSynced(FsRequest& request, int error);
+  void OnSynced(FsRequest& request, HostError error);
   // Data went over; true if more are to follow.
   bool Advance(FsRequest& request, uint32_t bytes);
   // All is read or changed, or as much as can be: flushes what has to be on the disk, or finishes.
   void EndData(FsRequest& request);
-  void NoteError(const FsRequest& request, int error);
-  void FinishTransfer(FsRequest& request, int error);
+  void NoteError(const FsRequest& request, HostError error);
+  void FinishTransfer(FsRequest& request, HostError error);
 
   // Answers with an errno, or with `payload` behind the header, or with `data_bytes` that are
   // there already.
-  void Finish(FsRequest& request, int error, std::span<const uint8_t> payload,
+  void Finish(FsRequest& request, HostError error, std::span<const uint8_t> payload,
               uint32_t data_bytes = 0);
 
   FsServer& server_;

@@ -279,7 +279,7 @@ FsServer::Reply FsServer::Lookup(const FsCommand& command, uint32_t room) {
   // Without room for the answer the guest would hold a node that it does not know.
   if (room < sizeof(fuse_entry_out)) return {.error = EINVAL};
   FoundNode found;
-  const int error = tree_.Lookup(NodeId{command.node}, command.name(), found);
+  const HostError error = tree_.Lookup(NodeId{command.node}, command.name(), found);
   if (error == ENOENT && NegativeTime(command.node) > seconds(0)) {
     fuse_entry_out nothing = {};  // node 0: no such name, and that stays so
     nothing.entry_valid = Seconds(NegativeTime(command.node));
@@ -291,7 +291,7 @@ FsServer::Reply FsServer::Lookup(const FsCommand& command, uint32_t room) {
 
 FsServer::Reply FsServer::GetAttributes(const FsCommand& command) {
   FileAttributes attributes;
-  const int error = tree_.GetAttributes(NodeId{command.node}, attributes);
+  const HostError error = tree_.GetAttributes(NodeId{command.node}, attributes);
   if (error != 0) return {.error = error};
   fuse_attr_out out = {};
   out.attr_valid = Seconds(AttributeTime(command.node));
@@ -300,7 +300,7 @@ FsServer::Reply FsServer::GetAttributes(const FsCommand& command) {
 }
 
 FsServer::Reply FsServer::ReadLink(const FsCommand& command) {
-  if (const int error = tree_.ReadLink(NodeId{command.node}, text_); error != 0) {
+  if (const HostError error = tree_.ReadLink(NodeId{command.node}, text_); error != 0) {
     return {.error = error};
   }
   return {.payload = {reinterpret_cast<const uint8_t*>(text_.data()), text_.size()}};
@@ -314,7 +314,7 @@ FsServer::Reply FsServer::Open(const FsCommand& command) {
   std::unique_ptr<HostFile> file;
   // O_APPEND is a matter of each write.
   const int flags = static_cast<int>(command.open.flags) & ~O_APPEND;
-  int error = tree_.OpenFile(NodeId{command.node}, flags, file);
+  HostError error = tree_.OpenFile(NodeId{command.node}, flags, file);
   if (error == 0 && (command.open.open_flags & FUSE_OPEN_KILL_SUIDGID) != 0) {
     error = file->ClearPrivileges();
   }
@@ -348,7 +348,7 @@ FsServer::Reply FsServer::ReadDirectory(const FsCommand& command, uint32_t room)
   const size_t limit = std::min<size_t>({command.read.size, room, reply_.size()});
   reply_size_ = 0;
   bool first_did_not_fit = false;
-  const int error = tree_.ReadDirectory(
+  const HostError error = tree_.ReadDirectory(
       NodeId{command.node}, command.read.offset,
       [&](const DirectoryEntry& entry) {
         const bool fits = AppendEntry(command, entry, limit);
@@ -395,7 +395,7 @@ bool FsServer::AppendEntry(const FsCommand& command, const DirectoryEntry& entry
 
 FsServer::Reply FsServer::GetFileSystem(const FsCommand& command) {
   struct statfs file_system;
-  const int error = tree_.GetFileSystem(NodeId{command.node}, file_system);
+  const HostError error = tree_.GetFileSystem(NodeId{command.node}, file_system);
   if (error != 0) return {.error = error};
   fuse_statfs_out out = {};
   out.st.blocks = file_system.f_blocks;
@@ -416,13 +416,13 @@ FsServer::Reply FsServer::SetUpMapping(const FsCommand& command) {
   if ((mapping.flags & FUSE_SETUPMAPPING_FLAG_WRITE) != 0) return {.error = EROFS};
   if (mapping.flags != FUSE_SETUPMAPPING_FLAG_READ) return {.error = EINVAL};
   base::UniqueFd file;
-  if (const int error = tree_.OpenFile(NodeId{command.node}, file); error != 0) {
+  if (const HostError error = tree_.OpenFile(NodeId{command.node}, file); error != 0) {
     return {.error = error};
   }
   return {.error = dax_->Map(file.get(), mapping.foffset, mapping.moffset, mapping.len)};
 }
 
-int FsServer::RemoveMapping(uint64_t window_offset, uint64_t bytes) {
+HostError FsServer::RemoveMapping(uint64_t window_offset, uint64_t bytes) {
   if (!initialized_) return EIO;
   return dax_ == nullptr ? ENOSYS : dax_->Unmap(window_offset, bytes);
 }

@@ -48,7 +48,7 @@ struct FsTransfer {
 class FsServer {
  public:
   struct Reply {
-    int error = 0;                          // an errno; then there is no payload
+    HostError error = {};                   // then there is no payload
     std::span<const uint8_t> payload = {};  // valid until the next call
   };
 
@@ -67,13 +67,13 @@ class FsServer {
   bool IsTransfer(const FsCommand& command) const;
   // Checks a well-formed transfer and finds its file: 0, or an errno. `transfer` is in use until
   // EndTransfer.
-  int BeginTransfer(const FsCommand& command, FsTransfer& transfer);
+  HostError BeginTransfer(const FsCommand& command, FsTransfer& transfer);
   void EndTransfer(FsTransfer& transfer);
   // Executes any other well-formed request that has an answer; `room` is how many bytes of payload
   // the guest has a place for.
   Reply Execute(const FsCommand& command, uint32_t room);
   // One range of a REMOVEMAPPING: 0, or an errno.
-  int RemoveMapping(uint64_t window_offset, uint64_t bytes);
+  HostError RemoveMapping(uint64_t window_offset, uint64_t bytes);
   void Forget(uint64_t node, uint64_t count);
   // The guest, or its driver, is gone: forgets what it held.
   void EndSession();
@@ -102,15 +102,15 @@ class FsServer {
   Reply Seek(const FsCommand& command);
   Reply GetXattr(const FsCommand& command);
   // Keeps a file that was opened for the guest with these flags.
-  int AddHandle(std::unique_ptr<HostFile> file, uint32_t flags, fuse_open_out& out);
-  Reply EntryReply(int error, const FoundNode& found);
+  HostError AddHandle(std::unique_ptr<HostFile> file, uint32_t flags, fuse_open_out& out);
+  Reply EntryReply(HostError error, const FoundNode& found);
 
-  int BeginRead(const FsCommand& command, FsTransfer& transfer);
-  int BeginWrite(const FsCommand& command, FsTransfer& transfer);
-  int BeginFlush(const FsCommand& command, FsTransfer& transfer);
-  int BeginAllocation(const FsCommand& command, FsTransfer& transfer);
-  int BeginCopy(const FsCommand& command, FsTransfer& transfer);
-  int UseHandle(uint64_t number, uint64_t node, FsTransfer& transfer);
+  HostError BeginRead(const FsCommand& command, FsTransfer& transfer);
+  HostError BeginWrite(const FsCommand& command, FsTransfer& transfer);
+  HostError BeginFlush(const FsCommand& command, FsTransfer& transfer);
+  HostError BeginAllocation(const FsCommand& command, FsTransfer& transfer);
+  HostError BeginCopy(const FsCommand& command, FsTransfer& transfer);
+  HostError UseHandle(uint64_t number, uint64_t node, FsTransfer& transfer);
 
   // Appends to the reply; false, and nothing appended, if there is no room up to `limit`.
   bool AppendEntry(const FsCommand& command, const DirectoryEntry& entry, size_t limit);

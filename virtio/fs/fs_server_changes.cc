@@ -98,7 +98,7 @@ FsServer::Reply FsServer::Change(const FsCommand& command, uint32_t room) {
   }
 }
 
-FsServer::Reply FsServer::EntryReply(int error, const FoundNode& found) {
+FsServer::Reply FsServer::EntryReply(HostError error, const FoundNode& found) {
   if (error != 0) return {.error = error};
   return Answer(ToEntry(found));
 }
@@ -118,8 +118,8 @@ FsServer::Reply FsServer::Create(const FsCommand& command, uint32_t room) {
   std::unique_ptr<HostFile> file;
   Caller caller = CallerOf(command, in.umask);
   caller.clears_privileges = (in.open_flags & FUSE_OPEN_KILL_SUIDGID) != 0;
-  int error = tree_.Create(directory, command.name(), caller, in.mode,
-                           static_cast<int>(in.flags) & ~O_APPEND, found, file);
+  HostError error = tree_.Create(directory, command.name(), caller, in.mode,
+                                 static_cast<int>(in.flags) & ~O_APPEND, found, file);
   if (error != 0) return {.error = error};
   Answered answered = {};
   answered.entry = ToEntry(found);
@@ -136,13 +136,13 @@ FsServer::Reply FsServer::MakeNode(const FsCommand& command, uint32_t room) {
   FoundNode found;
   if (command.opcode == FUSE_MKDIR) {
     const Caller caller = CallerOf(command, command.mkdir.umask);
-    const int error = tree_.MakeDirectory(directory, name, caller, command.mkdir.mode, found);
+    const HostError error = tree_.MakeDirectory(directory, name, caller, command.mkdir.mode, found);
     return EntryReply(error, found);
   }
   if (command.opcode == FUSE_MKNOD) {
     const fuse_mknod_in& in = command.mknod;
-    const int error = tree_.MakeNode(directory, name, CallerOf(command, in.umask), in.mode,
-                                     MajorOf(in.rdev), MinorOf(in.rdev), found);
+    const HostError error = tree_.MakeNode(directory, name, CallerOf(command, in.umask), in.mode,
+                                           MajorOf(in.rdev), MinorOf(in.rdev), found);
     return EntryReply(error, found);
   }
   if (command.opcode == FUSE_SYMLINK) {
@@ -159,11 +159,11 @@ FsServer::Reply FsServer::SetAttributes(const FsCommand& command, uint32_t room)
   const HostFile* file = nullptr;
   if ((command.setattr.valid & FATTR_FH) != 0) {
     GuestFileHandles::Handle* handle = handles_.Find(command.setattr.fh, NodeId{command.node});
-    if (handle == nullptr) return {.error = tree_.writable() ? EBADF : EROFS};
+    if (handle == nullptr) return {.error = HostError::FromErrno(tree_.writable() ? EBADF : EROFS)};
     file = handle->file.get();
   }
   FileAttributes attributes;
-  const int error = tree_.SetAttributes(NodeId{command.node}, changes, file, attributes);
+  const HostError error = tree_.SetAttributes(NodeId{command.node}, changes, file, attributes);
   if (error != 0) return {.error = error};
   fuse_attr_out out = {};
   out.attr_valid = static_cast<uint64_t>(AttributeTime(command.node).count());
@@ -173,8 +173,9 @@ FsServer::Reply FsServer::SetAttributes(const FsCommand& command, uint32_t room)
 
 FsServer::Reply FsServer::GetXattr(const FsCommand& command) {
   const NodeId node{command.node};
-  const int error = command.opcode == FUSE_LISTXATTR ? tree_.ListXattrs(node, text_)
-                                                     : tree_.GetXattr(node, command.name(), text_);
+  const HostError error = command.opcode == FUSE_LISTXATTR
+                              ? tree_.ListXattrs(node, text_)
+                              : tree_.GetXattr(node, command.name(), text_);
   if (error != 0) return {.error = error};
   if (command.getxattr.size == 0) {  // how much room would be needed
     return Answer(fuse_getxattr_out{static_cast<uint32_t>(text_.size()), 0});
@@ -185,9 +186,9 @@ FsServer::Reply FsServer::GetXattr(const FsCommand& command) {
 
 // --- Files ---------------------------------------------------------------------------------------
 
-int FsServer::AddHandle(std::unique_ptr<HostFile> file, uint32_t flags, fuse_open_out& out) {
+HostError FsServer::AddHandle(std::unique_ptr<HostFile> file, uint32_t flags, fuse_open_out& out) {
   GuestFileHandles::Handle* handle = nullptr;
-  if (const int error = handles_.Add(std::move(file), SyncOf(flags), handle); error != 0)
+  if (const HostError error = handles_.Add(std::move(file), SyncOf(flags), handle); error != 0)
     return error;
   out.fh = handle->number;
   if (cache_ == FsCache::kNever) out.open_flags = FOPEN_DIRECT_IO;
@@ -198,7 +199,7 @@ FsServer::Reply FsServer::Seek(const FsCommand& command) {
   const GuestFileHandles::Handle* handle = handles_.Find(command.lseek.fh, NodeId{command.node});
   if (handle == nullptr) return {.error = EBADF};
   fuse_lseek_out out = {};
-  const int error = handle->file->Seek(
+  const HostError error = handle->file->Seek(
       command.lseek.offset, static_cast<int>(command.lseek.whence & INT32_MAX), out.offset);
   return error != 0 ? Reply{.error = error} : Answer(out);
 }
@@ -221,7 +222,7 @@ bool FsServer::IsTransfer(const FsCommand& command) const {
   }
 }
 
-int FsServer::BeginTransfer(const FsCommand& command, FsTransfer& transfer) {
+HostError FsServer::BeginTransfer(const FsCommand& command, FsTransfer& transfer) {
   if (!initialized_) return EIO;
   transfer = {};
   switch (command.opcode) {
@@ -246,7 +247,7 @@ void FsServer::EndTransfer(FsTransfer& transfer) {
   transfer = {};
 }
 
-int FsServer::UseHandle(uint64_t number, uint64_t node, FsTransfer& transfer) {
+HostError FsServer::UseHandle(uint64_t number, uint64_t node, FsTransfer& transfer) {
   GuestFileHandles::Handle* handle = handles_.Find(number, NodeId{node});
   if (handle == nullptr) return EBADF;
   handles_.Use(*handle);
@@ -256,49 +257,50 @@ int FsServer::UseHandle(uint64_t number, uint64_t node, FsTransfer& transfer) {
   return 0;
 }
 
-int FsServer::BeginRead(const FsCommand& command, FsTransfer& transfer) {
+HostError FsServer::BeginRead(const FsCommand& command, FsTransfer& transfer) {
   if (command.read.offset > INT64_MAX - kFsMaxTransferBytes) return EINVAL;
   if (HasHandles()) return UseHandle(command.read.fh, command.node, transfer);
-  const int error = files_.Acquire(NodeId{command.node}, transfer.cached);
+  const HostError error = files_.Acquire(NodeId{command.node}, transfer.cached);
   if (error != 0) return error;
   transfer.file = transfer.cached->file;
   transfer.constant_size = transfer.cached->size_bytes;
   return 0;
 }
 
-int FsServer::BeginWrite(const FsCommand& command, FsTransfer& transfer) {
+HostError FsServer::BeginWrite(const FsCommand& command, FsTransfer& transfer) {
   const fuse_write_in& in = command.write;
   if (in.size > kFsMaxTransferBytes) return EINVAL;
   if (in.offset > INT64_MAX - kFsMaxTransferBytes) return EFBIG;
-  if (const int error = UseHandle(in.fh, command.node, transfer); error != 0) return error;
+  if (const HostError error = UseHandle(in.fh, command.node, transfer); error != 0) return error;
   // What comes from the guest's page cache has a place, however the file was opened.
   transfer.append = (in.flags & O_APPEND) != 0 && (in.write_flags & FUSE_WRITE_CACHE) == 0;
   // A single write can ask for it too, and a mount for all.
   transfer.sync = std::max(transfer.sync, SyncOf(in.flags));
   if ((in.write_flags & FUSE_WRITE_KILL_SUIDGID) == 0) return 0;
-  const int error = transfer.handle->file->ClearPrivileges();
+  const HostError error = transfer.handle->file->ClearPrivileges();
   if (error != 0) EndTransfer(transfer);
   return error;
 }
 
-int FsServer::BeginAllocation(const FsCommand& command, FsTransfer& transfer) {
+HostError FsServer::BeginAllocation(const FsCommand& command, FsTransfer& transfer) {
   const fuse_fallocate_in& in = command.fallocate;
   if ((in.mode & ~kAllocationModes) != 0) return EOPNOTSUPP;
   if (in.length == 0 || in.offset > INT64_MAX || in.length > INT64_MAX) return EINVAL;
-  if (const int error = UseHandle(in.fh, command.node, transfer); error != 0) return error;
+  if (const HostError error = UseHandle(in.fh, command.node, transfer); error != 0) return error;
   if (!TakesSetIdOff(command)) return 0;
-  const int error = transfer.handle->file->ClearPrivileges();
+  const HostError error = transfer.handle->file->ClearPrivileges();
   if (error != 0) EndTransfer(transfer);
   return error;
 }
 
-int FsServer::BeginCopy(const FsCommand& command, FsTransfer& transfer) {
+HostError FsServer::BeginCopy(const FsCommand& command, FsTransfer& transfer) {
   const fuse_copy_file_range_in& in = command.copy;
   const GuestFileHandles::Handle* from = handles_.Find(in.fh_in, NodeId{command.node});
   if (from == nullptr) return EBADF;
-  if (const int error = UseHandle(in.fh_out, in.nodeid_out, transfer); error != 0) return error;
+  if (const HostError error = UseHandle(in.fh_out, in.nodeid_out, transfer); error != 0)
+    return error;
   const HostFile& to = *transfer.handle->file;
-  int error = in.flags != 0 ? EINVAL : 0;
+  HostError error = HostError::FromErrno(in.flags != 0 ? EINVAL : 0);
   if (error == 0 && TakesSetIdOff(command)) error = to.ClearPrivileges();
   uint64_t copied = 0;
   if (error == 0) error = from->file->CopyTo(to, in.off_in, in.off_out, in.len, copied);
@@ -310,13 +312,14 @@ int FsServer::BeginCopy(const FsCommand& command, FsTransfer& transfer) {
   return 0;
 }
 
-int FsServer::BeginFlush(const FsCommand& command, FsTransfer& transfer) {
+HostError FsServer::BeginFlush(const FsCommand& command, FsTransfer& transfer) {
   if (command.opcode == FUSE_FSYNC) {
-    if (const int error = UseHandle(command.fsync.fh, command.node, transfer)) return error;
+    const HostError error = UseHandle(command.fsync.fh, command.node, transfer);
+    if (error != 0) return error;
   } else {
     // Directories have no handles: one for as long as it takes.
     std::unique_ptr<HostFile> directory;
-    int error = tree_.OpenDirectory(NodeId{command.node}, directory);
+    HostError error = tree_.OpenDirectory(NodeId{command.node}, directory);
     if (error == 0) error = handles_.AddForFlush(std::move(directory), transfer.handle);
     if (error != 0) return error;
     transfer.file = transfer.handle->loop_file;

@@ -21,7 +21,9 @@ class FsSync : public testing::Test {
  protected:
   FsHarness::Options Options() {
     FsHarness::Options options{.cache = FsCache::kAuto, .writable = true};
-    options.sync.sync = [this](int /*fd*/) { return std::exchange(result_, 0); };
+    options.sync.sync = [this](int /*fd*/) {
+      return HostError::FromErrno(std::exchange(result_, 0));
+    };
     options.sync.run = [this](FileSystemSync::Job job) {
       jobs_.push_back(std::move(job));
       return absl::OkStatus();

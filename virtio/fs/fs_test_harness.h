@@ -97,7 +97,7 @@ inline std::vector<FsChange> AllChanges(uint64_t directory, uint64_t file, uint6
 
 // Syncs nothing, and uses no thread.
 inline FileSystemSync::Options SyncsAtOnce() {
-  return {.sync = [](int) { return 0; },
+  return {.sync = [](int) { return HostError(); },
           .sync_all = [] {},
           .run =
               [](FileSystemSync::Job job) {

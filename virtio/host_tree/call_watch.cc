@@ -46,13 +46,13 @@ absl::Status CallWatch::Start() {
   return absl::OkStatus();
 }
 
-int CallWatch::Run(absl::FunctionRef<int()> call) {
+HostError CallWatch::Run(absl::FunctionRef<int()> call) {
   thread_local const pid_t thread = TakeSignal();
   caller_ = thread;
   // ORDERING: before `sleeping_` is read; the thread sets `sleeping_` before it looks for a call.
   ++begun_and_ended_;
   if (sleeping_ && sleeping_.exchange(false)) eventfd_write(wake_.get(), 1);
-  const int error = call() == 0 ? 0 : errno;
+  const HostError error = HostError::Of(call());
   ++begun_and_ended_;
   return error == EINTR ? EAGAIN : error;
 }

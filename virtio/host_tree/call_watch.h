@@ -12,6 +12,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "base/unique_fd.h"
+#include "virtio/host_tree/host_error.h"
 
 namespace virtio {
 
@@ -39,7 +40,7 @@ class CallWatch {
 
   // Makes a call of the host that returns 0, or less and sets errno. Returns 0, the errno, or
   // EAGAIN if the call had to wait too long: then nothing was done. One thread at a time.
-  int Run(absl::FunctionRef<int()> call);
+  HostError Run(absl::FunctionRef<int()> call);
 
  private:
   void Watch();

@@ -18,7 +18,7 @@ class CallWatchTest : public testing::Test {
  protected:
   void SetUp() override { ASSERT_TRUE(watch_.Start().ok()); }
   // Waits until a signal comes, or somebody writes.
-  int Wait() {
+  HostError Wait() {
     return watch_.Run([this] {
       eventfd_t value;
       return eventfd_read(never_.get(), &value);

@@ -6,11 +6,12 @@
 #include <limits.h>
 
 #include "absl/strings/string_view.h"
+#include "virtio/host_tree/host_error.h"
 
 namespace virtio {
 
 // Returns 0 for a name in a directory: never a path, nor one of the two names that lead elsewhere.
-inline int CheckFileName(absl::string_view name) {
+inline HostError CheckFileName(absl::string_view name) {
   if (name.size() > NAME_MAX) return ENAMETOOLONG;
   if (name.empty() || name == "." || name == ".." || name.find('/') != absl::string_view::npos ||
       name.find('\0') != absl::string_view::npos) {

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "virtio/host_tree/host_error.h"
 #include "virtio/host_tree/node_table.h"
 
 namespace virtio {
@@ -38,14 +39,14 @@ inline FileIdentity IdentityOf(const struct statx& status) {
 
 // Takes set-user-id and set-group-id off a file, as a write by a user without privileges does. Who
 // may not change the file's mode has no such privileges: then the host does it with the write.
-inline int ClearSetIds(int fd) {
+inline HostError ClearSetIds(int fd) {
   struct stat status;
-  if (fstat(fd, &status) != 0) return errno;
+  if (fstat(fd, &status) != 0) return HostError::Last();
   mode_t mode = status.st_mode & ~mode_t{S_ISUID};
   // Without the right to execute it the bit means something else.
   if ((mode & S_IXGRP) != 0) mode &= ~mode_t{S_ISGID};
   if (mode == status.st_mode || !S_ISREG(mode)) return 0;
-  return fchmod(fd, mode & 07777) == 0 || errno == EPERM ? 0 : errno;
+  return fchmod(fd, mode & 07777) == 0 || errno == EPERM ? 0 : HostError::Last();
 }
 
 }  // namespace virtio

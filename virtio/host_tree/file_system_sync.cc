@@ -9,7 +9,7 @@
 
 namespace virtio {
 
-int FileSystemSync::SyncFileSystem(int fd) { return syncfs(fd) == 0 ? 0 : errno; }
+HostError FileSystemSync::SyncFileSystem(int fd) { return HostError::Of(syncfs(fd)); }
 
 void FileSystemSync::SyncAll() { sync(); }
 
@@ -49,7 +49,7 @@ void FileSystemSync::Begin() {
   ++calls_;
   const absl::Status started = options_.run([link = link_, options = options_] {
     if (options.all) options.sync_all();
-    const int error = options.sync(link->file.get());
+    const HostError error = options.sync(link->file.get());
     const base::MutexLock lock(link->mutex);
     if (link->loop == nullptr) return;
     link->loop->Post([link, error] {
@@ -59,11 +59,11 @@ void FileSystemSync::Begin() {
   if (!started.ok()) End(EAGAIN);
 }
 
-void FileSystemSync::End(int error) {
+void FileSystemSync::End(HostError error) {
   running_ = false;
   if (untold_error_ == 0) untold_error_ = error;
   std::vector<Waiter*> served = std::exchange(served_, {});
-  const int told = served.empty() ? 0 : std::exchange(untold_error_, 0);
+  const HostError told = served.empty() ? HostError() : std::exchange(untold_error_, HostError());
   // Who asks because of the answer is of the next call, which may begin at once.
   if (!waiting_.empty()) Begin();
   for (Waiter* waiter : served) waiter->OnSynced(told);

@@ -13,6 +13,7 @@
 #include "base/event_loop.h"
 #include "base/mutex.h"
 #include "base/unique_fd.h"
+#include "virtio/host_tree/host_error.h"
 
 namespace virtio {
 
@@ -29,7 +30,7 @@ class FileSystemSync {
   class Waiter {
    public:
     // 0 or an errno, on the loop's thread.
-    virtual void OnSynced(int error) = 0;
+    virtual void OnSynced(HostError error) = 0;
 
    protected:
     ~Waiter() = default;
@@ -40,14 +41,14 @@ class FileSystemSync {
     // kernel tells no errors of theirs.
     bool all = false;
     // Returns 0 or an errno. Any thread, as the next one.
-    std::function<int(int fd)> sync = SyncFileSystem;
+    std::function<HostError(int fd)> sync = SyncFileSystem;
     std::function<void()> sync_all = SyncAll;
     // Runs `job` on a thread of its own. Errors: ResourceExhausted.
     std::function<absl::Status(Job job)> run = RunOnThread;
   };
 
   // syncfs(2).
-  static int SyncFileSystem(int fd);
+  static HostError SyncFileSystem(int fd);
   // sync(2).
   static void SyncAll();
   // On a thread that nobody waits for: one that hangs in the host's kernel must not hold up the end
@@ -81,14 +82,14 @@ class FileSystemSync {
   };
 
   void Begin();
-  void End(int error);
+  void End(HostError error);
 
   const Options options_;
   const std::shared_ptr<Link> link_;
   std::vector<Waiter*> served_;   // by the call that is under way
   std::vector<Waiter*> waiting_;  // for the next one
   bool running_ = false;
-  int untold_error_ = 0;  // the first that nobody was told of
+  HostError untold_error_;  // the first that nobody was told of
   uint64_t calls_ = 0;
 };
 

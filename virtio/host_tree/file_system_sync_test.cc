@@ -18,7 +18,7 @@ namespace virtio {
 namespace {
 
 struct Waiter final : FileSystemSync::Waiter {
-  void OnSynced(int error) override { told.push_back(error); }
+  void OnSynced(HostError error) override { told.push_back(error.number()); }
   std::vector<int> told;
 };
 
@@ -28,13 +28,14 @@ class FileSystemSyncTest : public testing::Test {
   FileSystemSyncTest()
       : sync_(std::make_unique<FileSystemSync>(
             loop_, base::UniqueFd(open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
-            FileSystemSync::Options{.sync = [this](int) { return std::exchange(result_, 0); },
-                                    .run =
-                                        [this](FileSystemSync::Job job) {
-                                          if (!can_run_) return absl::ResourceExhaustedError("");
-                                          jobs_.push_back(std::move(job));
-                                          return absl::OkStatus();
-                                        }})) {}
+            FileSystemSync::Options{
+                .sync = [this](int) { return HostError::FromErrno(std::exchange(result_, 0)); },
+                .run =
+                    [this](FileSystemSync::Job job) {
+                      if (!can_run_) return absl::ResourceExhaustedError("");
+                      jobs_.push_back(std::move(job));
+                      return absl::OkStatus();
+                    }})) {}
 
   // Lets the oldest call end.
   void EndCall(int result = 0) {
@@ -144,11 +145,10 @@ TEST(FileSystemSync, TreesOfSeveralFileSystemsAreSyncedAsAWhole) {
     std::string calls;
     FileSystemSync sync(loop, base::UniqueFd(),
                         {.all = all,
-                         .sync =
-                             [&calls](int) {
-                               calls += " one";
-                               return EIO;
-                             },
+                         .sync = [&calls](int) -> HostError {
+                           calls += " one";
+                           return EIO;
+                         },
                          .sync_all = [&calls] { calls += " all"; },
                          .run =
                              [](FileSystemSync::Job job) {

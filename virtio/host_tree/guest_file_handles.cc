@@ -13,7 +13,7 @@ GuestFileHandles::~GuestFileHandles() {
   CHECK(closed_.empty());
 }
 
-int GuestFileHandles::Insert(std::unique_ptr<HostFile> file, Handle*& handle) {
+HostError GuestFileHandles::Insert(std::unique_ptr<HostFile> file, Handle*& handle) {
   const absl::StatusOr<base::LoopFile> lent = loop_.LendFile(file->fd());
   if (!lent.ok()) return ENFILE;
   auto owned = std::make_unique<Handle>();
@@ -25,16 +25,16 @@ int GuestFileHandles::Insert(std::unique_ptr<HostFile> file, Handle*& handle) {
   return 0;
 }
 
-int GuestFileHandles::Add(std::unique_ptr<HostFile> file, FileSync sync, Handle*& handle) {
+HostError GuestFileHandles::Add(std::unique_ptr<HostFile> file, FileSync sync, Handle*& handle) {
   if (full()) return ENFILE;
-  if (const int error = Insert(std::move(file), handle); error != 0) return error;
+  if (const HostError error = Insert(std::move(file), handle); error != 0) return error;
   handle->sync = sync;
   ++counted_;
   return 0;
 }
 
-int GuestFileHandles::AddForFlush(std::unique_ptr<HostFile> directory, Handle*& handle) {
-  if (const int error = Insert(std::move(directory), handle); error != 0) return error;
+HostError GuestFileHandles::AddForFlush(std::unique_ptr<HostFile> directory, Handle*& handle) {
+  if (const HostError error = Insert(std::move(directory), handle); error != 0) return error;
   handle->counted = false;
   Use(*handle);
   Close(handle->number);

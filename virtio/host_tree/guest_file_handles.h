@@ -7,6 +7,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "base/event_loop.h"
+#include "virtio/host_tree/host_error.h"
 #include "virtio/host_tree/host_file.h"
 
 namespace virtio {
@@ -35,11 +36,11 @@ class GuestFileHandles {
   // True if Add would say ENFILE.
   bool full() const { return counted_ >= max_files_; }
   // Takes a file and returns 0 and its handle, or ENFILE: the guest has too many open.
-  int Add(std::unique_ptr<HostFile> file, FileSync sync, Handle*& handle);
+  HostError Add(std::unique_ptr<HostFile> file, FileSync sync, Handle*& handle);
   // Takes a directory that is to be flushed, which needs no room: there are as many as requests in
   // flight. The handle is in use and closed, so that Release ends it. 0, or ENFILE if the loop
   // cannot take it.
-  int AddForFlush(std::unique_ptr<HostFile> directory, Handle*& handle);
+  HostError AddForFlush(std::unique_ptr<HostFile> directory, Handle*& handle);
   // Returns the handle with this number, any number, that is of this node; or nullptr.
   Handle* Find(uint64_t number, NodeId node);
   // An operation begins with the file, or ends.
@@ -53,7 +54,7 @@ class GuestFileHandles {
 
  private:
   using Table = absl::flat_hash_map<uint64_t, std::unique_ptr<Handle>>;
-  int Insert(std::unique_ptr<HostFile> file, Handle*& handle);
+  HostError Insert(std::unique_ptr<HostFile> file, Handle*& handle);
   void Close(std::unique_ptr<Handle> handle);
   void Drop(const Handle& handle);
 

@@ -38,7 +38,7 @@ constexpr uint32_t kSetIds = S_ISUID | S_ISGID;
 class GuestUmask {
  public:
   explicit GuestUmask(uint32_t mask) {
-    static thread_local const int unshared = unshare(CLONE_FS) == 0 ? 0 : errno;
+    static thread_local const HostError unshared = HostError::Of(unshare(CLONE_FS));
     error_ = unshared;
     if (error_ == 0) before_ = umask(mask & 0777);
   }
@@ -48,10 +48,10 @@ class GuestUmask {
   GuestUmask(const GuestUmask&) = delete;
   GuestUmask& operator=(const GuestUmask&) = delete;
 
-  int error() const { return error_; }
+  HostError error() const { return error_; }
 
  private:
-  int error_ = 0;
+  HostError error_;
   mode_t before_ = 0;
 };
 
@@ -87,22 +87,22 @@ absl::Status HostTree::PrepareChanges() {
   return watch_.Start();
 }
 
-int HostTree::BeginChange(NodeId directory, absl::string_view name, Node*& parent, int& fd) {
+HostError HostTree::BeginChange(NodeId directory, absl::string_view name, Node*& parent, int& fd) {
   if (!options_.writable) return EROFS;
-  if (const int error = CheckFileName(name); error != 0) return error;
+  if (const HostError error = CheckFileName(name); error != 0) return error;
   parent = nodes_.Find(directory);
   if (parent == nullptr) return ESTALE;
   return DirectoryFd(*parent, fd);
 }
 
-int HostTree::BeginMaking(NodeId directory, absl::string_view name, const Caller& caller,
-                          Node*& parent, int& fd, HostOwner& owner) {
-  if (const int error = BeginChange(directory, name, parent, fd); error != 0) return error;
+HostError HostTree::BeginMaking(NodeId directory, absl::string_view name, const Caller& caller,
+                                Node*& parent, int& fd, HostOwner& owner) {
+  if (const HostError error = BeginChange(directory, name, parent, fd); error != 0) return error;
   if (!nodes_.FitsNew(name)) return ENFILE;
   return FindOwner(caller, owner);
 }
 
-int HostTree::FindOwner(const Caller& caller, HostOwner& owner) {
+HostError HostTree::FindOwner(const Caller& caller, HostOwner& owner) {
   const auto uid = options_.uids.ToHost(caller.uid);
   const auto gid = options_.gids.ToHost(caller.gid);
   // The largest number is nobody's: to the host it means "as it is".
@@ -114,11 +114,11 @@ int HostTree::FindOwner(const Caller& caller, HostOwner& owner) {
   return 0;
 }
 
-int HostTree::FinishMaking(Node& parent, int parent_fd, absl::string_view name,
-                           const HostOwner& owner, uint32_t mode, FoundNode& found) {
+HostError HostTree::FinishMaking(Node& parent, int parent_fd, absl::string_view name,
+                                 const HostOwner& owner, uint32_t mode, FoundNode& found) {
   const NameBuffer name_buffer(name);
   SeenFile seen;
-  int error = Look(parent_fd, name_buffer.bytes, seen);
+  HostError error = Look(parent_fd, name_buffer.bytes, seen);
   if (error != 0) return error;
   struct statx& status = seen.status;
   if (status.stx_uid != owner.uid || status.stx_gid != owner.gid || (mode & kSetIds) != 0) {
@@ -152,34 +152,35 @@ void HostTree::RemoveMade(int parent_fd, absl::string_view name, const FileIdent
   unlinkat(parent_fd, name_buffer.bytes, S_ISDIR(seen.status.stx_mode) ? AT_REMOVEDIR : 0);
 }
 
-int HostTree::GiveOwner(int parent_fd, int fd, const HostOwner& owner, uint32_t mode,
-                        struct statx& status) {
+HostError HostTree::GiveOwner(int parent_fd, int fd, const HostOwner& owner, uint32_t mode,
+                              struct statx& status) {
   uint32_t gid = owner.gid;
   if (gid != status.stx_gid) {
     struct statx directory;
-    if (const int error = Status(parent_fd, "", directory); error != 0) return error;
+    if (const HostError error = Status(parent_fd, "", directory); error != 0) return error;
     // What is made in such a directory has its group.
     if ((directory.stx_mode & S_ISGID) != 0) gid = status.stx_gid;
   }
   const bool other_owner = owner.uid != status.stx_uid || gid != status.stx_gid;
-  if (other_owner && fchownat(fd, "", owner.uid, gid, AT_EMPTY_PATH) != 0) return errno;
+  if (other_owner && fchownat(fd, "", owner.uid, gid, AT_EMPTY_PATH) != 0) return HostError::Last();
   uint32_t set_ids = S_ISDIR(status.stx_mode) ? 0 : mode & kSetIds;
   // Not for a group that the guest does not have.
   if (keeps_owners_ && !options_.gids.Has(gid)) set_ids &= ~uint32_t{S_ISGID};
   if (set_ids != 0) {
-    const int error = ChangeMode(fd, (status.stx_mode & ~kSetIds & 07777) | set_ids);
+    const HostError error = ChangeMode(fd, (status.stx_mode & ~kSetIds & 07777) | set_ids);
     if (error != 0) return error;
   }
   return other_owner || set_ids != 0 ? Status(fd, "", status) : 0;
 }
 
-int HostTree::Create(NodeId directory, absl::string_view name, const Caller& caller, uint32_t mode,
-                     int flags, FoundNode& found, std::unique_ptr<HostFile>& file) {
+HostError HostTree::Create(NodeId directory, absl::string_view name, const Caller& caller,
+                           uint32_t mode, int flags, FoundNode& found,
+                           std::unique_ptr<HostFile>& file) {
   constexpr int kKept = O_ACCMODE | O_APPEND;
   Node* parent;
   int parent_fd;
   HostOwner owner;
-  int error = BeginMaking(directory, name, caller, parent, parent_fd, owner);
+  HostError error = BeginMaking(directory, name, caller, parent, parent_fd, owner);
   for (int tries = 0; error == 0 && tries < kMaxTries; ++tries) {
     base::UniqueFd fd;
     {
@@ -220,23 +221,24 @@ int HostTree::Create(NodeId directory, absl::string_view name, const Caller& cal
   return error != 0 ? error : ESTALE;
 }
 
-int HostTree::MakeDirectory(NodeId directory, absl::string_view name, const Caller& caller,
-                            uint32_t mode, FoundNode& found) {
+HostError HostTree::MakeDirectory(NodeId directory, absl::string_view name, const Caller& caller,
+                                  uint32_t mode, FoundNode& found) {
   Node* parent;
   int parent_fd;
   HostOwner owner;
-  if (const int error = BeginMaking(directory, name, caller, parent, parent_fd, owner)) {
+  if (const HostError error = BeginMaking(directory, name, caller, parent, parent_fd, owner);
+      error != 0) {
     return error;
   }
   const GuestUmask guest_umask(caller.umask);
   if (guest_umask.error() != 0) return guest_umask.error();
-  if (mkdirat(parent_fd, NameBuffer(name).bytes, mode & 07777) != 0) return errno;
+  if (mkdirat(parent_fd, NameBuffer(name).bytes, mode & 07777) != 0) return HostError::Last();
   return FinishMaking(*parent, parent_fd, name, owner, S_IFDIR, found);
 }
 
-int HostTree::MakeNode(NodeId directory, absl::string_view name, const Caller& caller,
-                       uint32_t mode, uint32_t device_major, uint32_t device_minor,
-                       FoundNode& found) {
+HostError HostTree::MakeNode(NodeId directory, absl::string_view name, const Caller& caller,
+                             uint32_t mode, uint32_t device_major, uint32_t device_minor,
+                             FoundNode& found) {
   if (S_ISREG(mode)) {
     // By a descriptor from the start: the host's files are given to nobody, whatever it swaps in.
     std::unique_ptr<HostFile> file;
@@ -245,7 +247,8 @@ int HostTree::MakeNode(NodeId directory, absl::string_view name, const Caller& c
   Node* parent;
   int parent_fd;
   HostOwner owner;
-  if (const int error = BeginMaking(directory, name, caller, parent, parent_fd, owner)) {
+  if (const HostError error = BeginMaking(directory, name, caller, parent, parent_fd, owner);
+      error != 0) {
     return error;
   }
   switch (mode & S_IFMT) {
@@ -263,40 +266,44 @@ int HostTree::MakeNode(NodeId directory, absl::string_view name, const Caller& c
   const GuestUmask guest_umask(caller.umask);
   if (guest_umask.error() != 0) return guest_umask.error();
   const mode_t host_mode = mode & (S_IFMT | 07777) & ~kSetIds;
-  if (mknodat(parent_fd, NameBuffer(name).bytes, host_mode, makedev(0, 0)) != 0) return errno;
+  if (mknodat(parent_fd, NameBuffer(name).bytes, host_mode, makedev(0, 0)) != 0)
+    return HostError::Last();
   return FinishMaking(*parent, parent_fd, name, owner, mode, found);
 }
 
-int HostTree::MakeSymlink(NodeId directory, absl::string_view name, const Caller& caller,
-                          absl::string_view target, FoundNode& found) {
+HostError HostTree::MakeSymlink(NodeId directory, absl::string_view name, const Caller& caller,
+                                absl::string_view target, FoundNode& found) {
   Node* parent;
   int parent_fd;
   HostOwner owner;
-  if (const int error = BeginMaking(directory, name, caller, parent, parent_fd, owner)) {
+  if (const HostError error = BeginMaking(directory, name, caller, parent, parent_fd, owner);
+      error != 0) {
     return error;
   }
   if (target.size() >= PATH_MAX) return ENAMETOOLONG;
   if (target.find('\0') != absl::string_view::npos) return EINVAL;
-  if (symlinkat(std::string(target).c_str(), parent_fd, NameBuffer(name).bytes) != 0) return errno;
+  if (symlinkat(std::string(target).c_str(), parent_fd, NameBuffer(name).bytes) != 0)
+    return HostError::Last();
   return FinishMaking(*parent, parent_fd, name, owner, S_IFLNK, found);
 }
 
-int HostTree::Link(NodeId id, NodeId directory, absl::string_view name, FoundNode& found) {
+HostError HostTree::Link(NodeId id, NodeId directory, absl::string_view name, FoundNode& found) {
   Node* parent;
   int parent_fd;
-  if (const int error = BeginChange(directory, name, parent, parent_fd); error != 0) return error;
+  if (const HostError error = BeginChange(directory, name, parent, parent_fd); error != 0)
+    return error;
   Node* node = nodes_.Find(id);
   if (node == nullptr) return ESTALE;
   if (node->type == S_IFDIR) return EPERM;
   // Getting at the file may close the directory.
   const base::UniqueFd to(fcntl(parent_fd, F_DUPFD_CLOEXEC, 0));
-  if (!to.valid()) return errno;
+  if (!to.valid()) return HostError::Last();
   int fd;
   base::UniqueFd opened;
-  if (const int error = NodeFd(*node, fd, opened); error != 0) return error;
+  if (const HostError error = NodeFd(*node, fd, opened); error != 0) return error;
   // By descriptor: its name may be another's by now.
   const NameBuffer name_buffer(name);
-  const int error = watch_.Run([&] {
+  const HostError error = watch_.Run([&] {
     return linkat(descriptors_.get(), std::to_string(fd).c_str(), to.get(), name_buffer.bytes,
                   AT_SYMLINK_FOLLOW);
   });
@@ -304,21 +311,22 @@ int HostTree::Link(NodeId id, NodeId directory, absl::string_view name, FoundNod
   return Enter(*parent, to.get(), name, found);
 }
 
-int HostTree::Unlink(NodeId directory, absl::string_view name) {
+HostError HostTree::Unlink(NodeId directory, absl::string_view name) {
   return Remove(directory, name, 0);
 }
 
-int HostTree::RemoveDirectory(NodeId directory, absl::string_view name) {
+HostError HostTree::RemoveDirectory(NodeId directory, absl::string_view name) {
   return Remove(directory, name, AT_REMOVEDIR);
 }
 
-int HostTree::Remove(NodeId directory, absl::string_view name, int flags) {
+HostError HostTree::Remove(NodeId directory, absl::string_view name, int flags) {
   Node* parent;
   int parent_fd;
-  if (const int error = BeginChange(directory, name, parent, parent_fd); error != 0) return error;
+  if (const HostError error = BeginChange(directory, name, parent, parent_fd); error != 0)
+    return error;
   Node* victim = KeepVictim(*parent, parent_fd, name);
   const NameBuffer name_buffer(name);
-  const int error = watch_.Run([&] { return unlinkat(parent_fd, name_buffer.bytes, flags); });
+  const HostError error = watch_.Run([&] { return unlinkat(parent_fd, name_buffer.bytes, flags); });
   if (error != 0) return error;
   if (victim != nullptr) victim->orphan = true;
   return 0;
@@ -339,32 +347,33 @@ Node* HostTree::KeepVictim(Node& parent, int parent_fd, absl::string_view name) 
   return node;
 }
 
-int HostTree::Rename(NodeId from, absl::string_view from_name, NodeId to, absl::string_view to_name,
-                     uint32_t flags, const Caller& caller) {
+HostError HostTree::Rename(NodeId from, absl::string_view from_name, NodeId to,
+                           absl::string_view to_name, uint32_t flags, const Caller& caller) {
   Node* from_parent;
   Node* to_parent;
   int fd;
-  if (const int error = BeginChange(from, from_name, from_parent, fd); error != 0) return error;
+  if (const HostError error = BeginChange(from, from_name, from_parent, fd); error != 0)
+    return error;
   const bool leaves_whiteout = (flags & RENAME_WHITEOUT) != 0;
   if (flags != RENAME_EXCHANGE && (flags & ~uint32_t{RENAME_NOREPLACE | RENAME_WHITEOUT}) != 0) {
     return EINVAL;
   }
   HostOwner owner;
   if (leaves_whiteout) {
-    if (const int error = FindOwner(caller, owner); error != 0) return error;
+    if (const HostError error = FindOwner(caller, owner); error != 0) return error;
   }
   // Longer names take more memory.
   if (!nodes_.FitsNames()) return ENFILE;
   // Getting at one directory may close the other.
   const base::UniqueFd from_fd(fcntl(fd, F_DUPFD_CLOEXEC, 0));
-  if (!from_fd.valid()) return errno;
-  if (const int error = BeginChange(to, to_name, to_parent, fd); error != 0) return error;
+  if (!from_fd.valid()) return HostError::Last();
+  if (const HostError error = BeginChange(to, to_name, to_parent, fd); error != 0) return error;
   const base::UniqueFd to_fd(fcntl(fd, F_DUPFD_CLOEXEC, 0));
-  if (!to_fd.valid()) return errno;
+  if (!to_fd.valid()) return HostError::Last();
   Node* victim = flags == RENAME_EXCHANGE ? nullptr : KeepVictim(*to_parent, to_fd.get(), to_name);
   const NameBuffer from_buffer(from_name);
   const NameBuffer to_buffer(to_name);
-  const int error = watch_.Run([&] {
+  const HostError error = watch_.Run([&] {
     return renameat2(from_fd.get(), from_buffer.bytes, to_fd.get(), to_buffer.bytes, flags);
   });
   if (error != 0) return error;
@@ -393,7 +402,7 @@ void HostTree::OwnWhiteout(int parent_fd, absl::string_view name, const HostOwne
                          status.stx_rdev_major == 0 && status.stx_rdev_minor == 0 &&
                          IsNew(status, making_since_);
   // The file has moved by now, whoever owns what marks its old name.
-  if (made_here) GiveOwner(parent_fd, fd.get(), owner, S_IFCHR, status);
+  if (made_here) GiveOwner(parent_fd, fd.get(), owner, S_IFCHR, status).Ignore();
 }
 
 void HostTree::NotePlace(Node& parent, int parent_fd, absl::string_view name) {
@@ -403,7 +412,7 @@ void HostTree::NotePlace(Node& parent, int parent_fd, absl::string_view name) {
   if (node != nullptr) RemoveUnused(nodes_.Place(*node, parent, name));
 }
 
-int HostTree::FindPlace(NodeId id, NodeId& directory, std::string& name) {
+HostError HostTree::FindPlace(NodeId id, NodeId& directory, std::string& name) {
   const Node* node = nodes_.Find(id);
   if (node == nullptr || node->orphan) return ESTALE;
   if (node->parent == nullptr) return EBUSY;

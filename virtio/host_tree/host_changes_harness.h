@@ -59,7 +59,7 @@ class HostChangesTest : public HostTreeTest {
     EXPECT_EQ(tree_->GetAttributes(id, attributes), 0);
     return attributes;
   }
-  int Set(NodeId id, const AttributeChanges& changes) {
+  HostError Set(NodeId id, const AttributeChanges& changes) {
     FileAttributes attributes;
     return tree_->SetAttributes(id, changes, nullptr, attributes);
   }

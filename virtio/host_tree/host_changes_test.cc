@@ -21,7 +21,8 @@ namespace virtio {
 namespace {
 
 // Every change of every kind, each on names that exist or not as it needs.
-std::vector<std::pair<std::string, std::function<int(HostTree&, NodeId file, NodeId directory)>>>
+std::vector<
+    std::pair<std::string, std::function<HostError(HostTree&, NodeId file, NodeId directory)>>>
 AllChanges() {
   return {
       {"create",

@@ -40,7 +40,7 @@ class HostDelegationTest : public HostChangesTest {
   }
   struct Change {
     const char* name;
-    std::function<int(NodeId parent, const std::string& file)> make;
+    std::function<HostError(NodeId parent, const std::string& file)> make;
   };
   std::vector<Change> Changes() {
     return {
@@ -134,7 +134,7 @@ TEST_F(HostDelegationTest, ChangesDoNotWaitForAClientOfNfsd) {
     EXPECT_EQ(change.make(kRootNode, file), EAGAIN) << change.name;
     ASSERT_EQ(std::system("ip link set lo up"), 0);
     // Then it gives the file back.
-    int error = EAGAIN;
+    HostError error = EAGAIN;
     for (int tries = 0; tries < 300 && error == EAGAIN; ++tries) {
       usleep(100'000);
       error = change.make(kRootNode, file);

@@ -34,8 +34,9 @@ static_assert(offsetof(HostEntry, type) + 1 == kNameOffset);
 
 }  // namespace
 
-int HostTree::ReadDirectory(NodeId id, uint64_t offset,
-                            absl::FunctionRef<bool(const DirectoryEntry&)> visit, bool looks_up) {
+HostError HostTree::ReadDirectory(NodeId id, uint64_t offset,
+                                  absl::FunctionRef<bool(const DirectoryEntry&)> visit,
+                                  bool looks_up) {
   Node* node = nodes_.Find(id);
   if (node == nullptr) return ESTALE;
   if (node->type != S_IFDIR) return ENOTDIR;
@@ -45,8 +46,8 @@ int HostTree::ReadDirectory(NodeId id, uint64_t offset,
 }
 
 // Offsets count entries: ".", "..", then the closure's names in the order in which they came.
-int HostTree::ReadClosureRoot(uint64_t offset,
-                              absl::FunctionRef<bool(const DirectoryEntry&)> visit) {
+HostError HostTree::ReadClosureRoot(uint64_t offset,
+                                    absl::FunctionRef<bool(const DirectoryEntry&)> visit) {
   static constexpr absl::string_view kDots[] = {".", ".."};
   for (uint64_t i = offset; i < visible_.size() + 2; ++i) {
     DirectoryEntry entry;
@@ -68,11 +69,11 @@ int HostTree::ReadClosureRoot(uint64_t offset,
   return 0;
 }
 
-int HostTree::ReadHostDirectory(Node& node, uint64_t offset,
-                                absl::FunctionRef<bool(const DirectoryEntry&)> visit,
-                                bool looks_up) {
+HostError HostTree::ReadHostDirectory(Node& node, uint64_t offset,
+                                      absl::FunctionRef<bool(const DirectoryEntry&)> visit,
+                                      bool looks_up) {
   const NodeId id = node.id;
-  int failed = 0;
+  HostError failed = 0;
   Listing* listing = FindListing(node, offset, failed);
   if (listing == nullptr) return failed;
   bool any = false;
@@ -82,7 +83,7 @@ int HostTree::ReadHostDirectory(Node& node, uint64_t offset,
           syscall(SYS_getdents64, listing->fd.get(), listing->bytes.data(), listing->bytes.size());
       if (size < 0) {
         // ENOENT: the directory was removed while it was read.
-        const int error = errno;
+        const HostError error = HostError::Last();
         DropListing(id);
         return error == ENOENT ? 0 : error;
       }
@@ -127,10 +128,10 @@ uint64_t HostTree::EntryNumber(const Node& directory, int fd, const char* name, 
   return numbers_.ToGuest(directory.identity.device, inode);
 }
 
-HostTree::Listing* HostTree::FindListing(Node& node, uint64_t offset, int& error) {
+HostTree::Listing* HostTree::FindListing(Node& node, uint64_t offset, HostError& error) {
   const auto seek = [offset, &error](int fd) {
     if (lseek(fd, static_cast<off_t>(offset), SEEK_SET) >= 0) return true;
-    error = errno;
+    error = HostError::Last();
     return false;
   };
   for (auto it = listings_.begin(); it != listings_.end(); ++it) {

@@ -17,7 +17,7 @@ namespace {
 // A copy holds up what else is asked of the share.
 constexpr uint64_t kMaxCopyBytes = 256 << 10;
 
-int ToHostLock(const FileLock& lock, struct flock& host) {
+HostError ToHostLock(const FileLock& lock, struct flock& host) {
   if (lock.start > INT64_MAX || lock.length > INT64_MAX - lock.start) return EINVAL;
   host = {};
   host.l_type = lock.type;
@@ -41,45 +41,45 @@ HostFile::~HostFile() {
   tree_.RemoveUnused(&node_);
 }
 
-int HostFile::Seek(uint64_t offset, int whence, uint64_t& found) const {
+HostError HostFile::Seek(uint64_t offset, int whence, uint64_t& found) const {
   if (whence != SEEK_DATA && whence != SEEK_HOLE) return EINVAL;
   if (offset > INT64_MAX) return EINVAL;
   const off_t result = lseek(fd(), static_cast<off_t>(offset), whence);
-  if (result < 0) return errno;
+  if (result < 0) return HostError::Last();
   found = static_cast<uint64_t>(result);
   return 0;
 }
 
-int HostFile::CopyTo(const HostFile& to, uint64_t offset, uint64_t to_offset, uint64_t bytes,
-                     uint64_t& copied) const {
+HostError HostFile::CopyTo(const HostFile& to, uint64_t offset, uint64_t to_offset, uint64_t bytes,
+                           uint64_t& copied) const {
   bytes = std::min(bytes, kMaxCopyBytes);
   if (offset > INT64_MAX - bytes || to_offset > INT64_MAX - bytes) return EINVAL;
   off_t from_at = static_cast<off_t>(offset);
   off_t to_at = static_cast<off_t>(to_offset);
   const ssize_t result = copy_file_range(fd(), &from_at, to.fd(), &to_at, bytes, 0);
-  if (result < 0) return errno;
+  if (result < 0) return HostError::Last();
   copied = static_cast<uint64_t>(result);
   return 0;
 }
 
-int HostFile::ClearPrivileges() const {
+HostError HostFile::ClearPrivileges() const {
   if (!tree_.writable()) return EROFS;
   // What the guest cannot write to keeps them: it may have been opened to be read.
-  const int error = tree_.CheckOwner(fd(), EPERM);
+  const HostError error = tree_.CheckOwner(fd(), EPERM);
   if (error != 0) return error == EPERM ? 0 : error;
   return ClearSetIds(fd());
 }
 
-int HostFile::SetLock(const FileLock& lock) const {
+HostError HostFile::SetLock(const FileLock& lock) const {
   struct flock host;
-  if (const int error = ToHostLock(lock, host); error != 0) return error;
-  return fcntl(fd(), F_OFD_SETLK, &host) == 0 ? 0 : errno;
+  if (const HostError error = ToHostLock(lock, host); error != 0) return error;
+  return HostError::Of(fcntl(fd(), F_OFD_SETLK, &host));
 }
 
-int HostFile::GetLock(FileLock& lock) const {
+HostError HostFile::GetLock(FileLock& lock) const {
   struct flock host;
-  if (const int error = ToHostLock(lock, host); error != 0) return error;
-  if (fcntl(fd(), F_OFD_GETLK, &host) != 0) return errno;
+  if (const HostError error = ToHostLock(lock, host); error != 0) return error;
+  if (fcntl(fd(), F_OFD_GETLK, &host) != 0) return HostError::Last();
   lock.type = host.l_type;
   if (lock.type == F_UNLCK) return 0;
   lock.start = static_cast<uint64_t>(host.l_start);

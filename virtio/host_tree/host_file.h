@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "base/unique_fd.h"
+#include "virtio/host_tree/host_error.h"
 #include "virtio/host_tree/node_table.h"
 
 namespace virtio {
@@ -47,18 +48,18 @@ class HostFile {
 
   // Finds data or a hole from `offset` on; `whence` is SEEK_DATA or SEEK_HOLE. ENXIO: there is
   // none.
-  int Seek(uint64_t offset, int whence, uint64_t& found) const;
+  HostError Seek(uint64_t offset, int whence, uint64_t& found) const;
   // Copies at most `bytes`, and not more than 256 KiB at a time, within the host.
-  int CopyTo(const HostFile& to, uint64_t offset, uint64_t to_offset, uint64_t bytes,
-             uint64_t& copied) const;
+  HostError CopyTo(const HostFile& to, uint64_t offset, uint64_t to_offset, uint64_t bytes,
+                   uint64_t& copied) const;
   // Takes away set-user-id and set-group-id, as a write by a user who is not privileged does. EROFS
   // unless the tree is writable.
-  int ClearPrivileges() const;
+  HostError ClearPrivileges() const;
 
   // Never wait: EAGAIN if another has a lock there.
-  int SetLock(const FileLock& lock) const;
+  HostError SetLock(const FileLock& lock) const;
   // Makes `lock` the one that would be in the way of it, or sets its type to F_UNLCK.
-  int GetLock(FileLock& lock) const;
+  HostError GetLock(FileLock& lock) const;
 
  private:
   friend class HostTree;

@@ -40,9 +40,9 @@ bool HashHandle(int fd, int64_t& hash) {
 
 }  // namespace
 
-int HostTree::Status(int directory_fd, const char* name, struct statx& status) const {
+HostError HostTree::Status(int directory_fd, const char* name, struct statx& status) const {
   const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name == '\0' ? AT_EMPTY_PATH : 0);
-  int error = statx(directory_fd, name, flags, kStatusMask, &status) == 0 ? 0 : errno;
+  HostError error = HostError::Of(statx(directory_fd, name, flags, kStatusMask, &status));
   if (error == 0 && !options_.submounts && status.stx_mnt_id != root_mount_) error = EXDEV;
   if (error != 0) status = {};
   return error;
@@ -52,10 +52,10 @@ bool HostTree::LooksByDescriptor(const FileSystemKind& root_kind, const struct s
   return !IsEnough(root_kind, root);
 }
 
-int HostTree::Look(int directory_fd, const char* name, SeenFile& seen) {
+HostError HostTree::Look(int directory_fd, const char* name, SeenFile& seen) {
   seen.pin.reset();
   if (!looks_by_descriptor_) {
-    if (const int error = Status(directory_fd, name, seen.status); error != 0) return error;
+    if (const HostError error = Status(directory_fd, name, seen.status); error != 0) return error;
     seen.kind = KindOf(-1, seen.status);
     seen.identity = IdentityOf(seen.status);
     if (seen.kind != nullptr && IsEnough(*seen.kind, seen.status)) return 0;
@@ -64,13 +64,13 @@ int HostTree::Look(int directory_fd, const char* name, SeenFile& seen) {
   int fd = directory_fd;
   base::UniqueFd opened;
   if (*name != '\0') {
-    if (const int error = OpenIn(directory_fd, name, O_PATH, opened); error != 0) {
+    if (const HostError error = OpenIn(directory_fd, name, O_PATH, opened); error != 0) {
       seen.status = {};
       return error;
     }
     fd = opened.get();
   }
-  if (const int error = Status(fd, "", seen.status); error != 0) return error;
+  if (const HostError error = Status(fd, "", seen.status); error != 0) return error;
   seen.kind = KindOf(fd, seen.status);
   if (seen.kind == nullptr) {
     seen.status = {};

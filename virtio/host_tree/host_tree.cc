@@ -87,23 +87,24 @@ HostTree::~HostTree() {
 
 // --- Names ---------------------------------------------------------------------------------------
 
-int HostTree::Lookup(NodeId directory, absl::string_view name, FoundNode& found) {
-  if (const int error = CheckFileName(name); error != 0) return error;
+HostError HostTree::Lookup(NodeId directory, absl::string_view name, FoundNode& found) {
+  if (const HostError error = CheckFileName(name); error != 0) return error;
   Node* parent = nodes_.Find(directory);
   if (parent == nullptr) return ESTALE;
   if (directory == kRootNode && has_closure() && !visible_.Contains(name)) return ENOENT;
   int fd = -1;
-  if (const int error = DirectoryFd(*parent, fd); error != 0) return error;
+  if (const HostError error = DirectoryFd(*parent, fd); error != 0) return error;
   return Enter(*parent, fd, name, found);
 }
 
-int HostTree::Enter(Node& parent, int parent_fd, absl::string_view name, FoundNode& found) {
+HostError HostTree::Enter(Node& parent, int parent_fd, absl::string_view name, FoundNode& found) {
   SeenFile seen;
-  if (const int error = Look(parent_fd, NameBuffer(name).bytes, seen); error != 0) return error;
+  if (const HostError error = Look(parent_fd, NameBuffer(name).bytes, seen); error != 0)
+    return error;
   return Enter(parent, name, seen, found);
 }
 
-int HostTree::Enter(Node& parent, absl::string_view name, SeenFile& seen, FoundNode& found) {
+HostError HostTree::Enter(Node& parent, absl::string_view name, SeenFile& seen, FoundNode& found) {
   Node* left = nullptr;
   Node* node = nodes_.Insert(seen.identity, TypeOf(seen.status), parent, name, left);
   if (node == nullptr) return ENFILE;
@@ -114,13 +115,13 @@ int HostTree::Enter(Node& parent, absl::string_view name, SeenFile& seen, FoundN
   return 0;
 }
 
-int HostTree::LookupParent(NodeId directory, FoundNode& found) {
+HostError HostTree::LookupParent(NodeId directory, FoundNode& found) {
   Node* node = nodes_.Find(directory);
   if (node == nullptr) return ESTALE;
   if (node->type != S_IFDIR) return ENOTDIR;
   Node& parent = node->parent == nullptr ? *node : *node->parent;
   struct statx status;
-  if (const int error = StatusOf(parent, status); error != 0) return error;
+  if (const HostError error = StatusOf(parent, status); error != 0) return error;
   ++parent.lookups;
   found.id = parent.id;
   found.attributes = ToAttributes(parent, status);
@@ -159,15 +160,15 @@ void HostTree::RemoveUnused(Node* node) {
   }
 }
 
-int HostTree::StatusOf(Node& node, struct statx& status) {
+HostError HostTree::StatusOf(Node& node, struct statx& status) {
   if (node.parent == nullptr) return Status(root_.get(), "", status);
   if (node.path_fd >= 0) return Status(node.path_fd, "", status);
   if (node.files != nullptr) return Status(node.files->fd(), "", status);
   if (node.orphan) return ESTALE;
   int parent_fd = -1;
-  if (const int error = DirectoryFd(*node.parent, parent_fd); error != 0) return error;
+  if (const HostError error = DirectoryFd(*node.parent, parent_fd); error != 0) return error;
   SeenFile seen;
-  if (const int error = Look(parent_fd, node.name().data(), seen); error != 0) {
+  if (const HostError error = Look(parent_fd, node.name().data(), seen); error != 0) {
     return error == ENOENT ? ESTALE : error;
   }
   if (!(seen.identity == node.identity)) return ESTALE;
@@ -201,16 +202,16 @@ FileAttributes HostTree::ToAttributes(const Node& node, const struct statx& stat
   return a;
 }
 
-int HostTree::GetAttributes(NodeId id, FileAttributes& attributes) {
+HostError HostTree::GetAttributes(NodeId id, FileAttributes& attributes) {
   Node* node = nodes_.Find(id);
   if (node == nullptr) return ESTALE;
   struct statx status;
-  if (const int error = StatusOf(*node, status); error != 0) return error;
+  if (const HostError error = StatusOf(*node, status); error != 0) return error;
   attributes = ToAttributes(*node, status);
   return 0;
 }
 
-int HostTree::ReadLink(NodeId id, std::string& target) {
+HostError HostTree::ReadLink(NodeId id, std::string& target) {
   Node* node = nodes_.Find(id);
   if (node == nullptr) return ESTALE;
   if (node->type != S_IFLNK) return EINVAL;
@@ -218,38 +219,38 @@ int HostTree::ReadLink(NodeId id, std::string& target) {
   const char* name = "";  // what `fd` is itself
   if (fd < 0) {
     if (node->orphan) return ESTALE;
-    if (const int error = DirectoryFd(*node->parent, fd); error != 0) return error;
+    if (const HostError error = DirectoryFd(*node->parent, fd); error != 0) return error;
     name = node->name().data();
   }
   target.resize(PATH_MAX);
   const ssize_t size = readlinkat(fd, name, target.data(), target.size());
-  if (size < 0) return errno == ENOENT || errno == EINVAL ? ESTALE : errno;
+  if (size < 0) return errno == ENOENT || errno == EINVAL ? ESTALE : HostError::Last();
   if (static_cast<size_t>(size) >= target.size()) return ENAMETOOLONG;
   target.resize(static_cast<size_t>(size));
   return 0;
 }
 
-int HostTree::OpenFile(NodeId id, base::UniqueFd& file) {
+HostError HostTree::OpenFile(NodeId id, base::UniqueFd& file) {
   Node* node = nodes_.Find(id);
   if (node == nullptr) return ESTALE;
   if (node->type == S_IFDIR) return EISDIR;
   // What is behind a device or a pipe is the host's.
   if (node->type != S_IFREG) return EACCES;
   base::UniqueFd fd;
-  if (const int error = OpenNode(*node, O_RDONLY, fd); error != 0) return error;
+  if (const HostError error = OpenNode(*node, O_RDONLY, fd); error != 0) return error;
   // A ring would fail reads that have to wait for the disk.
-  if (fcntl(fd.get(), F_SETFL, 0) != 0) return errno;
+  if (fcntl(fd.get(), F_SETFL, 0) != 0) return HostError::Last();
   file = std::move(fd);
   return 0;
 }
 
-int HostTree::GetFileSystem(NodeId id, struct statfs& file_system) {
+HostError HostTree::GetFileSystem(NodeId id, struct statfs& file_system) {
   Node* node = nodes_.Find(id);
   if (node == nullptr) return ESTALE;
   int fd;
   base::UniqueFd opened;
-  if (const int error = NodeFd(*node, fd, opened); error != 0) return error;
-  if (fstatfs(fd, &file_system) != 0) return errno;
+  if (const HostError error = NodeFd(*node, fd, opened); error != 0) return error;
+  if (fstatfs(fd, &file_system) != 0) return HostError::Last();
   if (has_closure()) {
     // As with the root's attributes: not how much else there is, nor what others write. Like an
     // image that is read only the file system is full.
@@ -259,14 +260,14 @@ int HostTree::GetFileSystem(NodeId id, struct statfs& file_system) {
   return 0;
 }
 
-int HostTree::OpenFileSystem(base::UniqueFd& fd) {
+HostError HostTree::OpenFileSystem(base::UniqueFd& fd) {
   return OpenIn(root_.get(), ".", O_RDONLY | O_DIRECTORY, fd);
 }
 
 // --- Descriptors ---------------------------------------------------------------------------------
 
-int HostTree::OpenIn(int directory_fd, const char* name, int flags, base::UniqueFd& fd,
-                     uint32_t mode) {
+HostError HostTree::OpenIn(int directory_fd, const char* name, int flags, base::UniqueFd& fd,
+                           uint32_t mode) {
   // To open what somebody has put there can have effects: a tape rewinds, who writes to a pipe goes
   // on.
   CHECK((flags & (O_PATH | O_EXCL)) != 0 || absl::string_view(name) == ".");
@@ -279,20 +280,20 @@ int HostTree::OpenIn(int directory_fd, const char* name, int flags, base::Unique
     ++opens_;
     fd.reset(static_cast<int>(syscall(SYS_openat2, directory_fd, name, &how, sizeof(how))));
     if (fd.valid()) return 0;
-    if (errno == EINTR || errno == EAGAIN || GivesUpDescriptors(errno)) continue;
+    if (errno == EINTR || errno == EAGAIN || GivesUpDescriptors(HostError::Last())) continue;
     break;
   }
-  return errno;
+  return HostError::Last();
 }
 
-bool HostTree::GivesUpDescriptors(int error) {
+bool HostTree::GivesUpDescriptors(HostError error) {
   if ((error != EMFILE && error != ENFILE) || open_directories_ <= 1) return false;
   // Not the newest, which is in use; nor listings, of which one may be.
   while (open_directories_ > 1) CloseDirectory(*oldest_directory_);
   return true;
 }
 
-int HostTree::OpenNode(Node& node, int flags, base::UniqueFd& fd) {
+HostError HostTree::OpenNode(Node& node, int flags, base::UniqueFd& fd) {
   // What is still held is the file, whether or not its name is.
   if (node.path_fd >= 0) {
     Touch(node);
@@ -300,27 +301,28 @@ int HostTree::OpenNode(Node& node, int flags, base::UniqueFd& fd) {
   }
   if (node.files != nullptr) return Reopen(node.files->fd(), flags, fd);
   base::UniqueFd path;
-  if (const int error = OpenPath(node, path); error != 0) return error;
+  if (const HostError error = OpenPath(node, path); error != 0) return error;
   return Reopen(path.get(), flags, fd);
 }
 
-int HostTree::OpenPath(Node& node, base::UniqueFd& fd) {
+HostError HostTree::OpenPath(Node& node, base::UniqueFd& fd) {
   if (node.orphan) return ESTALE;
   int parent_fd = -1;
-  if (const int error = DirectoryFd(*node.parent, parent_fd); error != 0) return error;
+  if (const HostError error = DirectoryFd(*node.parent, parent_fd); error != 0) return error;
   return OpenPathIn(parent_fd, node.name().data(), node, fd);
 }
 
-int HostTree::OpenPathIn(int directory_fd, const char* path, const Node& node, base::UniqueFd& fd) {
+HostError HostTree::OpenPathIn(int directory_fd, const char* path, const Node& node,
+                               base::UniqueFd& fd) {
   // Not with O_DIRECTORY, which would have the host mount what is mounted on demand.
-  const int error = OpenIn(directory_fd, path, O_PATH, fd);
+  const HostError error = OpenIn(directory_fd, path, O_PATH, fd);
   if (error != 0) return error == ENOENT || error == ENOTDIR || error == ELOOP ? ESTALE : error;
   SeenFile seen;
-  if (const int failed = Look(fd.get(), "", seen); failed != 0) return failed;
-  return seen.identity == node.identity ? 0 : ESTALE;
+  if (const HostError failed = Look(fd.get(), "", seen); failed != 0) return failed;
+  return HostError::FromErrno(seen.identity == node.identity ? 0 : ESTALE);
 }
 
-int HostTree::DirectoryFd(Node& node, int& fd) {
+HostError HostTree::DirectoryFd(Node& node, int& fd) {
   if (node.type != S_IFDIR) return ENOTDIR;
   // Up to a directory that is open, then down again.
   std::vector<Node*> closed;
@@ -343,7 +345,7 @@ int HostTree::DirectoryFd(Node& node, int& fd) {
       path.append(last->name().data(), last->name().size());
     } while (!closed.empty() && path.size() + 1 + closed.back()->name().size() < PATH_MAX);
     base::UniqueFd opened;
-    if (const int error = OpenPathIn(fd, path.c_str(), *last, opened); error != 0) {
+    if (const HostError error = OpenPathIn(fd, path.c_str(), *last, opened); error != 0) {
       return error;
     }
     // The newest two are safe: `fd`, which was the last, is still open while the next is opened.

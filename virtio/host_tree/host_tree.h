@@ -5,7 +5,7 @@
 // followed if it is a symbolic link: links are the guest's to resolve. So nothing that the host
 // moves or the guest asks leads out of the root.
 //
-// Functions return 0 or an errno for the guest. They may block on the host's file system: the
+// A HostError is what the guest is told. Functions may block on the host's file system: the
 // thread that calls them should serve nothing but shares. But nothing waits for another process
 // that holds a lease on a file, nor, for longer than CallWatch::kPatience, for a client of nfsd
 // that a file is delegated to: that is EAGAIN, nothing of consequence was done, and the holder was
@@ -30,6 +30,7 @@
 #include "base/unique_fd.h"
 #include "virtio/host_tree/call_watch.h"
 #include "virtio/host_tree/closure.h"
+#include "virtio/host_tree/host_error.h"
 #include "virtio/host_tree/host_file.h"
 #include "virtio/host_tree/host_file_systems.h"
 #include "virtio/host_tree/node_table.h"
@@ -140,10 +141,10 @@ class HostTree {
 
   // Finds `name`, any bytes, in directory `directory`; on success the guest holds the node once
   // more.
-  int Lookup(NodeId directory, absl::string_view name, FoundNode& found);
+  HostError Lookup(NodeId directory, absl::string_view name, FoundNode& found);
   // Finds the directory in which `directory` was last found, or the root for the root; on success
   // the guest holds it once more. What the host has moved since leads nowhere else.
-  int LookupParent(NodeId directory, FoundNode& found);
+  HostError LookupParent(NodeId directory, FoundNode& found);
   // The guest holds a node that it knows once more.
   void Hold(NodeId id);
   // The guest gives up `count` of what it holds, at most all. Returns true if the node is gone.
@@ -152,74 +153,75 @@ class HostTree {
   void ForgetAll();
   bool Knows(NodeId id) { return nodes_.Find(id) != nullptr; }
 
-  int GetAttributes(NodeId id, FileAttributes& attributes);
+  HostError GetAttributes(NodeId id, FileAttributes& attributes);
   // Puts the target of a symbolic link into `target`.
-  int ReadLink(NodeId id, std::string& target);
+  HostError ReadLink(NodeId id, std::string& target);
   // Calls `visit` for the entries of a directory from `offset` on (0, or one that was given) until
   // it returns false, which takes the entry back, or none is left. `visit` may call Lookup. If
   // `looks_up`, it does for every entry that can be, and takes the inode's number from there.
-  int ReadDirectory(NodeId id, uint64_t offset,
-                    absl::FunctionRef<bool(const DirectoryEntry&)> visit, bool looks_up = false);
+  HostError ReadDirectory(NodeId id, uint64_t offset,
+                          absl::FunctionRef<bool(const DirectoryEntry&)> visit,
+                          bool looks_up = false);
   // Opens a regular file for reading.
-  int OpenFile(NodeId id, base::UniqueFd& file);
+  HostError OpenFile(NodeId id, base::UniqueFd& file);
   // Opens a regular file. Of `flags` the access mode, O_APPEND and O_TRUNC count, O_SYNC and
   // O_DSYNC do not: FileSync says why.
-  int OpenFile(NodeId id, int flags, std::unique_ptr<HostFile>& file);
+  HostError OpenFile(NodeId id, int flags, std::unique_ptr<HostFile>& file);
   // Opens a directory, to be flushed.
-  int OpenDirectory(NodeId id, std::unique_ptr<HostFile>& directory);
+  HostError OpenDirectory(NodeId id, std::unique_ptr<HostFile>& directory);
   // Whether times of change may have ticks of seconds, or come from another machine's clock.
   bool HasCoarseTimes(const FileAttributes& attributes) const {
     return attributes.mount != 0 || root_kind_.remote ||
            root_kind_.numbers == FileNumbers::kPinned;  // vfat, FUSE
   }
   // The file system that a node is on. With a closure it is full, and files are not counted.
-  int GetFileSystem(NodeId id, struct statfs& file_system);
+  HostError GetFileSystem(NodeId id, struct statfs& file_system);
   // Opens the root such that its file system can be synced by the descriptor.
-  int OpenFileSystem(base::UniqueFd& fd);
+  HostError OpenFileSystem(base::UniqueFd& fd);
 
   // Changes: EROFS unless the tree is writable. Names are any bytes. What is made belongs to the
   // caller, and to the group of its directory if that is set-group-id; EPERM if the owner maps have
   // no place for the caller. `found` is held once more, as by Lookup.
 
   // Makes a regular file and opens it. One that is there already is opened, or with O_EXCL EEXIST.
-  int Create(NodeId directory, absl::string_view name, const Caller& caller, uint32_t mode,
-             int flags, FoundNode& found, std::unique_ptr<HostFile>& file);
-  int MakeDirectory(NodeId directory, absl::string_view name, const Caller& caller, uint32_t mode,
-                    FoundNode& found);
+  HostError Create(NodeId directory, absl::string_view name, const Caller& caller, uint32_t mode,
+                   int flags, FoundNode& found, std::unique_ptr<HostFile>& file);
+  HostError MakeDirectory(NodeId directory, absl::string_view name, const Caller& caller,
+                          uint32_t mode, FoundNode& found);
   // Makes a file, pipe or socket as the type in `mode` says. Devices are EPERM, but for 0:0, by
   // which an overlay marks what is not there.
-  int MakeNode(NodeId directory, absl::string_view name, const Caller& caller, uint32_t mode,
-               uint32_t device_major, uint32_t device_minor, FoundNode& found);
+  HostError MakeNode(NodeId directory, absl::string_view name, const Caller& caller, uint32_t mode,
+                     uint32_t device_major, uint32_t device_minor, FoundNode& found);
   // `target` is any bytes but NUL, less than PATH_MAX of them.
-  int MakeSymlink(NodeId directory, absl::string_view name, const Caller& caller,
-                  absl::string_view target, FoundNode& found);
-  int Link(NodeId id, NodeId directory, absl::string_view name, FoundNode& found);
+  HostError MakeSymlink(NodeId directory, absl::string_view name, const Caller& caller,
+                        absl::string_view target, FoundNode& found);
+  HostError Link(NodeId id, NodeId directory, absl::string_view name, FoundNode& found);
   // What the guest holds of the file goes on being there until it forgets it, or others need the
   // descriptor.
-  int Unlink(NodeId directory, absl::string_view name);
-  int RemoveDirectory(NodeId directory, absl::string_view name);
+  HostError Unlink(NodeId directory, absl::string_view name);
+  HostError RemoveDirectory(NodeId directory, absl::string_view name);
   // `flags` are RENAME_EXCHANGE, or RENAME_NOREPLACE and RENAME_WHITEOUT as wanted. A whiteout is a
   // character device 0:0 in place of the old name, of `caller`'s; EINVAL if the host's file system
   // leaves none.
-  int Rename(NodeId from, absl::string_view from_name, NodeId to, absl::string_view to_name,
-             uint32_t flags, const Caller& caller = {});
+  HostError Rename(NodeId from, absl::string_view from_name, NodeId to, absl::string_view to_name,
+                   uint32_t flags, const Caller& caller = {});
   // Where a node was last found, for who knows it by number only: 0, EBUSY for the root, or ESTALE.
-  int FindPlace(NodeId id, NodeId& directory, std::string& name);
+  HostError FindPlace(NodeId id, NodeId& directory, std::string& name);
   // Returns the node of what is called `name` now if the guest knows it, by whatever name; else 0.
   NodeId FindKnown(NodeId directory, absl::string_view name);
   // Changes a file, by way of `file` if the guest names one it has open; `attributes` is how it is
   // then. On an error a part may have been changed.
-  int SetAttributes(NodeId id, const AttributeChanges& changes, const HostFile* file,
-                    FileAttributes& attributes);
+  HostError SetAttributes(NodeId id, const AttributeChanges& changes, const HostFile* file,
+                          FileAttributes& attributes);
 
   // Extended attributes: those of users. All others, which mean something to the host (file
   // capabilities, ACLs, labels), are EOPNOTSUPP and not listed. Values are at most 64 KiB.
-  int GetXattr(NodeId id, absl::string_view name, std::string& value);
+  HostError GetXattr(NodeId id, absl::string_view name, std::string& value);
   // Puts names into `names`, a NUL behind each.
-  int ListXattrs(NodeId id, std::string& names);
+  HostError ListXattrs(NodeId id, std::string& names);
   // `flags` are XATTR_CREATE or XATTR_REPLACE.
-  int SetXattr(NodeId id, absl::string_view name, absl::string_view value, int flags);
-  int RemoveXattr(NodeId id, absl::string_view name);
+  HostError SetXattr(NodeId id, absl::string_view name, absl::string_view value, int flags);
+  HostError RemoveXattr(NodeId id, absl::string_view name);
 
   size_t node_count() const { return nodes_.size(); }
   size_t node_bytes() const { return nodes_.bytes(); }
@@ -264,39 +266,40 @@ class HostTree {
   absl::Status MissingError(absl::string_view name) const;
 
   // Makes `name` in an open directory, or what was seen there, a node that the guest holds.
-  int Enter(Node& parent, int parent_fd, absl::string_view name, FoundNode& found);
-  int Enter(Node& parent, absl::string_view name, SeenFile& seen, FoundNode& found);
+  HostError Enter(Node& parent, int parent_fd, absl::string_view name, FoundNode& found);
+  HostError Enter(Node& parent, absl::string_view name, SeenFile& seen, FoundNode& found);
   // The doors: a file is looked at by one of these before anything else is done with it.
   //
   // Looks at `name` in an open directory, as for OpenIn, or at what is open if it is empty. EXDEV
   // if the guest may not see it. `seen` is of no file on an error.
-  int Look(int directory_fd, const char* name, SeenFile& seen);
+  HostError Look(int directory_fd, const char* name, SeenFile& seen);
   // The same without what it takes to know the file again. `status` is all zeroes on an error.
-  int Status(int directory_fd, const char* name, struct statx& status) const;
+  HostError Status(int directory_fd, const char* name, struct statx& status) const;
   // Whether a look at a name of the root's file system takes a descriptor.
   static bool LooksByDescriptor(const FileSystemKind& root_kind, const struct statx& root);
   // Returns the kind of file system of a file, or nullptr if the guest may not see it, or if `fd`,
   // the open file, is needed to tell and is -1.
   const FileSystemKind* KindOf(int fd, const struct statx& status);
   // Looks at a node where it was last found; ESTALE if something else is there.
-  int StatusOf(Node& node, struct statx& status);
+  HostError StatusOf(Node& node, struct statx& status);
   // Opens `name` in an open directory: with O_PATH, which has no effect on whatever is there; what
   // is made (O_EXCL); or with the name "." the directory itself. `directory_fd` is the root's, or
   // that of the directory used last. Closes others if descriptors run out.
-  int OpenIn(int directory_fd, const char* name, int flags, base::UniqueFd& fd, uint32_t mode = 0);
+  HostError OpenIn(int directory_fd, const char* name, int flags, base::UniqueFd& fd,
+                   uint32_t mode = 0);
   // If `error` says that there are no descriptors left, closes all directories but the newest; true
   // if it is worth to try again.
-  bool GivesUpDescriptors(int error);
+  bool GivesUpDescriptors(HostError error);
   // Opens a regular file; ESTALE if something else is there.
-  int OpenNode(Node& node, int flags, base::UniqueFd& fd);
+  HostError OpenNode(Node& node, int flags, base::UniqueFd& fd);
   // Opens `node` by name, with O_PATH; ESTALE if something else is there.
-  int OpenPath(Node& node, base::UniqueFd& fd);
+  HostError OpenPath(Node& node, base::UniqueFd& fd);
   // The same by a path below an open directory, of at most PATH_MAX - 1 bytes.
-  int OpenPathIn(int directory_fd, const char* path, const Node& node, base::UniqueFd& fd);
+  HostError OpenPathIn(int directory_fd, const char* path, const Node& node, base::UniqueFd& fd);
   // Returns the descriptor of a directory, opened if need be. Valid until the next call. At most
   // kMaxDepth / 15 directories are opened, as 15 of the longest names fit a path, and one where
   // names are short.
-  int DirectoryFd(Node& node, int& fd);
+  HostError DirectoryFd(Node& node, int& fd);
   // Keeps a node open (O_PATH) as directories are, until it was not used for long.
   void KeepPath(Node& node, base::UniqueFd fd);
   void Touch(Node& node);
@@ -311,24 +314,25 @@ class HostTree {
 
   absl::Status PrepareChanges();
   // Checks what every change in a directory needs; `fd` as by DirectoryFd.
-  int BeginChange(NodeId directory, absl::string_view name, Node*& parent, int& fd);
+  HostError BeginChange(NodeId directory, absl::string_view name, Node*& parent, int& fd);
   // The same for what makes a file: there is room for a node, and the caller is someone here.
-  int BeginMaking(NodeId directory, absl::string_view name, const Caller& caller, Node*& parent,
-                  int& fd, HostOwner& owner);
+  HostError BeginMaking(NodeId directory, absl::string_view name, const Caller& caller,
+                        Node*& parent, int& fd, HostOwner& owner);
   // Who the caller is on the host, for what is made from here on; EPERM if no one.
-  int FindOwner(const Caller& caller, HostOwner& owner);
+  HostError FindOwner(const Caller& caller, HostOwner& owner);
   // Gives the whiteout that a rename has left to its owner, as far as possible.
   void OwnWhiteout(int parent_fd, absl::string_view name, const HostOwner& owner);
   // Gives what was just made, of the type and with the set-id bits in `mode`, to its owner, and
   // takes it into the table; or removes it.
-  int FinishMaking(Node& parent, int parent_fd, absl::string_view name, const HostOwner& owner,
-                   uint32_t mode, FoundNode& found);
+  HostError FinishMaking(Node& parent, int parent_fd, absl::string_view name,
+                         const HostOwner& owner, uint32_t mode, FoundNode& found);
   // Makes `owner` the owner of an open file in directory `parent_fd`. `status` is of the file, and
   // true again afterwards. The set-id bits of `mode` are set last.
-  int GiveOwner(int parent_fd, int fd, const HostOwner& owner, uint32_t mode, struct statx& status);
+  HostError GiveOwner(int parent_fd, int fd, const HostOwner& owner, uint32_t mode,
+                      struct statx& status);
   // Removes what was just made if it still has its name.
   void RemoveMade(int parent_fd, absl::string_view name, const FileIdentity& made);
-  int Remove(NodeId directory, absl::string_view name, int flags);
+  HostError Remove(NodeId directory, absl::string_view name, int flags);
   // Opens the directory, or the file with other names, that the guest knows as `name`, so that it
   // is not lost with the name. Returns its node, or nullptr if the guest knows no such file, or by
   // another name.
@@ -337,27 +341,27 @@ class HostTree {
   void NotePlace(Node& parent, int parent_fd, absl::string_view name);
   // Returns a descriptor of the node, whatever its type and if need be `opened`, that stays valid
   // until the next call. Often O_PATH.
-  int NodeFd(Node& node, int& fd, base::UniqueFd& opened);
+  HostError NodeFd(Node& node, int& fd, base::UniqueFd& opened);
   // Opens a regular file by a descriptor of it.
-  int Reopen(int fd, int flags, base::UniqueFd& opened);
+  HostError Reopen(int fd, int flags, base::UniqueFd& opened);
   // Returns `error` for a file whose owner or group the guest does not have.
-  int CheckOwner(const struct statx& status, int error) const;
+  HostError CheckOwner(const struct statx& status, HostError error) const;
   // The same for an open file; 0 if every owner counts as the guest's.
-  int CheckOwner(int fd, int error) const;
-  int ChangeMode(int fd, uint32_t mode);
-  int ChangeSize(const Node& node, int fd, uint64_t size_bytes, bool clear_privileges);
+  HostError CheckOwner(int fd, HostError error) const;
+  HostError ChangeMode(int fd, uint32_t mode);
+  HostError ChangeSize(const Node& node, int fd, uint64_t size_bytes, bool clear_privileges);
   // Opens a file or directory such that its extended attributes can be got at.
-  int XattrFd(NodeId id, absl::string_view name, int& fd, base::UniqueFd& opened);
+  HostError XattrFd(NodeId id, absl::string_view name, int& fd, base::UniqueFd& opened);
 
-  int ReadClosureRoot(uint64_t offset, absl::FunctionRef<bool(const DirectoryEntry&)> visit);
-  int ReadHostDirectory(Node& node, uint64_t offset,
-                        absl::FunctionRef<bool(const DirectoryEntry&)> visit, bool looks_up);
+  HostError ReadClosureRoot(uint64_t offset, absl::FunctionRef<bool(const DirectoryEntry&)> visit);
+  HostError ReadHostDirectory(Node& node, uint64_t offset,
+                              absl::FunctionRef<bool(const DirectoryEntry&)> visit, bool looks_up);
   // Returns the guest's number for an entry of an open directory; `inode` and `type` are the
   // host's.
   uint64_t EntryNumber(const Node& directory, int fd, const char* name, uint64_t inode,
                        uint8_t type, bool looks_up);
   // Returns the listing of a directory at `offset`, or nullptr and sets `error`.
-  Listing* FindListing(Node& node, uint64_t offset, int& error);
+  Listing* FindListing(Node& node, uint64_t offset, HostError& error);
   void DropListing(NodeId id);
 
   const Options options_;

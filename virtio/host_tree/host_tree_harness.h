@@ -41,11 +41,11 @@ class HostTreeTest : public testing::Test {
     tree_ = std::move(tree).value();
   }
   // Looks up a path name by name; returns the error of the first that fails.
-  int Walk(const std::vector<std::string>& names, NodeId& id) {
+  HostError Walk(const std::vector<std::string>& names, NodeId& id) {
     id = kRootNode;
     for (const std::string& name : names) {
       FoundNode found;
-      if (const int error = tree_->Lookup(id, name, found); error != 0) return error;
+      if (const HostError error = tree_->Lookup(id, name, found); error != 0) return error;
       id = found.id;
     }
     return 0;
@@ -55,14 +55,15 @@ class HostTreeTest : public testing::Test {
     EXPECT_EQ(Walk(names, id), 0);
     return id;
   }
-  int LookupError(NodeId directory, absl::string_view name) {
+  HostError LookupError(NodeId directory, absl::string_view name) {
     FoundNode found;
     return tree_->Lookup(directory, name, found);
   }
   // Reads a file; "error N" if it cannot be opened.
   std::string Content(NodeId id) {
     base::UniqueFd fd;
-    if (const int error = tree_->OpenFile(id, fd); error != 0) return absl::StrCat("error ", error);
+    if (const HostError error = tree_->OpenFile(id, fd); error != 0)
+      return absl::StrCat("error ", error.number());
     char bytes[256];
     const ssize_t size = read(fd.get(), bytes, sizeof(bytes));
     return std::string(bytes, static_cast<size_t>(std::max<ssize_t>(size, 0)));

@@ -20,7 +20,7 @@ ReadFileCache::~ReadFileCache() {
   CHECK(dropped_.empty());
 }
 
-int ReadFileCache::Acquire(NodeId node, CachedFile*& file) {
+HostError ReadFileCache::Acquire(NodeId node, CachedFile*& file) {
   if (!tree_.Knows(node)) return ESTALE;
   if (const auto found = by_node_.find(Key(node)); found != by_node_.end()) {
     files_.splice(files_.begin(), files_, found->second);
@@ -32,7 +32,7 @@ int ReadFileCache::Acquire(NodeId node, CachedFile*& file) {
   CachedFile opened;
   opened.node = node;
   opened.users = 1;
-  int error = Open(node, opened);
+  HostError error = Open(node, opened);
   if (error == EMFILE || error == ENFILE) {
     CloseUnused(0);
     error = Open(node, opened);
@@ -44,11 +44,11 @@ int ReadFileCache::Acquire(NodeId node, CachedFile*& file) {
   return 0;
 }
 
-int ReadFileCache::Open(NodeId node, CachedFile& file) {
+HostError ReadFileCache::Open(NodeId node, CachedFile& file) {
   base::UniqueFd fd;
-  if (const int error = tree_.OpenFile(node, fd); error != 0) return error;
+  if (const HostError error = tree_.OpenFile(node, fd); error != 0) return error;
   struct stat status;
-  if (fstat(fd.get(), &status) != 0) return errno;
+  if (fstat(fd.get(), &status) != 0) return HostError::Last();
   file.size_bytes = static_cast<uint64_t>(status.st_size);
   const absl::StatusOr<base::LoopFile> added = loop_.TakeFile(std::move(fd));
   if (!added.ok()) return ENFILE;

@@ -7,6 +7,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "base/event_loop.h"
+#include "virtio/host_tree/host_error.h"
 #include "virtio/host_tree/host_tree.h"
 
 namespace virtio {
@@ -31,7 +32,7 @@ class ReadFileCache {
   ReadFileCache& operator=(const ReadFileCache&) = delete;
 
   // Returns 0 and a file to read from until Release, or an errno.
-  int Acquire(NodeId node, CachedFile*& file);
+  HostError Acquire(NodeId node, CachedFile*& file);
   void Release(CachedFile& file);
   // The node is gone, or all are: files are closed as soon as they are not in use.
   void Drop(NodeId node);
@@ -41,7 +42,7 @@ class ReadFileCache {
 
  private:
   using Iterator = std::list<CachedFile>::iterator;
-  int Open(NodeId node, CachedFile& file);
+  HostError Open(NodeId node, CachedFile& file);
   // Closes files that are not in use, oldest first, while more than `keep` are open.
   void CloseUnused(size_t keep);
   void Close(Iterator file);

@@ -14,7 +14,7 @@ constexpr uint64_t kEnd = uint64_t{1} << 63;
 
 uint64_t Key(NodeId node) { return static_cast<uint64_t>(node); }
 
-int RangeOf(const FileLock& lock, uint64_t& start, uint64_t& end) {
+HostError RangeOf(const FileLock& lock, uint64_t& start, uint64_t& end) {
   if (lock.start >= kEnd || lock.length > kEnd - lock.start) return EINVAL;
   start = lock.start;
   end = lock.length == 0 ? kEnd : lock.start + lock.length;
@@ -55,10 +55,10 @@ void P9Locks::Cut(std::vector<Held>& held, uint64_t start, uint64_t end, IsOwner
   held = std::move(left);
 }
 
-int P9Locks::Set(NodeId node, const Owner& owner, const FileLock& lock) {
+HostError P9Locks::Set(NodeId node, const Owner& owner, const FileLock& lock) {
   uint64_t start;
   uint64_t end;
-  if (const int error = RangeOf(lock, start, end); error != 0) return error;
+  if (const HostError error = RangeOf(lock, start, end); error != 0) return error;
   const auto is_owner = [&owner](const Owner& other) { return IsSame(owner, other); };
   auto found = files_.find(Key(node));
   if (lock.type == F_UNLCK) {
@@ -72,11 +72,11 @@ int P9Locks::Set(NodeId node, const Owner& owner, const FileLock& lock) {
   if (found == files_.end()) {
     if (files_.size() >= max_files_) return ENOLCK;
     std::unique_ptr<HostFile> host;
-    if (const int error = OpenHost(node, host); error != 0) return error;
+    if (const HostError error = OpenHost(node, host); error != 0) return error;
     found = files_.emplace(Key(node), LockedFile{std::move(host), {}}).first;
   }
   LockedFile& file = found->second;
-  int error = 0;
+  HostError error = 0;
   if (file.held.size() >= kMaxHeld) {
     error = ENOLCK;
   } else if (FindConflict(file, owner, lock.type, start, end) != nullptr) {
@@ -92,15 +92,15 @@ int P9Locks::Set(NodeId node, const Owner& owner, const FileLock& lock) {
   return error;
 }
 
-int P9Locks::Get(NodeId node, const Owner& owner, FileLock& lock, uint32_t& process) {
+HostError P9Locks::Get(NodeId node, const Owner& owner, FileLock& lock, uint32_t& process) {
   uint64_t start;
   uint64_t end;
-  if (const int error = RangeOf(lock, start, end); error != 0) return error;
+  if (const HostError error = RangeOf(lock, start, end); error != 0) return error;
   process = 0;
   const auto found = files_.find(Key(node));
   if (found == files_.end()) {
     std::unique_ptr<HostFile> host;
-    const int error = OpenHost(node, host);
+    const HostError error = OpenHost(node, host);
     return error != 0 ? error : host->GetLock(lock);
   }
   const Held* held = FindConflict(found->second, owner, lock.type, start, end);
@@ -121,24 +121,25 @@ void P9Locks::Unlock(NodeId node, LockedFile& file, uint64_t start, uint64_t end
   std::sort(file.held.begin(), file.held.end(),
             [](const Held& a, const Held& b) { return a.start < b.start; });
   // Where others hold something it is of the type that the host has there: had the owner's been
-  // for writing, nobody else's would be there.
+  // for writing, nobody else's would be there. A lock that the host cannot give up stays until the
+  // file is closed.
   uint64_t free = start;
   for (const Held& held : file.held) {
     if (held.end <= free) continue;
     if (held.start >= end) break;
-    if (held.start > free) file.host->SetLock(ToLock(F_UNLCK, free, held.start));
+    if (held.start > free) file.host->SetLock(ToLock(F_UNLCK, free, held.start)).Ignore();
     free = held.end;
   }
   if (file.held.empty()) {
     files_.erase(Key(node));  // with its descriptor go its locks
   } else if (free < end) {
-    file.host->SetLock(ToLock(F_UNLCK, free, end));
+    file.host->SetLock(ToLock(F_UNLCK, free, end)).Ignore();
   }
 }
 
-int P9Locks::OpenHost(NodeId node, std::unique_ptr<HostFile>& host) {
+HostError P9Locks::OpenHost(NodeId node, std::unique_ptr<HostFile>& host) {
   // Each kind of lock needs the right to what it is for.
-  int error = EACCES;
+  HostError error = EACCES;
   for (const int access : {O_RDWR, O_RDONLY, O_WRONLY}) {
     error = tree_.OpenFile(node, access, host);
     if (error != EACCES && error != EROFS) break;

@@ -31,10 +31,10 @@ class P9Locks {
 
   // Sets or gives up a lock, where the owner had another in place of that. Returns 0, EAGAIN if
   // somebody else's is in the way, ENOLCK if there are too many, or the host's errno.
-  int Set(NodeId node, const Owner& owner, const FileLock& lock);
+  HostError Set(NodeId node, const Owner& owner, const FileLock& lock);
   // Makes `lock` one that is in the way of it, and `process` whose that is (0: of the host), or
   // sets its type to F_UNLCK.
-  int Get(NodeId node, const Owner& owner, FileLock& lock, uint32_t& process);
+  HostError Get(NodeId node, const Owner& owner, FileLock& lock, uint32_t& process);
   // The fid is gone: its locks are given up.
   void Drop(NodeId node, uint32_t fid);
   void DropAll() { files_.clear(); }
@@ -61,7 +61,7 @@ class P9Locks {
   static void Cut(std::vector<Held>& held, uint64_t start, uint64_t end, IsOwner is_owner);
   // Gives up what nobody holds of [start, end), and the file if nothing is left.
   void Unlock(NodeId node, LockedFile& file, uint64_t start, uint64_t end);
-  int OpenHost(NodeId node, std::unique_ptr<HostFile>& host);
+  HostError OpenHost(NodeId node, std::unique_ptr<HostFile>& host);
 
   HostTree& tree_;
   const uint32_t max_files_;

@@ -27,10 +27,10 @@ P9OpenFiles::OpenFile* P9OpenFiles::Insert(NodeId node, int access) {
   return files_.emplace(key, std::move(file)).first->second.get();
 }
 
-int P9OpenFiles::Open(NodeId node, int access, OpenFile*& file) {
+HostError P9OpenFiles::Open(NodeId node, int access, OpenFile*& file) {
   file = Insert(node, access);
   if (file == nullptr) return ENFILE;
-  if (const int error = OpenHost(*file); error != 0) {
+  if (const HostError error = OpenHost(*file); error != 0) {
     RemoveUnused(*file);
     return error;
   }
@@ -38,11 +38,12 @@ int P9OpenFiles::Open(NodeId node, int access, OpenFile*& file) {
   return 0;
 }
 
-int P9OpenFiles::Add(std::unique_ptr<HostFile> made, int access, uint32_t mode, OpenFile*& file) {
+HostError P9OpenFiles::Add(std::unique_ptr<HostFile> made, int access, uint32_t mode,
+                           OpenFile*& file) {
   file = Insert(made->node(), access);
   if (file == nullptr) return ENFILE;
   if (file->host == nullptr) {
-    if (const int error = KeepOpen(*file, std::move(made)); error != 0) {
+    if (const HostError error = KeepOpen(*file, std::move(made)); error != 0) {
       RemoveUnused(*file);
       return error;
     }
@@ -58,16 +59,16 @@ void P9OpenFiles::Close(OpenFile& file) {
   RemoveUnused(file);
 }
 
-int P9OpenFiles::Begin(OpenFile& file, Room room) {
-  if (const int error = OpenHost(file, room); error != 0) return error;
+HostError P9OpenFiles::Begin(OpenFile& file, Room room) {
+  if (const HostError error = OpenHost(file, room); error != 0) return error;
   ++file.users;
   return 0;
 }
 
-int P9OpenFiles::BeginFlush(NodeId node, int access, OpenFile*& file) {
+HostError P9OpenFiles::BeginFlush(NodeId node, int access, OpenFile*& file) {
   file = Insert(node, access);
   if (file == nullptr) return ENFILE;
-  const int error = BeginFlush(*file);
+  const HostError error = BeginFlush(*file);
   if (error != 0) RemoveUnused(*file);
   return error;
 }
@@ -99,7 +100,7 @@ void P9OpenFiles::CloseAll() {
   }
 }
 
-int P9OpenFiles::OpenHost(OpenFile& file, Room room) {
+HostError P9OpenFiles::OpenHost(OpenFile& file, Room room) {
   if (file.host != nullptr) {
     open_.splice(open_.begin(), open_, file.position);
     return 0;
@@ -109,7 +110,7 @@ int P9OpenFiles::OpenHost(OpenFile& file, Room room) {
     return file.access == O_DIRECTORY ? tree_.OpenDirectory(file.node, host)
                                       : tree_.OpenFile(file.node, file.access, host);
   };
-  int error = open();
+  HostError error = open();
   // The process may have fewer descriptors left than this share may have.
   while ((error == EMFILE || error == ENFILE) && CloseOldest()) error = open();
   return error != 0 ? error : KeepOpen(file, std::move(host), room);
@@ -122,7 +123,7 @@ bool P9OpenFiles::MakeRoom() {
   return true;
 }
 
-int P9OpenFiles::KeepOpen(OpenFile& file, std::unique_ptr<HostFile> host, Room room) {
+HostError P9OpenFiles::KeepOpen(OpenFile& file, std::unique_ptr<HostFile> host, Room room) {
   if (!MakeRoom() && room == Room::kNeeded) return ENFILE;
   const absl::StatusOr<base::LoopFile> added = loop_.LendFile(host->fd());
   if (!added.ok()) return ENFILE;
@@ -155,7 +156,7 @@ bool P9OpenFiles::MayClose(OpenFile& file) {
   NodeId directory{0};
   std::string name;
   std::unique_ptr<HostFile> again;
-  int error = tree_.FindPlace(file.node, directory, name);
+  HostError error = tree_.FindPlace(file.node, directory, name);
   if (error == 0) error = tree_.OpenFile(file.node, file.access, again);
   if (error == 0) {
     file.way = OpenFile::Way::kThere;

@@ -53,16 +53,16 @@ class P9OpenFiles {
   bool MakeRoom();
   // A fid is open on a file from here on, until Close: 0 or an errno. `access` is O_RDONLY,
   // O_WRONLY, O_RDWR, or O_DIRECTORY for a directory that is to be flushed.
-  int Open(NodeId node, int access, OpenFile*& file);
+  HostError Open(NodeId node, int access, OpenFile*& file);
   // The same with a file that was made just now, by the caller who gave it `mode`.
-  int Add(std::unique_ptr<HostFile> made, int access, uint32_t mode, OpenFile*& file);
+  HostError Add(std::unique_ptr<HostFile> made, int access, uint32_t mode, OpenFile*& file);
   void Close(OpenFile& file);
   // An operation begins with the file, which is opened again if need be, or ends.
-  int Begin(OpenFile& file) { return Begin(file, Room::kNeeded); }
+  HostError Begin(OpenFile& file) { return Begin(file, Room::kNeeded); }
   // The same to flush it, which needs no room: a database gives up on a flush that fails.
-  int BeginFlush(OpenFile& file) { return Begin(file, Room::kNotNeeded); }
+  HostError BeginFlush(OpenFile& file) { return Begin(file, Room::kNotNeeded); }
   // The same for a node that no fid may be open on.
-  int BeginFlush(NodeId node, int access, OpenFile*& file);
+  HostError BeginFlush(NodeId node, int access, OpenFile*& file);
   void End(OpenFile& file);
   // The file is about to lose its name, or the mode by which it can be opened.
   void Doubt(NodeId node);
@@ -79,10 +79,10 @@ class P9OpenFiles {
 
   // Returns nullptr if there is no memory for one more.
   OpenFile* Insert(NodeId node, int access);
-  int Begin(OpenFile& file, Room room);
-  int OpenHost(OpenFile& file, Room room = Room::kNeeded);
+  HostError Begin(OpenFile& file, Room room);
+  HostError OpenHost(OpenFile& file, Room room = Room::kNeeded);
   // Takes the descriptor that was just opened.
-  int KeepOpen(OpenFile& file, std::unique_ptr<HostFile> host, Room room = Room::kNeeded);
+  HostError KeepOpen(OpenFile& file, std::unique_ptr<HostFile> host, Room room = Room::kNeeded);
   void CloseHost(OpenFile& file);
   // Closes the descriptor that was not used for longest; false if all are needed.
   bool CloseOldest();

@@ -78,7 +78,7 @@ void P9Queue::Start(Chain& chain) {
     ++without_room_;
     return Complete(chain, 0);
   }
-  if (command_.error != 0) return Finish(request, command_.error, {});
+  if (command_.error != 0) return Finish(request, HostError::FromErrno(command_.error), {});
   request.flushed = false;
   if (command_.type == kP9Flush) return Flush(request);
   Execute(request, command_);
@@ -115,7 +115,7 @@ void P9Queue::EndLeaseWait(P9Request& request) {
 }
 
 void P9Queue::BeginTransfer(P9Request& request, const P9Command& command, uint32_t max_read_bytes) {
-  const int error = server_.BeginTransfer(command, request.transfer);
+  const HostError error = server_.BeginTransfer(command, request.transfer);
   if (error == EAGAIN && WaitForLease(request, command)) return;
   if (error != 0) return Finish(request, error, {});
   request.transferring = true;
@@ -188,7 +188,8 @@ void P9Queue::OnComplete(P9Request& request, int32_t result) {
                                                               : "write")
                                 << " failed: " << strerrordesc_np(-result)
                                 << "; the guest sees the error";
-    return partly ? EndData(request, ending) : FinishTransfer(request, -result);
+    return partly ? EndData(request, ending)
+                  : FinishTransfer(request, HostError::FromErrno(-result));
   }
   // The end of the file, or of a flush; or nothing was written, which the guest is told.
   if (result == 0) return EndData(request, ending);
@@ -223,7 +224,7 @@ void P9Queue::EndData(P9Request& request, bool ending) {
   Submit(request);
 }
 
-void P9Queue::FinishTransfer(P9Request& request, int error) {
+void P9Queue::FinishTransfer(P9Request& request, HostError error) {
   request.transferring = false;
   server_.EndTransfer(request.transfer);
   const P9WriteReply count = {.count = request.data_bytes};  // a read's looks the same
@@ -249,9 +250,9 @@ void P9Queue::FinishFlushes(const P9Request& request) {
   });
 }
 
-void P9Queue::Finish(P9Request& request, int error, std::span<const uint8_t> payload,
+void P9Queue::Finish(P9Request& request, HostError error, std::span<const uint8_t> payload,
                      uint32_t data_bytes) {
-  const P9ErrorReply refusal = {.error = static_cast<uint32_t>(error)};
+  const P9ErrorReply refusal = {.error = static_cast<uint32_t>(error.number())};
   if (error != 0) {
     payload = base::BytesOf(refusal);
     data_bytes = 0;

@@ -75,7 +75,7 @@ class P9Queue final : public DeviceQueue {
   bool Advance(P9Request& request, uint32_t bytes);
   // All is read or written, or as much as can be: flushes what has to be on the disk, or finishes.
   void EndData(P9Request& request, bool ending);
-  void FinishTransfer(P9Request& request, int error);
+  void FinishTransfer(P9Request& request, HostError error);
   // Ends the transfer that has the tag early, or the wait; the answer to the flush comes behind its
   // own.
   void Flush(P9Request& request);
@@ -83,7 +83,7 @@ class P9Queue final : public DeviceQueue {
 
   // Answers with an errno, or with `payload` behind the header and `data_bytes` that are there
   // already.
-  void Finish(P9Request& request, int error, std::span<const uint8_t> payload,
+  void Finish(P9Request& request, HostError error, std::span<const uint8_t> payload,
               uint32_t data_bytes = 0);
 
   const std::string id_;

@@ -115,7 +115,7 @@ P9Server::Reply P9Server::Execute(const P9Command& command, uint32_t room, Chain
     const bool is_known =
         std::any_of(std::begin(kTypeNames), std::end(kTypeNames),
                     [&](const auto& known) { return known.first == command.type; });
-    return {.error = is_known ? EBADF : EOPNOTSUPP};
+    return {.error = HostError::FromErrno(is_known ? EBADF : EOPNOTSUPP)};
   }
   // A fid of an extended attribute is for nothing else.
   if (fid->xattr && command.type != kP9Read && command.type != kP9Write &&
@@ -217,7 +217,8 @@ P9Server::Reply P9Server::Attach(const P9Command& command) {
   if (!command.name(0).empty() && command.name(0) != "/") return {.error = ENOENT};
   if (command.fid == kP9NoFid || Find(command.fid) != nullptr) return {.error = EBADF};
   FoundNode found;
-  if (const int error = tree_.LookupParent(kRootNode, found); error != 0) return {.error = error};
+  if (const HostError error = tree_.LookupParent(kRootNode, found); error != 0)
+    return {.error = error};
   Fid fid = MakeFid(found);
   fid.uid = command.uid == kP9NoUser ? 0 : command.uid;
   if (!Keep(command.fid, fid)) return {.error = ENFILE};
@@ -291,7 +292,7 @@ P9Server::Reply P9Server::Clunk(uint32_t number) {
   const auto found = fids_.find(number);
   if (found == fids_.end()) return {.error = EBADF};
   const Fid fid = found->second;
-  int error = 0;
+  HostError error = 0;
   if (fid.xattr && xattrs_[number].set) error = SetXattr(fid.node, xattrs_[number]);
   Release(number, fid);
   fids_.erase(number);
@@ -302,9 +303,9 @@ P9Server::Reply P9Server::Clunk(uint32_t number) {
   return {.error = error};
 }
 
-int P9Server::Step(NodeId directory, absl::string_view name, Fid& fid) {
+HostError P9Server::Step(NodeId directory, absl::string_view name, Fid& fid) {
   FoundNode found;
-  const int error =
+  const HostError error =
       name == ".." ? tree_.LookupParent(directory, found) : tree_.Lookup(directory, name, found);
   if (error != 0) return error;
   const uint32_t uid = fid.uid;
@@ -325,7 +326,7 @@ P9Server::Reply P9Server::Walk(const P9Command& command, uint32_t room) {
   at.file = nullptr;
   Hold(at);
   uint16_t walked = 0;
-  int error = 0;
+  HostError error = 0;
   for (; walked < command.name_count; ++walked) {
     const Fid directory = at;
     error = Step(directory.node, command.name(walked), at);

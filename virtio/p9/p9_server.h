@@ -46,7 +46,7 @@ struct P9Transfer {
 class P9Server {
  public:
   struct Reply {
-    int error = 0;                          // an errno; then there is no payload
+    HostError error = {};                   // then there is no payload
     std::span<const uint8_t> payload = {};  // valid until the next call
   };
 
@@ -77,7 +77,7 @@ class P9Server {
   bool IsTransfer(const P9Command& command);
   // Checks a well-formed transfer and opens its file for it: 0, or an errno. `transfer` is in use
   // until EndTransfer.
-  int BeginTransfer(const P9Command& command, P9Transfer& transfer);
+  HostError BeginTransfer(const P9Command& command, P9Transfer& transfer);
   void EndTransfer(P9Transfer& transfer);
   // Executes any other well-formed request but FLUSH; `room` is how many bytes of payload the guest
   // has a place for. The data of a WRITE are still in `chain`.
@@ -125,7 +125,7 @@ class P9Server {
 
   // Files.
   Reply Open(const P9Command& command, Fid& fid);
-  int BeginFlush(const Fid& fid, P9Transfer& transfer);
+  HostError BeginFlush(const Fid& fid, P9Transfer& transfer);
   static void UseOpened(P9OpenFiles::OpenFile& file, P9Transfer& transfer);
   Reply GetAttributes(const Fid& fid);
   Reply ReadLink(const Fid& fid);
@@ -136,7 +136,7 @@ class P9Server {
   Reply Create(const P9Command& command, Fid& fid);
   // Makes and opens a file by `directory`, whose fid becomes the file's, at `place`: 0, or an
   // errno.
-  int CreateAt(const P9Command& command, P9Places::Place& place, Fid& directory);
+  HostError CreateAt(const P9Command& command, P9Places::Place& place, Fid& directory);
   Reply MakeNode(const P9Command& command, const Fid& directory);
   Reply Link(const P9Command& command, const Fid& directory);
   Reply Rename(const P9Command& command, const Fid& fid);
@@ -144,10 +144,11 @@ class P9Server {
   Reply UnlinkAt(const P9Command& command, const Fid& directory);
   Reply Remove(const Fid& fid);
   Reply SetAttributes(const P9Command& command, const Fid& fid);
-  int RenameIn(NodeId from, absl::string_view from_name, NodeId to, absl::string_view to_name);
-  int UnlinkIn(NodeId directory, absl::string_view name, bool is_directory);
+  HostError RenameIn(NodeId from, absl::string_view from_name, NodeId to,
+                     absl::string_view to_name);
+  HostError UnlinkIn(NodeId directory, absl::string_view name, bool is_directory);
   // Finds where what a fid was walked to is now; ESTALE if something else is there.
-  int FindPlace(const Fid& fid, NodeId& directory, std::string& name);
+  HostError FindPlace(const Fid& fid, NodeId& directory, std::string& name);
   // What is open of a file that is about to lose this name is not to be lost.
   void DoubtVictim(NodeId directory, absl::string_view name);
   Reply Lock(const P9Command& command, const Fid& fid);
@@ -158,7 +159,7 @@ class P9Server {
   Reply XattrCreate(const P9Command& command, Fid& fid);
   Reply ReadXattr(const P9Command& command, uint32_t room);
   Reply WriteXattr(const P9Command& command, Chain& chain);
-  int SetXattr(NodeId node, const Xattr& xattr);
+  HostError SetXattr(NodeId node, const Xattr& xattr);
   // Keeps one for a fid; false if there are too many, or they take too much memory.
   bool KeepXattr(uint32_t number, Xattr xattr);
   void DropXattr(uint32_t number);
@@ -172,7 +173,7 @@ class P9Server {
   // many.
   bool Keep(uint32_t number, const Fid& fid);
   // One step of a walk: on success `fid` is what `name` leads to and holds its node, but no place.
-  int Step(NodeId directory, absl::string_view name, Fid& fid);
+  HostError Step(NodeId directory, absl::string_view name, Fid& fid);
   // Has a fid that was walked to by `name` remember that; false if names take too much memory.
   bool KeepPlace(Fid& fid, NodeId directory, absl::string_view name);
   // What a fid that has no number, or another besides, holds.

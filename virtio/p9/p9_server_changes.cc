@@ -14,7 +14,7 @@ namespace virtio {
 namespace {
 
 // The time that a SETATTR sets, or what of it is not to be changed.
-int ToTime(uint32_t valid, uint32_t now, uint32_t given, const P9Time& from, timespec& to) {
+HostError ToTime(uint32_t valid, uint32_t now, uint32_t given, const P9Time& from, timespec& to) {
   if ((valid & now) == 0) return 0;
   to.tv_nsec = UTIME_NOW;
   if ((valid & given) == 0) return 0;
@@ -39,14 +39,14 @@ P9Server::Reply P9Server::Create(const P9Command& command, Fid& fid) {
   if (!files_.MakeRoom() || !tree_.Fits(2 * P9OpenFiles::kFileBytes)) return {.error = ENFILE};
   P9Places::Place* place = places_.Acquire(fid.node, command.name(0));
   if (place == nullptr) return {.error = ENFILE};
-  if (const int error = CreateAt(command, *place, fid); error != 0) {
+  if (const HostError error = CreateAt(command, *place, fid); error != 0) {
     places_.Release(*place);
     return {.error = error};
   }
   return Answer(P9OpenReply{.qid = fid.qid, .io_bytes = 0});
 }
 
-int P9Server::CreateAt(const P9Command& command, P9Places::Place& place, Fid& directory) {
+HostError P9Server::CreateAt(const P9Command& command, P9Places::Place& place, Fid& directory) {
   // What is shared with others is not opened for these; each write does what its fid is for.
   const auto flags = static_cast<int>(command.flags & ~uint32_t{O_APPEND | O_SYNC});
   // Linux opens what it writes to once more for what it caches, to read around it: the mode of the
@@ -60,7 +60,7 @@ int P9Server::CreateAt(const P9Command& command, P9Places::Place& place, Fid& di
     return tree_.Create(directory.node, command.name(0), caller, command.mode, as, found, made);
   };
   int host_flags = wider;
-  int error = create(host_flags);
+  HostError error = create(host_flags);
   if (error == EACCES && wider != flags) {
     host_flags = flags;
     error = create(host_flags);
@@ -88,7 +88,7 @@ P9Server::Reply P9Server::MakeNode(const P9Command& command, const Fid& director
   const Caller caller = {.uid = directory.uid, .gid = command.gid};
   const absl::string_view name = command.name(0);
   FoundNode found;
-  int error = 0;
+  HostError error = 0;
   if (command.type == kP9MkDir) {
     error = tree_.MakeDirectory(directory.node, name, caller, command.mode, found);
   } else if (command.type == kP9SymLink) {
@@ -106,7 +106,7 @@ P9Server::Reply P9Server::Link(const P9Command& command, const Fid& directory) {
   const Fid* file = Find(command.new_fid);
   if (file == nullptr || file->xattr) return {.error = EBADF};
   FoundNode found;
-  const int error = tree_.Link(file->node, directory.node, command.name(0), found);
+  const HostError error = tree_.Link(file->node, directory.node, command.name(0), found);
   if (error == 0) Forget(found.id);
   return {.error = error};
 }
@@ -117,7 +117,7 @@ P9Server::Reply P9Server::Rename(const P9Command& command, const Fid& fid) {
   const Fid* to = Find(command.new_fid);
   if (to == nullptr || to->xattr) return {.error = EBADF};
   NodeId from{0};
-  if (const int error = FindPlace(fid, from, text_); error != 0) return {.error = error};
+  if (const HostError error = FindPlace(fid, from, text_); error != 0) return {.error = error};
   return {.error = RenameIn(from, text_, to->node, command.name(0))};
 }
 
@@ -136,24 +136,24 @@ P9Server::Reply P9Server::Remove(const Fid& fid) {
   if (fid.xattr) return {.error = EBADF};
   if (!tree_.writable()) return {.error = EROFS};
   NodeId directory{0};
-  if (const int error = FindPlace(fid, directory, text_); error != 0) return {.error = error};
+  if (const HostError error = FindPlace(fid, directory, text_); error != 0) return {.error = error};
   return {.error = UnlinkIn(directory, text_, (fid.qid.type & kP9QidDirectory) != 0)};
 }
 
-int P9Server::RenameIn(NodeId from, absl::string_view from_name, NodeId to,
-                       absl::string_view to_name) {
+HostError P9Server::RenameIn(NodeId from, absl::string_view from_name, NodeId to,
+                             absl::string_view to_name) {
   DoubtVictim(to, to_name);
-  const int error = tree_.Rename(from, from_name, to, to_name, 0);
+  const HostError error = tree_.Rename(from, from_name, to, to_name, 0);
   if (error != 0) return error;
   // Of two names of one file none is moved.
   if (tree_.FindKnown(from, from_name) == NodeId{0}) places_.Move(from, from_name, to, to_name);
   return 0;
 }
 
-int P9Server::UnlinkIn(NodeId directory, absl::string_view name, bool is_directory) {
+HostError P9Server::UnlinkIn(NodeId directory, absl::string_view name, bool is_directory) {
   if (is_directory) return tree_.RemoveDirectory(directory, name);
   DoubtVictim(directory, name);
-  const int error = tree_.Unlink(directory, name);
+  const HostError error = tree_.Unlink(directory, name);
   if (error == 0) places_.Remove(directory, name);
   return error;
 }
@@ -164,13 +164,13 @@ void P9Server::DoubtVictim(NodeId directory, absl::string_view name) {
   if (victim != NodeId{0}) files_.Doubt(victim);
 }
 
-int P9Server::FindPlace(const Fid& fid, NodeId& directory, std::string& name) {
+HostError P9Server::FindPlace(const Fid& fid, NodeId& directory, std::string& name) {
   if (fid.place == nullptr) return tree_.FindPlace(fid.node, directory, name);
   if (!fid.place->is_there()) return ESTALE;
   directory = fid.place->directory();
   name = std::string(fid.place->name());
   // The host may have put another file there.
-  return tree_.FindKnown(directory, name) == fid.node ? 0 : ESTALE;
+  return HostError::FromErrno(tree_.FindKnown(directory, name) == fid.node ? 0 : ESTALE);
 }
 
 // --- Attributes ----------------------------------------------------------------------------------
@@ -183,7 +183,8 @@ P9Server::Reply P9Server::SetAttributes(const P9Command& command, const Fid& fid
   if ((valid & kP9SetUid) != 0) changes.uid = wanted.uid.value();
   if ((valid & kP9SetGid) != 0) changes.gid = wanted.gid.value();
   if ((valid & kP9SetSize) != 0) changes.size_bytes = wanted.size_bytes.value();
-  int error = ToTime(valid, kP9SetAccessed, kP9SetAccessedTo, wanted.accessed, changes.accessed);
+  HostError error =
+      ToTime(valid, kP9SetAccessed, kP9SetAccessedTo, wanted.accessed, changes.accessed);
   if (error == 0) {
     error = ToTime(valid, kP9SetModified, kP9SetModifiedTo, wanted.modified, changes.modified);
   }
@@ -206,7 +207,7 @@ P9Server::Reply P9Server::Lock(const P9Command& command, const Fid& fid) {
   const FileLock lock = {.type = ToHostType(command.lock.type),
                          .start = command.lock.start.value(),
                          .length = command.lock.length.value()};
-  const int error = locks_.Set(fid.node, {command.fid, command.lock.process.value()}, lock);
+  const HostError error = locks_.Set(fid.node, {command.fid, command.lock.process.value()}, lock);
   if (error == EINVAL) return {.error = EINVAL};
   return Answer(P9LockReply{.status = error == 0        ? uint8_t{kP9LockSuccess}
                                       : error == EAGAIN ? uint8_t{kP9LockBlocked}
@@ -223,7 +224,7 @@ P9Server::Reply P9Server::GetLock(const P9Command& command, const Fid& fid) {
                    .start = command.lock.start.value(),
                    .length = command.lock.length.value()};
   uint32_t process = 0;
-  const int error =
+  const HostError error =
       locks_.Get(fid.node, {command.fid, command.lock.process.value()}, lock, process);
   if (error != 0) return {.error = error};
   P9Lock reply = command.lock;

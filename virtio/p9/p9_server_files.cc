@@ -41,17 +41,18 @@ P9Server::Reply P9Server::Open(const P9Command& command, Fid& fid) {
   } else if (!HasOwnFiles(tree_, versions_)) {
     // What is read is opened when it is read; that it can be is to be known now.
     ReadFileCache::CachedFile* file = nullptr;
-    if (const int error = shared_files_.Acquire(fid.node, file); error != 0) {
+    if (const HostError error = shared_files_.Acquire(fid.node, file); error != 0) {
       return {.error = error};
     }
     shared_files_.Release(*file);
   } else {
     P9OpenFiles::OpenFile* file = nullptr;
-    if (const int error = files_.Open(fid.node, access, file); error != 0) return {.error = error};
+    if (const HostError error = files_.Open(fid.node, access, file); error != 0)
+      return {.error = error};
     if ((flags & O_TRUNC) != 0) {
       FileAttributes attributes;
       const AttributeChanges empty = {.size_bytes = 0, .clear_privileges = fid.uid != 0};
-      const int error = tree_.SetAttributes(fid.node, empty, file->host.get(), attributes);
+      const HostError error = tree_.SetAttributes(fid.node, empty, file->host.get(), attributes);
       if (error != 0) {
         files_.Close(*file);
         return {.error = error};
@@ -76,7 +77,7 @@ bool P9Server::IsTransfer(const P9Command& command) {
   return fid == nullptr || !fid->xattr;
 }
 
-int P9Server::BeginTransfer(const P9Command& command, P9Transfer& transfer) {
+HostError P9Server::BeginTransfer(const P9Command& command, P9Transfer& transfer) {
   transfer = {};
   if (max_message_bytes_ == 0) return EPROTO;
   if (command.type == kP9Write && !tree_.writable()) return EROFS;
@@ -89,14 +90,14 @@ int P9Server::BeginTransfer(const P9Command& command, P9Transfer& transfer) {
   if (!fid->open || fid->access == (command.type == kP9Read ? O_WRONLY : O_RDONLY)) return EBADF;
   if ((fid->qid.type & kP9QidDirectory) != 0) return EISDIR;
   if (command.offset > INT64_MAX - kP9MaxMessageBytes) {
-    return command.type == kP9Read ? EINVAL : EFBIG;
+    return HostError::FromErrno(command.type == kP9Read ? EINVAL : EFBIG);
   }
   if (command.type == kP9Write) {
     transfer.append = fid->append;
     transfer.sync = fid->sync;
   }
   if (fid->file != nullptr) {
-    int own_error = files_.Begin(*fid->file);
+    HostError own_error = files_.Begin(*fid->file);
     if (own_error == 0) UseOpened(*fid->file, transfer);
     // Linux leaves it to the server to take set-user-id bits off what users write to.
     if (own_error == 0 && command.type == kP9Write && command.count > 0 && fid->uid != 0) {
@@ -105,18 +106,18 @@ int P9Server::BeginTransfer(const P9Command& command, P9Transfer& transfer) {
     }
     return own_error;
   }
-  const int error = shared_files_.Acquire(fid->node, transfer.cached);
+  const HostError error = shared_files_.Acquire(fid->node, transfer.cached);
   if (error == 0) transfer.file = transfer.cached->file;
   return error;
 }
 
-int P9Server::BeginFlush(const Fid& fid, P9Transfer& transfer) {
+HostError P9Server::BeginFlush(const Fid& fid, P9Transfer& transfer) {
   if (fid.xattr) return EBADF;
   P9OpenFiles::OpenFile* file = fid.file;
   const bool is_directory = (fid.qid.type & kP9QidDirectory) != 0;
-  const int error = file != nullptr
-                        ? files_.BeginFlush(*file)
-                        : files_.BeginFlush(fid.node, is_directory ? O_DIRECTORY : O_RDONLY, file);
+  const HostError error =
+      file != nullptr ? files_.BeginFlush(*file)
+                      : files_.BeginFlush(fid.node, is_directory ? O_DIRECTORY : O_RDONLY, file);
   if (error == 0) UseOpened(*file, transfer);
   return error;
 }
@@ -136,7 +137,7 @@ void P9Server::EndTransfer(P9Transfer& transfer) {
 
 P9Server::Reply P9Server::GetAttributes(const Fid& fid) {
   FileAttributes attributes;
-  const int error = tree_.GetAttributes(fid.node, attributes);
+  const HostError error = tree_.GetAttributes(fid.node, attributes);
   if (error != 0) return {.error = error};
   P9AttributesReply reply;
   reply.valid = kP9BasicAttributes | kP9Generation;
@@ -159,7 +160,7 @@ P9Server::Reply P9Server::GetAttributes(const Fid& fid) {
 }
 
 P9Server::Reply P9Server::ReadLink(const Fid& fid) {
-  if (const int error = tree_.ReadLink(fid.node, text_); error != 0) {
+  if (const HostError error = tree_.ReadLink(fid.node, text_); error != 0) {
     return {.error = error};
   }
   Answer(base::Le16(static_cast<uint16_t>(text_.size())));
@@ -175,11 +176,12 @@ P9Server::Reply P9Server::ReadDirectory(const P9Command& command, const Fid& fid
   const size_t none = reply_size_;
   if (limit < none) return {.error = EINVAL};
   bool first_did_not_fit = false;
-  const int error = tree_.ReadDirectory(fid.node, command.offset, [&](const DirectoryEntry& entry) {
-    const bool fits = AppendEntry(entry, limit);
-    first_did_not_fit = !fits && reply_size_ == none;
-    return fits;
-  });
+  const HostError error =
+      tree_.ReadDirectory(fid.node, command.offset, [&](const DirectoryEntry& entry) {
+        const bool fits = AppendEntry(entry, limit);
+        first_did_not_fit = !fits && reply_size_ == none;
+        return fits;
+      });
   // An empty answer would mean the end.
   if (first_did_not_fit) return {.error = EINVAL};
   if (error != 0 && reply_size_ == none) return {.error = error};
@@ -207,7 +209,7 @@ bool P9Server::AppendEntry(const DirectoryEntry& entry, size_t limit) {
 
 P9Server::Reply P9Server::GetFileSystem(const Fid& fid) {
   struct statfs file_system;
-  const int error = tree_.GetFileSystem(fid.node, file_system);
+  const HostError error = tree_.GetFileSystem(fid.node, file_system);
   if (error != 0) return {.error = error};
   P9StatFsReply reply;
   reply.type = uint32_t{V9FS_MAGIC};

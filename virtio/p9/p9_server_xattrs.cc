@@ -47,8 +47,8 @@ P9Server::Reply P9Server::XattrWalk(const P9Command& command, const Fid& from) {
   if (number == kP9NoFid || Find(number) != nullptr) return {.error = EBADF};
   Xattr xattr;
   xattr.name = std::string(command.name(0));
-  const int error = xattr.name.empty() ? tree_.ListXattrs(from.node, text_)
-                                       : tree_.GetXattr(from.node, xattr.name, text_);
+  const HostError error = xattr.name.empty() ? tree_.ListXattrs(from.node, text_)
+                                             : tree_.GetXattr(from.node, xattr.name, text_);
   if (error != 0) return {.error = error};
   xattr.value = text_;  // a copy has no room beyond its end
   xattr.size_bytes = text_.size();
@@ -72,7 +72,7 @@ P9Server::Reply P9Server::XattrCreate(const P9Command& command, Fid& fid) {
   Xattr xattr;
   xattr.name = std::string(command.name(0));
   // Some names are not for guests, which had better know now than from a clunk.
-  const int error = tree_.GetXattr(fid.node, xattr.name, text_);
+  const HostError error = tree_.GetXattr(fid.node, xattr.name, text_);
   if (error != 0 && error != ENODATA) return {.error = error};
   xattr.size_bytes = static_cast<size_t>(command.size_bytes);
   xattr.flags = static_cast<int>(command.flags);
@@ -111,7 +111,7 @@ P9Server::Reply P9Server::WriteXattr(const P9Command& command, Chain& chain) {
   return Answer(P9WriteReply{.count = command.count});
 }
 
-int P9Server::SetXattr(NodeId node, const Xattr& xattr) {
+HostError P9Server::SetXattr(NodeId node, const Xattr& xattr) {
   if (xattr.value.size() != xattr.size_bytes) return EINVAL;
   // How Linux says that it is to be removed.
   if (xattr.value.empty() && xattr.flags == XATTR_REPLACE) {
