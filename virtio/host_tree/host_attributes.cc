@@ -70,7 +70,7 @@ HostError HostTree::NodeFd(Node& node, int& fd, base::UniqueFd& opened) {
   if (node.type == S_IFDIR) return DirectoryFd(node, fd);
   fd = node.path_fd;
   if (fd >= 0) {
-    Touch(node);
+    directories_.Touch(node);
     return 0;
   }
   if (node.files != nullptr) {
@@ -87,7 +87,7 @@ HostError HostTree::Reopen(int fd, int flags, base::UniqueFd& opened) {
   do {
     // Without waiting for who holds a lease.
     opened.reset(openat(descriptors_.get(), name.c_str(), flags | O_NONBLOCK | O_CLOEXEC));
-  } while (!opened.valid() && GivesUpDescriptors(HostError::Last()));
+  } while (!opened.valid() && directories_.GivesUp(HostError::Last()));
   return opened.valid() ? 0 : HostError::Last();
 }
 

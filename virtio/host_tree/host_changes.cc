@@ -343,7 +343,7 @@ Node* HostTree::KeepVictim(Node& parent, int parent_fd, absl::string_view name) 
   if (!is_directory && (seen.status.stx_nlink == 1 || seen.kind->remote)) return node;
   base::UniqueFd fd = std::move(seen.pin);
   if (fd.valid() || OpenPathIn(parent_fd, NameBuffer(name).bytes, *node, fd) == 0)
-    KeepPath(*node, std::move(fd));
+    directories_.Keep(*node, std::move(fd));
   return node;
 }
 

@@ -49,7 +49,7 @@ HostError HostTree::ReadDirectory(NodeId id, uint64_t offset,
 HostError HostTree::ReadClosureRoot(uint64_t offset,
                                     absl::FunctionRef<bool(const DirectoryEntry&)> visit) {
   static constexpr absl::string_view kDots[] = {".", ".."};
-  for (uint64_t i = offset; i < visible_.size() + 2; ++i) {
+  for (uint64_t i = offset; i < closure_->size() + 2; ++i) {
     DirectoryEntry entry;
     entry.next_offset = i + 1;
     if (i < 2) {
@@ -57,9 +57,8 @@ HostError HostTree::ReadClosureRoot(uint64_t offset,
       entry.inode = NumberOf(nodes_.root());
       entry.type = DT_DIR;
     } else {
-      entry.name = visible_[i - 2];
+      entry.name = (*closure_)[i - 2];
       struct statx status;
-      // NameSet keeps no NUL behind a name.
       if (Status(root_.get(), std::string(entry.name).c_str(), status) != 0) continue;
       entry.inode = numbers_.ToGuest(IdentityOf(status).device, status.stx_ino);
       entry.type = static_cast<uint8_t>(IFTODT(status.stx_mode));

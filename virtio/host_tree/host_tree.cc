@@ -65,8 +65,8 @@ absl::StatusOr<std::unique_ptr<HostTree>> HostTree::Open(Options options) {
   if (tree->options_.writable) RETURN_IF_ERROR(tree->PrepareChanges());
   if (closure.has_value()) {
     ASSIGN_OR_RETURN(auto file, ClosureFile::Open(closure_name, *closure));
-    tree->closure_file_.emplace(std::move(file));
-    RETURN_IF_ERROR(tree->LoadClosure());
+    tree->closure_.emplace(std::move(file), tree->root_.get(), tree->options_.path);
+    RETURN_IF_ERROR(tree->closure_->Read());
   }
   return tree;
 }
@@ -79,11 +79,10 @@ HostTree::HostTree(Options options, base::UniqueFd root, const struct statx& roo
       root_kind_(root_kind),
       looks_by_descriptor_(LooksByDescriptor(root_kind, root_status)),
       numbers_(IdentityOf(root_status).device),
-      nodes_(IdentityOf(root_status), options_.max_node_bytes) {}
+      nodes_(IdentityOf(root_status), options_.max_node_bytes),
+      directories_(options_.max_directories) {}
 
-HostTree::~HostTree() {
-  while (oldest_directory_ != nullptr) CloseDirectory(*oldest_directory_);
-}
+HostTree::~HostTree() = default;
 
 // --- Names ---------------------------------------------------------------------------------------
 
@@ -91,7 +90,7 @@ HostError HostTree::Lookup(NodeId directory, absl::string_view name, FoundNode& 
   if (const HostError error = CheckFileName(name); error != 0) return error;
   Node* parent = nodes_.Find(directory);
   if (parent == nullptr) return ESTALE;
-  if (directory == kRootNode && has_closure() && !visible_.Contains(name)) return ENOENT;
+  if (directory == kRootNode && has_closure() && !closure_->Contains(name)) return ENOENT;
   int fd = -1;
   if (const HostError error = DirectoryFd(*parent, fd); error != 0) return error;
   return Enter(*parent, fd, name, found);
@@ -109,7 +108,7 @@ HostError HostTree::Enter(Node& parent, absl::string_view name, SeenFile& seen, 
   Node* node = nodes_.Insert(seen.identity, TypeOf(seen.status), parent, name, left);
   if (node == nullptr) return ENFILE;
   RemoveUnused(left);
-  if (seen.pin.valid() && node->path_fd < 0) KeepPath(*node, std::move(seen.pin));
+  if (seen.pin.valid() && node->path_fd < 0) directories_.Keep(*node, std::move(seen.pin));
   found.id = node->id;
   found.attributes = ToAttributes(*node, seen.status);
   return 0;
@@ -153,7 +152,7 @@ void HostTree::ForgetAll() {
 void HostTree::RemoveUnused(Node* node) {
   while (node != nullptr && nodes_.IsUnused(*node)) {
     Node* parent = node->parent;
-    CloseDirectory(*node);
+    directories_.Close(*node);
     DropListing(node->id);
     nodes_.Remove(*node);
     node = parent;
@@ -172,7 +171,7 @@ HostError HostTree::StatusOf(Node& node, struct statx& status) {
     return error == ENOENT ? ESTALE : error;
   }
   if (!(seen.identity == node.identity)) return ESTALE;
-  if (seen.pin.valid()) KeepPath(node, std::move(seen.pin));
+  if (seen.pin.valid()) directories_.Keep(node, std::move(seen.pin));
   status = seen.status;
   return 0;
 }
@@ -194,10 +193,12 @@ FileAttributes HostTree::ToAttributes(const Node& node, const struct statx& stat
   a.device_minor = status.stx_rdev_minor;
   a.block_bytes = status.stx_blksize;
   if (node.id == kRootNode && has_closure()) {
-    // The host's root says how much else there is, and when it changed.
+    // The host's root says how much else there is, and when it changed. For the guest it changes
+    // when the closure is read.
     a.links = 1;
     a.size_bytes = a.blocks = 0;
-    a.accessed = a.modified = a.changed = closure_read_;
+    const timespec& read_at = closure_->read_at();
+    a.accessed = a.modified = a.changed = {read_at.tv_sec, static_cast<uint32_t>(read_at.tv_nsec)};
   }
   return a;
 }
@@ -280,23 +281,16 @@ HostError HostTree::OpenIn(int directory_fd, const char* name, int flags, base::
     ++opens_;
     fd.reset(static_cast<int>(syscall(SYS_openat2, directory_fd, name, &how, sizeof(how))));
     if (fd.valid()) return 0;
-    if (errno == EINTR || errno == EAGAIN || GivesUpDescriptors(HostError::Last())) continue;
+    if (errno == EINTR || errno == EAGAIN || directories_.GivesUp(HostError::Last())) continue;
     break;
   }
   return HostError::Last();
 }
 
-bool HostTree::GivesUpDescriptors(HostError error) {
-  if ((error != EMFILE && error != ENFILE) || open_directories_ <= 1) return false;
-  // Not the newest, which is in use; nor listings, of which one may be.
-  while (open_directories_ > 1) CloseDirectory(*oldest_directory_);
-  return true;
-}
-
 HostError HostTree::OpenNode(Node& node, int flags, base::UniqueFd& fd) {
   // What is still held is the file, whether or not its name is.
   if (node.path_fd >= 0) {
-    Touch(node);
+    directories_.Touch(node);
     return Reopen(node.path_fd, flags, fd);
   }
   if (node.files != nullptr) return Reopen(node.files->fd(), flags, fd);
@@ -330,7 +324,7 @@ HostError HostTree::DirectoryFd(Node& node, int& fd) {
   for (; at->parent != nullptr && at->path_fd < 0; at = at->parent) closed.push_back(at);
   if (closed.size() > kMaxDepth) return ELOOP;
   fd = at->parent == nullptr ? root_.get() : at->path_fd;
-  if (at->parent != nullptr) Touch(*at);
+  if (at->parent != nullptr) directories_.Touch(*at);
   while (!closed.empty()) {
     // As many names at a time as one call takes: a guest can have its directories reopened with
     // every request, by using others in between. What is on the way is not compared: who the last
@@ -350,42 +344,9 @@ HostError HostTree::DirectoryFd(Node& node, int& fd) {
     }
     // The newest two are safe: `fd`, which was the last, is still open while the next is opened.
     fd = opened.get();
-    KeepPath(*last, std::move(opened));
+    directories_.Keep(*last, std::move(opened));
   }
   return 0;
-}
-
-void HostTree::KeepPath(Node& node, base::UniqueFd fd) {
-  while (open_directories_ >= options_.max_directories) CloseDirectory(*oldest_directory_);
-  node.path_fd = fd.release();
-  ++open_directories_;
-  PushNewest(node);
-}
-
-void HostTree::Touch(Node& node) {
-  if (newest_directory_ == &node) return;
-  TakeOutOfOrder(node);
-  PushNewest(node);
-}
-
-void HostTree::PushNewest(Node& node) {
-  node.older = newest_directory_;
-  node.newer = nullptr;
-  (newest_directory_ != nullptr ? newest_directory_->newer : oldest_directory_) = &node;
-  newest_directory_ = &node;
-}
-
-void HostTree::TakeOutOfOrder(Node& node) {
-  (node.newer != nullptr ? node.newer->older : newest_directory_) = node.older;
-  (node.older != nullptr ? node.older->newer : oldest_directory_) = node.newer;
-  node.newer = node.older = nullptr;
-}
-
-void HostTree::CloseDirectory(Node& node) {
-  if (node.path_fd < 0) return;
-  TakeOutOfOrder(node);
-  close(std::exchange(node.path_fd, -1));
-  --open_directories_;
 }
 
 }  // namespace virtio

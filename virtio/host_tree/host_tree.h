@@ -29,7 +29,8 @@
 #include "absl/strings/string_view.h"
 #include "base/unique_fd.h"
 #include "virtio/host_tree/call_watch.h"
-#include "virtio/host_tree/closure.h"
+#include "virtio/host_tree/closure_view.h"
+#include "virtio/host_tree/directory_cache.h"
 #include "virtio/host_tree/host_error.h"
 #include "virtio/host_tree/host_file.h"
 #include "virtio/host_tree/host_file_systems.h"
@@ -127,15 +128,15 @@ class HostTree {
 
   // Reads the closure file again; what is new in it becomes visible, nothing disappears. On an
   // error nothing changes. No effect without a closure.
-  absl::Status RereadClosure();
+  absl::Status RereadClosure() { return has_closure() ? closure_->Read() : absl::OkStatus(); }
   bool writable() const { return options_.writable; }
   bool submounts() const { return options_.submounts; }
-  bool has_closure() const { return closure_file_.has_value(); }
+  bool has_closure() const { return closure_.has_value(); }
   // Whether this machine's kernel takes set-id bits off every file that is written to or cut by
   // whoever may not keep them: not where another machine does.
   bool takes_set_ids() const { return !options_.submounts && !root_kind_.remote; }
   // How many names the closure has had so far. One thread, the one that reads it.
-  size_t closure_size() const { return visible_.size(); }
+  size_t closure_size() const { return has_closure() ? closure_->size() : 0; }
 
   // One thread from here on.
 
@@ -228,7 +229,7 @@ class HostTree {
   // As in NodeTable.
   bool Fits(size_t more_bytes) const { return nodes_.Fits(more_bytes); }
   void Charge(size_t bytes_before, size_t bytes_now) { nodes_.Charge(bytes_before, bytes_now); }
-  uint32_t open_directories() const { return open_directories_; }
+  uint32_t open_directories() const { return directories_.size(); }
   // How often something was opened, or tried to be, since the start.
   uint64_t opens() const { return opens_; }
 
@@ -260,10 +261,6 @@ class HostTree {
 
   HostTree(Options options, base::UniqueFd root, const struct statx& root_status,
            const FileSystemKind& root_kind);
-  absl::Status LoadClosure();
-  // Looks for each name at the root.
-  absl::Status CheckEach(const NameSet& names) const;
-  absl::Status MissingError(absl::string_view name) const;
 
   // Makes `name` in an open directory, or what was seen there, a node that the guest holds.
   HostError Enter(Node& parent, int parent_fd, absl::string_view name, FoundNode& found);
@@ -287,9 +284,6 @@ class HostTree {
   // that of the directory used last. Closes others if descriptors run out.
   HostError OpenIn(int directory_fd, const char* name, int flags, base::UniqueFd& fd,
                    uint32_t mode = 0);
-  // If `error` says that there are no descriptors left, closes all directories but the newest; true
-  // if it is worth to try again.
-  bool GivesUpDescriptors(HostError error);
   // Opens a regular file; ESTALE if something else is there.
   HostError OpenNode(Node& node, int flags, base::UniqueFd& fd);
   // Opens `node` by name, with O_PATH; ESTALE if something else is there.
@@ -300,12 +294,6 @@ class HostTree {
   // kMaxDepth / 15 directories are opened, as 15 of the longest names fit a path, and one where
   // names are short.
   HostError DirectoryFd(Node& node, int& fd);
-  // Keeps a node open (O_PATH) as directories are, until it was not used for long.
-  void KeepPath(Node& node, base::UniqueFd fd);
-  void Touch(Node& node);
-  void PushNewest(Node& node);
-  void TakeOutOfOrder(Node& node);
-  void CloseDirectory(Node& node);
   void RemoveUnused(Node* node);
   FileAttributes ToAttributes(const Node& node, const struct statx& status);
   uint64_t NumberOf(const Node& node) {
@@ -381,13 +369,9 @@ class HostTree {
   // The maps leave owners out whose files vmm could change all the same: its rights are not the
   // guest's.
   bool keeps_owners_ = false;
-  std::optional<ClosureFile> closure_file_;
-  NameSet visible_;
-  FileTime closure_read_;  // when the root last changed, in the guest's eyes
+  std::optional<ClosureView> closure_;
   NodeTable nodes_;
-  Node* newest_directory_ = nullptr;  // the open ones but the root, in order of use
-  Node* oldest_directory_ = nullptr;
-  uint32_t open_directories_ = 0;
+  DirectoryCache directories_;
   uint64_t opens_ = 0;
   std::list<Listing> listings_;  // newest first
 };

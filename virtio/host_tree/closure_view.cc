@@ -1,4 +1,4 @@
-// The closure of a HostTree: which names of its root there are.
+#include "virtio/host_tree/closure_view.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -21,7 +21,6 @@
 #include "base/status.h"
 #include "base/thread.h"
 #include "virtio/host_tree/file_name.h"
-#include "virtio/host_tree/host_tree.h"
 
 namespace virtio {
 namespace {
@@ -124,23 +123,24 @@ absl::StatusOr<std::optional<size_t>> FindMissing(const NameSet& names, Lister& 
 
 }  // namespace
 
-absl::Status HostTree::RereadClosure() { return has_closure() ? LoadClosure() : absl::OkStatus(); }
+ClosureView::ClosureView(ClosureFile file, int root_fd, std::string root_path)
+    : file_(std::move(file)), root_fd_(root_fd), root_path_(std::move(root_path)) {}
 
-absl::Status HostTree::LoadClosure() {
-  ASSIGN_OR_RETURN(const std::string text, closure_file_->Read());
+absl::Status ClosureView::Read() {
+  ASSIGN_OR_RETURN(const std::string text, file_.Read());
   // A store has far more paths than most closures, but reading all of it is cheaper than looking
   // for many.
   const bool lists = visible_.size() == 0 && text.size() > kManyBytes;
-  Lister lister(root_.get(), options_.path);
+  Lister lister(root_fd_, root_path_);
   if (lists) RETURN_IF_ERROR(lister.Start());
   auto names = ParseClosure(text);
   if (!names.ok()) {
-    return base::Advise(base::Annotate(names.status(), closure_file_->Name()), kClosureAdvice);
+    return base::Advise(base::Annotate(names.status(), file_.Name()), kClosureAdvice);
   }
   // A build that has failed or not ended yet, rather than a guest without a store.
   if (names->empty()) {
     return absl::InvalidArgumentError(
-        absl::StrCat(closure_file_->Name(), ": lists no store path; ", kClosureAdvice));
+        absl::StrCat(file_.Name(), ": lists no store path; ", kClosureAdvice));
   }
   std::erase_if(*names, [this](absl::string_view name) { return visible_.Contains(name); });
   NameSet added;
@@ -152,28 +152,25 @@ absl::Status HostTree::LoadClosure() {
     RETURN_IF_ERROR(CheckEach(added));
   }
   visible_.Add(std::move(added));
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  closure_read_ = {now.tv_sec, static_cast<uint32_t>(now.tv_nsec)};
+  clock_gettime(CLOCK_REALTIME, &read_at_);
   return absl::OkStatus();
 }
 
-absl::Status HostTree::CheckEach(const NameSet& names) const {
+absl::Status ClosureView::CheckEach(const NameSet& names) const {
   for (size_t i = 0; i < names.size(); ++i) {
     struct statx status;
     const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
-    if (statx(root_.get(), NameBuffer(names[i]).bytes, flags, 0, &status) == 0) continue;
+    if (statx(root_fd_, NameBuffer(names[i]).bytes, flags, 0, &status) == 0) continue;
     if (errno == ENOENT) return MissingError(names[i]);
     return base::ErrnoStatus(
-        errno, absl::StrCat(closure_file_->Name(), ": ", absl::CHexEscape(names[i]), " in ",
-                            options_.path));
+        errno, absl::StrCat(file_.Name(), ": ", absl::CHexEscape(names[i]), " in ", root_path_));
   }
   return absl::OkStatus();
 }
 
-absl::Status HostTree::MissingError(absl::string_view name) const {
-  return absl::NotFoundError(absl::StrCat(closure_file_->Name(), ": lists ", absl::CHexEscape(name),
-                                          ", which is not in ", options_.path,
+absl::Status ClosureView::MissingError(absl::string_view name) const {
+  return absl::NotFoundError(absl::StrCat(file_.Name(), ": lists ", absl::CHexEscape(name),
+                                          ", which is not in ", root_path_,
                                           "; build or copy it there first"));
 }
 
