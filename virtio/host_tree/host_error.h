@@ -3,7 +3,6 @@
 #define VIRTIO_HOST_TREE_HOST_ERROR_H_
 
 #include <errno.h>
-#include <string.h>
 
 #include <ostream>
 
@@ -34,7 +33,7 @@ class [[nodiscard]] HostError {
   friend constexpr bool operator==(HostError a, HostError b) { return a.number_ == b.number_; }
   friend constexpr bool operator==(HostError a, int number) { return a.number_ == number; }
   friend std::ostream& operator<<(std::ostream& out, HostError error) {
-    return out << strerrorname_np(error.number_);
+    return out << "errno " << error.number_;
   }
 
  private:
