@@ -1,7 +1,6 @@
 // The host swaps a directory for a symbolic link to a secret, again and again, while the tree is
 // walked and changed: nothing outside the root is ever opened or changed.
 
-#include <errno.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/fs.h>
