@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/lazy_memory.h"
 #include "base/limited_log.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -23,9 +24,8 @@ constexpr uint64_t kSmallestBarSpacing = 4096;
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<PciRoot>> PciRoot::Create(Bus& mmio, Options options) {
-  void* pages =
-      mmap(nullptr, kEcamBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (pages == MAP_FAILED) {
+  void* const pages = base::MapLazily(kEcamBytes);
+  if (pages == nullptr) {
     return base::ErrnoStatus(errno, "pci: cannot allocate memory for configuration space");
   }
   return std::unique_ptr<PciRoot>(

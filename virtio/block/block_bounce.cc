@@ -7,16 +7,16 @@
 #include <functional>
 #include <utility>
 
+#include "base/lazy_memory.h"
 #include "base/log.h"
 #include "base/status.h"
 
 namespace virtio {
 
 absl::StatusOr<BouncePool> BouncePool::Create() {
-  void* base = mmap(nullptr, kBuffers * kBufferBytes, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (base == MAP_FAILED) return base::ErrnoStatus(errno, "cannot reserve memory for direct I/O");
-  return BouncePool(static_cast<uint8_t*>(base));
+  void* const start = base::MapLazily(kBuffers * kBufferBytes);
+  if (start == nullptr) return base::ErrnoStatus(errno, "cannot reserve memory for direct I/O");
+  return BouncePool(static_cast<uint8_t*>(start));
 }
 
 BouncePool::BouncePool(BouncePool&& other) noexcept : base_(std::exchange(other.base_, nullptr)) {}

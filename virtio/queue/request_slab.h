@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "base/lazy_memory.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "virtio/queue/chain.h"
@@ -41,10 +42,9 @@ class RequestSlab {
     const uint32_t segments = std::min<uint32_t>(queue_size, kMaxChainSegments);
     const uint32_t count = std::min(segments, max_requests);
     const size_t bytes = count * (sizeof(Slot) + segments * sizeof(iovec));
-    void* base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (base == MAP_FAILED) return base::ErrnoStatus(errno, "cannot reserve memory for requests");
-    return RequestSlab(static_cast<uint8_t*>(base), bytes, count, segments);
+    void* const start = base::MapLazily(bytes);
+    if (start == nullptr) return base::ErrnoStatus(errno, "cannot reserve memory for requests");
+    return RequestSlab(static_cast<uint8_t*>(start), bytes, count, segments);
   }
   RequestSlab(RequestSlab&& other) noexcept
       : base_(std::exchange(other.base_, nullptr)),
