@@ -1,12 +1,15 @@
 #include "base/lazy_memory.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <sys/mman.h>
 
 #include <cstdint>
-#include <cstdio>
 #include <fstream>
 #include <string>
+
+#include "base/thread.h"
 
 namespace base {
 namespace {
@@ -18,7 +21,7 @@ std::string SmapsLine(const void* address, const std::string& key) {
   bool inside = false;
   for (std::string line; std::getline(smaps, line);) {
     unsigned long start, end;
-    if (std::sscanf(line.c_str(), "%lx-%lx ", &start, &end) == 2) {
+    if (sscanf(line.c_str(), "%lx-%lx ", &start, &end) == 2) {
       inside = start <= wanted && wanted < end;
     } else if (inside && line.starts_with(key)) {
       return line;
@@ -39,6 +42,21 @@ TEST(LazyMemoryTest, OneTouchMakesOnePageResident) {
 }
 
 TEST(LazyMemoryTest, MoreThanThereIsIsRefused) { EXPECT_EQ(MapLazily(size_t{1} << 62), nullptr); }
+
+TEST(LazyMemoryTest, StacksOfThreadsAreTooSmallForHugePages) {
+  size_t bytes = 0;
+  auto thread = StartThread("test", [&bytes] {
+    pthread_attr_t attributes;
+    void* start;
+    pthread_getattr_np(pthread_self(), &attributes);
+    pthread_attr_getstack(&attributes, &start, &bytes);
+    pthread_attr_destroy(&attributes);
+  });
+  ASSERT_TRUE(thread.ok());
+  thread->join();
+  EXPECT_GE(bytes, size_t{512} << 10);
+  EXPECT_LT(bytes, size_t{2} << 20);
+}
 
 }  // namespace
 }  // namespace base

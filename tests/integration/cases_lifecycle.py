@@ -42,7 +42,17 @@ def check_no_leak(before, after, what):
     check_equal(after["descriptors"], before["descriptors"], f"descriptors after {what}")
     check_equal(after["threads"], before["threads"], f"threads after {what}")
     growth = after["anonymous_kib"] - before["anonymous_kib"]
-    check(growth <= LEAK_SLACK_KIB, f"memory outside guest RAM grew by {growth} KiB in {what}")
+    old = before["anonymous_by_mapping"]
+    grown = {
+        name: kib - old.get(name, 0)
+        for name, kib in after["anonymous_by_mapping"].items()
+        if kib > old.get(name, 0)
+    }
+    largest = sorted(grown.items(), key=lambda item: -item[1])[:5]
+    check(
+        growth <= LEAK_SLACK_KIB,
+        f"memory outside guest RAM grew by {growth} KiB in {what}: {largest}",
+    )
 
 
 @case("reboot-in-place-20-times")

@@ -304,7 +304,8 @@ class Vm:
         return {
             "descriptors": self._descriptors(proc),
             "threads": len(os.listdir(f"{proc}/task")),
-            "anonymous_kib": self._anonymous_kib(proc),
+            "anonymous_kib": self._anonymous_kib(proc)[0],
+            "anonymous_by_mapping": self._anonymous_kib(proc)[1],
         }
 
     def _descriptors(self, proc):
@@ -321,16 +322,22 @@ class Vm:
             time.sleep(0.1)
 
     def _anonymous_kib(self, proc):
+        """Returns the resident anonymous memory outside guest RAM by mapping, and its sum."""
         with open(self.config_path, encoding="utf-8") as f:
             ram_kib = to_bytes(json.load(f)["memory"]["size"]) // 1024
-        total = size = 0
+        by_mapping = {}
+        name = ""
+        size = 0
         with open(f"{proc}/smaps", encoding="ascii", errors="replace") as f:
             for line in f:
-                if line.startswith("Size:"):
-                    size = int(line.split()[1])
+                words = line.split()
+                if "-" in words[0] and not words[0].endswith(":"):
+                    name = f"{words[0]} {' '.join(words[5:])}".strip()
+                elif line.startswith("Size:"):
+                    size = int(words[1])
                 elif line.startswith("Anonymous:") and size < ram_kib // 2:
-                    total += int(line.split()[1])
-        return total
+                    by_mapping[f"{name} of {size} KiB"] = int(words[1])
+        return sum(by_mapping.values()), by_mapping
 
 
 def to_bytes(size):
