@@ -28,7 +28,8 @@ void SetStackSize() {
 
 }  // namespace
 
-absl::StatusOr<std::thread> StartThread(std::string name, absl::AnyInvocable<void()> function) {
+absl::StatusOr<std::thread> StartThread(const std::string& name,
+                                        absl::AnyInvocable<void()> function) {
   CHECK(name.size() <= 15);
   static const bool once = (SetStackSize(), true);
   static_cast<void>(once);

@@ -14,7 +14,8 @@ namespace base {
 // blocked from the thread's first instruction, except those that its own faults raise (SIGBUS,
 // SIGSEGV, ...): if those were blocked, they would kill the process without running the handlers
 // that report and clean up. Errors: ResourceExhausted with the limit to raise.
-absl::StatusOr<std::thread> StartThread(std::string name, absl::AnyInvocable<void()> function);
+absl::StatusOr<std::thread> StartThread(const std::string& name,
+                                        absl::AnyInvocable<void()> function);
 
 }  // namespace base
 
