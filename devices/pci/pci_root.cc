@@ -56,7 +56,7 @@ absl::Status PciRoot::Add(unsigned slot, const PciFunctionSpec& spec, PciHandler
         handler.name(), ": PCI slot ", slot, " is taken by ", functions_[slot]->handler().name()));
   }
   auto function = std::make_unique<PciFunction>(spec, handler);
-  if (const absl::Status status = AllocateBars(*function); !status.ok()) {
+  if (absl::Status status = AllocateBars(*function); !status.ok()) {
     FreeBars(*function);
     return status;
   }
