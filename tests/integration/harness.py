@@ -301,11 +301,12 @@ class Vm:
     def usage(self):
         """Returns values that a leak would increase. The program's own pages are not among them."""
         proc = f"/proc/{self.process.pid}"
+        by_mapping = self._anonymous_kib(proc)
         return {
             "descriptors": self._descriptors(proc),
             "threads": len(os.listdir(f"{proc}/task")),
-            "anonymous_kib": self._anonymous_kib(proc)[0],
-            "anonymous_by_mapping": self._anonymous_kib(proc)[1],
+            "anonymous_kib": sum(by_mapping.values()),
+            "anonymous_by_mapping": by_mapping,
         }
 
     def _descriptors(self, proc):
@@ -322,7 +323,7 @@ class Vm:
             time.sleep(0.1)
 
     def _anonymous_kib(self, proc):
-        """Returns the resident anonymous memory outside guest RAM by mapping, and its sum."""
+        """Returns the resident anonymous memory outside guest RAM, by mapping."""
         with open(self.config_path, encoding="utf-8") as f:
             ram_kib = to_bytes(json.load(f)["memory"]["size"]) // 1024
         by_mapping = {}
@@ -337,7 +338,7 @@ class Vm:
                     size = int(words[1])
                 elif line.startswith("Anonymous:") and size < ram_kib // 2:
                     by_mapping[f"{name} of {size} KiB"] = int(words[1])
-        return sum(by_mapping.values()), by_mapping
+        return by_mapping
 
 
 def to_bytes(size):
