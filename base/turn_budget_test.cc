@@ -10,7 +10,7 @@
 #include <string>
 #include <utility>
 
-#include "base/uring_event_loop_harness.h"
+#include "base/testing/uring_event_loop_fixtures.h"
 #include "gtest/gtest.h"
 #include "tests/fakes/fake_event_loop.h"
 #include "tests/fakes/operation_recorder.h"

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "base/uring_event_loop_harness.h"
+#include "base/testing/uring_event_loop_fixtures.h"
 
 namespace base {
 namespace {

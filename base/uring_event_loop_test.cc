@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/uring_event_loop_harness.h"
+#include "base/testing/uring_event_loop_fixtures.h"
 
 namespace base {
 namespace {

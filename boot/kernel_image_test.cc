@@ -7,7 +7,7 @@
 #include <span>
 #include <string>
 
-#include "boot/kernel_fixtures.h"
+#include "boot/testing/kernel_fixtures.h"
 
 namespace boot {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "boot/kernel_fixtures.h"
+#include "boot/testing/kernel_fixtures.h"
 
 namespace boot {
 namespace {

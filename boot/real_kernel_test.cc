@@ -4,9 +4,9 @@
 #include <cstdlib>
 #include <string>
 
-#include "boot/golden_test_util.h"
-#include "boot/kernel_fixtures.h"
 #include "boot/kernel_image.h"
+#include "boot/testing/golden_fixtures.h"
+#include "boot/testing/kernel_fixtures.h"
 
 namespace boot {
 namespace {

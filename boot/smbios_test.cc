@@ -8,7 +8,7 @@
 #include <string>
 
 #include "absl/strings/str_format.h"
-#include "boot/golden_test_util.h"
+#include "boot/testing/golden_fixtures.h"
 #include "boot/wire.h"
 
 namespace boot {

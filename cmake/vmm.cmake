@@ -69,7 +69,7 @@ function(vmm_test name)
   # Only where the text names it: a path on every command line would make a compiler cache useless
   # in a second checkout.
   foreach(source ${ARG_SOURCES})
-    file(STRINGS ${source} uses REGEX "VMM_SOURCE_DIR|golden_test_util\\.h" LIMIT_COUNT 1)
+    file(STRINGS ${source} uses REGEX "VMM_SOURCE_DIR|golden_fixtures\\.h" LIMIT_COUNT 1)
     if(uses)
       set_property(SOURCE ${source} APPEND PROPERTY COMPILE_DEFINITIONS
                    VMM_SOURCE_DIR="${CMAKE_SOURCE_DIR}")

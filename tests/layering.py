@@ -71,7 +71,8 @@ def is_test(source):
     """Returns whether a file is compiled only into tests."""
     return (
         source.startswith("tests/")
-        or re.search(r"_(test|test_util|harness|fixtures)\.(cc|h)$", source) is not None
+        or "/testing/" in source
+        or source.endswith("_test.cc")
     )
 
 
@@ -81,6 +82,8 @@ def problem(root, source, quoted, included):
     for pattern, allowed in ONLY_IN + ([] if is_test(source) else ONLY_IN_BUT_TESTS):
         if pattern.match(included) and folder not in allowed:
             return f"{included} may be included in {', '.join(sorted(allowed))} only"
+    if not is_test(source) and "/testing/" in included:
+        return f"{included} is for tests, and this file is not a test"
     if TEST_ONLY.match(included) and not is_test(source):
         return f"{included} in a file that is not a test"
     if not quoted or included.startswith(LIBRARIES):

@@ -47,6 +47,14 @@ class LayeringTest(unittest.TestCase):
             self.problems(devices__b_test_dot_cc="<sys/un.h>", base__b_dot_cc="<sys/un.h>"), []
         )
 
+    def test_refuses_fixtures_outside_tests(self):
+        self.assertEqual(
+            len(self.problems(base__testing__f_dot_h="", base__b_dot_cc='"base/testing/f.h"')), 1
+        )
+        self.assertEqual(
+            self.problems(base__testing__f_dot_h="", base__b_test_dot_cc='"base/testing/f.h"'), []
+        )
+
     def test_refuses_fakes_outside_tests(self):
         self.assertEqual(
             len(self.problems(tests__fakes__f_dot_h="", base__b_dot_cc='"tests/fakes/f.h"')), 1

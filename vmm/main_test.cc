@@ -21,7 +21,7 @@
 #include <vector>
 
 #include "base/unique_fd.h"
-#include "boot/kernel_fixtures.h"
+#include "boot/testing/kernel_fixtures.h"
 #include "gtest/gtest.h"
 
 namespace vmm {

@@ -14,7 +14,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "boot/golden_test_util.h"
+#include "boot/testing/golden_fixtures.h"
 #include "boot/wire.h"
 
 namespace boot {

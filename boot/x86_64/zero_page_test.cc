@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "boot/kernel_fixtures.h"
+#include "boot/testing/kernel_fixtures.h"
 
 namespace boot {
 namespace {

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/fakes/device_harness.h"
+#include "tests/fakes/device_fixtures.h"
 
 namespace virtio {
 

@@ -5,8 +5,8 @@
 #include <cstring>
 #include <span>
 
-#include "boot/kernel_fixtures.h"
 #include "boot/kernel_image.h"
+#include "boot/testing/kernel_fixtures.h"
 #include "tests/fuzz/boot_fuzz_input.h"
 
 inline void CheckKernel(std::span<const uint8_t> file, boot::MemoryRange window) {

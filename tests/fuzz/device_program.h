@@ -9,7 +9,7 @@
 #include <span>
 
 #include "base/log.h"
-#include "tests/fakes/device_harness.h"
+#include "tests/fakes/device_fixtures.h"
 
 namespace virtio {
 

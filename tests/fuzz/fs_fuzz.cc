@@ -26,7 +26,7 @@
 #include "tests/fuzz/device_program.h"
 #include "tests/fuzz/secret.h"
 #include "virtio/fs/fs_device.h"
-#include "virtio/host_tree/temporary_tree_fixtures.h"
+#include "virtio/host_tree/testing/temporary_tree_fixtures.h"
 
 namespace virtio {
 namespace {

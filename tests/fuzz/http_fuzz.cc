@@ -12,8 +12,8 @@
 #include "base/log.h"
 #include "tests/fuzz/tokens.h"
 #include "vmm/api/api_router.h"
-#include "vmm/api/fake_api_handler.h"
 #include "vmm/api/http_message.h"
+#include "vmm/api/testing/api_handler_fixtures.h"
 
 namespace {
 

@@ -20,7 +20,7 @@
 #include "base/log.h"
 #include "tests/fuzz/device_program.h"
 #include "tests/fuzz/secret.h"
-#include "virtio/host_tree/temporary_tree_fixtures.h"
+#include "virtio/host_tree/testing/temporary_tree_fixtures.h"
 #include "virtio/p9/p9_device.h"
 
 namespace virtio {

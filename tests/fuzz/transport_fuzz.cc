@@ -11,7 +11,7 @@
 
 #include "base/log.h"
 #include "tests/fuzz/pci_operations.h"
-#include "virtio/transport/transport_harness.h"
+#include "virtio/transport/testing/transport_fixtures.h"
 
 namespace {
 

@@ -8,7 +8,7 @@
 #include <span>
 
 #include "tests/fakes/hostile_driver.h"
-#include "virtio/block/block_test_harness.h"
+#include "virtio/block/testing/block_fixtures.h"
 
 namespace virtio {
 namespace {

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "virtio/block/block_test_harness.h"
+#include "virtio/block/testing/block_fixtures.h"
 
 namespace virtio {
 namespace {

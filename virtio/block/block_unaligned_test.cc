@@ -11,7 +11,7 @@
 #include <string>
 #include <utility>
 
-#include "virtio/block/block_test_harness.h"
+#include "virtio/block/testing/block_fixtures.h"
 
 namespace virtio {
 namespace {

@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "virtio/console/console_fixtures.h"
 #include "virtio/console/console_wire.h"
+#include "virtio/console/testing/console_fixtures.h"
 
 namespace virtio {
 namespace {

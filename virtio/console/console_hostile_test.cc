@@ -6,7 +6,7 @@
 #include <string>
 
 #include "tests/fakes/hostile_driver.h"
-#include "virtio/console/console_fixtures.h"
+#include "virtio/console/testing/console_fixtures.h"
 
 namespace virtio {
 namespace {

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "tests/fakes/device_harness.h"
+#include "tests/fakes/device_fixtures.h"
 #include "tests/fakes/hostile_driver.h"
 
 namespace virtio {

@@ -17,7 +17,7 @@
 
 #include "base/unique_fd.h"
 #include "tests/fakes/fake_event_loop.h"
-#include "virtio/host_tree/temporary_tree_fixtures.h"
+#include "virtio/host_tree/testing/temporary_tree_fixtures.h"
 
 namespace virtio {
 namespace {

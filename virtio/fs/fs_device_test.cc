@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "virtio/fs/fs_test_harness.h"
+#include "virtio/fs/testing/fs_fixtures.h"
 
 namespace virtio {
 namespace {

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "virtio/fs/fs_test_harness.h"
+#include "virtio/fs/testing/fs_fixtures.h"
 
 namespace virtio {
 namespace {

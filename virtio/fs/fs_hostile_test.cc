@@ -8,8 +8,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/fakes/hostile_driver.h"
-#include "virtio/fs/fs_test_harness.h"
-#include "virtio/host_tree/host_race_fixtures.h"
+#include "virtio/fs/testing/fs_fixtures.h"
+#include "virtio/host_tree/testing/host_race_fixtures.h"
 
 namespace virtio {
 namespace {

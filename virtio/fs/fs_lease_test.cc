@@ -12,11 +12,11 @@
 #include <optional>
 #include <vector>
 
-#include "virtio/fs/fs_test_harness.h"
-#include "virtio/host_tree/forgetful_fuse_fixtures.h"
-#include "virtio/host_tree/lease_fixtures.h"
+#include "virtio/fs/testing/fs_fixtures.h"
 #include "virtio/host_tree/lease_wait.h"
-#include "virtio/host_tree/mount_fixtures.h"
+#include "virtio/host_tree/testing/forgetful_fuse_fixtures.h"
+#include "virtio/host_tree/testing/lease_fixtures.h"
+#include "virtio/host_tree/testing/mount_fixtures.h"
 
 namespace virtio {
 namespace {

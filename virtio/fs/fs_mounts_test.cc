@@ -8,8 +8,8 @@
 #include <set>
 #include <string>
 
-#include "virtio/fs/fs_test_harness.h"
-#include "virtio/host_tree/mount_fixtures.h"
+#include "virtio/fs/testing/fs_fixtures.h"
+#include "virtio/host_tree/testing/mount_fixtures.h"
 
 namespace virtio {
 namespace {

@@ -9,7 +9,7 @@
 #include <optional>
 #include <utility>
 
-#include "virtio/fs/fs_test_harness.h"
+#include "virtio/fs/testing/fs_fixtures.h"
 
 namespace virtio {
 namespace {

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "virtio/host_tree/temporary_tree_fixtures.h"
+#include "virtio/host_tree/testing/temporary_tree_fixtures.h"
 
 namespace virtio {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "tests/fakes/fake_event_loop.h"
 #include "virtio/host_tree/host_tree.h"
-#include "virtio/host_tree/temporary_tree_fixtures.h"
+#include "virtio/host_tree/testing/temporary_tree_fixtures.h"
 
 namespace virtio {
 namespace {

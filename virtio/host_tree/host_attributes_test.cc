@@ -13,8 +13,8 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "virtio/host_tree/host_changes_harness.h"
 #include "virtio/host_tree/owner_rights.h"
+#include "virtio/host_tree/testing/host_changes_fixtures.h"
 
 namespace virtio {
 namespace {

@@ -11,7 +11,7 @@
 #include <memory>
 #include <string>
 
-#include "virtio/host_tree/host_changes_harness.h"
+#include "virtio/host_tree/testing/host_changes_fixtures.h"
 
 namespace {
 

@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "virtio/host_tree/host_changes_harness.h"
+#include "virtio/host_tree/testing/host_changes_fixtures.h"
 
 namespace virtio {
 namespace {

@@ -21,10 +21,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "virtio/host_tree/forgetful_fuse_fixtures.h"
-#include "virtio/host_tree/host_changes_harness.h"
 #include "virtio/host_tree/host_file_systems.h"
-#include "virtio/host_tree/mount_fixtures.h"
+#include "virtio/host_tree/testing/forgetful_fuse_fixtures.h"
+#include "virtio/host_tree/testing/host_changes_fixtures.h"
+#include "virtio/host_tree/testing/mount_fixtures.h"
 
 namespace virtio {
 namespace {

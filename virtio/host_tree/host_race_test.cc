@@ -15,9 +15,9 @@
 #include <system_error>
 #include <thread>
 
-#include "virtio/host_tree/host_race_fixtures.h"
 #include "virtio/host_tree/host_tree.h"
-#include "virtio/host_tree/temporary_tree_fixtures.h"
+#include "virtio/host_tree/testing/host_race_fixtures.h"
+#include "virtio/host_tree/testing/temporary_tree_fixtures.h"
 
 namespace virtio {
 namespace {

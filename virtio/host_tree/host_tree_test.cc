@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "virtio/host_tree/host_tree_harness.h"
+#include "virtio/host_tree/testing/host_tree_fixtures.h"
 
 namespace virtio {
 namespace {

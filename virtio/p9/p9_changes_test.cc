@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "virtio/p9/p9_changes_harness.h"
-#include "virtio/p9/p9_test_harness.h"
+#include "virtio/p9/testing/p9_changes_fixtures.h"
+#include "virtio/p9/testing/p9_fixtures.h"
 
 namespace virtio {
 namespace {

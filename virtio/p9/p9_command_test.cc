@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "virtio/p9/p9_test_harness.h"
+#include "virtio/p9/testing/p9_fixtures.h"
 
 namespace virtio {
 namespace {

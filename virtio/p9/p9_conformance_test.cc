@@ -11,8 +11,8 @@
 #include <set>
 #include <vector>
 
-#include "virtio/p9/p9_store_fixtures.h"
-#include "virtio/p9/p9_test_harness.h"
+#include "virtio/p9/testing/p9_fixtures.h"
+#include "virtio/p9/testing/p9_store_fixtures.h"
 
 namespace virtio {
 namespace {

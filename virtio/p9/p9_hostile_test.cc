@@ -9,8 +9,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/fakes/hostile_driver.h"
-#include "virtio/host_tree/host_race_fixtures.h"
-#include "virtio/p9/p9_test_harness.h"
+#include "virtio/host_tree/testing/host_race_fixtures.h"
+#include "virtio/p9/testing/p9_fixtures.h"
 
 namespace virtio {
 namespace {

@@ -8,11 +8,11 @@
 #include <utility>
 #include <vector>
 
-#include "virtio/host_tree/forgetful_fuse_fixtures.h"
-#include "virtio/host_tree/lease_fixtures.h"
 #include "virtio/host_tree/lease_wait.h"
-#include "virtio/host_tree/mount_fixtures.h"
-#include "virtio/p9/p9_test_harness.h"
+#include "virtio/host_tree/testing/forgetful_fuse_fixtures.h"
+#include "virtio/host_tree/testing/lease_fixtures.h"
+#include "virtio/host_tree/testing/mount_fixtures.h"
+#include "virtio/p9/testing/p9_fixtures.h"
 
 namespace virtio {
 namespace {

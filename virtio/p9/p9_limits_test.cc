@@ -18,7 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "tests/fakes/fake_event_loop.h"
 #include "virtio/p9/p9_server.h"
-#include "virtio/p9/p9_test_harness.h"
+#include "virtio/p9/testing/p9_fixtures.h"
 
 namespace virtio {
 namespace {

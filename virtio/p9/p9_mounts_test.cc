@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "virtio/host_tree/mount_fixtures.h"
-#include "virtio/p9/p9_test_harness.h"
+#include "virtio/host_tree/testing/mount_fixtures.h"
+#include "virtio/p9/testing/p9_fixtures.h"
 
 namespace virtio {
 namespace {

@@ -8,8 +8,8 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
-#include "virtio/p9/p9_changes_harness.h"
-#include "virtio/p9/p9_test_harness.h"
+#include "virtio/p9/testing/p9_changes_fixtures.h"
+#include "virtio/p9/testing/p9_fixtures.h"
 
 namespace virtio {
 namespace {

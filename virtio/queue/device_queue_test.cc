@@ -7,7 +7,7 @@
 #include <chrono>
 #include <functional>
 
-#include "tests/fakes/device_harness.h"
+#include "tests/fakes/device_fixtures.h"
 #include "virtio/queue/request_slab.h"
 
 namespace virtio {

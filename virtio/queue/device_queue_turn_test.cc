@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "base/turn_budget.h"
-#include "tests/fakes/device_harness.h"
+#include "tests/fakes/device_fixtures.h"
 #include "virtio/queue/device_queue.h"
 #include "virtio/queue/request_slab.h"
 

@@ -17,7 +17,7 @@
 
 #include "base/loop_thread.h"
 #include "base/unique_fd.h"
-#include "tests/fakes/device_harness.h"
+#include "tests/fakes/device_fixtures.h"
 #include "tests/fakes/fake_driver.h"
 #include "tests/fakes/fake_event_loop.h"
 #include "virtio/queue/request_slab.h"

@@ -21,8 +21,8 @@
 #include "devices/pci/pvpanic.h"
 #include "tests/fakes/fake_event_loop.h"
 #include "tests/fakes/fake_interrupts.h"
-#include "virtio/transport/fake_device.h"
 #include "virtio/transport/pci_transport.h"
+#include "virtio/transport/testing/device_fixtures.h"
 
 namespace virtio {
 namespace {

@@ -11,7 +11,7 @@
 #include <thread>
 #include <vector>
 
-#include "virtio/transport/transport_harness.h"
+#include "virtio/transport/testing/transport_fixtures.h"
 
 namespace virtio {
 namespace {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "devices/memory_mapper.h"
-#include "virtio/transport/transport_harness.h"
+#include "virtio/transport/testing/transport_fixtures.h"
 
 namespace virtio {
 namespace {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "virtio/transport/pci_transport.h"
-#include "virtio/transport/transport_harness.h"
+#include "virtio/transport/testing/transport_fixtures.h"
 
 namespace virtio {
 namespace {

@@ -5,7 +5,7 @@
 #include <atomic>
 #include <thread>
 
-#include "virtio/transport/transport_harness.h"
+#include "virtio/transport/testing/transport_fixtures.h"
 
 namespace virtio {
 namespace {

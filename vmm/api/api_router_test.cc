@@ -8,7 +8,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "vmm/api/fake_api_handler.h"
+#include "vmm/api/testing/api_handler_fixtures.h"
 #include "vmm/config/json_value.h"
 
 namespace vmm {

@@ -15,7 +15,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/fakes/fake_event_loop.h"
-#include "vmm/api/fake_api_handler.h"
+#include "vmm/api/testing/api_handler_fixtures.h"
 
 namespace vmm {
 namespace {

@@ -14,7 +14,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "vmm/api/api_server.h"
-#include "vmm/api/fake_api_handler.h"
+#include "vmm/api/testing/api_handler_fixtures.h"
 
 namespace vmm {
 namespace {

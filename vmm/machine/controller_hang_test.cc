@@ -12,7 +12,7 @@
 
 #include "gmock/gmock.h"
 #include "vmm/machine/controller.h"
-#include "vmm/machine/controller_fixtures.h"
+#include "vmm/machine/testing/controller_fixtures.h"
 
 namespace vmm {
 namespace {

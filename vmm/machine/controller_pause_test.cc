@@ -9,7 +9,7 @@
 
 #include "vmm/kvm/vcpu_arch.h"
 #include "vmm/machine/controller.h"
-#include "vmm/machine/controller_fixtures.h"
+#include "vmm/machine/testing/controller_fixtures.h"
 
 namespace vmm {
 namespace {

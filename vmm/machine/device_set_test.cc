@@ -12,7 +12,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/fakes/device_harness.h"
+#include "tests/fakes/device_fixtures.h"
 #include "tests/fakes/fake_event_loop.h"
 #include "virtio/queue/queued_device.h"
 #include "virtio/queue/request_slab.h"

@@ -1,6 +1,6 @@
 // A HostTree of a temporary directory, for tests.
-#ifndef VIRTIO_HOST_TREE_HOST_TREE_HARNESS_H_
-#define VIRTIO_HOST_TREE_HOST_TREE_HARNESS_H_
+#ifndef VIRTIO_HOST_TREE_TESTING_HOST_TREE_FIXTURES_H_
+#define VIRTIO_HOST_TREE_TESTING_HOST_TREE_FIXTURES_H_
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -13,7 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "virtio/host_tree/host_tree.h"
-#include "virtio/host_tree/temporary_tree_fixtures.h"
+#include "virtio/host_tree/testing/temporary_tree_fixtures.h"
 
 namespace virtio {
 
@@ -85,4 +85,4 @@ class HostTreeTest : public testing::Test {
 
 }  // namespace virtio
 
-#endif  // VIRTIO_HOST_TREE_HOST_TREE_HARNESS_H_
+#endif  // VIRTIO_HOST_TREE_TESTING_HOST_TREE_FIXTURES_H_

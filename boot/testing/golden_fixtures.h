@@ -1,6 +1,6 @@
 // Test only: compares text with a file under tests/golden, or rewrites it if UPDATE_GOLDEN=1.
-#ifndef BOOT_GOLDEN_TEST_UTIL_H_
-#define BOOT_GOLDEN_TEST_UTIL_H_
+#ifndef BOOT_TESTING_GOLDEN_FIXTURES_H_
+#define BOOT_TESTING_GOLDEN_FIXTURES_H_
 
 #include <gtest/gtest.h>
 
@@ -35,4 +35,4 @@ inline void ExpectGolden(const std::string& name, const std::string& text) {
 
 }  // namespace boot
 
-#endif  // BOOT_GOLDEN_TEST_UTIL_H_
+#endif  // BOOT_TESTING_GOLDEN_FIXTURES_H_

@@ -1,6 +1,6 @@
 // A block device on a temporary file, and a driver that sends requests to it.
-#ifndef VIRTIO_BLOCK_BLOCK_TEST_HARNESS_H_
-#define VIRTIO_BLOCK_BLOCK_TEST_HARNESS_H_
+#ifndef VIRTIO_BLOCK_TESTING_BLOCK_FIXTURES_H_
+#define VIRTIO_BLOCK_TESTING_BLOCK_FIXTURES_H_
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
-#include "tests/fakes/device_harness.h"
+#include "tests/fakes/device_fixtures.h"
 #include "virtio/block/block_device.h"
 #include "virtio/block/block_wire.h"
 
@@ -198,4 +198,4 @@ class BlockHarness {
 
 }  // namespace virtio
 
-#endif  // VIRTIO_BLOCK_BLOCK_TEST_HARNESS_H_
+#endif  // VIRTIO_BLOCK_TESTING_BLOCK_FIXTURES_H_

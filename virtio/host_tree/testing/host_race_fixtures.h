@@ -1,6 +1,6 @@
 // A thread of the host that swaps files and directories for links out of a share, for tests.
-#ifndef VIRTIO_HOST_TREE_HOST_RACE_FIXTURES_H_
-#define VIRTIO_HOST_TREE_HOST_RACE_FIXTURES_H_
+#ifndef VIRTIO_HOST_TREE_TESTING_HOST_RACE_FIXTURES_H_
+#define VIRTIO_HOST_TREE_TESTING_HOST_RACE_FIXTURES_H_
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "virtio/host_tree/temporary_tree_fixtures.h"
+#include "virtio/host_tree/testing/temporary_tree_fixtures.h"
 
 namespace virtio {
 
@@ -72,4 +72,4 @@ inline std::string DescribeOutside(const TemporaryTree& host) {
 
 }  // namespace virtio
 
-#endif  // VIRTIO_HOST_TREE_HOST_RACE_FIXTURES_H_
+#endif  // VIRTIO_HOST_TREE_TESTING_HOST_RACE_FIXTURES_H_

@@ -1,8 +1,8 @@
 // A FUSE file system for tests whose files get other numbers once the kernel has forgotten them, as
 // those of most FUSE servers do. Changes can be had to wait as those of files that nfsd has
 // delegated do.
-#ifndef VIRTIO_HOST_TREE_FORGETFUL_FUSE_FIXTURES_H_
-#define VIRTIO_HOST_TREE_FORGETFUL_FUSE_FIXTURES_H_
+#ifndef VIRTIO_HOST_TREE_TESTING_FORGETFUL_FUSE_FIXTURES_H_
+#define VIRTIO_HOST_TREE_TESTING_FORGETFUL_FUSE_FIXTURES_H_
 
 #include <errno.h>
 #include <fcntl.h>
@@ -275,4 +275,4 @@ class ForgetfulFuse {
 
 }  // namespace virtio
 
-#endif  // VIRTIO_HOST_TREE_FORGETFUL_FUSE_FIXTURES_H_
+#endif  // VIRTIO_HOST_TREE_TESTING_FORGETFUL_FUSE_FIXTURES_H_

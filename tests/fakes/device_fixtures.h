@@ -1,7 +1,7 @@
 // Runs a device, its queues and their driver on one thread, without a transport. For tests and
 // fuzzers of virtio devices.
-#ifndef TESTS_FAKES_DEVICE_HARNESS_H_
-#define TESTS_FAKES_DEVICE_HARNESS_H_
+#ifndef TESTS_FAKES_DEVICE_FIXTURES_H_
+#define TESTS_FAKES_DEVICE_FIXTURES_H_
 
 #include <sys/eventfd.h>
 
@@ -144,4 +144,4 @@ class DeviceHarness {
 
 }  // namespace virtio
 
-#endif  // TESTS_FAKES_DEVICE_HARNESS_H_
+#endif  // TESTS_FAKES_DEVICE_FIXTURES_H_

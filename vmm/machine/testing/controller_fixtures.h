@@ -1,7 +1,7 @@
 // Guests of a few instructions for tests of the controller, on the machine's own KVM. Needs
 // /dev/kvm.
-#ifndef VMM_MACHINE_CONTROLLER_FIXTURES_H_
-#define VMM_MACHINE_CONTROLLER_FIXTURES_H_
+#ifndef VMM_MACHINE_TESTING_CONTROLLER_FIXTURES_H_
+#define VMM_MACHINE_TESTING_CONTROLLER_FIXTURES_H_
 
 #include <stdlib.h>
 
@@ -16,7 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/uring_event_loop.h"
-#include "boot/kernel_fixtures.h"
+#include "boot/testing/kernel_fixtures.h"
 #include "gtest/gtest.h"
 #include "vmm/config/load_config.h"
 #include "vmm/kvm/kvm_system.h"
@@ -264,4 +264,4 @@ class ControllerTest : public testing::Test {
 
 }  // namespace vmm
 
-#endif  // VMM_MACHINE_CONTROLLER_FIXTURES_H_
+#endif  // VMM_MACHINE_TESTING_CONTROLLER_FIXTURES_H_

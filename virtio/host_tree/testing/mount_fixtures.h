@@ -1,6 +1,6 @@
 // Mounts of the host for one test, in a mount namespace of the test program's own.
-#ifndef VIRTIO_HOST_TREE_MOUNT_FIXTURES_H_
-#define VIRTIO_HOST_TREE_MOUNT_FIXTURES_H_
+#ifndef VIRTIO_HOST_TREE_TESTING_MOUNT_FIXTURES_H_
+#define VIRTIO_HOST_TREE_TESTING_MOUNT_FIXTURES_H_
 
 #include <errno.h>
 #include <sched.h>
@@ -57,4 +57,4 @@ class HostMounts {
 
 }  // namespace virtio
 
-#endif  // VIRTIO_HOST_TREE_MOUNT_FIXTURES_H_
+#endif  // VIRTIO_HOST_TREE_TESTING_MOUNT_FIXTURES_H_

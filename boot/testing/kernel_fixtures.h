@@ -1,6 +1,6 @@
 // Test only: small kernel files built by code. They are valid until a test changes a field.
-#ifndef BOOT_KERNEL_FIXTURES_H_
-#define BOOT_KERNEL_FIXTURES_H_
+#ifndef BOOT_TESTING_KERNEL_FIXTURES_H_
+#define BOOT_TESTING_KERNEL_FIXTURES_H_
 
 #include <asm/bootparam.h>
 #include <elf.h>
@@ -135,4 +135,4 @@ inline Bytes MakeBzImage() {
 
 }  // namespace boot
 
-#endif  // BOOT_KERNEL_FIXTURES_H_
+#endif  // BOOT_TESTING_KERNEL_FIXTURES_H_

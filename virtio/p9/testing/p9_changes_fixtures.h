@@ -1,12 +1,12 @@
 // A 9P share that can be written to.
-#ifndef VIRTIO_P9_P9_CHANGES_HARNESS_H_
-#define VIRTIO_P9_P9_CHANGES_HARNESS_H_
+#ifndef VIRTIO_P9_TESTING_P9_CHANGES_FIXTURES_H_
+#define VIRTIO_P9_TESTING_P9_CHANGES_FIXTURES_H_
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
 #include "absl/strings/string_view.h"
-#include "virtio/p9/p9_test_harness.h"
+#include "virtio/p9/testing/p9_fixtures.h"
 
 namespace virtio {
 
@@ -33,4 +33,4 @@ class P9ChangesTest : public testing::Test {
 
 }  // namespace virtio
 
-#endif  // VIRTIO_P9_P9_CHANGES_HARNESS_H_
+#endif  // VIRTIO_P9_TESTING_P9_CHANGES_FIXTURES_H_

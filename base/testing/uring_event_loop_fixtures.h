@@ -1,7 +1,7 @@
 // A fixture for the tests of the event loop: a loop with files in the ring's table, or with plain
 // descriptors.
-#ifndef BASE_URING_EVENT_LOOP_HARNESS_H_
-#define BASE_URING_EVENT_LOOP_HARNESS_H_
+#ifndef BASE_TESTING_URING_EVENT_LOOP_FIXTURES_H_
+#define BASE_TESTING_URING_EVENT_LOOP_FIXTURES_H_
 
 #include <chrono>
 #include <initializer_list>
@@ -62,4 +62,4 @@ inline std::string FixtureName(const testing::TestParamInfo<bool>& value) {
 
 }  // namespace base
 
-#endif  // BASE_URING_EVENT_LOOP_HARNESS_H_
+#endif  // BASE_TESTING_URING_EVENT_LOOP_FIXTURES_H_

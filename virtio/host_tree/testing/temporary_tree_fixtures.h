@@ -1,6 +1,6 @@
 // A directory for one test, removed at its end.
-#ifndef VIRTIO_HOST_TREE_TEMPORARY_TREE_FIXTURES_H_
-#define VIRTIO_HOST_TREE_TEMPORARY_TREE_FIXTURES_H_
+#ifndef VIRTIO_HOST_TREE_TESTING_TEMPORARY_TREE_FIXTURES_H_
+#define VIRTIO_HOST_TREE_TESTING_TEMPORARY_TREE_FIXTURES_H_
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -68,4 +68,4 @@ inline OwnerMap MapToOwn(uint32_t own, std::initializer_list<uint32_t> ids) {
 
 }  // namespace virtio
 
-#endif  // VIRTIO_HOST_TREE_TEMPORARY_TREE_FIXTURES_H_
+#endif  // VIRTIO_HOST_TREE_TESTING_TEMPORARY_TREE_FIXTURES_H_

@@ -1,6 +1,6 @@
 // A transport on a PCI bus with a fake device behind it, and the accesses that a driver makes.
-#ifndef VIRTIO_TRANSPORT_TRANSPORT_HARNESS_H_
-#define VIRTIO_TRANSPORT_TRANSPORT_HARNESS_H_
+#ifndef VIRTIO_TRANSPORT_TESTING_TRANSPORT_FIXTURES_H_
+#define VIRTIO_TRANSPORT_TESTING_TRANSPORT_FIXTURES_H_
 
 #include <linux/pci_regs.h>
 #include <linux/virtio_config.h>
@@ -18,8 +18,8 @@
 #include "devices/pci/pci_root.h"
 #include "tests/fakes/fake_event_loop.h"
 #include "tests/fakes/fake_interrupts.h"
-#include "virtio/transport/fake_device.h"
 #include "virtio/transport/pci_transport.h"
+#include "virtio/transport/testing/device_fixtures.h"
 
 namespace virtio {
 
@@ -193,4 +193,4 @@ class TransportHarness {
 
 }  // namespace virtio
 
-#endif  // VIRTIO_TRANSPORT_TRANSPORT_HARNESS_H_
+#endif  // VIRTIO_TRANSPORT_TESTING_TRANSPORT_FIXTURES_H_

@@ -1,6 +1,6 @@
 // A device for tests of the transport. It obeys and records every order.
-#ifndef VIRTIO_TRANSPORT_FAKE_DEVICE_H_
-#define VIRTIO_TRANSPORT_FAKE_DEVICE_H_
+#ifndef VIRTIO_TRANSPORT_TESTING_DEVICE_FIXTURES_H_
+#define VIRTIO_TRANSPORT_TESTING_DEVICE_FIXTURES_H_
 
 #include <algorithm>
 #include <array>
@@ -108,4 +108,4 @@ class FakeDevice final : public Device {
 
 }  // namespace virtio
 
-#endif  // VIRTIO_TRANSPORT_FAKE_DEVICE_H_
+#endif  // VIRTIO_TRANSPORT_TESTING_DEVICE_FIXTURES_H_

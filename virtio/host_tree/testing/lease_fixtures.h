@@ -1,6 +1,6 @@
 // A lease on a file, as Samba and nfsd hold them for their clients.
-#ifndef VIRTIO_HOST_TREE_LEASE_FIXTURES_H_
-#define VIRTIO_HOST_TREE_LEASE_FIXTURES_H_
+#ifndef VIRTIO_HOST_TREE_TESTING_LEASE_FIXTURES_H_
+#define VIRTIO_HOST_TREE_TESTING_LEASE_FIXTURES_H_
 
 #include <fcntl.h>
 #include <signal.h>
@@ -37,4 +37,4 @@ class Lease {
 
 }  // namespace virtio
 
-#endif  // VIRTIO_HOST_TREE_LEASE_FIXTURES_H_
+#endif  // VIRTIO_HOST_TREE_TESTING_LEASE_FIXTURES_H_

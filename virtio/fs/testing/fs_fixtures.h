@@ -1,6 +1,6 @@
 // A file system device on a temporary tree, and a driver that speaks FUSE to it.
-#ifndef VIRTIO_FS_FS_TEST_HARNESS_H_
-#define VIRTIO_FS_FS_TEST_HARNESS_H_
+#ifndef VIRTIO_FS_TESTING_FS_FIXTURES_H_
+#define VIRTIO_FS_TESTING_FS_FIXTURES_H_
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -17,10 +17,10 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "tests/fakes/device_harness.h"
+#include "tests/fakes/device_fixtures.h"
 #include "virtio/fs/fs_device.h"
 #include "virtio/fs/fs_wire.h"
-#include "virtio/host_tree/temporary_tree_fixtures.h"
+#include "virtio/host_tree/testing/temporary_tree_fixtures.h"
 
 namespace virtio {
 
@@ -339,4 +339,4 @@ class FsHarness {
 
 }  // namespace virtio
 
-#endif  // VIRTIO_FS_FS_TEST_HARNESS_H_
+#endif  // VIRTIO_FS_TESTING_FS_FIXTURES_H_

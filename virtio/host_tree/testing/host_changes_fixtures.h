@@ -1,6 +1,6 @@
 // A tree that can be changed, on a temporary directory.
-#ifndef VIRTIO_HOST_TREE_HOST_CHANGES_HARNESS_H_
-#define VIRTIO_HOST_TREE_HOST_CHANGES_HARNESS_H_
+#ifndef VIRTIO_HOST_TREE_TESTING_HOST_CHANGES_FIXTURES_H_
+#define VIRTIO_HOST_TREE_TESTING_HOST_CHANGES_FIXTURES_H_
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "virtio/host_tree/host_tree.h"
-#include "virtio/host_tree/host_tree_harness.h"
+#include "virtio/host_tree/testing/host_tree_fixtures.h"
 
 namespace virtio {
 
@@ -82,4 +82,4 @@ class HostChangesTest : public HostTreeTest {
 
 }  // namespace virtio
 
-#endif  // VIRTIO_HOST_TREE_HOST_CHANGES_HARNESS_H_
+#endif  // VIRTIO_HOST_TREE_TESTING_HOST_CHANGES_FIXTURES_H_

@@ -1,6 +1,6 @@
 // An ApiHandler for tests. It remembers the calls and can hold its answers back.
-#ifndef VMM_API_FAKE_API_HANDLER_H_
-#define VMM_API_FAKE_API_HANDLER_H_
+#ifndef VMM_API_TESTING_API_HANDLER_FIXTURES_H_
+#define VMM_API_TESTING_API_HANDLER_FIXTURES_H_
 
 #include <string>
 #include <utility>
@@ -48,4 +48,4 @@ class FakeApiHandler final : public ApiHandler {
 
 }  // namespace vmm
 
-#endif  // VMM_API_FAKE_API_HANDLER_H_
+#endif  // VMM_API_TESTING_API_HANDLER_FIXTURES_H_

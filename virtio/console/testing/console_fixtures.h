@@ -1,6 +1,6 @@
 // A console device with a fake backend, for its tests.
-#ifndef VIRTIO_CONSOLE_CONSOLE_FIXTURES_H_
-#define VIRTIO_CONSOLE_CONSOLE_FIXTURES_H_
+#ifndef VIRTIO_CONSOLE_TESTING_CONSOLE_FIXTURES_H_
+#define VIRTIO_CONSOLE_TESTING_CONSOLE_FIXTURES_H_
 
 #include <gtest/gtest.h>
 
@@ -10,7 +10,7 @@
 #include <span>
 #include <string>
 
-#include "tests/fakes/device_harness.h"
+#include "tests/fakes/device_fixtures.h"
 #include "virtio/console/console_device.h"
 #include "virtio/console/console_wire.h"
 
@@ -112,4 +112,4 @@ inline std::string Pattern(size_t bytes) {
 
 }  // namespace virtio
 
-#endif  // VIRTIO_CONSOLE_CONSOLE_FIXTURES_H_
+#endif  // VIRTIO_CONSOLE_TESTING_CONSOLE_FIXTURES_H_

@@ -1,6 +1,6 @@
 // A 9P device on a temporary tree, and a driver that speaks 9P2000.L to it.
-#ifndef VIRTIO_P9_P9_TEST_HARNESS_H_
-#define VIRTIO_P9_P9_TEST_HARNESS_H_
+#ifndef VIRTIO_P9_TESTING_P9_FIXTURES_H_
+#define VIRTIO_P9_TESTING_P9_FIXTURES_H_
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -19,8 +19,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "tests/fakes/device_harness.h"
-#include "virtio/host_tree/temporary_tree_fixtures.h"
+#include "tests/fakes/device_fixtures.h"
+#include "virtio/host_tree/testing/temporary_tree_fixtures.h"
 #include "virtio/p9/p9_device.h"
 #include "virtio/p9/p9_wire.h"
 
@@ -370,4 +370,4 @@ class P9Harness {
 
 }  // namespace virtio
 
-#endif  // VIRTIO_P9_P9_TEST_HARNESS_H_
+#endif  // VIRTIO_P9_TESTING_P9_FIXTURES_H_

@@ -1,6 +1,6 @@
 // A store for tests of the 9P device, with one path in its closure and a secret beside it.
-#ifndef VIRTIO_P9_P9_STORE_FIXTURES_H_
-#define VIRTIO_P9_P9_STORE_FIXTURES_H_
+#ifndef VIRTIO_P9_TESTING_P9_STORE_FIXTURES_H_
+#define VIRTIO_P9_TESTING_P9_STORE_FIXTURES_H_
 
 #include <random>
 #include <set>
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "virtio/p9/p9_test_harness.h"
+#include "virtio/p9/testing/p9_fixtures.h"
 
 namespace virtio {
 
@@ -37,4 +37,4 @@ inline std::set<std::string> Names(const std::vector<P9Harness::Listed>& listed)
 
 }  // namespace virtio
 
-#endif  // VIRTIO_P9_P9_STORE_FIXTURES_H_
+#endif  // VIRTIO_P9_TESTING_P9_STORE_FIXTURES_H_
