@@ -316,7 +316,7 @@ FsServer::Reply FsServer::Open(const FsCommand& command) {
   const int flags = static_cast<int>(command.open.flags) & ~O_APPEND;
   HostError error = tree_.OpenFile(NodeId{command.node}, flags, file);
   if (error == 0 && (command.open.open_flags & FUSE_OPEN_KILL_SUIDGID) != 0) {
-    error = file->ClearPrivileges();
+    error = tree_.ClearPrivileges(*file);
   }
   fuse_open_out out = {};
   if (error == 0) error = AddHandle(std::move(file), command.open.flags, out);

@@ -277,7 +277,7 @@ HostError FsServer::BeginWrite(const FsCommand& command, FsTransfer& transfer) {
   // A single write can ask for it too, and a mount for all.
   transfer.sync = std::max(transfer.sync, SyncOf(in.flags));
   if ((in.write_flags & FUSE_WRITE_KILL_SUIDGID) == 0) return 0;
-  const HostError error = transfer.handle->file->ClearPrivileges();
+  const HostError error = tree_.ClearPrivileges(*transfer.handle->file);
   if (error != 0) EndTransfer(transfer);
   return error;
 }
@@ -288,7 +288,7 @@ HostError FsServer::BeginAllocation(const FsCommand& command, FsTransfer& transf
   if (in.length == 0 || in.offset > INT64_MAX || in.length > INT64_MAX) return EINVAL;
   if (const HostError error = UseHandle(in.fh, command.node, transfer); error != 0) return error;
   if (!TakesSetIdOff(command)) return 0;
-  const HostError error = transfer.handle->file->ClearPrivileges();
+  const HostError error = tree_.ClearPrivileges(*transfer.handle->file);
   if (error != 0) EndTransfer(transfer);
   return error;
 }
@@ -301,7 +301,7 @@ HostError FsServer::BeginCopy(const FsCommand& command, FsTransfer& transfer) {
     return error;
   const HostFile& to = *transfer.handle->file;
   HostError error = HostError::FromErrno(in.flags != 0 ? EINVAL : 0);
-  if (error == 0 && TakesSetIdOff(command)) error = to.ClearPrivileges();
+  if (error == 0 && TakesSetIdOff(command)) error = tree_.ClearPrivileges(to);
   uint64_t copied = 0;
   if (error == 0) error = from->file->CopyTo(to, in.off_in, in.off_out, in.len, copied);
   if (error != 0) {

@@ -50,7 +50,7 @@ HostError HostTree::OpenFile(NodeId id, int flags, std::unique_ptr<HostFile>& fi
     error = ChangeSize(*node, fd.get(), 0, /*clear_privileges=*/false);
     if (error != 0) return error;
   }
-  file.reset(new HostFile(*this, *node, std::move(fd)));
+  file = std::make_unique<HostFile>(nodes_, *node, std::move(fd));
   return 0;
 }
 
@@ -62,7 +62,7 @@ HostError HostTree::OpenDirectory(NodeId id, std::unique_ptr<HostFile>& director
   base::UniqueFd fd;
   if (const HostError error = OpenIn(path_fd, ".", O_RDONLY | O_DIRECTORY, fd); error != 0)
     return error;
-  directory.reset(new HostFile(*this, *node, std::move(fd)));
+  directory = std::make_unique<HostFile>(nodes_, *node, std::move(fd));
   return 0;
 }
 
@@ -168,6 +168,13 @@ HostError HostTree::SetAttributes(NodeId id, const AttributeChanges& changes, co
   if (const HostError error = Status(fd, "", status); error != 0) return error;
   attributes = ToAttributes(*node, status);
   return 0;
+}
+
+HostError HostTree::ClearPrivileges(const HostFile& file) {
+  if (!options_.writable) return EROFS;
+  const HostError error = CheckOwner(file.fd(), EPERM);
+  if (error != 0) return error == EPERM ? 0 : error;
+  return ClearSetIds(file.fd());
 }
 
 // --- Extended attributes -------------------------------------------------------------------------

@@ -62,7 +62,7 @@ TEST_F(HostChangesTest, ChangesByUsersTakeSetIdBits) {
   EXPECT_EQ(Set(found.id, {.size_bytes = 11, .clear_privileges = true}), 0);
   EXPECT_EQ(Attributes(found.id).mode & 07777, 0777U);
   EXPECT_EQ(Set(found.id, {.mode = 06767}), 0);
-  EXPECT_EQ(file->ClearPrivileges(), 0);
+  EXPECT_EQ(tree_->ClearPrivileges(*file), 0);
   EXPECT_EQ(Attributes(found.id).mode & 07777, 02767U);  // no group may execute it
 }
 

@@ -200,7 +200,7 @@ HostError HostTree::Create(NodeId directory, absl::string_view name, const Calle
         RemoveMade(parent_fd, name, seen.identity);
         return error;
       }
-      file.reset(new HostFile(*this, *nodes_.Find(found.id), std::move(fd)));
+      file = std::make_unique<HostFile>(nodes_, *nodes_.Find(found.id), std::move(fd));
       return 0;
     }
     if (error != EEXIST || (flags & O_EXCL) != 0) return error;
@@ -208,7 +208,7 @@ HostError HostTree::Create(NodeId directory, absl::string_view name, const Calle
     if (error == 0) {
       error = OpenFile(found.id, flags, file);
       if (error == 0 && (flags & O_TRUNC) != 0) {
-        if (caller.clears_privileges) error = file->ClearPrivileges();
+        if (caller.clears_privileges) error = ClearPrivileges(*file);
         if (error == 0) error = GetAttributes(found.id, found.attributes);
       }
       if (error == 0) return 0;
@@ -384,7 +384,7 @@ HostError HostTree::Rename(NodeId from, absl::string_view from_name, NodeId to,
   NotePlace(*to_parent, to_fd.get(), to_name);
   if (flags == RENAME_EXCHANGE) NotePlace(*from_parent, from_fd.get(), from_name);
   --from_parent->lookups;
-  RemoveUnused(from_parent);
+  nodes_.RemoveUnused(*from_parent);
   return 0;
 }
 
@@ -409,7 +409,7 @@ void HostTree::NotePlace(Node& parent, int parent_fd, absl::string_view name) {
   SeenFile seen;
   if (Look(parent_fd, NameBuffer(name).bytes, seen) != 0) return;
   Node* node = nodes_.Find(seen.identity);
-  if (node != nullptr) RemoveUnused(nodes_.Place(*node, parent, name));
+  if (node != nullptr) nodes_.Place(*node, parent, name);
 }
 
 HostError HostTree::FindPlace(NodeId id, NodeId& directory, std::string& name) {

@@ -42,4 +42,10 @@ class [[nodiscard]] HostError {
 
 }  // namespace virtio
 
+// Ends the function with the error of `expr`, a HostError, unless `expr` succeeded.
+#define RETURN_IF_HOST_ERROR(expr)                                           \
+  do {                                                                       \
+    if (const virtio::HostError error_ = (expr); error_ != 0) return error_; \
+  } while (false)
+
 #endif  // VIRTIO_HOST_TREE_HOST_ERROR_H_

@@ -8,9 +8,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "virtio/host_tree/file_status.h"
-#include "virtio/host_tree/host_tree.h"
-
 namespace virtio {
 namespace {
 
@@ -29,8 +26,8 @@ HostError ToHostLock(const FileLock& lock, struct flock& host) {
 
 }  // namespace
 
-HostFile::HostFile(HostTree& tree, Node& node, base::UniqueFd fd)
-    : tree_(tree), node_(node), fd_(std::move(fd)), next_(node.files) {
+HostFile::HostFile(NodeTable& nodes, Node& node, base::UniqueFd fd)
+    : nodes_(nodes), node_(node), fd_(std::move(fd)), next_(node.files) {
   if (next_ != nullptr) next_->previous_ = this;
   node_.files = this;
 }
@@ -38,7 +35,7 @@ HostFile::HostFile(HostTree& tree, Node& node, base::UniqueFd fd)
 HostFile::~HostFile() {
   if (next_ != nullptr) next_->previous_ = previous_;
   (previous_ != nullptr ? previous_->next_ : node_.files) = next_;
-  tree_.RemoveUnused(&node_);
+  nodes_.RemoveUnused(node_);
 }
 
 HostError HostFile::Seek(uint64_t offset, int whence, uint64_t& found) const {
@@ -60,14 +57,6 @@ HostError HostFile::CopyTo(const HostFile& to, uint64_t offset, uint64_t to_offs
   if (result < 0) return HostError::Last();
   copied = static_cast<uint64_t>(result);
   return 0;
-}
-
-HostError HostFile::ClearPrivileges() const {
-  if (!tree_.writable()) return EROFS;
-  // What the guest cannot write to keeps them: it may have been opened to be read.
-  const HostError error = tree_.CheckOwner(fd(), EPERM);
-  if (error != 0) return error == EPERM ? 0 : error;
-  return ClearSetIds(fd());
 }
 
 HostError HostFile::SetLock(const FileLock& lock) const {

@@ -12,8 +12,6 @@
 
 namespace virtio {
 
-class HostTree;
-
 // What has to be on the disk before a change of a file's content is answered. The loop flushes: a
 // descriptor that is O_SYNC or O_DSYNC would have the host flush within the call that changes the
 // file, and with it hold up whatever else the thread serves.
@@ -35,10 +33,12 @@ struct FileLock {
 };
 
 // An open file, or a directory opened to be flushed. As long as it is there the tree finds its node
-// by it, even if no name leads there any more. The tree must outlive it; same thread. Reading,
+// by it, even if no name leads there any more. The nodes must outlive it; same thread. Reading,
 // writing, allocating and flushing are the event loop's, by `fd`. Functions return 0 or an errno.
 class HostFile {
  public:
+  // `fd` is of `node`, which is in `nodes`.
+  HostFile(NodeTable& nodes, Node& node, base::UniqueFd fd);
   ~HostFile();
   HostFile(const HostFile&) = delete;
   HostFile& operator=(const HostFile&) = delete;
@@ -52,9 +52,6 @@ class HostFile {
   // Copies at most `bytes`, and not more than 256 KiB at a time, within the host.
   HostError CopyTo(const HostFile& to, uint64_t offset, uint64_t to_offset, uint64_t bytes,
                    uint64_t& copied) const;
-  // Takes away set-user-id and set-group-id, as a write by a user who is not privileged does. EROFS
-  // unless the tree is writable.
-  HostError ClearPrivileges() const;
 
   // Never wait: EAGAIN if another has a lock there.
   HostError SetLock(const FileLock& lock) const;
@@ -62,10 +59,7 @@ class HostFile {
   HostError GetLock(FileLock& lock) const;
 
  private:
-  friend class HostTree;
-  HostFile(HostTree& tree, Node& node, base::UniqueFd fd);
-
-  HostTree& tree_;
+  NodeTable& nodes_;
   Node& node_;
   const base::UniqueFd fd_;
   HostFile* next_;  // of the same node

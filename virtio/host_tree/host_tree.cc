@@ -79,7 +79,11 @@ HostTree::HostTree(Options options, base::UniqueFd root, const struct statx& roo
       root_kind_(root_kind),
       looks_by_descriptor_(LooksByDescriptor(root_kind, root_status)),
       numbers_(IdentityOf(root_status).device),
-      nodes_(IdentityOf(root_status), options_.max_node_bytes),
+      nodes_(IdentityOf(root_status), options_.max_node_bytes,
+             [this](Node& node) {
+               directories_.Close(node);
+               DropListing(node.id);
+             }),
       directories_(options_.max_directories) {}
 
 HostTree::~HostTree() = default;
@@ -104,10 +108,8 @@ HostError HostTree::Enter(Node& parent, int parent_fd, absl::string_view name, F
 }
 
 HostError HostTree::Enter(Node& parent, absl::string_view name, SeenFile& seen, FoundNode& found) {
-  Node* left = nullptr;
-  Node* node = nodes_.Insert(seen.identity, TypeOf(seen.status), parent, name, left);
+  Node* node = nodes_.Insert(seen.identity, TypeOf(seen.status), parent, name);
   if (node == nullptr) return ENFILE;
-  RemoveUnused(left);
   if (seen.pin.valid() && node->path_fd < 0) directories_.Keep(*node, std::move(seen.pin));
   found.id = node->id;
   found.attributes = ToAttributes(*node, seen.status);
@@ -135,7 +137,7 @@ bool HostTree::Forget(NodeId id, uint64_t count) {
   Node* node = nodes_.Find(id);
   if (node == nullptr || node == &nodes_.root()) return false;
   node->lookups -= std::min(count, node->lookups);
-  RemoveUnused(node);
+  nodes_.RemoveUnused(*node);
   return !Knows(id);
 }
 
@@ -145,18 +147,8 @@ void HostTree::ForgetAll() {
     node.lookups = 0;
     if (node.children == 0) leaves.push_back(&node);
   });
-  for (Node* node : leaves) RemoveUnused(node);
+  for (Node* node : leaves) nodes_.RemoveUnused(*node);
   listings_.clear();
-}
-
-void HostTree::RemoveUnused(Node* node) {
-  while (node != nullptr && nodes_.IsUnused(*node)) {
-    Node* parent = node->parent;
-    directories_.Close(*node);
-    DropListing(node->id);
-    nodes_.Remove(*node);
-    node = parent;
-  }
 }
 
 HostError HostTree::StatusOf(Node& node, struct statx& status) {

@@ -82,7 +82,7 @@ struct Caller {
   uint32_t uid = 0;
   uint32_t gid = 0;
   uint32_t umask = 0;  // taken off the mode, unless the host's directory has a default ACL
-  // Takes set-user-id and set-group-id off a file that it cuts, as HostFile::ClearPrivileges.
+  // Takes set-user-id and set-group-id off a file that it cuts, as HostTree::ClearPrivileges.
   bool clears_privileges = false;
 };
 
@@ -93,7 +93,7 @@ struct AttributeChanges {
   std::optional<uint32_t> uid = {};   // the guest's
   std::optional<uint32_t> gid = {};
   std::optional<uint64_t> size_bytes = {};
-  bool clear_privileges = false;        // as HostFile::ClearPrivileges, if the size changes
+  bool clear_privileges = false;        // as HostTree::ClearPrivileges, if the size changes
   timespec accessed = {0, UTIME_OMIT};  // or UTIME_NOW
   timespec modified = {0, UTIME_OMIT};
 };
@@ -214,6 +214,9 @@ class HostTree {
   // then. On an error a part may have been changed.
   HostError SetAttributes(NodeId id, const AttributeChanges& changes, const HostFile* file,
                           FileAttributes& attributes);
+  // Takes set-user-id and set-group-id off an open file, as a write by a user without privileges
+  // does. A file of an owner whom the guest does not have keeps them: the guest cannot write to it.
+  HostError ClearPrivileges(const HostFile& file);
 
   // Extended attributes: those of users. All others, which mean something to the host (file
   // capabilities, ACLs, labels), are EOPNOTSUPP and not listed. Values are at most 64 KiB.
@@ -234,8 +237,6 @@ class HostTree {
   uint64_t opens() const { return opens_; }
 
  private:
-  friend class HostFile;  // at its end: RemoveUnused
-
   // An owner on the host.
   struct HostOwner {
     uint32_t uid = 0;
@@ -294,7 +295,6 @@ class HostTree {
   // kMaxDepth / 15 directories are opened, as 15 of the longest names fit a path, and one where
   // names are short.
   HostError DirectoryFd(Node& node, int& fd);
-  void RemoveUnused(Node* node);
   FileAttributes ToAttributes(const Node& node, const struct statx& status);
   uint64_t NumberOf(const Node& node) {
     return numbers_.ToGuest(node.identity.device, node.identity.inode);

@@ -460,7 +460,5 @@ TEST_F(HostTreeTest, MapsOwners) {
   EXPECT_EQ(OwnerMap().ToGuest(42), 42U);
 }
 
-// --- Closures ------------------------------------------------------------------------------------
-
 }  // namespace
 }  // namespace virtio

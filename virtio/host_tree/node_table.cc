@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 
@@ -34,8 +35,9 @@ NodeId MakeId(uint32_t generation, uint32_t index) {
 
 }  // namespace
 
-NodeTable::NodeTable(const FileIdentity& root, size_t max_bytes)
-    : max_bytes_(max_bytes), root_(Allocate()) {
+NodeTable::NodeTable(const FileIdentity& root, size_t max_bytes,
+                     absl::AnyInvocable<void(Node&)> on_remove)
+    : max_bytes_(max_bytes), on_remove_(std::move(on_remove)), root_(Allocate()) {
   by_identity_.reserve(kChunkNodes);
   CHECK(root_->id == kRootNode);
   root_->identity = root;
@@ -56,14 +58,13 @@ Node* NodeTable::Find(NodeId id) {
 }
 
 Node* NodeTable::Insert(const FileIdentity& identity, uint16_t type, Node& parent,
-                        absl::string_view name, Node*& left) {
-  left = nullptr;
+                        absl::string_view name) {
   if (const auto found = by_identity_.find(identity); found != by_identity_.end()) {
     Node& node = **found;
     const size_t known = MemoryOfName(node.name_size);
     const size_t needed = MemoryOfName(name.size());
     if (needed > known && !Fits(needed - known)) return nullptr;
-    left = Place(node, parent, name);
+    Place(node, parent, name);
     ++node.lookups;
     return &node;
   }
@@ -85,28 +86,37 @@ Node* NodeTable::Find(const FileIdentity& identity) {
   return found != by_identity_.end() ? *found : nullptr;
 }
 
-Node* NodeTable::Place(Node& node, Node& parent, absl::string_view name) {
-  if (&node == root_) return nullptr;
+void NodeTable::Place(Node& node, Node& parent, absl::string_view name) {
+  if (&node == root_) return;
   if (node.parent == &parent && node.name() == name) {
     node.orphan = false;
-    return nullptr;
+    return;
   }
   // The host may move directories while we look: what was recorded of them can be of different
   // times, and must not become a circle.
   size_t depth = 0;
   for (const Node* ancestor = &parent; ancestor != nullptr; ancestor = ancestor->parent) {
-    if (ancestor == &node || ++depth > kMaxDepth) return nullptr;
+    if (ancestor == &node || ++depth > kMaxDepth) return;
   }
   node.orphan = false;
   Node* left = std::exchange(node.parent, &parent);
   --left->children;
   ++parent.children;
   SetName(node, name);
-  return left;
+  RemoveUnused(*left);
+}
+
+void NodeTable::RemoveUnused(Node& node) {
+  Node* next = &node;
+  while (next != nullptr && IsUnused(*next)) {
+    Node& unused = *std::exchange(next, next->parent);
+    on_remove_(unused);
+    Remove(unused);
+  }
 }
 
 void NodeTable::Remove(Node& node) {
-  CHECK(IsUnused(node) && node.path_fd < 0);
+  CHECK(node.path_fd < 0);
   by_identity_.erase(&node);
   --node.parent->children;
   Release(node);

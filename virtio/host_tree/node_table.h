@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
+#include "absl/functional/any_invocable.h"
 #include "absl/strings/string_view.h"
 
 namespace virtio {
@@ -62,8 +63,11 @@ inline constexpr size_t kMaxDepth = 2048;
 // Grows with what the guest looks up, up to a limit, and shrinks with what it forgets. One thread.
 class NodeTable {
  public:
-  // Takes up to about `max_bytes` of memory, but always what the root needs.
-  NodeTable(const FileIdentity& root, size_t max_bytes);
+  // Takes up to about `max_bytes` of memory, but always what the root needs. Calls `on_remove` with
+  // every node before the node is removed; it must close the node's `path_fd`.
+  NodeTable(
+      const FileIdentity& root, size_t max_bytes,
+      absl::AnyInvocable<void(Node&)> on_remove = [](Node&) {});
   ~NodeTable();
   NodeTable(const NodeTable&) = delete;
   NodeTable& operator=(const NodeTable&) = delete;
@@ -75,14 +79,13 @@ class NodeTable {
   Node* Find(NodeId id);
   // Returns the node of this file, or nullptr.
   Node* Find(const FileIdentity& identity);
-  // Returns the node of the file found as `name` in `parent`, made if it is new, with one lookup
-  // more. A file found again elsewhere moves there, unless that would make it its own ancestor;
-  // `left` is then the parent it had, which may be unused now. nullptr: there is no memory for it.
-  Node* Insert(const FileIdentity& identity, uint16_t type, Node& parent, absl::string_view name,
-               Node*& left);
-  // Records where a file is now, unless that would make it its own ancestor. Returns the parent it
-  // had, which may be unused now, or nullptr if it stays there.
-  Node* Place(Node& node, Node& parent, absl::string_view name);
+  // Returns the node of the file found as `name` in `parent` and counts one lookup more. Makes the
+  // node if the file is new; returns nullptr if there is no memory for that. The node of a file
+  // that was found elsewhere before moves, as by Place.
+  Node* Insert(const FileIdentity& identity, uint16_t type, Node& parent, absl::string_view name);
+  // Records where a file is now, unless that would make the node its own ancestor. Removes the
+  // parent that the node had, if nobody needs that parent any more.
+  void Place(Node& node, Node& parent, absl::string_view name);
   // Memory that the table takes, names and all, with what is charged to it.
   size_t bytes() const;
   // True if there is memory for one more file of this name.
@@ -99,8 +102,8 @@ class NodeTable {
   bool IsUnused(const Node& node) const {
     return node.lookups == 0 && node.children == 0 && node.files == nullptr && &node != root_;
   }
-  // Removes an unused node, whose directory is closed.
-  void Remove(Node& node);
+  // Removes the node if it is unused, and then each parent that is unused without it.
+  void RemoveUnused(Node& node);
 
   // Calls `function` with every node; it must not add or remove any.
   template <typename Function>
@@ -135,6 +138,7 @@ class NodeTable {
     }
   };
 
+  void Remove(Node& node);
   Node* Allocate();
   void Release(Node& node);
   void OpenChunk(uint32_t chunk);
@@ -144,6 +148,7 @@ class NodeTable {
   size_t BytesForNew(size_t name_size) const;
 
   const size_t max_bytes_;
+  absl::AnyInvocable<void(Node&)> on_remove_;
   size_t name_bytes_ = 0;  // of memory
   size_t charged_bytes_ = 0;
   std::vector<Chunk> chunks_;

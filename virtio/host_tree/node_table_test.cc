@@ -13,12 +13,11 @@ namespace {
 class NodeTableTest : public testing::Test {
  protected:
   Node* Insert(uint64_t inode, Node& parent, absl::string_view name, uint16_t type = S_IFDIR) {
-    return table_.Insert({.device = 1, .inode = inode, .birth_ns = 7}, type, parent, name, left_);
+    return table_.Insert({.device = 1, .inode = inode, .birth_ns = 7}, type, parent, name);
   }
   Node& root() { return *table_.Find(kRootNode); }
 
   NodeTable table_{{.device = 1, .inode = 2, .birth_ns = 7}, NodeTable::BytesFor(5000)};
-  Node* left_ = nullptr;
 };
 
 TEST_F(NodeTableTest, GivesOneNodeToOneFile) {
@@ -29,8 +28,7 @@ TEST_F(NodeTableTest, GivesOneNodeToOneFile) {
   EXPECT_NE(Insert(11, root(), "b"), a);
   EXPECT_EQ(root().children, 2U);
   // The same inode number at another time is another file.
-  EXPECT_NE(table_.Insert({.device = 1, .inode = 10, .birth_ns = 8}, S_IFDIR, root(), "a", left_),
-            a);
+  EXPECT_NE(table_.Insert({.device = 1, .inode = 10, .birth_ns = 8}, S_IFDIR, root(), "a"), a);
 }
 
 TEST_F(NodeTableTest, FindsNothingByIdsThatWereNotGivenOut) {
@@ -49,7 +47,7 @@ TEST_F(NodeTableTest, ForgottenIdsStayForgotten) {
     Node* a = Insert(10, root(), "a");
     EXPECT_TRUE(seen.insert(a->id).second);
     a->lookups = 0;
-    table_.Remove(*a);
+    table_.RemoveUnused(*a);
     EXPECT_EQ(table_.Find(*seen.rbegin()), nullptr);
   }
   EXPECT_EQ(table_.size(), 1U);
@@ -75,7 +73,7 @@ TEST_F(NodeTableTest, CountsItsBytesWithTheNames) {
   Insert(10, root(), name);
   EXPECT_GE(table_.bytes(), before + 200);
   a->lookups = 0;
-  table_.Remove(*a);
+  table_.RemoveUnused(*a);
   EXPECT_EQ(table_.bytes(), before - short_name);
 }
 
@@ -100,7 +98,7 @@ TEST_F(NodeTableTest, IsBoundedWhateverIsForgotten) {
   for (size_t i = 0; i < nodes.size(); ++i) {
     if (i % 400 == 0) continue;
     nodes[i]->lookups = 0;
-    table_.Remove(*nodes[i]);
+    table_.RemoveUnused(*nodes[i]);
   }
   const std::string name(255, 'n');
   for (uint64_t i = 0; i < 5000; ++i) Insert(10'000 + i, root(), name);
@@ -128,7 +126,7 @@ TEST_F(NodeTableTest, KeepsWhatHasChildren) {
   EXPECT_FALSE(table_.IsUnused(*a));
   b->lookups = 0;
   EXPECT_TRUE(table_.IsUnused(*b));
-  table_.Remove(*b);
+  table_.RemoveUnused(*b);
   EXPECT_TRUE(table_.IsUnused(*a));
   EXPECT_FALSE(table_.IsUnused(root()));
 }
@@ -137,13 +135,27 @@ TEST_F(NodeTableTest, MovesWhatWasFoundElsewhere) {
   Node* a = Insert(10, root(), "a");
   Node* b = Insert(11, root(), "b");
   Node* file = Insert(12, *a, "file", S_IFREG);
-  EXPECT_EQ(left_, nullptr);
   EXPECT_EQ(Insert(12, *b, "link", S_IFREG), file);
-  EXPECT_EQ(left_, a);
   EXPECT_EQ(file->parent, b);
   EXPECT_EQ(file->name(), "link");
   EXPECT_EQ(a->children, 0U);
   EXPECT_EQ(b->children, 1U);
+}
+
+TEST(NodeTable, ReportsEachNodeThatAMoveOfItsOnlyChildRemoves) {
+  std::vector<std::string> removed;
+  NodeTable table({.device = 1, .inode = 2, .birth_ns = 7}, NodeTable::BytesFor(10),
+                  [&removed](Node& node) { removed.emplace_back(node.name()); });
+  const auto insert = [&table](uint64_t inode, Node& parent, absl::string_view name) {
+    return table.Insert({.device = 1, .inode = inode, .birth_ns = 7}, S_IFDIR, parent, name);
+  };
+  Node* a = insert(10, table.root(), "a");
+  Node* b = insert(11, *a, "b");
+  Node* file = insert(12, *b, "file");
+  a->lookups = b->lookups = 0;
+  table.Place(*file, table.root(), "moved");
+  EXPECT_EQ(removed, (std::vector<std::string>{"b", "a"}));
+  EXPECT_EQ(table.size(), 2U);
 }
 
 TEST_F(NodeTableTest, NeverMakesANodeItsOwnAncestor) {
@@ -156,8 +168,7 @@ TEST_F(NodeTableTest, NeverMakesANodeItsOwnAncestor) {
   EXPECT_EQ(Insert(12, *c, "c"), c);
   EXPECT_EQ(c->parent, b);
   // Nor does the root ever move.
-  EXPECT_EQ(table_.Insert({.device = 1, .inode = 2, .birth_ns = 7}, S_IFDIR, *c, "root", left_),
-            &root());
+  EXPECT_EQ(table_.Insert({.device = 1, .inode = 2, .birth_ns = 7}, S_IFDIR, *c, "root"), &root());
   EXPECT_EQ(root().parent, nullptr);
 }
 
@@ -172,7 +183,7 @@ TEST_F(NodeTableTest, GivesMemoryBackAndUsesItAgain) {
       // In an order in which chunks empty late.
       Node* node = nodes[(i * 1777) % nodes.size()];
       node->lookups = 0;
-      table_.Remove(*node);
+      table_.RemoveUnused(*node);
     }
     EXPECT_EQ(table_.size(), 1U);
   }

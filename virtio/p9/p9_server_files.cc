@@ -101,7 +101,7 @@ HostError P9Server::BeginTransfer(const P9Command& command, P9Transfer& transfer
     if (own_error == 0) UseOpened(*fid->file, transfer);
     // Linux leaves it to the server to take set-user-id bits off what users write to.
     if (own_error == 0 && command.type == kP9Write && command.count > 0 && fid->uid != 0) {
-      own_error = fid->file->host->ClearPrivileges();
+      own_error = tree_.ClearPrivileges(*fid->file->host);
       if (own_error != 0) EndTransfer(transfer);
     }
     return own_error;
