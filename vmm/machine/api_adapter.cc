@@ -27,7 +27,7 @@ const char* ToString(Controller::State state) {
   return "Shutdown";
 }
 
-// Answers of shares about their closures. Control loop.
+// Collects the answers of the shares about their closures. Runs on the control loop.
 struct Reload {
   std::vector<DeviceCounters> gained;
   std::vector<std::string> errors;
@@ -51,7 +51,7 @@ ApiAdapter::ApiAdapter(Controller& controller, HostResources& host, base::EventL
       counters_(host.devices(), control_loop) {}
 
 VmInfo ApiAdapter::Info() {
-  // cloud-hypervisor's clients find the name of a pty where that of a file would be.
+  // Clients of cloud-hypervisor read the name of a pty from the key `file`.
   VmConfig config = controller_.config();
   if (config.console.mode == ConsoleMode::kPty) {
     config.console.file = host_.consoles().console()->host_path();

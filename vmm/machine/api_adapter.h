@@ -1,4 +1,4 @@
-// Answers the control socket from the controller and the devices.
+// Answers requests of the control socket by asking the controller and the devices.
 #ifndef VMM_MACHINE_API_ADAPTER_H_
 #define VMM_MACHINE_API_ADAPTER_H_
 
@@ -12,14 +12,15 @@
 
 namespace vmm {
 
-// Control loop.
+// All functions run on the control loop.
 class ApiAdapter final : public ApiHandler {
  public:
   ApiAdapter(Controller& controller, HostResources& host, base::EventLoop& control_loop);
 
   VmInfo Info() override;
-  // Each virtio device under its id, and under "_vcpus" the exits to user space by reason and
-  // place. Devices that do not answer are named (CounterGatherer).
+  // Lists the counters of each virtio device under the id of the device, and the exits of the vCPUs
+  // to user space, by reason and place, under "_vcpus". Also names the devices that do not answer
+  // (CounterGatherer).
   void Counters(absl::AnyInvocable<void(std::vector<DeviceCounters>)> done) override;
   void ReloadClosures(
       absl::AnyInvocable<void(absl::StatusOr<std::vector<DeviceCounters>>)> done) override;

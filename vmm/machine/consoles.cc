@@ -12,7 +12,7 @@
 namespace vmm {
 namespace {
 
-// `Config` is the config of the serial port or of the console. Mode Off makes no back end.
+// `Config` is SerialConfig or ConsoleConfig. Returns null for mode Off.
 template <typename Config>
 absl::StatusOr<std::unique_ptr<devices::CharacterBackend>> CreateBackend(
     absl::string_view key, const Config& config, absl::AnyInvocable<void()> on_escape,
@@ -49,7 +49,7 @@ void LogLossesOf(absl::string_view key, const devices::CharacterBackend* backend
   if (backend == nullptr) return;
   const uint64_t dropped = backend->dropped_bytes(), removed = backend->removed_bytes();
   if (dropped != 0) {
-    // UNLIMITED: once; the VM ends.
+    // UNLIMITED: runs once, at the end of the VM.
     LOG(Warning) << key << ": " << dropped << " of " << backend->written_bytes()
                  << " bytes of output were dropped";
   }
@@ -64,7 +64,7 @@ void LogLossesOf(absl::string_view key, const devices::CharacterBackend* backend
 
 absl::Status Consoles::Open(const VmConfig& config, absl::AnyInvocable<void()> on_escape,
                             base::EventLoop& loop) {
-  // Only one of them can be Tty (the config says so): the other never calls on_escape.
+  // The config allows mode Tty for one of the two. The other back end never calls on_escape.
   const bool serial_is_tty = config.serial.mode == ConsoleMode::kTty;
   absl::AnyInvocable<void()> none = [] {};
   ASSIGN_OR_RETURN(serial_, CreateBackend("serial", config.serial,

@@ -1,4 +1,4 @@
-// Where the output of the serial port and of the virtio console goes on the host.
+// The back ends on the host of the serial port and of the virtio console.
 #ifndef VMM_MACHINE_CONSOLES_H_
 #define VMM_MACHINE_CONSOLES_H_
 
@@ -13,28 +13,30 @@
 
 namespace vmm {
 
-// Control thread.
+// All functions run on the control thread.
 class Consoles {
  public:
-  // Opens both back ends on `loop`, which outlives them, before the loop runs. `on_escape` runs on
-  // the loop when the user types Ctrl-a x. Errors: one line with the key, the object and the errno.
+  // Opens both back ends on `loop`, which must not run yet and outlives the back ends. `on_escape`
+  // runs on the loop when the user types Ctrl-a x. Errors: one line with the key, the object and
+  // the errno.
   absl::Status Open(const VmConfig& config, absl::AnyInvocable<void()> on_escape,
                     base::EventLoop& loop);
 
-  // Null if there is none.
+  // Null if the config turns the device off.
   devices::CharacterBackend* serial() const { return serial_.get(); }
   devices::CharacterBackend* console() const { return console_.get(); }
 
-  // Bytes that guests have printed on both.
+  // Returns the number of bytes that guests have printed on both devices together.
   uint64_t written_bytes() const;
-  // True when all output has reached its sink, or was dropped.
+  // Returns true when every byte of output has reached its sink or was dropped.
   bool drained() const;
-  // The guest has ended: makes room for its last output in sinks that nobody reads.
+  // Says that the guest has ended. Back ends then make room for the last output in sinks that no
+  // program reads.
   void FinishOutput();
-  // The terminal has changed its size or its foreground job.
+  // Says that the size or the foreground job of the terminal has changed.
   void NotifyTerminal();
-  // Logs for each back end how much output is not to be found in its sink, if any. Once; the VM
-  // ends.
+  // Logs how many bytes of output each back end dropped or removed, if any. Call once, at the end
+  // of the VM.
   void LogLosses() const;
 
  private:

@@ -16,11 +16,11 @@ using base::LogLevel;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr seconds kButtonRepeat{5};      // until the guest reacts
-constexpr seconds kBootLoopWindow{10};   // three triple faults within it end the VM
-constexpr milliseconds kDrainPoll{10};   // how often the consoles are looked at while ending
-constexpr seconds kDrainPatience{2};     // for a console sink that is slow
-constexpr seconds kLastSyncPatience{5};  // for healthy disks when another one does not answer
+constexpr seconds kButtonRepeat{5};      // time between presses of the power button
+constexpr seconds kBootLoopWindow{10};   // three triple faults within this time end the VM
+constexpr milliseconds kDrainPoll{10};   // time between looks at the consoles' output
+constexpr seconds kDrainPatience{2};     // how long the end waits for a slow console sink
+constexpr seconds kLastSyncPatience{5};  // for the healthy disks when another disk hangs
 
 // pvpanic event bits. [QEMU docs/specs/pvpanic]
 constexpr uint8_t kPvpanicPanicked = 1 << 0;
@@ -32,7 +32,7 @@ void Controller::Timer::Set(std::chrono::nanoseconds delay, absl::AnyInvocable<v
   function_ = std::move(function);
   due_ = loop_.Now() + delay;
   if (pending()) {
-    loop_.Cancel(*this);  // OnComplete starts it again with the new delay
+    loop_.Cancel(*this);  // OnComplete starts the timer again with the new delay
   } else {
     loop_.Timeout(*this, delay);
   }
@@ -67,8 +67,7 @@ Controller::Controller(const VmConfig& config, Options options, const KvmSystem&
 Controller::~Controller() = default;
 
 absl::Status Controller::Boot(std::unique_ptr<KvmVm> vm) {
-  // Built before the I/O threads run, so that everything can still be added to their loops from
-  // here.
+  // The machine is built before the I/O threads run: until then this thread may add to their loops.
   ASSIGN_OR_RETURN(machine_, Machine::Create(config_, kvm_, std::move(vm), host_, *this));
   RETURN_IF_ERROR(host_.Start());
   RETURN_IF_ERROR(machine_->Start());
@@ -95,7 +94,7 @@ void Controller::OnGuestPanic(uint8_t event) {
 
 void Controller::HandleGuestEnd(GuestEnd end, const std::string& detail) {
   if (ending()) return;
-  if (panicked_) {  // what a panicking kernel does last, e.g. panic=-1
+  if (panicked_) {  // the kernel's last step after a panic, e.g. with panic=-1
     return End(ExitStatus::kGuestFailed);
   }
   switch (end) {
@@ -104,7 +103,7 @@ void Controller::HandleGuestEnd(GuestEnd end, const std::string& detail) {
       return End(ExitStatus::kPowerOff);
     case GuestEnd::kFatal:
       LogAtEnd(LogLevel::kError, "the guest cannot go on:");
-      // One log line per line of the report: each gets its priority in the journal.
+      // Each line of the report becomes a log line, so that each has its priority in the journal.
       for (size_t start = 0; start < detail.size();) {
         const size_t newline = detail.find('\n', start);
         const size_t stop = newline == std::string::npos ? detail.size() : newline;
@@ -124,17 +123,17 @@ void Controller::HandleGuestEnd(GuestEnd end, const std::string& detail) {
       triple_faults_[triple_fault_count_++ % 3] = loop_.Now();
       break;
     case GuestEnd::kReset:
-      // Each, of a guest that takes its time to boot.
+      // The limit drops no line of a guest that takes more than a second to boot.
       LOG_EVERY_N_SEC(Info, 1) << "guest reboots";
       break;
   }
   if (options_.exit_on_reboot) return End(ExitStatus::kReboot);
   if (transition_ == Transition::kPause) {
-    // Whoever pauses it wants it to stand still.
+    // A guest that is being paused must not run again before it is resumed.
     reset_at_resume_ = true;
     return;
   }
-  if (transition_ == Transition::kReset) return;  // this is the old machine's
+  if (transition_ == Transition::kReset) return;  // the old machine reports its end
   ResetInPlace([](const absl::Status&) {});
 }
 
@@ -147,7 +146,7 @@ void Controller::HandlePanic(uint8_t event) {
   }
   LogAtEnd(LogLevel::kError, "guest kernel panic");
   panicked_ = true;
-  // It may still print; what it has written is worth waiting for.
+  // The guest may print more about the panic, so the VM does not end yet.
   panic_output_since_ = loop_.Now();
   AwaitPanicOutput(loop_.Now() + options_.panic_patience);
 }
@@ -173,7 +172,7 @@ void Controller::RequestStop(absl::string_view who) {
   if (ending()) return;
   if (stop_requested_) return ForceEnd(absl::StrCat("second stop request (", who, ")"));
   stop_requested_ = true;
-  // UNLIMITED: once; the second time forces the end.
+  // UNLIMITED: runs once, since the second request forces the end.
   LOG(Info) << who << ": asking the guest to power off";
   if (state_ == State::kPaused && transition_ == Transition::kNone) {
     // UNLIMITED: as above.
@@ -184,7 +183,8 @@ void Controller::RequestStop(absl::string_view who) {
     ForceEnd(
         absl::StrCat("no power-off within --stop-timeout ", options_.stop_timeout.count(), " s"));
   });
-  // A guest that is still booting has nobody listening yet: pressed again until it is off.
+  // A guest that is still booting ignores the button, so the button is pressed again until the
+  // guest is off.
   struct Press {
     Controller* self;
     void operator()() const {
@@ -197,7 +197,7 @@ void Controller::RequestStop(absl::string_view who) {
 
 void Controller::ForceEnd(absl::string_view why) {
   if (ending()) return;
-  // UNLIMITED: once; the VM ends.
+  // UNLIMITED: runs once, since the VM ends.
   LOG(Warning) << "forced end: " << why;
   End(ExitStatus::kForced);
 }
@@ -218,7 +218,7 @@ void Controller::FinishPause(Reply reply, absl::Status status) {
   transition_ = Transition::kNone;
   if (status.ok()) {
     state_ = State::kPaused;
-    // UNLIMITED: a client or a signal asks for it.
+    // UNLIMITED: only a client or a signal causes this line.
     LOG(Info) << "paused";
   } else {
     // UNLIMITED: as above.
@@ -240,7 +240,7 @@ void Controller::Resume(Reply reply) {
   if (reset_at_resume_) return ResetInPlace(std::move(reply));
   machine_->Resume();
   state_ = State::kRunning;
-  // UNLIMITED: a client or a signal asks for it.
+  // UNLIMITED: only a client or a signal causes this line.
   LOG(Info) << "resumed";
   reply(absl::OkStatus());
 }
@@ -248,7 +248,7 @@ void Controller::Resume(Reply reply) {
 void Controller::Reboot(Reply reply) {
   if (ending() || transition_ != Transition::kNone)
     return reply(absl::UnavailableError("another transition is under way"));
-  // UNLIMITED: a client or a signal asks for it.
+  // UNLIMITED: only a client or a signal causes this line.
   LOG(Info) << "reboot requested";
   ResetInPlace(std::move(reply));
 }
@@ -271,8 +271,8 @@ void Controller::ResetInPlace(Reply reply) {
     }
     absl::Status status = BuildAnew();
     if (!status.ok()) {
-      // UNLIMITED: once; the VM ends. The guest has no say in any of it: what it booted from, or
-      // what the host gave, is not there any more.
+      // UNLIMITED: runs once, since the VM ends. No guest can cause this error: a boot file or a
+      // resource of the host is missing.
       LOG(Error) << "reset failed: " << status.message();
       reply(status);
       return End(ExitStatus::kBadConfigOrHost);
@@ -288,7 +288,7 @@ void Controller::LogAtEnd(base::LogLevel level, std::string line) {
 
 void Controller::WriteClosingLines() {
   for (const auto& [level, line] : closing_lines_) {
-    // UNLIMITED: each once, as the VM ends.
+    // UNLIMITED: logs each line once, at the end of the VM.
     if (base::LogEnabled(level)) base::WriteLog(level, line);
   }
   closing_lines_.clear();
@@ -299,10 +299,10 @@ void Controller::End(ExitStatus status) {
   end_status_ = status;
   button_timer_.Clear();
   panic_timer_.Clear();
-  // I/O that never completes must not keep the process for ever, a pause or reset that waits for it
-  // neither.
+  // The process must end although I/O never completes, and although a pause or reset waits for that
+  // I/O.
   stop_timer_.Set(options_.io_timeout, [this] {
-    // UNLIMITED: once; the VM ends.
+    // UNLIMITED: runs once, since the VM ends.
     LOG(Error) << machine_->BusyDevices() << ": still has I/O in flight after "
                << options_.io_timeout.count() << " s; leaving without it";
     WriteClosingLines();
@@ -310,7 +310,7 @@ void Controller::End(ExitStatus status) {
     devices::RestoreTerminal();
     _exit(static_cast<int>(synced ? *end_status_ : WithLostWrites(*end_status_)));
   });
-  if (transition_ == Transition::kNone) StopForGood();  // else its end comes there
+  if (transition_ == Transition::kNone) StopForGood();  // otherwise when the transition is over
 }
 
 void Controller::StopForGood() {

@@ -2,8 +2,9 @@
 // end.
 //
 // Everything here runs on the control loop (the main thread). vCPU threads and the control socket
-// reach it by posting. At any time at most one transition (pause, resume, reset, end) is under way;
-// what arrives meanwhile is refused (API) or remembered (signals, guest events).
+// post to that loop. At most one transition (pause, resume, reset, end) is under way at a time.
+// Meanwhile the controller refuses requests of the API, and remembers signals and guest events
+// until the transition is over.
 #ifndef VMM_MACHINE_CONTROLLER_H_
 #define VMM_MACHINE_CONTROLLER_H_
 
@@ -36,9 +37,11 @@ class Controller final : public MachineEvents {
   struct Options {
     bool exit_on_reboot = false;
     std::chrono::seconds stop_timeout{90};
-    // How long I/O in flight may hold up the end, or a pause, which then fails.
+    // How long the end of the VM or a pause waits for I/O in flight. After this time a pause fails,
+    // and the end goes ahead without the I/O.
     std::chrono::seconds io_timeout{30};
-    // How long a panicked guest may still print, and how long a silence says that it is done.
+    // A panicked guest may print for `panic_patience` at most. It counts as done when it has
+    // printed nothing for `panic_silence`.
     std::chrono::milliseconds panic_patience{2000};
     std::chrono::milliseconds panic_silence{100};
   };
@@ -50,8 +53,8 @@ class Controller final : public MachineEvents {
              base::UringEventLoop& loop);
   ~Controller() override;
 
-  // Builds the machine in `vm`, which is new, and starts the guest. Then loop.Run() until
-  // exit_status() is known.
+  // Builds the machine in `vm`, which is new, and starts the guest. The caller then calls
+  // loop.Run(), which returns when exit_status() is known.
   absl::Status Boot(std::unique_ptr<KvmVm> vm);
   ExitStatus exit_status() const { return end_status_.value_or(ExitStatus::kPowerOff); }
 
@@ -60,12 +63,15 @@ class Controller final : public MachineEvents {
   const VmConfig& config() const { return config_; }
   Machine* machine() { return machine_.get(); }
 
-  // A stop request: the first presses the power button, the second forces the end.
+  // Handles a request to stop the VM: the first request presses the power button, the second forces
+  // the end. `who` is the sender's name for the log.
   void RequestStop(absl::string_view who);
-  // Ends the VM now: devices are stopped, disks synced, status 3.
+  // Ends the VM without asking the guest: stops the devices, syncs the disks, and ends with status
+  // 3.
   void ForceEnd(absl::string_view why);
   void PressPowerButton();
-  // Each replies once: OK, or FailedPrecondition / Unavailable / DeadlineExceeded with the reason.
+  // Each calls `reply` once, with OK or with an error and its reason: FailedPrecondition,
+  // Unavailable or DeadlineExceeded.
   void Pause(Reply reply);
   void Resume(Reply reply);
   void Reboot(Reply reply);
@@ -75,7 +81,8 @@ class Controller final : public MachineEvents {
   void OnGuestPanic(uint8_t event) override;
 
  private:
-  // What has begun and is not over yet. Pause and reset wait for the devices.
+  // The transition that is under way. Only pause and reset take time, since they wait for the
+  // devices.
   enum class Transition : uint8_t { kNone, kPause, kReset };
 
   // One of the controller's timers.
@@ -94,17 +101,18 @@ class Controller final : public MachineEvents {
     std::chrono::nanoseconds due_{0};
   };
 
-  // A machine in RAM of zeroes, and starts it.
+  // Zeroes guest RAM, builds a new machine, and starts the machine.
   absl::Status BuildAnew();
   void HandleGuestEnd(GuestEnd end, const std::string& detail);
   void HandlePanic(uint8_t event);
-  // Ends the VM when a panicked guest has been silent for a while, or at `deadline`.
+  // Ends the VM when the panicked guest has been silent for `panic_silence`, or at `deadline`.
   void AwaitPanicOutput(std::chrono::nanoseconds deadline);
   void ResetInPlace(Reply reply);
   void FinishPause(Reply reply, absl::Status status);
   bool ending() const { return end_status_.has_value(); }
-  // Keeps a line on how the guest ended until its last output has been written: where the log and a
-  // console go to one terminal or pipe, the line is not to stand amid that output.
+  // Keeps a line about the guest's end and logs it after the guest's last output. Otherwise the
+  // line would stand in the middle of that output where the log and a console share a terminal or
+  // pipe.
   void LogAtEnd(base::LogLevel level, std::string line);
   void WriteClosingLines();
   void End(ExitStatus status);
@@ -123,12 +131,13 @@ class Controller final : public MachineEvents {
   Transition transition_ = Transition::kNone;
   bool stop_requested_ = false;
   bool panicked_ = false;
-  uint64_t panic_output_bytes_ = 0;  // as last seen, and since when it has been so
-  std::chrono::nanoseconds panic_output_since_{0};
-  bool reset_at_resume_ = false;          // the guest asked for it while it was being paused
-  std::optional<ExitStatus> end_status_;  // set once the end has begun; the first reason counts
+  uint64_t panic_output_bytes_ = 0;                 // written at the last look
+  std::chrono::nanoseconds panic_output_since_{0};  // when that number last changed
+  bool reset_at_resume_ = false;          // the guest asked for a reset while it was being paused
+  std::optional<ExitStatus> end_status_;  // set when the end begins; the first reason counts
   std::vector<std::pair<base::LogLevel, std::string>> closing_lines_;
-  // When the last triple faults were, newest last: three within 10 s are a boot loop.
+  // The times of the last triple faults, as a ring. Three triple faults within 10 s are a boot
+  // loop.
   std::array<std::chrono::nanoseconds, 3> triple_faults_{};
   uint32_t triple_fault_count_ = 0;
 

@@ -28,8 +28,8 @@ class HangingShareTest : public ControllerTest {
     shares_ = absl::StrCat(R"([{"tag": "t", "path": ")", testing::TempDir(), R"("}])");
   }
   virtio::Device& Share() { return *host_->devices().Find("_fs0")->device; }
-  // The thread of the share makes a call that returns when the host answers, and waits there by the
-  // time that this returns.
+  // Makes the thread of the share wait in a call until LetTheHostAnswer(). Returns when the thread
+  // waits.
   void MakeItHang() {
     auto hangs = std::make_shared<std::promise<void>>();
     Share().loop().Post([this, hangs] {
@@ -45,7 +45,7 @@ class HangingShareTest : public ControllerTest {
   const std::shared_future<void> answer_ = host_answers_.get_future().share();
 };
 
-TEST_F(HangingShareTest, PauseFailsInTimeAndNamesTheShare) {
+TEST_F(HangingShareTest, PauseFailsAfterIoTimeoutAndNamesTheShare) {
   enum class Step { kStart, kPausing, kFailed, kPausingAgain, kPaused } step = Step::kStart;
   Run(StartDriver(ShareSlot()) + kSpinForEver, {.io_timeout = 1s}, [&](Controller& controller) {
     switch (step) {
@@ -74,12 +74,12 @@ TEST_F(HangingShareTest, PauseFailsInTimeAndNamesTheShare) {
   EXPECT_EQ(step, Step::kPaused);
 }
 
-TEST_F(HangingShareTest, TheEndLeavesItsThreadBehindAndNamesIt) {
+TEST_F(HangingShareTest, EndLeavesTheHangingThreadBehindAndNamesIt) {
   bool asked = false;
   thread_patience_ = 100ms;
-  after_finish_ = [this] { LetTheHostAnswer(); };  // this process goes on, unlike vmm
+  after_finish_ = [this] { LetTheHostAnswer(); };  // this process, unlike vmm, does not end here
   testing::internal::CaptureStderr();
-  // The guest has no driver for the share, so that nothing in it is in flight.
+  // The guest has no driver for the share, so the share has no request in flight.
   const ExitStatus status =
       Run(Print('A') + kWaitForButton + kPowerOff, {}, [&](Controller& controller) {
         if (asked || Output() != "A") return;
@@ -90,11 +90,11 @@ TEST_F(HangingShareTest, TheEndLeavesItsThreadBehindAndNamesIt) {
   EXPECT_THAT(testing::internal::GetCapturedStderr(),
               HasSubstr("thread share0 (_fs0) hangs in a call of the host; leaving without it"));
   EXPECT_EQ(status, ExitStatus::kPowerOff);
-  EXPECT_TRUE(finished_.synced) << "disks do not wait for it";
+  EXPECT_TRUE(finished_.synced) << "disks do not wait for the share";
   EXPECT_FALSE(finished_.threads_ended);
 }
 
-TEST_F(HangingShareTest, TheEndWaitsForTheDeviceInUseForALimitedTimeAndNamesIt) {
+TEST_F(HangingShareTest, EndWaitsForIoTimeoutAndNamesTheDeviceInUse) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   bool ended = false;
   EXPECT_EXIT(Run(StartDriver(ShareSlot()) + Print('A') + kHaltForEver, {.io_timeout = 1s},
@@ -109,7 +109,7 @@ TEST_F(HangingShareTest, TheEndWaitsForTheDeviceInUseForALimitedTimeAndNamesIt) 
               "_fs0: still has I/O in flight after 1 s; leaving without it");
 }
 
-TEST_F(HangingShareTest, AClosureIsNotAskedForAgainBeforeItWasRead) {
+TEST_F(HangingShareTest, ClosureReloadsAreRefusedWhileOneIsUnderWay) {
   std::filesystem::create_directories(folder_ + "/store/item");
   std::ofstream(folder_ + "/paths") << folder_ << "/store/item\n";
   shares_ = R"([{"tag": "t", "path": "store", "closure": "paths", "readonly": true}])";

@@ -14,7 +14,7 @@
 namespace vmm {
 namespace {
 
-TEST_F(ControllerTest, PauseWithDiskRequestsInFlightLosesNone) {
+TEST_F(ControllerTest, PauseWithDiskRequestsInFlightLosesNoRequest) {
   bool served = false, asked = false;
   Run(StartDiskRequests(DiskSlot()) + kHaltForEver, {}, [&](Controller& controller) {
     if (!asked) controller.Pause([&](const absl::Status& s) { EXPECT_TRUE(s.ok()) << s; });
@@ -32,8 +32,8 @@ TEST_F(ControllerTest, GuestTimeStandsStillWhilePaused) {
   // rdtsc; mov %eax, 0x8000; mov %edx, 0x8004; jmp
   const Code count = {0x0F, 0x31, 0xA3, 0x00, 0x80, 0x00, 0x00, 0x89,
                       0x15, 0x04, 0x80, 0x00, 0x00, 0xEB, 0xF1};
-  // How far the guest's counter is behind the host's. What the guest stored last may be old by the
-  // time it is read, so the least of many looks counts.
+  // How far the guest's counter is behind the host's counter. The value that the guest stored last
+  // may be old by the time the test reads it, so the test takes the smallest of many differences.
   constexpr int kLooks = 100;
   uint64_t behind[2] = {~uint64_t{0}, ~uint64_t{0}};  // before and after
   int looks[2] = {0, 0};
@@ -45,7 +45,7 @@ TEST_F(ControllerTest, GuestTimeStandsStillWhilePaused) {
     behind[after] = std::min(behind[after], HostTicks() - guest);
     if (++looks[after] < kLooks) return;
     if (after != 0) return controller.ForceEnd("enough");
-    if (looks[0] > kLooks) return;  // it is being paused
+    if (looks[0] > kLooks) return;  // the pause has begun
     controller.Pause([&](const absl::Status& status) {
       EXPECT_TRUE(status.ok()) << status;
       guest_when_paused = host_->memory().Load<uint64_t>(0x8000).value();
@@ -56,19 +56,19 @@ TEST_F(ControllerTest, GuestTimeStandsStillWhilePaused) {
     });
   });
   ASSERT_EQ(looks[1], kLooks);
-  // Some KVMs (those without hardware virtualization) give guests the host's own TSC.
+  // KVM without hardware virtualization gives guests the host's own TSC.
   if (behind[0] < paused_ticks) GTEST_SKIP() << "KVM does not offset the TSC";
   EXPECT_GT(behind[1], behind[0] + paused_ticks / 10 * 9);
 }
 
-TEST_F(ControllerTest, ResetWhileBeingPausedComesAtResume) {
+TEST_F(ControllerTest, ResetDuringAPauseHappensAtResume) {
   bool asked = false;
   std::string output_when_paused;
   const ExitStatus status = Run(Print('B') + kHaltForEver, {}, [&](Controller& controller) {
     if (!asked && Output() == "B") {
       asked = true;
       controller.Pause([&](const absl::Status& s) { EXPECT_TRUE(s.ok()) << s; });
-      controller.OnGuestEnd(GuestEnd::kReset, "");  // a vCPU was just about to
+      controller.OnGuestEnd(GuestEnd::kReset, "");  // as a vCPU does that just asks for a reset
     } else if (controller.state() == Controller::State::kPaused) {
       output_when_paused = Output();
       controller.Resume([](const absl::Status& s) { EXPECT_TRUE(s.ok()) << s; });
@@ -113,7 +113,7 @@ TEST_F(ControllerTest, StopTimeoutForcesTheEnd) {
   EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::seconds(1));
 }
 
-TEST_F(ControllerTest, PauseAndResumeManyTimes) {
+TEST_F(ControllerTest, PauseAndResumeSucceed50Times) {
   int pauses = 0, resumes = 0;
   bool waiting = false;
   vcpus_ = 4;
@@ -144,10 +144,10 @@ TEST_F(ControllerTest, WrongTransitionsAreRefused) {
   std::vector<absl::StatusCode> codes;
   Run(kSpinForEver, {}, [&](Controller& controller) {
     if (!codes.empty()) return controller.ForceEnd("enough");
-    controller.Resume([&](const absl::Status& s) { codes.push_back(s.code()); });  // it runs
+    controller.Resume([&](const absl::Status& s) { codes.push_back(s.code()); });  // the VM runs
     controller.Pause([](const absl::Status&) {});
     controller.Pause(
-        [&](const absl::Status& s) { codes.push_back(s.code()); });  // one is under way
+        [&](const absl::Status& s) { codes.push_back(s.code()); });  // a pause is under way
     controller.Reboot([&](const absl::Status& s) { codes.push_back(s.code()); });
   });
   EXPECT_EQ(codes, (std::vector{absl::StatusCode::kFailedPrecondition,

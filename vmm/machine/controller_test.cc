@@ -26,12 +26,12 @@ TEST_F(ControllerTest, PowerOffEndsWith0AndAllOutputIsWritten) {
 }
 
 TEST_F(ControllerTest, ResetInPlaceLeaksNothing) {
-  // Threads and requests that come and go make both figures vary, so the most that was open early
-  // is held against the least that was open 20 resets later.
+  // Both numbers vary, since threads and requests come and go. So the test compares the highest
+  // number of the first boots with the lowest number at least 20 resets later.
   constexpr size_t kNever = 1000000;
   size_t most_fds = 0, most_threads = 0, least_fds = kNever, least_threads = kNever;
   const ExitStatus status = Run(Print('B') + kReset, {}, [&](Controller& controller) {
-    // Only counted while a machine stands: between two of them there are fewer.
+    // Count only while there is a machine: between two machines the numbers are lower.
     if (controller.state() != Controller::State::kRunning || controller.machine() == nullptr)
       return;
     const size_t boots = Output().size();
@@ -54,12 +54,12 @@ TEST_F(ControllerTest, ResetInPlaceLeaksNothing) {
 }
 
 TEST_F(ControllerTest, ResetGivesTheGuestZeroedMemory) {
-  // Prints and powers off if 0x30000 is not zero; writes there and resets otherwise (never ends but
-  // by the test).
+  // The guest powers off if 0x30000 is not zero. Otherwise it writes there and resets, until the
+  // test ends the VM.
   const Code check = {0x80, 0x3D, 0x00, 0x00, 0x03, 0x00, 0x00,  // cmpb $0, 0x30000
                       0x75, 0x09,                                // jne past the reset
                       0xC6, 0x05, 0x00, 0x00, 0x03, 0x00, 0x01,  // movb $1, 0x30000
-                      0xEB, 0x0E};  // jmp to the reset, behind print and power-off
+                      0xEB, 0x0E};                         // jmp to the reset, behind the power-off
   const Code dirty = Out(0x600, 0x34) + Out(0x600, 0x34);  // 14 bytes
   size_t boots = 0;
   const ExitStatus status =
@@ -67,10 +67,10 @@ TEST_F(ControllerTest, ResetGivesTheGuestZeroedMemory) {
         boots = Output().size();
         if (boots >= 5) controller.ForceEnd("enough");
       });
-  EXPECT_EQ(status, ExitStatus::kForced) << "the second boot saw the first one's memory";
+  EXPECT_EQ(status, ExitStatus::kForced) << "the second boot saw the memory of the first boot";
 }
 
-TEST_F(ControllerTest, RebootExitsWith133WhenAsked) {
+TEST_F(ControllerTest, RebootEndsWith133WithExitOnReboot) {
   EXPECT_EQ(Run(kReset, {.exit_on_reboot = true}), ExitStatus::kReboot);
 }
 
@@ -79,12 +79,12 @@ TEST_F(ControllerTest, ThreeTripleFaultsEndWith134) {
   EXPECT_EQ(Output(), "TTT");
 }
 
-TEST_F(ControllerTest, WhatKvmCannotRunEndsWith134) {
+TEST_F(ControllerTest, CodeThatKvmCannotRunEndsWith134) {
   EXPECT_EQ(Run(kJumpToNowhere), ExitStatus::kGuestFailed);
 }
 
-// A page of guest RAM that the host cannot give.
-TEST_F(ControllerTest, GuestRamThatTheHostCannotServeEndsWith134) {
+// The host takes away a page of guest RAM.
+TEST_F(ControllerTest, AccessToRamThatTheHostTookAwayEndsWith134) {
   constexpr uint32_t kPage = 0x30'0000;
   bool taken = false;
   testing::internal::CaptureStderr();
@@ -102,7 +102,7 @@ TEST_F(ControllerTest, GuestRamThatTheHostCannotServeEndsWith134) {
   });
   const std::string log = testing::internal::GetCapturedStderr();
   if (log.find("taken for a device") != std::string::npos) {
-    GTEST_SKIP() << "this KVM takes RAM that it cannot reach for a device";
+    GTEST_SKIP() << "this KVM treats RAM that it cannot reach as a device";
   }
   EXPECT_EQ(status, ExitStatus::kGuestFailed);
   EXPECT_NE(log.find("vCPU 0: KVM_RUN failed: EFAULT"), std::string::npos) << log;
@@ -113,8 +113,8 @@ TEST_F(ControllerTest, PanicEndsWith134) {
   EXPECT_EQ(Run(Panic(PvpanicSlot(), 1) + kHaltForEver), ExitStatus::kGuestFailed);
 }
 
-TEST_F(ControllerTest, PanickedGuestMayGoOnPrintingUntilItResets) {
-  // So long that it is the reset that ends it, not the time.
+TEST_F(ControllerTest, PanickedGuestMayPrintUntilItResets) {
+  // So long that only the reset can end the VM.
   constexpr std::chrono::hours kLong{1};
   EXPECT_EQ(Run(Panic(PvpanicSlot(), 1) + Print('P') + kReset,
                 {.panic_patience = kLong, .panic_silence = kLong}),
@@ -122,7 +122,7 @@ TEST_F(ControllerTest, PanickedGuestMayGoOnPrintingUntilItResets) {
   EXPECT_EQ(Output(), "P");
 }
 
-TEST_F(ControllerTest, PanickedGuestThatPrintsForEverEndsWhenPatienceDoes) {
+TEST_F(ControllerTest, PanickedGuestThatPrintsForEverEndsAfterPanicPatience) {
   const Code print = Print('P');
   const Code print_for_ever =
       print + Code{0xEB, static_cast<uint8_t>(-static_cast<int>(print.size()) - 2)};
@@ -132,7 +132,7 @@ TEST_F(ControllerTest, PanickedGuestThatPrintsForEverEndsWhenPatienceDoes) {
             ExitStatus::kGuestFailed);
 }
 
-// Lines of the log that contain `text`.
+// Returns how often `text` occurs in `log`.
 size_t LinesWith(const std::string& log, const std::string& text) {
   size_t count = 0;
   for (size_t at = 0; (at = log.find(text, at)) != std::string::npos; ++at) ++count;
@@ -147,7 +147,7 @@ TEST_F(ControllerTest, GuestCannotFloodTheLogByCrashReportsAndResets) {
     if (Output().size() >= kBoots) controller.ForceEnd("enough");
   });
   const auto elapsed = std::chrono::steady_clock::now() - start;
-  // However long this machine takes for the boots.
+  // One line for each period, however long this machine takes for the boots.
   const auto at_most = [elapsed](std::chrono::seconds period) {
     return static_cast<size_t>(elapsed / period) + 1;
   };
@@ -157,10 +157,10 @@ TEST_F(ControllerTest, GuestCannotFloodTheLogByCrashReportsAndResets) {
                reboots = at_most(std::chrono::seconds(1));
   EXPECT_LE(LinesWith(log, "crash kernel"), crashes) << log;
   EXPECT_LE(LinesWith(log, "guest reboots"), reboots) << log;
-  EXPECT_LE(LinesWith(log, "\n"), crashes + reboots + 1) << log;  // and the end
+  EXPECT_LE(LinesWith(log, "\n"), crashes + reboots + 1) << log;  // and one line at the end
 }
 
-TEST_F(ControllerTest, AHostFaultAtResetIsNotTheGuests) {
+TEST_F(ControllerTest, ResetWithACutKernelFileEndsWith1) {
   bool cut = false;
   testing::internal::CaptureStderr();
   EXPECT_EQ(Run(Print('B') + kReset, {},
@@ -174,7 +174,7 @@ TEST_F(ControllerTest, AHostFaultAtResetIsNotTheGuests) {
             1u);
 }
 
-TEST_F(ControllerTest, ALackOfDescriptorsAtResetIsTheHosts) {
+TEST_F(ControllerTest, ResetWithoutFreeDescriptorsEndsWith1) {
   bool lowered = false;
   rlimit before = {};
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
@@ -184,7 +184,7 @@ TEST_F(ControllerTest, ALackOfDescriptorsAtResetIsTheHosts) {
                   if (lowered || Output().empty()) return;
                   lowered = true;
                   rlimit low = before;
-                  low.rlim_cur = 16;  // less than are open
+                  low.rlim_cur = 16;  // fewer than are open
                   EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
                 }),
             ExitStatus::kBadConfigOrHost);
@@ -194,7 +194,7 @@ TEST_F(ControllerTest, ALackOfDescriptorsAtResetIsTheHosts) {
   EXPECT_NE(log.find("(EMFILE)", log.find("reset failed: ")), std::string::npos) << log;
 }
 
-TEST_F(ControllerTest, PrefaultHoldsAfterAReset) {
+TEST_F(ControllerTest, PrefaultMakesAllRamResidentAfterAReset) {
   memory_ = R"({"size": "64M", "prefault": true, "thp": false})";
   size_t least = SIZE_MAX;
   Run(Print('B') + kReset, {}, [&](Controller& controller) {
@@ -215,10 +215,10 @@ TEST_F(ControllerTest, GuestCannotFloodTheLogWithPanics) {
   testing::internal::CaptureStderr();
   EXPECT_EQ(Run(Panic(PvpanicSlot(), 2) + kPowerOff), ExitStatus::kPowerOff);
   const std::string log = testing::internal::GetCapturedStderr();
-  EXPECT_LE(LinesWith(log, "crash kernel"), 1u) << log;  // none soon after another test's
+  EXPECT_LE(LinesWith(log, "crash kernel"), 1u) << log;  // none if another test has just logged one
 }
 
-TEST_F(ControllerTest, ResetWithDiskRequestsInFlightLeavesNothingBehind) {
+TEST_F(ControllerTest, DiskReadsInFlightAtAResetDoNotReachTheNextGuest) {
   size_t boots = 0;
   const ExitStatus status =
       Run(Print('B') + ExpectZero(kDiskBuffer) + ExpectZero(kDiskBuffer + kDiskBufferBytes / 2) +
@@ -228,7 +228,7 @@ TEST_F(ControllerTest, ResetWithDiskRequestsInFlightLeavesNothingBehind) {
             if (boots >= 20) controller.ForceEnd("enough");
           });
   EXPECT_EQ(status, ExitStatus::kForced)
-      << "a read of the last guest arrived in the next one's memory";
+      << "a read of the last guest arrived in the memory of the next guest";
   EXPECT_EQ(Output().find('!'), std::string::npos);
 }
 
@@ -241,7 +241,7 @@ TEST_F(ControllerTest, DiskRequestsAreServed) {
   EXPECT_TRUE(served);
 }
 
-TEST_F(ControllerTest, AnyVcpuMayReset) {
+TEST_F(ControllerTest, AnyVcpuCanResetTheGuest) {
   for (const uint32_t vcpus : {2U, 4U}) {
     vcpus_ = vcpus;
     const ExitStatus status =
@@ -261,7 +261,7 @@ TEST_F(ControllerTest, ForcedEndDoesNotWaitForResetWithHungDisk) {
                   [&](Controller& controller) {
                     if (step == 0 && Output() == "A") {
                       std::filesystem::remove_all(folder_);
-                      // The loop stands for a disk that does not answer.
+                      // The blocked loop stands for a disk that does not answer.
                       host_->devices().all()[0].device->loop().Post([] { sleep(1000); });
                       controller.OnGuestEnd(GuestEnd::kReset, "");
                       step = 1;
@@ -272,7 +272,7 @@ TEST_F(ControllerTest, ForcedEndDoesNotWaitForResetWithHungDisk) {
               testing::ExitedWithCode(3), "_disk0: still has I/O in flight after 1 s");
 }
 
-// Closes all descriptors of the file `path`: whatever is tried on them fails.
+// Closes all descriptors of the file `path`, so that every call with one of them fails.
 void CloseAllOf(const std::string& path) {
   for (int fd = 3; fd < 1024; ++fd) {
     char target[4096];
@@ -282,7 +282,7 @@ void CloseAllOf(const std::string& path) {
   }
 }
 
-TEST_F(ControllerTest, LeavingADiskUnsyncedIsNoSuccess) {
+TEST_F(ControllerTest, LeavingADiskUnsyncedEndsWith1) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   bool ended = false;
   EXPECT_EXIT(Run(StartDiskRequests(DiskSlot()) + Print('A') + kHaltForEver,
@@ -298,7 +298,7 @@ TEST_F(ControllerTest, LeavingADiskUnsyncedIsNoSuccess) {
               testing::ExitedWithCode(1), "disk: not written through");
 }
 
-// A block device that takes writes into the host's page cache and has no room for them below.
+// A block device that accepts writes into the host's page cache but has no space to store them.
 class FullDevice {
  public:
   explicit FullDevice(const std::string& folder) {
@@ -312,20 +312,20 @@ class FullDevice {
     if (pipe != nullptr && fgets(line, sizeof(line), pipe) != nullptr) path_ = line;
     if (pipe != nullptr) pclose(pipe);
     if (!path_.empty()) path_.pop_back();
-    umount2(below.c_str(), MNT_DETACH);  // the loop device keeps what is below
+    umount2(below.c_str(), MNT_DETACH);  // the loop device keeps the file system
   }
   ~FullDevice() {
     if (path_.empty()) return;
     [[maybe_unused]] const int ignored = system(absl::StrCat("losetup -d ", path_).c_str());
   }
-  const std::string& path() const { return path_; }  // empty: not to be had
+  const std::string& path() const { return path_; }  // empty if there is no such device
 
  private:
   std::string path_;
 };
 
-// The kernel tells of lost writes once, here to the guest's flush; the last fdatasync succeeds.
-TEST_F(ControllerTest, WritesThatAFlushHasLostAreNoSuccessAtPowerOff) {
+// The kernel reports lost writes once: here to the guest's flush. So the last fdatasync succeeds.
+TEST_F(ControllerTest, WritesThatAFlushHasLostAreReportedAtPowerOff) {
   const FullDevice device(folder_);
   if (device.path().empty()) GTEST_SKIP() << "no loop device on a file system of our own";
   disks_ = absl::StrCat(R"([{"path": ")", device.path(), R"("}])");
@@ -350,14 +350,14 @@ TEST_F(ControllerTest, WritesThatAFlushHasLostAreNoSuccessAtPowerOff) {
       << log;
 }
 
-TEST(ExitStatusTest, LostWritesAreNoSuccessHoweverTheVmEnds) {
+TEST(ExitStatusTest, LostWritesEndWith1UnlessTheGuestFailed) {
   EXPECT_EQ(WithLostWrites(ExitStatus::kPowerOff), ExitStatus::kBadConfigOrHost);
   EXPECT_EQ(WithLostWrites(ExitStatus::kReboot), ExitStatus::kBadConfigOrHost);
   EXPECT_EQ(WithLostWrites(ExitStatus::kForced), ExitStatus::kBadConfigOrHost);
   EXPECT_EQ(WithLostWrites(ExitStatus::kGuestFailed), ExitStatus::kGuestFailed);
 }
 
-TEST_F(ControllerTest, ADiskThatCannotBeSyncedAtTheEndIsNamed) {
+TEST_F(ControllerTest, DiskThatCannotBeSyncedAtTheEndIsNamed) {
   bool closed = false;
   testing::internal::CaptureStderr();
   EXPECT_EQ(Run(Print('A') + kWaitForButton + kPowerOff, {},
@@ -376,7 +376,7 @@ TEST_F(ControllerTest, ADiskThatCannotBeSyncedAtTheEndIsNamed) {
       << log;
 }
 
-TEST_F(ControllerTest, EveryQueueFindsPlaceInTheLoopsFileTable) {
+TEST_F(ControllerTest, EveryQueueFitsInTheFileTableOfTheLoop) {
   vcpus_ = 254;
   disks_ = R"([{"path": "disk", "num_queues": 254}, {"path": "disk2", "num_queues": 254}])";
   std::ofstream(folder_ + "/kernel") << "k";
@@ -389,7 +389,7 @@ TEST_F(ControllerTest, EveryQueueFindsPlaceInTheLoopsFileTable) {
   EXPECT_TRUE(host.ok()) << host.status();
 }
 
-TEST_F(ControllerTest, SourceOfRandomnessIsGivenUpAtTheEnd) {
+TEST_F(ControllerTest, PowerOffLogsNoErrorOfTheRandomnessSource) {
   std::ofstream(folder_ + "/random") << "random";
   random_source_ = "random";
   testing::internal::CaptureStderr();

@@ -15,7 +15,8 @@ void CounterGatherer::Gather(std::vector<DeviceCounters> more, Done done) {
 }
 
 void CounterGatherer::Ask(virtio::Device& device) {
-  // An answer that is awaited is new enough: it is made later than now.
+  // If the device still has a question, the answer to that question is new enough for this request,
+  // since the device has yet to make it.
   if (!asked_at_.emplace(device.id(), control_loop_.Now()).second) return;
   device.loop().Post([this, &device] {
     const virtio::Counters counters = device.counters();
@@ -56,7 +57,7 @@ void CounterGatherer::Gathering::Add(const DeviceCounters& answer) {
 
 void CounterGatherer::Gathering::OnComplete(int32_t /*result*/) {
   if (done_ != nullptr) Finish();
-  gatherer_.Erase(*this);  // last: *this is gone
+  gatherer_.Erase(*this);  // last, since it destroys *this
 }
 
 void CounterGatherer::Gathering::Finish() {

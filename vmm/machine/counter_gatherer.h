@@ -1,4 +1,5 @@
-// Asks devices for their counters, each on its own loop, without waiting for one that hangs.
+// Asks each device for its counters on the loop of the device, without waiting for devices that
+// hang.
 #ifndef VMM_MACHINE_COUNTER_GATHERER_H_
 #define VMM_MACHINE_COUNTER_GATHERER_H_
 
@@ -17,24 +18,25 @@
 
 namespace vmm {
 
-// Control loop. A device has one question at a time, however many wait for its answer: what waits
-// in the loop of a device that hangs does not grow.
+// Runs on the control loop. Asks a device only one question at a time, however many gatherings wait
+// for the answer. So the loop of a device that hangs never holds more than one question.
 class CounterGatherer {
  public:
   using Done = absl::AnyInvocable<void(std::vector<DeviceCounters>)>;
   static constexpr std::chrono::seconds kPatience{1};
-  // Stands for the devices that have not answered: each by its id, with the milliseconds since its
-  // question.
+  // The name of an entry that lists each device that has not answered: the id of the device, and
+  // the milliseconds since it was asked.
   static constexpr char kSilent[] = "_silent";
 
-  // Both outlive the gatherer; loops of devices outlive what is asked there.
+  // `devices` and `control_loop` outlive the gatherer. The loops of the devices outlive the
+  // questions that wait in them.
   CounterGatherer(const DeviceSet& devices, base::EventLoop& control_loop);
   CounterGatherer(const CounterGatherer&) = delete;
   CounterGatherer& operator=(const CounterGatherer&) = delete;
 
-  // Runs `done` once, when all devices have answered or after kPatience, with `more` followed by
-  // the counters of each device that has answered, in the order of the devices, and kSilent if one
-  // has not.
+  // Calls `done` once, when all devices have answered or after kPatience. The result is `more`,
+  // then the counters of each device that has answered, in the order of the devices, then the entry
+  // kSilent if a device has not answered.
   void Gather(std::vector<DeviceCounters> more, Done done);
 
  private:
@@ -50,8 +52,8 @@ class CounterGatherer {
     CounterGatherer& gatherer_;
     std::vector<DeviceCounters> more_;
     std::vector<DeviceCounters> answers_;  // in the order of the devices
-    std::set<std::string> missing_;        // devices whose entry in `answers_` is empty
-    Done done_;                            // null when it has run
+    std::set<std::string> missing_;        // devices that have not answered yet
+    Done done_;                            // null after the call
   };
 
   void Ask(virtio::Device& device);
@@ -60,7 +62,7 @@ class CounterGatherer {
 
   const DeviceSet& devices_;
   base::EventLoop& control_loop_;
-  // Devices that were asked and have not answered, and when they were asked.
+  // The devices that were asked and have not answered, with the time of the question.
   std::map<std::string, std::chrono::nanoseconds> asked_at_;
   std::list<Gathering> gatherings_;
 };

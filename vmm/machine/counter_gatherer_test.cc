@@ -14,7 +14,7 @@ namespace {
 using std::chrono_literals::operator""ms;
 using testing::ElementsAre;
 
-// A device whose loop runs when the test says so: until then it hangs.
+// A device that hangs until the test runs its loop.
 class CountingDevice final : public virtio::Device {
  public:
   explicit CountingDevice(std::string id) : id_(std::move(id)) {}
@@ -76,17 +76,17 @@ class CounterGathererTest : public testing::Test {
   std::vector<std::string> answer_;
 };
 
-TEST_F(CounterGathererTest, AnswersInTheOrderOfTheDevicesWhenAllHave) {
+TEST_F(CounterGathererTest, AnswersInDeviceOrderWhenAllDevicesHaveAnswered) {
   Gather();
   Run(share_);
   EXPECT_EQ(answers_, 0);
   Run(disk_);
   EXPECT_EQ(answers_, 1);
   EXPECT_THAT(answer_, ElementsAre("_vcpus", "_disk0 asked=1", "_fs0 asked=1"));
-  EXPECT_EQ(control_.in_flight(), 0u) << "nothing waits for the deadline any more";
+  EXPECT_EQ(control_.in_flight(), 0u) << "the timer of the deadline is cancelled";
 }
 
-TEST_F(CounterGathererTest, LeavesOutAndNamesWhoDoesNotAnswerWithinASecond) {
+TEST_F(CounterGathererTest, ListsDevicesThatDoNotAnswerWithinASecondAsSilent) {
   Gather();
   Run(disk_);
   control_.AdvanceTime(999ms);
@@ -94,7 +94,7 @@ TEST_F(CounterGathererTest, LeavesOutAndNamesWhoDoesNotAnswerWithinASecond) {
   control_.AdvanceTime(1ms);
   EXPECT_EQ(answers_, 1);
   EXPECT_THAT(answer_, ElementsAre("_vcpus", "_disk0 asked=1", "_silent _fs0=1000"));
-  // The answer that comes after all is nobody's.
+  // No gathering waits for the late answer.
   Run(share_);
   EXPECT_EQ(answers_, 1);
   Gather();
@@ -103,7 +103,7 @@ TEST_F(CounterGathererTest, LeavesOutAndNamesWhoDoesNotAnswerWithinASecond) {
   EXPECT_THAT(answer_, ElementsAre("_vcpus", "_disk0 asked=2", "_fs0 asked=2"));
 }
 
-TEST_F(CounterGathererTest, ADeviceThatHangsIsAskedOnceHoweverManyWait) {
+TEST_F(CounterGathererTest, HangingDeviceIsAskedOnceForAllGatherings) {
   for (int i = 0; i < 1000; ++i) {
     Gather();
     Run(disk_);
@@ -115,7 +115,7 @@ TEST_F(CounterGathererTest, ADeviceThatHangsIsAskedOnceHoweverManyWait) {
   Gather();
   Run(disk_);
   Run(share_);
-  EXPECT_EQ(answers_, 1002) << "one answer is for all that wait";
+  EXPECT_EQ(answers_, 1002) << "one answer serves all gatherings";
   EXPECT_EQ(share_.asked(), 1u);
   EXPECT_EQ(control_.in_flight(), 0u);
 }

@@ -54,7 +54,8 @@ bool DeviceSet::Remove(absl::string_view id) {
   if (found == devices_.end()) return false;
   PlacedDevice placed = std::move(*found);
   devices_.erase(found);
-  // LIFETIME: first, so that no thread of the host side posts anything for the device after this.
+  // LIFETIME: the host side is destroyed first. After this line none of its threads posts anything
+  // for the device.
   placed.host_side.reset();
   base::EventLoop& loop = placed.device->loop();
   loop.Post([placed = std::move(placed)] {});
@@ -116,7 +117,7 @@ bool DeviceSet::WriteThrough(std::chrono::milliseconds patience) const {
     disks.push_back({file->path, file->fd, file->lost_writes_error});
   }
   const std::vector<UnsyncedDisk> unsynced = SyncWithin(disks, patience);
-  // UNLIMITED: once; the VM ends.
+  // UNLIMITED: runs once, since the VM ends.
   for (const UnsyncedDisk& disk : unsynced) LOG(Error) << Describe(disk, patience);
   return unsynced.empty();
 }

@@ -1,4 +1,4 @@
-// The virtio devices of a VM, by id. They outlive guest resets.
+// The virtio devices of a VM, by id. The devices outlive guest resets.
 #ifndef VMM_MACHINE_DEVICE_SET_H_
 #define VMM_MACHINE_DEVICE_SET_H_
 
@@ -27,38 +27,39 @@ namespace vmm {
 
 class DeviceSet;
 
-// The file of the host that holds what a device's guest has written.
+// The file of the host that stores what the guest writes to a device.
 struct HostFile {
-  std::string key;  // of the config: "disks[0].path"
+  std::string key;  // the config key: "disks[0].path"
   std::string path;
-  int fd = -1;            // the device's
-  bool readonly = false;  // nothing is written to it
-  // The errno of an fdatasync that failed earlier, or 0: writes are lost.
+  int fd = -1;            // belongs to the device
+  bool readonly = false;  // the device never writes to the file
+  // The errno of an earlier fdatasync that failed, so that writes are lost; 0 if none failed.
   const std::atomic<int>* lost_writes_error = nullptr;
 };
 
-// What a kind of device does beyond the contract of virtio::Device. Every function has a default,
-// for a kind that has nothing to do. Control thread; never blocks.
+// What a kind of device does beyond the contract of virtio::Device. The default functions do
+// nothing. All functions run on the control thread and never block.
 class HostSide {
  public:
-  // Gets the number of paths that a closure has gained. Any thread.
+  // Receives the number of paths that a closure has gained. Any thread.
   using ClosureReport = absl::AnyInvocable<void(absl::StatusOr<size_t>)>;
 
   virtual ~HostSide() = default;
-  // The file to write through at the end of the VM, or null. Constant.
+  // Returns the file to write through at the end of the VM, or null; always the same.
   virtual const HostFile* file() const { return nullptr; }
-  // Looks again at what the host may have changed. Errors are logged.
+  // Checks what the host may have changed, and logs errors.
   virtual void Reread() {}
   virtual bool has_closure() const { return false; }
-  // Reads the closure again and calls `report` once, on the device's loop. If the last answer is
-  // still missing: Unavailable, at once. Only if has_closure().
+  // Reads the closure again and calls `report` once, on the loop of the device. While an earlier
+  // read has not finished, reports Unavailable at once instead. Call only if has_closure().
   virtual void ReloadClosure(ClosureReport /*report*/) {}
-  // All threads have ended and the file is written through: gives up the locks on the host's files.
+  // Releases the locks on the host's files. Call after all threads have ended and the file is
+  // written through.
   virtual void Unlock() {}
 };
 
-// A device and its place in the VM. What a factory (vmm/machine/devices/) returns; the set adds the
-// doorbells.
+// A device and its place in the VM. A factory (vmm/machine/devices/) makes it, and DeviceSet::Add
+// adds the doorbells.
 struct PlacedDevice {
   std::unique_ptr<virtio::Device> device;
   uint32_t pci_slot = 0;
@@ -67,7 +68,7 @@ struct PlacedDevice {
   std::unique_ptr<virtio::DeviceDoorbells> doorbells = {};
 };
 
-// Puts `device` where its config says.
+// Returns `device` with the place that `config` gives it.
 template <typename Config>
 PlacedDevice Place(std::unique_ptr<virtio::Device> device, const Config& config,
                    std::unique_ptr<HostSide> host_side = std::make_unique<HostSide>()) {
@@ -80,43 +81,47 @@ PlacedDevice Place(std::unique_ptr<virtio::Device> device, const Config& config,
 // What a factory may use besides the device's config. Memory and loops outlive the device.
 struct DeviceContext {
   base::GuestMemory& memory;
-  // Deals out the loops of the threads that serve this kind of device, one at each call.
+  // Each call returns the next of the loops that serve this kind of device.
   absl::FunctionRef<base::EventLoop&()> next_loop;
-  const DeviceSet& others;  // made before this one
-  size_t index = 0;         // in the config's list of this kind, for messages: "disks[0]"
+  const DeviceSet& others;  // the devices made before this one
+  size_t index = 0;         // position in the config's list of this kind, for messages: "disks[0]"
 };
 
-// Which devices have not finished what they were asked to do. Control loop, if not said otherwise.
+// Tracks which devices have not yet finished what they were asked to do. Functions run on the
+// control loop unless they say otherwise.
 class DevicesAtWork {
  public:
-  DevicesAtWork() = default;  // none
-  // `done` runs on `control` when all of `ids` have finished; soon, if there are none.
+  DevicesAtWork() = default;  // tracks no device
+  // Calls `done` on `control` when all of `ids` have finished, or soon if there are no ids.
   DevicesAtWork(base::EventLoop& control, std::set<std::string> ids,
                 absl::AnyInvocable<void()> done);
 
-  // Returns the function to call, once and on any thread, when `id` has finished.
+  // Returns the function to call when the device `id` has finished: once, on any thread.
   absl::AnyInvocable<void()> Finisher(absl::string_view id) const;
-  // Returns "_disk0, _fs1".
+  // Returns the ids of the devices that have not finished: "_disk0, _fs1".
   std::string Names() const;
 
  private:
   struct State;
 
-  std::shared_ptr<State> state_;  // a device may answer when nobody waits for it any more
+  std::shared_ptr<State> state_;  // shared: a device may finish after this object is gone
 };
 
-// Control thread. The set outlives no loop of a device.
+// All functions run on the control thread. The loops of the devices outlive the set.
 class DeviceSet {
  public:
-  // Adds a device with its doorbells, before its loops run; passes on the error of its factory.
-  // Errors: also AlreadyExists, for a second device with the same id, and those of the doorbells.
+  // Adds a device and makes its doorbells. The loops of the device must not run yet. Errors: the
+  // factory's in `placed`, AlreadyExists for a second device with the same id, and those of the
+  // doorbells.
   absl::Status Add(absl::StatusOr<PlacedDevice> placed);
-  // Takes a device out. Its queues are stopped and no transport shows it. It is destroyed on its
-  // loop, after everything that was posted there before. Returns whether there was one.
+  // Removes a device. Its queues must be stopped, and no transport may still show the device.
+  // Destroys the device on its loop, after everything that was posted there before. Returns whether
+  // the set had the device.
   bool Remove(absl::string_view id);
-  // Returns null if there is none; valid until a device is added or removed.
+  // Returns the device `id`, or null. The pointer is valid until a device is added or removed.
   const PlacedDevice* Find(absl::string_view id) const;
-  // All devices, in the order in which they were added; valid as long as that of Find.
+  // Returns all devices, in the order in which they were added. Valid until a device is added or
+  // removed.
   std::span<const PlacedDevice> all() const { return devices_; }
   std::set<std::string> ids() const;
   // Returns the ids of the devices on `loop`: "_disk0 _rng".
@@ -126,13 +131,14 @@ class DeviceSet {
   void Pause(const DevicesAtWork& busy) const;
   void Resume() const;
 
-  // HostSide's, for each device.
+  // These call the function of the same name of each device's HostSide.
   void Reread() const;
   void ReloadClosures(
       absl::FunctionRef<HostSide::ClosureReport(absl::string_view id)> make_report) const;
   // Writes the files of all devices through, each on a thread of its own, and returns after
-  // `patience` at the latest: for leaving although a device still has I/O in flight. Returns
-  // whether all are written through, now and at each flush before; logs which are not.
+  // `patience` at the latest, so that the program can leave although a device still has I/O in
+  // flight. Returns true if this call and all earlier flushes wrote every file through. Logs the
+  // name of each other file.
   bool WriteThrough(std::chrono::milliseconds patience) const;
   void Unlock() const;
 

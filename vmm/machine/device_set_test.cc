@@ -1,4 +1,5 @@
-// The set of devices, and what a new kind of device needs: its config, its class and its factory.
+// Tests the set of devices with a new kind of device. A new kind needs a config, a class and a
+// factory.
 #include "vmm/machine/device_set.h"
 
 #include <unistd.h>
@@ -122,7 +123,7 @@ class DeviceSetTest : public testing::Test {
     harness_.loop().RunUntilIdle();
     control_.RunUntilIdle();
   }
-  // Offers a chain to the device `id`, which has a driver.
+  // Offers a chain to the device that has a driver.
   void Send() {
     harness_.driver(0).Chain().Readable(1).Offer();
     harness_.Publish(0);
@@ -133,7 +134,7 @@ class DeviceSetTest : public testing::Test {
   DeviceSet set_;
 };
 
-TEST_F(DeviceSetTest, ADeviceIsAddedPausedCountedAndRemoved) {
+TEST_F(DeviceSetTest, DeviceCanBeAddedPausedCountedAndRemoved) {
   ASSERT_TRUE(Add("_box").ok());
   ASSERT_TRUE(Add("plain").ok());
   const PlacedDevice& placed = *set_.Find("_box");
@@ -186,7 +187,7 @@ TEST_F(DeviceSetTest, RefusesASecondDeviceWithTheSameId) {
   EXPECT_EQ(set_.all().size(), 1u);
 }
 
-TEST_F(DeviceSetTest, PassesOnTheErrorOfAFactory) {
+TEST_F(DeviceSetTest, AddReturnsTheErrorOfTheFactory) {
   EXPECT_EQ(Add("bad").message(), "mailboxes[0].path: none: cannot open");
   EXPECT_TRUE(set_.all().empty());
 }
@@ -201,7 +202,7 @@ TEST_F(DeviceSetTest, KeepsTheOrderInWhichDevicesWereAdded) {
 }
 
 // A thread of the host side may post for the device until the host side is gone.
-TEST_F(DeviceSetTest, RemoveDestroysTheHostSideAtOnceAndTheDeviceAfterWhatWasPostedForIt) {
+TEST_F(DeviceSetTest, RemoveDestroysTheHostSideAtOnceAndTheDeviceAfterPostedFunctions) {
   ASSERT_TRUE(Add("_box").ok());
   std::optional<int> destroyed_before;
   harness_.loop().Post([&] { destroyed_before = MailboxDevice::destroyed; });
@@ -213,7 +214,7 @@ TEST_F(DeviceSetTest, RemoveDestroysTheHostSideAtOnceAndTheDeviceAfterWhatWasPos
   EXPECT_EQ(MailboxDevice::destroyed, 1);
 }
 
-TEST_F(DeviceSetTest, ADeviceThatIsRemovedWhileItIsCountedStillAnswers) {
+TEST_F(DeviceSetTest, DeviceRemovedDuringAGatheringStillAnswers) {
   ASSERT_TRUE(Add("_box").ok());
   CounterGatherer gatherer(set_, control_);
   std::vector<DeviceCounters> counters;
@@ -224,7 +225,7 @@ TEST_F(DeviceSetTest, ADeviceThatIsRemovedWhileItIsCountedStillAnswers) {
   EXPECT_EQ(counters[0].device, "_box");
 }
 
-TEST_F(DeviceSetTest, AsksTheHostSideOfEachDeviceThatHasOne) {
+TEST_F(DeviceSetTest, CallsTheHostSideOfEachDevice) {
   for (const char* id : {"a", "plain", "b"}) ASSERT_TRUE(Add(id).ok());
   set_.Reread();
   set_.Unlock();
@@ -248,7 +249,7 @@ TEST_F(DeviceSetTest, NamesEachFileThatIsNotWrittenThrough) {
               testing::HasSubstr("box.raw: not written through"));
 }
 
-TEST(DevicesAtWorkTest, AreDoneSoonIfThereAreNone) {
+TEST(DevicesAtWorkTest, CallsDoneFromTheLoopIfThereAreNoDevices) {
   base::FakeEventLoop control;
   bool done = false;
   const DevicesAtWork none(control, {}, [&] { done = true; });

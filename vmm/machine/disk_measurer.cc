@@ -15,7 +15,7 @@ namespace vmm {
 struct DiskMeasurer::State {
   explicit State(MeasureFunction function) : measure(function) {}
 
-  // Returns whether there is more to do.
+  // Measures once. Returns whether to measure again.
   bool Once(int fd) {
     const absl::StatusOr<uint64_t> size = measure(fd);
     base::MutexLock lock(mutex);
@@ -26,7 +26,7 @@ struct DiskMeasurer::State {
 
   const MeasureFunction measure;
   base::Mutex mutex;
-  Report report ABSL_GUARDED_BY(mutex);  // nullptr: nobody waits for it any more
+  Report report ABSL_GUARDED_BY(mutex);  // null after the measurer is gone
   bool busy ABSL_GUARDED_BY(mutex) = false;
   bool again ABSL_GUARDED_BY(mutex) = false;
 };
@@ -49,7 +49,7 @@ absl::Status DiskMeasurer::Measure(int fd) {
     if (std::exchange(state_->busy, true)) return absl::OkStatus();
   }
   absl::Status status;
-  // The thread's own: the caller may close its descriptor while the thread hangs.
+  // The thread gets a descriptor of its own: the caller may close `fd` while the thread hangs.
   if (base::UniqueFd own(fcntl(fd, F_DUPFD_CLOEXEC, 0)); own.valid()) {
     auto thread = base::StartThread("measure", [state = state_, own = std::move(own)] {
       while (state->Once(own.get())) {

@@ -1,4 +1,4 @@
-// The size of a disk, measured where a host that hangs holds up nothing.
+// Measures the size of a disk on a thread of its own, since the host may hang.
 #ifndef VMM_MACHINE_DISK_MEASURER_H_
 #define VMM_MACHINE_DISK_MEASURER_H_
 
@@ -11,24 +11,24 @@
 
 namespace vmm {
 
-// Measures one disk on a thread of its own each time it is asked. A network file system that does
-// not answer keeps that thread, and no loop.
+// Measures one disk, each time on a thread of its own. A network file system that does not answer
+// blocks that thread and no event loop.
 class DiskMeasurer {
  public:
   using Report = std::function<void(absl::StatusOr<uint64_t> size_bytes)>;
   using MeasureFunction = absl::StatusOr<uint64_t> (*)(int fd);
 
-  // `report` is called on the measuring thread; it must not block. `measure` is MeasureImage but in
-  // tests.
+  // Calls `report` on the measuring thread; `report` must not block. Only tests replace `measure`.
   explicit DiskMeasurer(Report report, MeasureFunction measure = virtio::MeasureImage);
-  // Waits for no thread: one that hangs goes on by itself, and `report` is not called any more.
+  // Does not wait for the measuring thread, which may hang. `report` is not called after this.
   ~DiskMeasurer();
   DiskMeasurer(const DiskMeasurer&) = delete;
   DiskMeasurer& operator=(const DiskMeasurer&) = delete;
 
-  // Begins to measure the file of `fd`, which may be closed meanwhile, and returns at once. At most
-  // one thread at a time: if it is busy, it measures once more afterwards, however often it was
-  // asked. One thread calls it. Errors: of dup and of starting a thread.
+  // Starts to measure the file of `fd` and returns at once; the caller may then close `fd`. At most
+  // one thread measures at a time: calls while that thread is busy make it measure once more,
+  // however many calls there are. Always call on the same thread. Errors: those of dup and of
+  // starting a thread.
   absl::Status Measure(int fd);
 
  private:

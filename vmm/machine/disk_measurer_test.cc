@@ -23,7 +23,7 @@ void AwaitAtLeast(std::atomic<int>& value, int wanted) {
   for (int seen = value; seen < wanted; seen = value) value.wait(seen);
 }
 
-// A host that answers each question only when it is allowed to.
+// A host that answers each measurement only when the test allows it.
 std::atomic<int> g_asked = 0;
 std::atomic<int> g_allowed = 0;
 
@@ -66,7 +66,7 @@ TEST_F(DiskMeasurerTest, ReportsTheSize) {
   EXPECT_EQ(last_, 12345u);
 }
 
-TEST_F(DiskMeasurerTest, ADescriptorThatCannotBeHadIsAnError) {
+TEST_F(DiskMeasurerTest, BadDescriptorIsAnError) {
   const base::UniqueFd fd = Open(1);
   const auto measurer = Create();
   EXPECT_FALSE(measurer->Measure(-1).ok());
@@ -74,12 +74,12 @@ TEST_F(DiskMeasurerTest, ADescriptorThatCannotBeHadIsAnError) {
   AwaitAtLeast(reports_, 1);
 }
 
-// A hung NFS image: whoever asks goes on, and each further question takes no further thread.
-TEST_F(DiskMeasurerTest, AHostThatHangsHoldsUpNobodyAndTakesOneThread) {
+// For example an NFS image: no caller waits, and further calls take no further threads.
+TEST_F(DiskMeasurerTest, HangingHostBlocksNoCallerAndTakesOneThread) {
   base::UniqueFd fd = Open(1);
   const auto measurer = Create(HangUntilAllowed);
   for (int i = 0; i < 5; ++i) ASSERT_TRUE(measurer->Measure(fd.get()).ok());
-  fd.reset();  // the thread has its own
+  fd.reset();  // the thread has a descriptor of its own
   AwaitAtLeast(g_asked, 1);
   EXPECT_EQ(reports_, 0);
   Allow(1);
@@ -87,11 +87,11 @@ TEST_F(DiskMeasurerTest, AHostThatHangsHoldsUpNobodyAndTakesOneThread) {
   EXPECT_EQ(reports_, 1);
   Allow(1);
   AwaitAtLeast(reports_, 2);
-  EXPECT_EQ(g_asked, 2) << "four questions while the first was open are one";
+  EXPECT_EQ(g_asked, 2) << "four calls during the first measurement cause one more";
   EXPECT_EQ(last_, 2u);
 }
 
-TEST_F(DiskMeasurerTest, NothingIsReportedAfterTheEnd) {
+TEST_F(DiskMeasurerTest, NothingIsReportedAfterDestruction) {
   const base::UniqueFd fd = Open(1);
   auto measurer = Create(HangUntilAllowed);
   ASSERT_TRUE(measurer->Measure(fd.get()).ok());
@@ -99,7 +99,7 @@ TEST_F(DiskMeasurerTest, NothingIsReportedAfterTheEnd) {
   AwaitAtLeast(g_asked, 1);
   measurer.reset();
   Allow(1);
-  // Another one whose thread starts after: the first has nothing to say in between.
+  // The thread of another measurer starts later. The first measurer must not report before it.
   const auto other = Create();
   ASSERT_TRUE(other->Measure(fd.get()).ok());
   AwaitAtLeast(reports_, 1);

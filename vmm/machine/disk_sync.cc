@@ -18,11 +18,12 @@
 namespace vmm {
 namespace {
 
-// Shared with threads that may outlive the call. (base::CondVar has no wait with a limit.)
+// Shared with threads that may outlive the call. Uses std::mutex, since base::CondVar has no wait
+// with a time limit.
 struct Progress {
   std::mutex mutex;
   std::condition_variable changed;
-  std::vector<std::optional<int>> errors;  // of each disk; nullopt: not known yet
+  std::vector<std::optional<int>> errors;  // of each disk; nullopt until it is known
   size_t running = 0;
 
   void End(size_t disk, int error) {
@@ -41,7 +42,8 @@ std::vector<UnsyncedDisk> SyncWithin(std::span<const DiskToSync> disks,
   progress->errors.resize(disks.size());
   progress->running = disks.size();
   for (size_t i = 0; i < disks.size(); ++i) {
-    // The thread's own: the caller may close its descriptor while the thread hangs.
+    // The thread gets a descriptor of its own: the caller may close the disk's while the thread
+    // hangs.
     base::UniqueFd fd(fcntl(disks[i].fd, F_DUPFD_CLOEXEC, 0));
     if (!fd.valid()) {
       progress->End(i, errno);
@@ -49,7 +51,7 @@ std::vector<UnsyncedDisk> SyncWithin(std::span<const DiskToSync> disks,
     }
     auto thread = base::StartThread("sync", [progress, fd = std::move(fd), i, sync]() mutable {
       const int error = sync(fd.get()) == 0 ? 0 : errno;
-      // Before the answer: who waits for it may want the file, and its lock, to be free.
+      // Closed before the answer: the waiting caller may need the file, and its lock, to be free.
       fd.reset();
       progress->End(i, error);
     });
@@ -64,7 +66,8 @@ std::vector<UnsyncedDisk> SyncWithin(std::span<const DiskToSync> disks,
   std::vector<UnsyncedDisk> unsynced;
   for (size_t i = 0; i < disks.size(); ++i) {
     const std::optional<int> error = progress->errors[i];
-    // Looked at last: a flush of the guest may fail meanwhile, and only one of the two is told.
+    // Read last: a flush of the guest may fail during the wait, and the kernel reports the error to
+    // only one of the two callers.
     const int earlier =
         disks[i].lost_writes_error == nullptr ? 0 : disks[i].lost_writes_error->load();
     if (earlier != 0) {

@@ -16,7 +16,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-// Longer than any machine needs; a test that waits for it has failed.
+// Longer than any machine needs; a test that waits so long has failed.
 constexpr std::chrono::seconds kLong{100};
 
 base::UniqueFd Open() {
@@ -25,7 +25,7 @@ base::UniqueFd Open() {
   return fd;
 }
 
-// A host whose disks answer only when their turn has come.
+// A host whose disks answer only when the test releases them.
 std::atomic<int> g_in_sync = 0;
 std::atomic<int> g_released = 0;
 
@@ -38,7 +38,7 @@ int HangUntilReleased(int /*fd*/) {
   return 0;
 }
 
-// Answers only if another one is asked meanwhile.
+// Returns only if a second call is made meanwhile.
 int MeetAnother(int /*fd*/) {
   ++g_in_sync;
   g_in_sync.notify_all();
@@ -51,7 +51,7 @@ int FailWithEio(int /*fd*/) {
   return -1;
 }
 
-// What ext4 answers once its journal has been aborted.
+// ext4 answers so after its journal was aborted.
 int FailAsReadOnly(int /*fd*/) {
   errno = EROFS;
   return -1;
@@ -74,7 +74,7 @@ TEST(DiskSync, ErrorsAreReported) {
               ElementsAre(UnsyncedDisk{"a", EROFS}, UnsyncedDisk{"b", EROFS}));
 }
 
-// The kernel tells of lost writes once: whoever asks again hears that all is well.
+// The kernel reports lost writes once. The next fdatasync succeeds.
 TEST(DiskSync, ADiskThatLostWritesEarlierIsNamedAlthoughItsLastSyncSucceeds) {
   const base::UniqueFd fd = Open();
   const std::atomic<int> lost = EIO, nothing_lost = 0;
@@ -98,22 +98,24 @@ TEST(DiskSync, TheLineNamesTheDiskAndTheReason) {
             "writes may be lost");
 }
 
-TEST(DiskSync, NoDisksNoWait) { EXPECT_THAT(SyncWithin({}, std::chrono::hours(1)), IsEmpty()); }
+TEST(DiskSync, NoDisksReturnAtOnce) {
+  EXPECT_THAT(SyncWithin({}, std::chrono::hours(1)), IsEmpty());
+}
 
-TEST(DiskSync, AllAreSyncedAtOnce) {
+TEST(DiskSync, AllDisksAreSyncedInParallel) {
   g_in_sync = 0;
   const base::UniqueFd fd = Open();
   const DiskToSync disks[] = {{"a", fd.get()}, {"b", fd.get()}};
   EXPECT_THAT(SyncWithin(disks, kLong, MeetAnother), IsEmpty());
 }
 
-TEST(DiskSync, ADiskThatHangsIsNamedAndLeftAlone) {
+TEST(DiskSync, HangingDiskIsNamedAndLeftBehind) {
   g_in_sync = g_released = 0;
   base::UniqueFd fd = Open();
   const DiskToSync disks[] = {{"hung", fd.get()}};
   EXPECT_THAT(SyncWithin(disks, std::chrono::milliseconds(1), HangUntilReleased),
               ElementsAre(UnsyncedDisk{"hung", 0}));
-  fd.reset();  // the thread has its own
+  fd.reset();  // the thread has a descriptor of its own
   for (int seen = g_in_sync; seen != 1; seen = g_in_sync) g_in_sync.wait(seen);
   g_released = 1;
   g_released.notify_all();

@@ -1,5 +1,5 @@
-// Puts everything a guest finds at its first instruction into guest RAM: kernel, initramfs, command
-// line, and the tables of its architecture. Implemented in the folder of the architecture.
+// Loads into guest RAM everything that a guest needs at its first instruction: kernel, initramfs,
+// command line, and the tables of its architecture. Implemented in the folder of the architecture.
 #ifndef VMM_MACHINE_GUEST_LOADER_H_
 #define VMM_MACHINE_GUEST_LOADER_H_
 
@@ -19,26 +19,26 @@ namespace vmm {
 // The kernel and initramfs, opened once and read again at every reset.
 struct PayloadFiles {
   base::UniqueFd kernel;
-  base::UniqueFd initramfs;  // not valid: none
+  base::UniqueFd initramfs;  // invalid if there is none
 };
 
-// Opens the files of `config.payload`. Errors name the key, the file and the errno.
+// Opens the files that `config` names. Errors name the key, the file and the errno.
 absl::StatusOr<PayloadFiles> OpenPayload(const PayloadConfig& config);
 
 // Where the guest finds RAM and PCI.
 struct GuestLayout {
-  std::vector<base::GuestMemory::Region> ram;  // `host` unset
+  std::vector<base::GuestMemory::Region> ram;  // `host` is not set
   boot::MemoryRange pci_ecam;                  // configuration space
   boot::MemoryRange pci_mmio32;
   boot::MemoryRange pci_mmio64;
 };
-// Errors: the RAM does not fit in `phys_bits` address bits.
+// Error: InvalidArgument if the RAM does not fit in `phys_bits` address bits.
 absl::StatusOr<GuestLayout> MakeGuestLayout(uint64_t ram_bytes, uint32_t phys_bits);
 
-// What PlanPayload found out: where kernel and initramfs go, and the encoded command line.
+// The result of PlanPayload: where kernel and initramfs go, and the encoded command line.
 struct PayloadPlan {
   boot::LoadPlan kernel;
-  boot::MemoryRange initrd;  // empty: none
+  boot::MemoryRange initrd;  // empty if there is none
   std::vector<uint8_t> cmdline;
 };
 // Checks the payload against the layout without loading it. Errors name the key, the file and what
@@ -46,8 +46,8 @@ struct PayloadPlan {
 absl::StatusOr<PayloadPlan> PlanPayload(const PayloadConfig& config, const PayloadFiles& files,
                                         const GuestLayout& layout);
 
-// Loads everything and sets the registers of `boot_vcpu` to begin there. Guest RAM must be zero
-// where nothing is loaded.
+// Loads everything and sets the registers of `boot_vcpu` to the kernel's entry point. Guest RAM
+// must be zero before the call.
 absl::Status LoadGuest(const VmConfig& config, const PayloadFiles& files, const GuestLayout& layout,
                        base::GuestMemory& memory, const Vcpu& boot_vcpu);
 

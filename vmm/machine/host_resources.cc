@@ -24,7 +24,8 @@ absl::StatusOr<std::vector<ShareLimits>> TakeShareLimits(const std::vector<FsCon
                                                          uint64_t ram_bytes) {
   rlimit limit = {};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return base::ErrnoStatus(errno, "RLIMIT_NOFILE");
-  // The limit that a process starts with is low for those that select(), of which this is none.
+  // The limit at the start of a process is low for the sake of select(), which this program does
+  // not use.
   limit.rlim_cur = limit.rlim_max;
   if (setrlimit(RLIMIT_NOFILE, &limit) != 0) return base::ErrnoStatus(errno, "RLIMIT_NOFILE");
   return LimitsOfShares(shares, limit.rlim_cur, ram_bytes);
@@ -57,9 +58,10 @@ HostResources::~HostResources() {
 
 absl::Status HostResources::CreateLoops(const VmConfig& config) {
   base::UringEventLoop::Options options;
-  // Each disk needs its image and a doorbell for each queue; what else there is fits the default.
+  // Each disk needs a file for its image and one for the doorbell of each queue. All other files
+  // fit in the default.
   for (const DiskConfig& disk : config.disks) options.max_files += disk.num_queues + 1;
-  // Clients of a console socket come and go on the first loop: its files cannot be a fixed table.
+  // Clients of a console socket come and go on the first loop, so its file table cannot be fixed.
   const bool has_socket =
       config.console.mode == ConsoleMode::kSocket || config.serial.mode == ConsoleMode::kSocket;
   for (uint32_t i = 0; i < config.io_threads; ++i) {
@@ -69,7 +71,7 @@ absl::Status HostResources::CreateLoops(const VmConfig& config) {
   }
   base::UringEventLoop::Options share_options;
   share_options.fixed_files = false;  // files come and go
-  // Doorbells stay: one for each queue, and one of requests that are in a hurry.
+  // Doorbells stay open: one for each request queue, and one for the queue of urgent requests.
   for (const FsConfig& share : config.fs) share_options.max_files += share.num_queues + 1;
   for (size_t i = 0; i < std::min(config.fs.size(), kMaxShareThreads); ++i) {
     ASSIGN_OR_RETURN(auto thread,
@@ -82,7 +84,7 @@ absl::Status HostResources::CreateLoops(const VmConfig& config) {
 // The only place that lists the kinds of devices.
 absl::Status HostResources::CreateDevices(const VmConfig& config,
                                           absl::AnyInvocable<void()> on_escape) {
-  // Devices are dealt out to the threads in config order.
+  // Devices are assigned to the threads in turn, in the order of the config.
   size_t next_io = 0, next_share = 0;
   const auto io_loop = [&]() -> base::EventLoop& {
     return io_threads_[next_io++ % io_threads_.size()]->loop();
@@ -101,7 +103,7 @@ absl::Status HostResources::CreateDevices(const VmConfig& config,
           devices_.Add(CreateShare(config.fs[i], limits[i], {*memory_, share_loop, devices_, i})));
     }
   }
-  // Late, so that an error above does not touch the terminal.
+  // Opened late, so that an error above leaves the terminal as it is.
   RETURN_IF_ERROR(consoles_.Open(config, std::move(on_escape), console_loop()));
   if (devices::CharacterBackend* backend = consoles_.console(); backend != nullptr) {
     RETURN_IF_ERROR(devices_.Add(
@@ -126,7 +128,7 @@ bool HostResources::StopThreads(std::chrono::milliseconds patience) {
   for (base::LoopThread* thread : threads) {
     if (thread->Join(std::max(deadline - std::chrono::steady_clock::now(), {}))) continue;
     all = false;
-    // UNLIMITED: once; the VM ends.
+    // UNLIMITED: runs once, since the VM ends.
     LOG(Error) << "thread " << thread->name() << " (" << devices_.IdsOn(thread->loop())
                << ") hangs in a call of the host; leaving without it";
   }
@@ -139,7 +141,7 @@ HostResources::Finished HostResources::Finish(std::chrono::milliseconds sync_pat
   finished.threads_ended = StopThreads(thread_patience);
   consoles_.LogLosses();
   finished.synced = devices_.WriteThrough(sync_patience);
-  // A disk that hangs may hang when it is unlocked too.
+  // The call to unlock a disk that hangs may hang too.
   if (finished.synced) devices_.Unlock();
   return finished;
 }

@@ -1,5 +1,5 @@
-// What a VM has of the host and keeps over guest resets: RAM, payload files, event loops, consoles;
-// and the devices that live on these.
+// The resources of the host that a VM keeps across guest resets: RAM, payload files, event loops
+// and consoles; and the devices that use them.
 #ifndef VMM_MACHINE_HOST_RESOURCES_H_
 #define VMM_MACHINE_HOST_RESOURCES_H_
 
@@ -24,34 +24,34 @@ namespace vmm {
 
 class HostResources {
  public:
-  // Opens and locks everything the config names, before any guest code runs. `guest_phys_bits`: the
-  // width of guest physical addresses, asked for as late as possible since the answer may still be
-  // on its way. `on_escape` runs on an I/O loop when the user types Ctrl-a x. Errors: one line with
-  // the key, the object and the errno.
+  // Opens and locks everything the config names, before any guest code runs. `guest_phys_bits`
+  // returns the width of guest physical addresses; Open calls it as late as possible, since the
+  // caller may have to wait for KVM. `on_escape` runs on an I/O loop when the user types Ctrl-a x.
+  // Errors: one line with the key, the object and the errno.
   static absl::StatusOr<std::unique_ptr<HostResources>> Open(
       const VmConfig& config, absl::FunctionRef<absl::StatusOr<uint32_t>()> guest_phys_bits,
       absl::AnyInvocable<void()> on_escape);
-  // The I/O threads have been stopped by Finish, or were never started.
+  // Finish must have stopped the I/O threads, unless they were never started.
   ~HostResources();
 
-  // Starts the I/O threads. From here on devices are touched on their loops only.
+  // Starts the I/O threads. After this, only the loop of a device may touch the device.
   absl::Status Start();
 
   const GuestLayout& layout() const { return layout_; }
   base::GuestMemory& memory() { return *memory_; }
   const PayloadFiles& payload() const { return payload_; }
   Consoles& consoles() { return consoles_; }
-  // The loop of both back ends.
+  // The loop of both console back ends.
   base::EventLoop& console_loop() { return io_threads_[0]->loop(); }
   DeviceSet& devices() { return devices_; }
 
-  // After the guest has ended: stops the threads, then writes the disks through, so that even a
-  // forced end loses nothing that the guest was told is written. A thread that hangs in a call of
-  // the host is named and left behind after `thread_patience`. The process ends next: by _exit if a
-  // thread was left behind, since the thread uses this object.
+  // Stops the threads, then writes the disks through, so that even a forced end loses no write that
+  // was acknowledged to the guest. Call after the guest has ended. A thread that still hangs in a
+  // call of the host after `thread_patience` is logged and left behind. The process must end next,
+  // by _exit if a thread was left behind, since that thread uses this object.
   struct Finished {
     bool synced = false;         // every disk is written through
-    bool threads_ended = false;  // all of them
+    bool threads_ended = false;  // every thread has ended
   };
   Finished Finish(std::chrono::milliseconds sync_patience,
                   std::chrono::milliseconds thread_patience = std::chrono::seconds(5));
@@ -62,7 +62,7 @@ class HostResources {
   absl::Status CreateDevices(const VmConfig& config, absl::AnyInvocable<void()> on_escape);
   bool StopThreads(std::chrono::milliseconds patience);
 
-  // In order of creation; what is below uses what is above.
+  // In order of creation: a member uses the members above it.
   GuestLayout layout_;
   std::unique_ptr<base::GuestMemory> memory_;
   PayloadFiles payload_;

@@ -1,5 +1,5 @@
-// What is said when something that a good config names is not to be had: the exact line, with what
-// to do about it.
+// The exact messages, with their advice, for objects that a valid config names and that cannot be
+// used.
 
 #include "vmm/machine/host_resources.h"
 
@@ -40,7 +40,7 @@ class HostResourcesTest : public testing::Test {
 
   std::string Path(const std::string& name) const { return folder_ + "/" + name; }
 
-  // Opens what a machine with `keys` needs and returns the error, with the folder's name cut off.
+  // Opens what a machine with `keys` needs and returns the error without the folder's name.
   std::string Error(const std::string& keys) {
     const auto config = ParseVmConfig(
         absl::StrCat(
@@ -49,7 +49,7 @@ class HostResourcesTest : public testing::Test {
             R"("memory": {"size": "64M"}, )", keys, "}"),
         {.source = "test", .base_dir = folder_});
     if (!config.ok()) return absl::StrCat("config: ", config.status().message());
-    // Root may open everything, so it stops being root for the attempt.
+    // Root may open everything, so the test drops root for the attempt.
     const uid_t before = geteuid();
     EXPECT_EQ(seteuid(before == 0 ? 65534 : before), 0);
     const auto host = HostResources::Open(
@@ -61,7 +61,7 @@ class HostResourcesTest : public testing::Test {
   std::string folder_;
 };
 
-TEST_F(HostResourcesTest, SaysExactlyWhatIsMissing) {
+TEST_F(HostResourcesTest, ErrorsNameTheKeyTheObjectAndTheAdvice) {
   const struct {
     const char* keys;
     const char* message;
@@ -115,8 +115,8 @@ TEST_F(HostResourcesTest, SaysExactlyWhatIsMissing) {
   for (const auto& row : table) EXPECT_EQ(Error(row.keys), row.message) << row.keys;
 }
 
-// Not "in use by another process": there is none.
-TEST_F(HostResourcesTest, OneImageTwiceIsSaidToBeOne) {
+// The message must not say "in use by another process": no other process uses the image.
+TEST_F(HostResourcesTest, SameImageInTwoDisksIsAnErrorThatNamesBoth) {
   for (const char* name : {"a.raw", "b.raw"}) {
     std::ofstream(Path(name)) << std::string(4096, 'x');
     ASSERT_EQ(chmod(Path(name).c_str(), 0666), 0);
@@ -138,7 +138,8 @@ TEST_F(HostResourcesTest, OneImageTwiceIsSaidToBeOne) {
             "");
 }
 
-// Every fourth share is on the same thread: its loop must know the doorbells of all of them.
+// Every fourth share is on the same thread, so the loop of that thread must have room for the
+// doorbells of all these shares.
 TEST_F(HostResourcesTest, SharesMayHaveAsManyQueuesAsTheConfigAllows) {
   std::string shares;
   for (int i = 0; i < 13; ++i) {

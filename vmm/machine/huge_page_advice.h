@@ -8,10 +8,11 @@
 
 namespace vmm {
 
-// The host zeroes a huge page at its first touch, some 0.2 ms each. That pays for what loading
-// fills and for the guest's own memory, not for a few bytes of firmware tables before the first
-// instruction. So as long as this object lives, RAM gets small pages but for the ranges announced
-// by WillFill; afterwards all of it is advised to get huge ones again.
+// The host zeroes a huge page at its first touch, which takes about 0.2 ms. This time is well spent
+// for the ranges that loading fills and for the memory that the guest uses, but not for a few bytes
+// of firmware tables before the first instruction. So while this object lives, RAM gets small pages
+// except in the ranges that WillFill announces. The destructor advises huge pages for all RAM
+// again.
 class HugePageAdvice {
  public:
   // Does nothing unless `enabled`. `memory` was made with transparent huge pages.
@@ -20,8 +21,9 @@ class HugePageAdvice {
   HugePageAdvice(const HugePageAdvice&) = delete;
   HugePageAdvice& operator=(const HugePageAdvice&) = delete;
 
-  // [addr, addr + bytes) is about to be written whole. Something in the same region must have been
-  // written before: parts of a mapping that were first touched with different advice stay apart.
+  // Announces that all of [addr, addr + bytes) is about to be written, so that it gets huge pages.
+  // The caller must have written to the same region before: parts of a mapping that are first
+  // touched under different advice remain separate mappings.
   void WillFill(uint64_t addr, uint64_t bytes);
 
  private:

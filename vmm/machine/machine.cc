@@ -99,14 +99,14 @@ absl::Status Machine::CreateVcpus(const KvmSystem& kvm, const VmConfig& config) 
 absl::Status Machine::Start() { return vcpus_->Start(/*paused=*/false); }
 
 void Machine::GuestEnded(GuestEnd end, std::string detail) {
-  // The first end counts: another vCPU may ask for a reset while this one powers off.
+  // Only the first end counts: another vCPU may ask for a reset while this vCPU powers off.
   if (guest_ended_.exchange(true)) return;
   vcpus_->Halt();
   events_.OnGuestEnd(end, std::move(detail));
 }
 
 void Machine::GuestPanicked(uint8_t event) {
-  // GUEST: may say so again and again; each kind of event counts once.
+  // GUEST: the guest may report events again and again; each kind of event counts once.
   if ((event & ~panic_events_.fetch_or(event)) != 0) events_.OnGuestPanic(event);
 }
 
@@ -119,8 +119,9 @@ void Machine::OnFatalExit(uint32_t /*vcpu_index*/, const std::string& report) {
   GuestEnded(GuestEnd::kFatal, report);
 }
 
-// Waits for all devices to be quiet, or for the deadline. Control loop. Keeps itself alive until
-// the timer has completed and the last device has answered, which may be long after.
+// Waits until no device has I/O in flight, or until the deadline. Runs on the control loop. Stays
+// alive until the timer has completed and the last device has answered, which may be long after the
+// deadline.
 struct Machine::Quiesce final : base::Operation {
   Quiesce(Machine& m, base::EventLoop& c, absl::AnyInvocable<void(absl::Status)> d)
       : machine(m), control(c), done(std::move(d)) {}
@@ -160,7 +161,7 @@ void Machine::PauseDevices(const std::shared_ptr<Quiesce>& quiesce,
   if (auto clock = vm_->GetClock(); clock.ok()) {
     paused_clock_ = *clock;
   } else {
-    // UNLIMITED: a client or a signal asks for it.
+    // UNLIMITED: only a client or a signal causes this line.
     LOG(Warning) << "pause: guest time will advance: " << clock.status().message();
   }
   quiesce->timer_self = quiesce;
@@ -171,13 +172,14 @@ void Machine::PauseDevices(const std::shared_ptr<Quiesce>& quiesce,
 
 void Machine::Resume() {
   const absl::Status status = TurnTimeBack();
-  // UNLIMITED: a client or a signal asks for it.
+  // UNLIMITED: only a client or a signal causes this line.
   if (!status.ok()) LOG(Warning) << "resume: guest time jumps: " << status.message();
   host_.devices().Resume();
   vcpus_->Resume();
 }
 
-// To when the vCPUs stopped: kvmclock, and the TSC, which a guest that finds it invariant prefers.
+// Sets kvmclock and the TSC back to the time when the vCPUs stopped. Both are needed: a guest that
+// finds the TSC invariant uses the TSC and not kvmclock.
 absl::Status Machine::TurnTimeBack() {
   const uint64_t ticks = HostTicks() - paused_ticks_;
   for (const auto& vcpu : vcpus_->vcpus()) {
@@ -188,7 +190,7 @@ absl::Status Machine::TurnTimeBack() {
 
 void Machine::Stop(base::EventLoop& control, absl::AnyInvocable<void()> done) {
   vcpus_->StopAndJoin();
-  // A paused device would hold its requests back for ever.
+  // A device that stays paused would never finish its requests.
   host_.devices().Resume();
   busy_ = DevicesAtWork(control, host_.devices().ids(), std::move(done));
   for (const auto& transport : transports_) transport->Reset(busy_.Finisher(transport->name()));

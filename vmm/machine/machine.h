@@ -1,7 +1,8 @@
 // One power cycle of a VM: the KVM machine, its vCPUs, buses, platform devices, PCI bus and
 // transports.
 //
-// Built from HostResources at boot and again at every reset; nothing in it outlives the guest.
+// A machine is built from HostResources at boot and again at every reset. No part of it outlives
+// the guest.
 #ifndef VMM_MACHINE_MACHINE_H_
 #define VMM_MACHINE_MACHINE_H_
 
@@ -35,37 +36,39 @@ namespace vmm {
 
 class Machine final : public VcpuExits {
  public:
-  // Builds everything in `vm`, which is new, and loads the guest; no guest code runs yet. Control
-  // thread. Guest RAM must be zero.
+  // Builds everything in `vm`, which is new, and loads the guest; no guest code runs yet. Guest RAM
+  // must be zero. Control thread.
   static absl::StatusOr<std::unique_ptr<Machine>> Create(const VmConfig& config,
                                                          const KvmSystem& kvm,
                                                          std::unique_ptr<KvmVm> vm,
                                                          HostResources& host,
                                                          MachineEvents& events);
-  // Must be stopped, or never started.
+  // The machine must be stopped, or never have been started.
   ~Machine() override;
 
   // Starts the vCPU threads.
   absl::Status Start();
 
-  // Stops vCPUs, then lets all I/O in flight finish. `done` runs on `control` with OK, or with
-  // DeadlineExceeded naming the device that was not quiet by `deadline`; then the machine runs on.
+  // Stops the vCPUs, then lets all I/O in flight finish. Calls `done` on `control` with OK. If a
+  // device still has I/O in flight after `deadline`, `done` gets DeadlineExceeded with the names of
+  // such devices, and the machine keeps running.
   void Pause(base::EventLoop& control, std::chrono::nanoseconds deadline,
              absl::AnyInvocable<void(absl::Status)> done);
-  // Goes on where Pause stopped; guest time has not advanced meanwhile.
+  // Continues after a pause. Guest time has not advanced during the pause.
   void Resume();
-  // Ends all guest code and resets the devices; `done` runs on `control` when the machine can be
-  // destroyed.
+  // Stops all guest code for good and resets the devices. Calls `done` on `control` when the
+  // machine can be destroyed.
   void Stop(base::EventLoop& control, absl::AnyInvocable<void()> done);
-  // The devices that the last Pause or Stop still waits for: "_disk0, _fs1". Control loop.
+  // Returns the devices that the last Pause or Stop still waits for: "_disk0, _fs1". Control loop.
   std::string BusyDevices() const { return busy_.Names(); }
 
   // Any thread.
   void PressPowerButton() { platform_->PressPowerButton(); }
 
-  // Exits to user space by reason and place, summed over vCPUs. Any thread.
+  // Returns the number of exits to user space by reason and place, summed over all vCPUs. Any
+  // thread.
   std::vector<std::pair<std::string, uint64_t>> ExitCounts() const;
-  // See Platform.
+  // See Platform::BootTimes.
   std::vector<std::pair<std::string, uint64_t>> BootTimes() { return platform_->BootTimes(); }
 
  private:
@@ -87,11 +90,11 @@ class Machine final : public VcpuExits {
   void OnTripleFault(uint32_t vcpu_index) override;
   void OnFatalExit(uint32_t vcpu_index, const std::string& report) override;
 
-  // In order of creation: what is below uses what is above.
+  // In order of creation: a member uses the members above it.
   HostResources& host_;
   MachineEvents& events_;
   std::atomic<bool> guest_ended_{false};
-  std::atomic<uint8_t> panic_events_{0};  // that were reported
+  std::atomic<uint8_t> panic_events_{0};  // the events reported so far
   devices::Bus pio_;
   devices::Bus mmio_;
   std::unique_ptr<KvmVm> vm_;
@@ -105,7 +108,7 @@ class Machine final : public VcpuExits {
   std::unique_ptr<VcpuGroup> vcpus_;
   kvm_clock_data paused_clock_ = {};
   uint64_t paused_ticks_ = 0;  // HostTicks() when the vCPUs had stopped
-  DevicesAtWork busy_;         // those that the last Pause or Stop waits for
+  DevicesAtWork busy_;         // the devices that the last Pause or Stop waits for
 };
 
 }  // namespace vmm

@@ -1,4 +1,4 @@
-// What a running machine tells the program that runs it.
+// The events that a running machine reports to the program.
 #ifndef VMM_MACHINE_MACHINE_EVENTS_H_
 #define VMM_MACHINE_MACHINE_EVENTS_H_
 
@@ -10,7 +10,7 @@ namespace vmm {
 enum class GuestEnd : uint8_t {
   kPowerOff,     // ACPI S5
   kReset,        // ACPI reset register, keyboard controller
-  kTripleFault,  // a reset too, but the kind that a broken kernel makes for ever
+  kTripleFault,  // also a reset; a broken kernel may cause one after another
   kFatal,        // KVM cannot run this guest any more
 };
 
@@ -18,11 +18,11 @@ enum class GuestEnd : uint8_t {
 class MachineEvents {
  public:
   virtual ~MachineEvents() = default;
-  // The guest has ended and executes nothing any more. `detail`: the report of a fatal exit, else
-  // empty.
+  // Says that the guest has ended and runs no more code. `detail` is the report of a fatal exit,
+  // otherwise empty.
   virtual void OnGuestEnd(GuestEnd end, std::string detail) = 0;
-  // The guest's kernel says that it has panicked (or loaded a crash kernel); it may still be
-  // printing.
+  // Says that the guest's kernel has panicked (or loaded a crash kernel). The guest may still be
+  // printing. `event` is the value that the guest wrote to pvpanic.
   virtual void OnGuestPanic(uint8_t event) = 0;
 };
 

@@ -21,14 +21,14 @@ namespace vmm {
 class Platform {
  public:
   struct Callbacks {
-    // Called on the vCPU that asks, possibly on several at once.
+    // Called on the thread of the vCPU that asks, possibly on several at once.
     absl::AnyInvocable<void() const> power_off;
     absl::AnyInvocable<void() const> reset;
   };
 
   // Creates the interrupt controller of `vm`, which has its memory and no vCPU yet, and puts the
-  // devices on the buses. All references outlive the platform. `serial`: null for no serial port;
-  // its loop is `serial_loop`. Control thread.
+  // devices on the buses. All references outlive the platform. `serial` is null if there is no
+  // serial port; its loop is `serial_loop`. Control thread.
   static absl::StatusOr<std::unique_ptr<Platform>> Create(devices::Bus& pio, devices::Bus& mmio,
                                                           KvmVm& vm,
                                                           devices::CharacterBackend* serial,
@@ -36,12 +36,12 @@ class Platform {
                                                           Callbacks callbacks);
   virtual ~Platform() = default;
 
-  // A vCPU ended the level-triggered interrupt `vector`. Any thread.
+  // Says that a vCPU has ended the level-triggered interrupt `vector`. Any thread.
   virtual void EndOfInterrupt(uint8_t vector) = 0;
   // Any thread.
   virtual void PressPowerButton() = 0;
-  // Returns when the guest first wrote each code to its debug port, in microseconds since power-on:
-  // "code_0x10_us". Any thread.
+  // Returns for each code that the guest wrote to its debug port the time of the first write, in
+  // microseconds since power-on. The names look like "code_0x10_us". Any thread.
   virtual std::vector<std::pair<std::string, uint64_t>> BootTimes() = 0;
 };
 

@@ -1,4 +1,4 @@
-// Runs something short on another loop and waits for it.
+// Runs a short function on another loop and waits for its end.
 #ifndef VMM_MACHINE_RUN_ON_LOOP_H_
 #define VMM_MACHINE_RUN_ON_LOOP_H_
 
@@ -9,8 +9,9 @@
 
 namespace vmm {
 
-// For building and taking apart what lives on an I/O loop: control thread only, never a vCPU, and
-// never for anything that waits for I/O. Before the loop runs it is a plain call.
+// Runs `function` on `loop` and returns when it has ended. Before the loop runs, this is a plain
+// call. Use it to create or destroy an object that belongs to an I/O loop. Call it on the control
+// thread only, never on a vCPU, and never with a function that waits for I/O.
 template <typename F>
 void RunOnLoop(base::EventLoop& loop, F&& function) {
   if (loop.OnLoopThread()) return std::forward<F>(function)();

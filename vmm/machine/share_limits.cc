@@ -8,15 +8,17 @@
 namespace vmm {
 namespace {
 
-// Descriptors of the rest of the program.
+// Descriptors for the rest of the program.
 constexpr uint64_t kOtherDescriptors = 256;
-// What a share may keep open unless its config says so.
+// How many descriptors a share gets unless its config sets the number.
 constexpr uint64_t kMinShareDescriptors = 32;
 constexpr uint64_t kMaxShareDescriptors = 2048;
-// What a guest opens in a share in which something may change stays open.
+// The maximum is higher if files of the share may change, since every file that the guest opens
+// there stays open.
 constexpr uint64_t kMaxChangingShareDescriptors = 16384;
-// A guest that keeps all that it can know in its own memory needs 1 KiB for each file and more, and
-// vmm about 200 bytes: a guest that does nothing else stays below this part of its RAM.
+// For each file that a guest knows, the guest needs 1 KiB of its RAM or more, and vmm needs about
+// 200 bytes. So the need of vmm stays below this part of the guest's RAM, even if the guest fills
+// all its RAM with files.
 constexpr uint64_t kRamPerNodeByte = 4;
 constexpr uint64_t kMinNodeBytes = uint64_t{64} << 20;
 constexpr uint64_t kMaxNodeBytes = uint64_t{1} << 30;

@@ -1,4 +1,4 @@
-// What each share may take of the host for what its guest knows and has open.
+// How many descriptors and how much memory each share may use for its guest.
 #ifndef VMM_MACHINE_SHARE_LIMITS_H_
 #define VMM_MACHINE_SHARE_LIMITS_H_
 
@@ -11,17 +11,18 @@
 namespace vmm {
 
 struct ShareLimits {
-  // Descriptors. Of files: what the guest has open in a share in which something may change, else
-  // what is kept open for it.
+  // Descriptors for files. If files of the share may change, these are the files that the guest has
+  // open; otherwise, those that the share keeps open for the guest.
   uint32_t open_files = 0;
-  uint32_t directories = 0;
-  uint64_t node_bytes = 0;  // of memory, for what the guest knows
+  uint32_t directories = 0;  // descriptors for directories
+  uint64_t node_bytes = 0;   // memory for the nodes (files and directories) that the guest knows
 };
 
-// Divides the `max_descriptors` that the process may have, less those of the rest of it, between
-// the shares: each gets the files that its config asks for, or half of an equal part of what is
-// left, and the other half for directories. `ram_bytes` is the guest's. Errors: InvalidArgument,
-// for a config that asks for more than there are, with the key.
+// Divides the `max_descriptors` that the process may have, less those that the rest of the program
+// needs, between the shares. First each share gets the open files that its config asks for. The
+// rest is divided equally: each share gets half of its part for directories, and the other half for
+// open files if its config does not ask for a number. `ram_bytes` is the size of the guest's RAM.
+// Error: InvalidArgument with the key, if a config asks for more than is left.
 absl::StatusOr<std::vector<ShareLimits>> LimitsOfShares(const std::vector<FsConfig>& shares,
                                                         uint64_t max_descriptors,
                                                         uint64_t ram_bytes);

@@ -42,7 +42,7 @@ TEST(ShareLimits, HalfOfTheDescriptorsAreForOpenFiles) {
   EXPECT_EQ(one[0].directories, 5000U);
   const auto two = Limits({Writable(), Writable()}, 10'256);
   EXPECT_EQ(two[1].open_files, 2500U);
-  // Up to a bound, which is lower where nothing stays open.
+  // There is a maximum, which is lower for a share whose files never change.
   EXPECT_EQ(Limits({Writable()}, 1 << 20)[0].open_files, 8192U);
   EXPECT_EQ(Limits({ReadOnly()}, 1 << 20)[0].open_files, 1024U);
   EXPECT_EQ(Limits({ReadOnlyThatChanges()}, 1 << 20)[0].open_files, 8192U);
@@ -57,12 +57,12 @@ TEST(ShareLimits, AShareGetsTheFilesThatItsConfigAsksFor) {
   EXPECT_EQ(Limits({With(16)}, 1 << 20)[0].open_files, 16U);
 }
 
-TEST(ShareLimits, MoreFilesThanTheProcessMayOpenAreAnError) {
+TEST(ShareLimits, MoreOpenFilesThanDescriptorsAreAnError) {
   EXPECT_EQ(
       LimitsOfShares({Writable(), With(1000)}, 1024, kGiB).status().message(),
       "fs[1].max_open_files: 1000 are more than the 704 that are left of the 1024 descriptors "
       "of a process; lower it, or raise ulimit -Hn or LimitNOFILE=");
-  // Together with another's.
+  // Two shares together may ask for too many.
   EXPECT_FALSE(LimitsOfShares({With(400), With(400)}, 1024, kGiB).ok());
   EXPECT_TRUE(LimitsOfShares({With(300), With(300)}, 1024, kGiB).ok());
   EXPECT_FALSE(LimitsOfShares({With(16)}, 100, kGiB).ok());
@@ -77,7 +77,7 @@ TEST(ShareLimits, NodesMayTakeAQuarterOfTheGuestsRam) {
   EXPECT_EQ(Limits({config}, 1024, 64 * kGiB)[0].node_bytes, 3 * kMiB);
 }
 
-TEST(ShareLimits, NoSharesNeedNothing) { EXPECT_TRUE(Limits({}, 10).empty()); }
+TEST(ShareLimits, NoSharesGetNoLimits) { EXPECT_TRUE(Limits({}, 10).empty()); }
 
 }  // namespace
 }  // namespace vmm

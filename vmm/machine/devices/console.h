@@ -9,7 +9,7 @@
 
 namespace vmm {
 
-// `backend` outlives the device; its loop is the one that the context deals out.
+// `backend` outlives the device. Its loop is the loop that context.next_loop() returns.
 absl::StatusOr<PlacedDevice> CreateConsole(const ConsoleConfig& config,
                                            devices::CharacterBackend& backend,
                                            const DeviceContext& context);

@@ -22,7 +22,7 @@ class DiskHostSide final : public HostSide {
         file_(std::move(file)),
         measurer_([&device](const absl::StatusOr<uint64_t>& size) {
           if (!size.ok()) {
-            // UNLIMITED: the host asks, by SIGHUP.
+            // UNLIMITED: only a SIGHUP from the host causes this line.
             LOG(Warning) << device.id() << ": " << size.status().message();
           } else {
             device.loop().Post([&device, size = *size] { device.Resize(size); });
@@ -32,11 +32,12 @@ class DiskHostSide final : public HostSide {
   const HostFile* file() const override { return &file_; }
   void Reread() override {
     if (const absl::Status status = measurer_.Measure(file_.fd); !status.ok()) {
-      // UNLIMITED: the host asks, by SIGHUP.
+      // UNLIMITED: only a SIGHUP from the host causes this line.
       LOG(Warning) << device_.id() << ": " << status.message();
     }
   }
-  // The ring's reference to the file, and with it the lock, would outlive the process for a moment.
+  // Without this, the io_uring's reference to the file would keep the lock for a moment after the
+  // end of the process.
   void Unlock() override { virtio::UnlockImage(file_.fd); }
 
  private:
@@ -45,7 +46,8 @@ class DiskHostSide final : public HostSide {
   DiskMeasurer measurer_;
 };
 
-// The lock of the first disk would keep the second one out, and look like another VM's.
+// Without this check the lock of the first disk would refuse the second disk, with an error that
+// blames another VM.
 absl::Status CheckNotInUse(const HostFile& file, const DeviceSet& others) {
   for (const PlacedDevice& placed : others.all()) {
     const HostFile* other = placed.host_side->file();

@@ -57,7 +57,7 @@ absl::StatusOr<std::unique_ptr<virtio::Device>> CreateP9Device(
 
 class ShareHostSide final : public HostSide {
  public:
-  // `tree` belongs to the device that takes its orders on `loop`.
+  // `tree` belongs to the device, which runs on `loop`.
   ShareHostSide(std::string id, virtio::HostTree& tree, base::EventLoop& loop)
       : id_(std::move(id)), tree_(tree), loop_(loop), has_closure_(tree.has_closure()) {}
 
@@ -80,17 +80,18 @@ class ShareHostSide final : public HostSide {
     if (!has_closure()) return;
     ReloadClosure([id = id_](const absl::StatusOr<size_t>& added) {
       if (added.ok()) return;
-      // UNLIMITED: the host asks, by SIGHUP.
+      // UNLIMITED: only a SIGHUP from the host causes this line.
       LOG(Warning) << id << ": the closure stays as it was: " << added.status().message();
     });
   }
 
  private:
   const std::string id_;
-  virtio::HostTree& tree_;  // on the loop
+  virtio::HostTree& tree_;  // used on `loop_` only
   base::EventLoop& loop_;
   const bool has_closure_;
-  // The closure is being read, or waits to be. Shared with the loop, which may outlive this object.
+  // True while the closure is being read or waits to be read. Shared with functions in the loop,
+  // which may outlive this object.
   const std::shared_ptr<std::atomic<bool>> rereading_ = std::make_shared<std::atomic<bool>>(false);
 };
 

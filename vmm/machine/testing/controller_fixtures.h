@@ -1,5 +1,4 @@
-// Guests of a few instructions for tests of the controller, on the machine's own KVM. Needs
-// /dev/kvm.
+// Guests of a few instructions for tests of the controller. The guests need /dev/kvm.
 #ifndef VMM_MACHINE_TESTING_CONTROLLER_FIXTURES_H_
 #define VMM_MACHINE_TESTING_CONTROLLER_FIXTURES_H_
 
@@ -72,7 +71,7 @@ inline Code Panic(uint32_t slot, uint8_t event) {
          + Code{0xC6, 0x00, event, 0xE2, 0xFB};          // movb $event, (%eax); loop -5
 }
 
-// Sends all other vCPUs to `code`, at most 8 bytes of 16-bit code.
+// Makes all other vCPUs run `code`, which is at most 8 bytes of 16-bit code.
 inline Code StartOtherVcpus(Code code) {
   code.resize(8, 0x90);
   const auto word = [&](size_t i) {
@@ -88,8 +87,8 @@ inline const Code kReset16 = {0xB0, 0x01, 0xBA, 0x02, 0x06, 0xEE, 0xEB, 0xFE};
 
 constexpr uint32_t kDescriptors = 0x20'0000, kAvail = 0x20'1000, kUsed = 0x20'2000;
 
-// Makes a driver's moves on the virtio device in `slot`, with queue 0 enabled and the features
-// VERSION_1 and `features`, to the end: DRIVER_OK.
+// Initializes the virtio device in `slot` as a driver does, up to DRIVER_OK. Accepts the features
+// VERSION_1 and `features`, and enables queue 0.
 inline Code StartDriver(uint32_t slot, uint32_t features = 0) {
   constexpr uint32_t kRegisters = 0xD000'0000;
   return Store32(ConfigSpaceOf(slot) + 0x10, kRegisters)                    //
@@ -104,12 +103,12 @@ inline Code StartDriver(uint32_t slot, uint32_t features = 0) {
          + Store8(kRegisters + 0x14, 15);                                   // DRIVER_OK
 }
 
-// Where the guest's disk requests put what they read.
+// The buffer of the guest's disk requests.
 constexpr uint32_t kDiskBuffer = 0x200'0000;
 constexpr uint32_t kDiskBufferBytes = 4 << 20;
 
-// Makes a driver's moves on the virtio disk in `slot` and leaves it with five requests: two reads,
-// two writes and a flush.
+// Initializes the virtio disk in `slot` as a driver does, with five requests in its queue: two
+// reads, two writes and a flush.
 inline Code StartDiskRequests(uint32_t slot) {
   constexpr uint32_t kHeaders = 0x20'3000, kStatus = 0x20'4000;
   constexpr uint16_t kNext = 1, kWrite = 2;
@@ -140,7 +139,7 @@ inline Code StartDiskRequests(uint32_t slot) {
   return code + Store16(kAvail + 2, count) + StartDriver(slot, kFlush);
 }
 
-// Ends the VM with a '!' if what `address` holds is not zero.
+// Prints '!' and powers off if the byte at `address` is not zero.
 inline Code ExpectZero(uint32_t address) {
   const Code failed = Print('!') + kPowerOff;
   return Code{0x80, 0x3D} + Bytes(address) + Code{0x00}  // cmpb $0, address
@@ -152,7 +151,8 @@ inline size_t CountFiles() {
   return static_cast<size_t>(std::distance(begin(entries), end(entries)));
 }
 
-// Without the kernel's own workers of the rings, which come when the host is slow and stay a while.
+// Does not count the kernel's io_uring workers: the kernel starts them when the host is slow, and
+// they stay for a while.
 inline size_t CountThreads() {
   size_t count = 0;
   for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) {
@@ -176,7 +176,7 @@ class ControllerTest : public testing::Test {
   ExitStatus Run(const Code& code, Controller::Options options = {},
                  std::function<void(Controller&)> poll = nullptr) {
     boot::Bytes elf = boot::MakeElf();
-    // The code segment moves to the end of the file, where it may be as long as it likes.
+    // The code segment moves to the end of the file, where it may have any length.
     const uint64_t offset = elf.size();
     boot::Poke(elf, boot::ElfPhdr(1, offsetof(Elf64_Phdr, p_offset)), offset);
     boot::Poke(elf, boot::ElfPhdr(1, offsetof(Elf64_Phdr, p_filesz)), uint64_t{0x10 + code.size()});
@@ -216,7 +216,7 @@ class ControllerTest : public testing::Test {
                      R"("}, "cpus": {"boot_vcpus": )", vcpus_, "}}"),
         {.source = "test", .base_dir = folder_});
   }
-  // Slots that the config gives out.
+  // The PCI slots that the config assigns.
   uint32_t DiskSlot() const { return *ReadConfig()->disks[0].pci_device_id; }
   uint32_t ShareSlot() const { return *ReadConfig()->fs[0].pci_device_id; }
   uint32_t PvpanicSlot() const { return ReadConfig()->pvpanic_pci_slot; }
@@ -235,9 +235,9 @@ class ControllerTest : public testing::Test {
   std::string random_source_ = "/dev/urandom";
   std::chrono::milliseconds thread_patience_ = std::chrono::seconds(100);
   std::function<void()> after_finish_;
-  // While it runs.
+  // Valid during Run.
   HostResources* host_ = nullptr;
-  // After it.
+  // Valid after Run.
   HostResources::Finished finished_;
 
  private:

@@ -9,7 +9,7 @@ namespace vmm::address_map {
 
 // ---- Guest physical memory, ascending ----
 
-// [0, 640 KiB) is RAM. What boot puts there is in use only until the kernel has read it.
+// [0, 640 KiB) is RAM. The boot data there is needed only until the kernel has read it.
 inline constexpr uint64_t kGdt = 0x500;            // 4 descriptors for the boot vCPU
 inline constexpr uint64_t kPvhStartInfo = 0x6000;  // hvm_start_info, module list, memory map
 inline constexpr uint64_t kZeroPage = 0x7000;      // struct boot_params, one page
@@ -20,7 +20,7 @@ inline constexpr uint64_t kCommandLine = 0x20000;  // NUL-terminated
 inline constexpr uint64_t kCommandLineMaxBytes = 0x10000;
 inline constexpr uint64_t kLowRamEnd = 0xA0000;
 
-// [640 KiB, 1 MiB) is RAM to KVM but reserved to the guest; firmware tables live here.
+// [640 KiB, 1 MiB) is RAM in KVM. The memory map of the guest reserves it for firmware tables.
 inline constexpr uint64_t kAcpiTables = 0xE0000;
 inline constexpr uint64_t kAcpiTablesEnd = 0xF0000;
 inline constexpr uint64_t kResetVector = 0xFFFF0;  // F000:FFF0, where a PC's BIOS begins; 16 bytes
@@ -42,7 +42,7 @@ inline constexpr uint64_t kLocalApic = 0xFEE0'0000;  // in KVM; also the MSI add
 inline constexpr uint64_t kKvmIdentityMap = 0xFFFB'C000;
 inline constexpr uint64_t kKvmTss = 0xFFFB'D000;
 
-inline constexpr uint64_t kHoleEnd = 0x1'0000'0000;  // 4 GiB: RAM goes on
+inline constexpr uint64_t kHoleEnd = 0x1'0000'0000;  // 4 GiB: RAM continues here
 
 // The 64-bit MMIO window starts at the first multiple of this above RAM.
 inline constexpr uint64_t kPciMmio64Alignment = 1ULL << 30;
@@ -59,12 +59,13 @@ inline constexpr uint16_t kSleepStatusPort = 0x601;
 inline constexpr uint16_t kResetPort = 0x602;
 inline constexpr uint16_t kGedEventPort = 0x604;
 inline constexpr uint16_t kAcpiPorts = 8;  // 0x600..0x607
-// Nobody is there, but Linux looks at all 32 slots with it before it has read the ACPI tables.
+// No device answers here, but Linux probes all 32 slots through this port before it has read the
+// ACPI tables.
 inline constexpr uint16_t kPciConfigAddressPort = 0xCF8;
 
-// ---- Interrupts: IOAPIC pins and their global system interrupt numbers ----
-// As many pins as there are wires: Linux saves and restores every pin at start, 8 exits each. COM1
-// keeps the number that PC software expects.
+// ---- Interrupts: IOAPIC pins and their global system interrupt numbers ---- There are only as
+// many pins as interrupt lines: Linux saves and restores every pin at start, which takes 8 exits
+// for each pin. COM1 keeps the number that PC software expects.
 inline constexpr uint32_t kIoapicGsiBase = 4;  // of pin 0
 inline constexpr uint32_t kIoapicPins = 2;
 inline constexpr uint32_t kCom1Gsi = 4;

@@ -32,7 +32,7 @@ namespace {
 
 namespace map = address_map;
 
-// A regular file read by position; the size is that at the time of opening.
+// Reads a regular file by position. The size is the size at the time of opening.
 class FileByteSource final : public boot::ByteSource {
  public:
   FileByteSource(int fd, uint64_t size) : fd_(fd), size_(size) {}
@@ -97,7 +97,8 @@ absl::Status PlacePayload(const PayloadConfig& config, const PayloadFiles& files
                           HugePageAdvice& huge_pages) {
   std::vector<FilePiece> pieces;
   for (const boot::LoadSegment& segment : plan.kernel.segments) {
-    // The rest up to memory_bytes is zero already: guest RAM starts, and is reset, as zeroes.
+    // The rest of the segment up to memory_bytes is zero already, since guest RAM is zero at boot
+    // and after each reset.
     RETURN_IF_ERROR(
         AddPiece(files.kernel.get(), segment.file_offset, {segment.guest_addr, segment.file_bytes},
                  absl::StrCat("payload.kernel: ", config.kernel), memory, huge_pages, pieces));
@@ -120,7 +121,7 @@ std::array<uint8_t, 16> ParseUuid(absl::string_view text) {
   size_t nibble = 0;
   for (const char c : text) {
     if (c == '-' || nibble == 32) continue;
-    const int value = c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;  // validated by config
+    const int value = c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;  // the config has checked it
     uuid[nibble / 2] = static_cast<uint8_t>(uuid[nibble / 2] | value << (nibble % 2 == 0 ? 4 : 0));
     ++nibble;
   }
@@ -144,9 +145,8 @@ absl::Status PlaceSmbios(const PlatformConfig& platform, base::GuestMemory& memo
 }
 
 // LINUX: on hardware-reduced ACPI the kernel does not try the reset register; it prefers an EFI
-// reset, and without EFI goes back to real mode and jumps to the BIOS (arch/x86/kernel/reboot.c,
-// reboot_init). So there is code where a BIOS would begin, and all it does is write the reset
-// register.
+// reset, and without EFI it returns to real mode and jumps to the BIOS (arch/x86/kernel/reboot.c,
+// reboot_init). So this puts code where a BIOS would begin, which only writes the reset register.
 absl::Status PlaceResetVector(base::GuestMemory& memory) {
   constexpr uint8_t kCode[] = {
       0xBA,
@@ -191,12 +191,13 @@ absl::StatusOr<uint64_t> PlaceAcpi(const VmConfig& config, const GuestLayout& la
 absl::StatusOr<std::vector<boot::E820Entry>> MemoryMap(const GuestLayout& layout) {
   std::vector<boot::MemoryRange> ram;
   for (const auto& region : layout.ram) ram.push_back({region.guest_start, region.size_bytes});
-  // Not RAM and nobody else's. (What makes Linux accept ECAM is the PNP0C02 device in the DSDT.)
+  // ECAM is not RAM, and no device may be placed there. (Linux accepts ECAM because of the PNP0C02
+  // device in the DSDT.)
   const boot::MemoryRange reserved[] = {layout.pci_ecam};
   return boot::BuildE820(ram, reserved);
 }
 
-// What both boot protocols hand over.
+// The data that both boot protocols pass to the kernel.
 struct BootData {
   std::vector<boot::E820Entry> memory_map;
   boot::MemoryRange initrd;

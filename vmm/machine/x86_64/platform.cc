@@ -23,7 +23,8 @@ namespace {
 
 namespace map = address_map;
 
-// The firmware tables name the map's ports; the devices know their own.
+// The firmware tables take the ports from the address map, and the devices have constants of their
+// own. Both must agree.
 static_assert(devices::Serial::kCom1Port == map::kCom1Port);
 static_assert(devices::I8042::kPort == map::kI8042Port);
 static_assert(devices::CmosRtc::kPort == map::kRtcPort);
@@ -35,7 +36,7 @@ static_assert(devices::AcpiPower::kEventPort == map::kGedEventPort);
 static_assert(devices::Ioapic::kMmioAddress == map::kIoapic);
 static_assert(map::kIoapicPins <= devices::Ioapic::kPinCount);
 
-// Registers that only say which other register is meant: see KvmVm::CoalesceWrites.
+// Lets KVM collect writes to registers that only select another register (KvmVm::CoalesceWrites).
 absl::Status CoalesceIndexWrites(KvmVm& vm) {
   RETURN_IF_ERROR(vm.CoalesceWrites(map::kIoapic, sizeof(uint32_t), /*is_port=*/false));
   RETURN_IF_ERROR(vm.CoalesceWrites(map::kRtcPort, 1, /*is_port=*/true));
