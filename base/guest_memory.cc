@@ -91,7 +91,7 @@ std::string InMib(uint64_t bytes) { return absl::StrCat(bytes >> 20, " MiB of gu
 struct Backing {
   // Returns mmap's flags.
   int (*map_flags)(const GuestMemory::Options& options);
-  // Fills a region with zeroes and leaves it as if it had just been mapped, even if parts of it
+  // Fills a region with zeros and leaves it as if it had just been mapped, even if parts of it
   // were used.
   absl::Status (*zero)(uint8_t* host, uint64_t bytes);
 };
@@ -102,7 +102,7 @@ int AnonymousFlags(const GuestMemory::Options& /*options*/) {
   return kPrivateFlags | MAP_NORESERVE;
 }
 
-// Gives the pages back to the kernel: they reappear, as zeroes, when they are touched. The advice
+// Gives the pages back to the kernel: they reappear, as zeros, when they are touched. The advice
 // that was given for the mapping stays in force.
 absl::Status ZeroAnonymous(uint8_t* host, uint64_t bytes) {
   if (madvise(host, bytes, MADV_DONTNEED) == 0) return absl::OkStatus();

@@ -173,7 +173,7 @@ class GuestMemory {
   // io_uring). Every device calls it for every write. It has no effect until migration exists.
   void MarkWritten(const iovec& /*iov*/) {}
 
-  // Brings all RAM back to the state after Create(): zeroes, and populated or reserved as the
+  // Brings all RAM back to the state after Create(): zeros, and populated or reserved as the
   // options say. Call it only while no vCPU runs and no I/O is in flight. Errors:
   // ResourceExhausted/Internal with size and errno; the contents of the RAM are then undefined, and
   // no guest may see them.

@@ -50,7 +50,7 @@ class FakeDriver {
   class Builder {
    public:
     Builder& Readable(std::span<const uint8_t> bytes);  // a new buffer with these bytes
-    Builder& Readable(uint32_t bytes);                  // a new buffer of zeroes
+    Builder& Readable(uint32_t bytes);                  // a new buffer of zeros
     Builder& Writable(uint32_t bytes);                  // a new buffer filled with 0xEE
     Builder& ReadableAt(uint64_t addr, uint32_t bytes);
     Builder& WritableAt(uint64_t addr, uint32_t bytes);

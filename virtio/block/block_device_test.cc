@@ -112,7 +112,7 @@ TEST(BlockDeviceTest, UnknownTypeIsUnsupported) {
 
 // "After a write zeroes command is completed, reads of the specified ranges of sectors MUST return
 // zeroes. This is true independent of whether unmap was set or clear."
-TEST(BlockDeviceTest, Blk_5_2_6_2_WriteZeroesReadsAsZeroes) {
+TEST(BlockDeviceTest, Blk_5_2_6_2_WriteZeroesReadsAsZeros) {
   for (const bool sparse : {true, false}) {
     for (const uint32_t unmap : {0u, 1u}) {
       BlockHarness disk({.sparse = sparse});
@@ -256,9 +256,9 @@ TEST(BlockDeviceTest, ConfigReadsBehindItsEndAreZero) {
 }
 
 TEST(BlockDeviceTest, RequestsOfFeaturesThatAreNotAcceptedAreUnsupported) {
-  BlockHarness no_zeroes({.features_off = Bit(VIRTIO_BLK_F_WRITE_ZEROES)});
-  EXPECT_EQ(no_zeroes.DoRanges(VIRTIO_BLK_T_WRITE_ZEROES, {{0, 1, 0}}), VIRTIO_BLK_S_UNSUPP);
-  EXPECT_EQ(no_zeroes.DoRanges(VIRTIO_BLK_T_DISCARD, {{0, 1, 0}}), VIRTIO_BLK_S_OK);
+  BlockHarness no_write_zeroes({.features_off = Bit(VIRTIO_BLK_F_WRITE_ZEROES)});
+  EXPECT_EQ(no_write_zeroes.DoRanges(VIRTIO_BLK_T_WRITE_ZEROES, {{0, 1, 0}}), VIRTIO_BLK_S_UNSUPP);
+  EXPECT_EQ(no_write_zeroes.DoRanges(VIRTIO_BLK_T_DISCARD, {{0, 1, 0}}), VIRTIO_BLK_S_OK);
   BlockHarness no_discard({.features_off = Bit(VIRTIO_BLK_F_DISCARD)});
   EXPECT_EQ(no_discard.DoRanges(VIRTIO_BLK_T_WRITE_ZEROES, {{0, 1, 0}}), VIRTIO_BLK_S_OK);
   EXPECT_EQ(no_discard.DoRanges(VIRTIO_BLK_T_DISCARD, {{0, 1, 0}}), VIRTIO_BLK_S_UNSUPP);

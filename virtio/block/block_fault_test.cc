@@ -157,7 +157,7 @@ TEST(BlockFaultTest, DiscardSucceedsIfTheHostCannotDiscard) {
   }
 }
 
-TEST(BlockFaultTest, ZeroesAreWrittenIfFallocateIsUnsupported) {
+TEST(BlockFaultTest, ZerosAreWrittenIfFallocateIsUnsupported) {
   for (const uint32_t unmap : {0u, 1u}) {
     BlockHarness disk;
     const Bytes data = RandomBytes(BlockHarness::kDiskBytes, 4);

@@ -21,8 +21,8 @@ namespace {
 constexpr uint8_t kMaxRetries = 16;
 
 // The source of written zeros. It is never written, so all its pages are the kernel's zero page.
-constexpr size_t kZeroesBytes = 256 << 10;
-alignas(4096) uint8_t g_zeroes[kZeroesBytes];
+constexpr size_t kZeroBytes = 256 << 10;
+alignas(4096) uint8_t g_zeros[kZeroBytes];
 
 // `unit` is a power of two.
 constexpr uint64_t RoundDown(uint64_t value, uint64_t unit) { return value & ~(unit - 1); }
@@ -41,7 +41,7 @@ absl::string_view Verb(BlockKind kind) {
     case BlockKind::kDiscard:
       return "discard";
     case BlockKind::kWriteZeroes:
-      return "write of zeroes";
+      return "write of zeros";
     default:
       return "request";
   }
@@ -240,11 +240,11 @@ void BlockQueue::ContinueRange(BlockRequest& request) {
   if (request.offset % unit != 0 || request.offset == whole_end) {  // a part of one block
     request.piece_bytes = static_cast<uint32_t>(
         std::min(RoundDown(request.offset, unit) + unit, request.range_end) - request.offset);
-    return shared_.direct ? BeginBounce(request) : BeginZeroes(request);
+    return shared_.direct ? BeginBounce(request) : BeginZeros(request);
   }
   request.piece_bytes = static_cast<uint32_t>(whole_end - request.offset);
   const bool unmap = request.command.ranges[request.range].unmap && shared_.can_zero_by_unmap;
-  if (!discard && !unmap && !shared_.can_zero_range) return BeginZeroes(request);
+  if (!discard && !unmap && !shared_.can_zero_range) return BeginZeros(request);
   request.step = BlockRequest::Step::kRange;
   if (shared_.ranges_in_flight == BlockShared::kMaxRangesInFlight) {
     return shared_.waiting_for_range.Append(request);
@@ -254,9 +254,9 @@ void BlockQueue::ContinueRange(BlockRequest& request) {
   Submit(request);
 }
 
-void BlockQueue::BeginZeroes(BlockRequest& request) {
-  request.step = BlockRequest::Step::kZeroes;
-  request.single = {g_zeroes, std::min<size_t>(request.piece_bytes, kZeroesBytes)};
+void BlockQueue::BeginZeros(BlockRequest& request) {
+  request.step = BlockRequest::Step::kZeros;
+  request.single = {g_zeros, std::min<size_t>(request.piece_bytes, kZeroBytes)};
   request.left = {&request.single, 1};
   Submit(request);
 }
@@ -296,7 +296,7 @@ void BlockQueue::Submit(BlockRequest& request) {
       return loop().WriteV(request, shared_.file, request.left, request.offset);
     case BlockRequest::Step::kReadBlocks:
       return loop().ReadV(request, shared_.file, request.left, request.offset);
-    case BlockRequest::Step::kZeroes:
+    case BlockRequest::Step::kZeros:
       return loop().WriteV(request, shared_.file, request.left, request.offset);
     case BlockRequest::Step::kRange:
       return loop().Fallocate(
@@ -321,7 +321,7 @@ void BlockQueue::OnComplete(BlockRequest& request, int32_t result) {
     case BlockRequest::Step::kTransfer:
     case BlockRequest::Step::kBounce:
     case BlockRequest::Step::kReadBlocks:
-    case BlockRequest::Step::kZeroes:
+    case BlockRequest::Step::kZeros:
       return OnTransferred(request, result);
     case BlockRequest::Step::kRange:
       return OnRangeDone(request, result);
@@ -380,7 +380,7 @@ void BlockQueue::OnPieceDone(BlockRequest& request) {
       }
       break;
     }
-    case BlockRequest::Step::kZeroes:
+    case BlockRequest::Step::kZeros:
       return stopping() ? Drop(request) : ContinueRange(request);
     default:
       break;

@@ -32,7 +32,7 @@ struct BlockRequest : base::Operation, Chain, OrderedWrite {
     kBounce,      // the same through a bounce buffer
     kReadBlocks,  // reads blocks into the buffer, of which a part will be written
     kRange,       // fallocate of a part of ranges[range]
-    kZeroes,      // writes zeros over a part of ranges[range]
+    kZeros,       // writes zeros over a part of ranges[range]
     kSync,        // fdatasync
   };
 
@@ -46,7 +46,7 @@ struct BlockRequest : base::Operation, Chain, OrderedWrite {
   uint32_t range = 0;
   uint64_t offset = 0;                   // the place of `left` in the image
   std::span<iovec> left;                 // what is left of the current transfer
-  iovec single = {};                     // storage of `left` for kBounce and kZeroes
+  iovec single = {};                     // storage of `left` for kBounce and kZeros
   uint32_t piece_bytes = 0;              // size of the guest's data in the current range or buffer
   uint32_t skip = 0;                     // bytes in the buffer before these data
   uint64_t range_end = 0;                // the end of ranges[range] that the host is asked for
@@ -159,7 +159,7 @@ class BlockQueue final : public DeviceQueue {
   void WriteBuffer(BlockRequest& request);
   void BeginRange(BlockRequest& request);
   void ContinueRange(BlockRequest& request);
-  void BeginZeroes(BlockRequest& request);
+  void BeginZeros(BlockRequest& request);
   void BeginSync(BlockRequest& request);
   void Submit(BlockRequest& request);
   // Starts waiting requests as far as the bounds allow.

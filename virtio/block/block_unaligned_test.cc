@@ -49,8 +49,8 @@ uint16_t OfferWrite(BlockHarness& disk, uint64_t sector, const Bytes& data, uint
       .Offer();
 }
 
-uint16_t OfferZeroes(BlockHarness& disk, uint64_t sector, uint32_t sectors, uint32_t flags,
-                     uint16_t queue = 0) {
+uint16_t OfferWriteZeroes(BlockHarness& disk, uint64_t sector, uint32_t sectors, uint32_t flags,
+                          uint16_t queue = 0) {
   Bytes bytes = BlockHeaderBytes(VIRTIO_BLK_T_WRITE_ZEROES, 0);
   const Bytes range = BytesOf(BlockRange{sector, sectors, flags});
   bytes.insert(bytes.end(), range.begin(), range.end());
@@ -286,7 +286,7 @@ TEST_F(BlockUnalignedTest, StopEndsWritesThatWaitForTheirTurn) {
         std::copy(data.begin(), data.end(), want.begin() + static_cast<ptrdiff_t>(sector * 512));
       }
     }
-    OfferZeroes(disk, 99, 20, 0, 0);
+    OfferWriteZeroes(disk, 99, 20, 0, 0);
     disk.harness().Publish(0);
     disk.harness().Publish(1);
     bool stopped = false;
@@ -363,8 +363,8 @@ void RunRandomLoad(uint64_t seed) {
                        .Offer();
             break;
           case 1:
-            head =
-                OfferZeroes(disk, sector, kUnitSectors, static_cast<uint32_t>(random() % 2), queue);
+            head = OfferWriteZeroes(disk, sector, kUnitSectors, static_cast<uint32_t>(random() % 2),
+                                    queue);
             break;
           default:
             request.data = RandomBytes(kUnitSectors * 512, random());

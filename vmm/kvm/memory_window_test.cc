@@ -137,7 +137,7 @@ class Guest final : public VcpuExits, private devices::BusDevice {
   std::unique_ptr<VcpuGroup> group_;
 };
 
-// A window of zeroes into which files are mapped.
+// A window of zeros into which files are mapped.
 class Window {
  public:
   Window()
@@ -209,7 +209,7 @@ TEST(MemoryWindow, TheGuestSeesChangesOfTheMapping) {
   int asked = 0;
   guest.on_ask = [&] {
     if (++asked == 1) return window.MapFile(0);
-    // The part that the host truncates cannot be read until zeroes replace it.
+    // The part that the host truncates cannot be read until zeros replace it.
     window.Truncate();
     window.MapZeroes(0);
   };
