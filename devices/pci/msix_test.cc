@@ -307,7 +307,7 @@ TEST_F(Msix, NoInterruptIsLostWhileTheGuestChangesVectors) {
     }
   });
   std::atomic<bool> done{false};
-  std::thread games([this, &done] {
+  std::thread driver([this, &done] {
     for (uint32_t i = 1; !done; ++i) {
       Mask(0, true);
       SetMessage(0, i % 8);
@@ -320,7 +320,7 @@ TEST_F(Msix, NoInterruptIsLostWhileTheGuestChangesVectors) {
   });
   trigger.join();
   done = true;
-  games.join();
+  driver.join();
   EXPECT_GE(controller.delivered(), kRounds);
   EXPECT_EQ(Pending(), 0u);
 }

@@ -78,10 +78,10 @@ TEST(ConsoleHostileTest, ResetsInEveryState) {
   }
 }
 
-TEST(ConsoleHostileTest, FeatureGames) {
+TEST(ConsoleHostileTest, ServesRequestsWithAnyFeatures) {
   for (const uint16_t queue : {kRx, kTx}) {
     HostileConsole console;
-    FeatureGames(console.Target(queue));
+    ExpectServiceWithAnyFeatures(console.Target(queue));
   }
 }
 

@@ -348,9 +348,9 @@ TEST_F(EntropyHostileTest, ResetsInEveryState) {
   }
 }
 
-TEST_F(EntropyHostileTest, FeatureGames) {
+TEST_F(EntropyHostileTest, ServesRequestsWithAnyFeatures) {
   Make();
-  FeatureGames(Target());
+  ExpectServiceWithAnyFeatures(Target());
 }
 
 }  // namespace

@@ -72,7 +72,7 @@ TEST(PciHostile, RingsOutsideRamStartNoDevice) {
   ExpectWorks(t);
 }
 
-TEST(PciHostile, FeatureGames) {
+TEST(PciHostile, FeaturesCannotBeChangedAfterFeaturesOk) {
   TransportHarness t({.features = kIndirect});
   t.EnableMemory();
   // Features are changed after FEATURES_OK, with every selector.
