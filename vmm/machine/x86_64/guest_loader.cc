@@ -24,7 +24,7 @@
 #include "boot/x86_64/zero_page.h"
 #include "vmm/kvm/x86_64/vcpu_state.h"
 #include "vmm/machine/huge_page_advice.h"
-#include "vmm/machine/read_pieces.h"
+#include "vmm/machine/parallel_read.h"
 #include "vmm/machine/x86_64/address_map.h"
 
 namespace vmm {
@@ -78,16 +78,16 @@ absl::StatusOr<uint64_t> FileSize(int fd) {
   return static_cast<uint64_t>(stat.st_size);
 }
 
-// Adds the piece that fills [guest_addr, guest_addr + size) of guest RAM from the file.
-absl::Status AddPiece(int fd, uint64_t offset, boot::MemoryRange range, const std::string& name,
-                      base::GuestMemory& memory, HugePageAdvice& huge_pages,
-                      std::vector<FilePiece>& pieces) {
+// Adds to `reads` the read that fills `range` of guest RAM from the file.
+absl::Status AddRead(int fd, uint64_t offset, boot::MemoryRange range, const std::string& name,
+                     base::GuestMemory& memory, HugePageAdvice& huge_pages,
+                     std::vector<FileRead>& reads) {
   if (range.size == 0) return absl::OkStatus();
   const auto guest_range = base::GuestRange::Create(range.start, range.size);
   const auto iov = guest_range ? memory.IoVec(*guest_range) : std::nullopt;
   if (!iov) return absl::InternalError("a planned segment lies outside of guest RAM");
   huge_pages.WillFill(range.start, range.size);
-  pieces.push_back({fd, offset, {static_cast<uint8_t*>(iov->iov_base), iov->iov_len}, name});
+  reads.push_back({fd, offset, {static_cast<uint8_t*>(iov->iov_base), iov->iov_len}, name});
   return absl::OkStatus();
 }
 
@@ -95,20 +95,20 @@ absl::Status AddPiece(int fd, uint64_t offset, boot::MemoryRange range, const st
 absl::Status PlacePayload(const PayloadConfig& config, const PayloadFiles& files,
                           const PayloadPlan& plan, base::GuestMemory& memory,
                           HugePageAdvice& huge_pages) {
-  std::vector<FilePiece> pieces;
+  std::vector<FileRead> reads;
   for (const boot::LoadSegment& segment : plan.kernel.segments) {
     // The rest of the segment up to memory_bytes is zero already, since guest RAM is zero at boot
     // and after each reset.
     RETURN_IF_ERROR(
-        AddPiece(files.kernel.get(), segment.file_offset, {segment.guest_addr, segment.file_bytes},
-                 absl::StrCat("payload.kernel: ", config.kernel), memory, huge_pages, pieces));
+        AddRead(files.kernel.get(), segment.file_offset, {segment.guest_addr, segment.file_bytes},
+                absl::StrCat("payload.kernel: ", config.kernel), memory, huge_pages, reads));
   }
   if (files.initramfs.valid()) {
-    RETURN_IF_ERROR(AddPiece(files.initramfs.get(), 0, plan.initrd,
-                             absl::StrCat("payload.initramfs: ", *config.initramfs), memory,
-                             huge_pages, pieces));
+    RETURN_IF_ERROR(AddRead(files.initramfs.get(), 0, plan.initrd,
+                            absl::StrCat("payload.initramfs: ", *config.initramfs), memory,
+                            huge_pages, reads));
   }
-  return ReadPieces(pieces);
+  return ReadInParallel(reads);
 }
 
 absl::Status Place(base::GuestMemory& memory, uint64_t addr, std::span<const uint8_t> bytes) {

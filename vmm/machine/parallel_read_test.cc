@@ -1,4 +1,4 @@
-#include "vmm/machine/read_pieces.h"
+#include "vmm/machine/parallel_read.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -18,7 +18,7 @@ namespace {
 base::UniqueFd MakeFile(size_t bytes) {
   std::vector<uint32_t> numbers(bytes / 4);
   std::iota(numbers.begin(), numbers.end(), 0);
-  base::UniqueFd fd(memfd_create("pieces", MFD_CLOEXEC));
+  base::UniqueFd fd(memfd_create("reads", MFD_CLOEXEC));
   EXPECT_EQ(write(fd.get(), numbers.data(), bytes), static_cast<ssize_t>(bytes));
   return fd;
 }
@@ -29,19 +29,19 @@ uint32_t NumberAt(const std::vector<uint8_t>& bytes, size_t offset) {
   return number;
 }
 
-class ReadPiecesTest : public testing::TestWithParam<unsigned> {};
+class ParallelReadTest : public testing::TestWithParam<unsigned> {};
 
-TEST_P(ReadPiecesTest, FillsEveryByteOfEveryPieceAndNoOther) {
+TEST_P(ParallelReadTest, FillsEveryByteOfEveryReadAndNoOther) {
   constexpr size_t kFileBytes = 24 << 20;
   const base::UniqueFd file = MakeFile(kFileBytes);
   std::vector<uint8_t> memory(32 << 20, 0xEE);
-  // Not at boundaries of pages or chunks, and one that is empty.
+  // The reads do not start or end at boundaries of pages or chunks, and one is empty.
   const std::span<uint8_t> first = std::span(memory).subspan(4096 + 12, (9 << 20) + 20);
   const std::span<uint8_t> second = std::span(memory).subspan(20 << 20, 8);
-  const FilePiece pieces[] = {{file.get(), 400, first, "first"},
-                              {file.get(), 0, {}, "empty"},
-                              {file.get(), kFileBytes - 8, second, "second"}};
-  ASSERT_TRUE(ReadPieces(pieces, GetParam()).ok());
+  const FileRead reads[] = {{file.get(), 400, first, "first"},
+                            {file.get(), 0, {}, "empty"},
+                            {file.get(), kFileBytes - 8, second, "second"}};
+  ASSERT_TRUE(ReadInParallel(reads, GetParam()).ok());
   size_t wrong = 0;
   for (size_t i = 0; i < first.size(); i += 4) {
     wrong += NumberAt(memory, 4096 + 12 + i) != (400 + i) / 4;
@@ -57,24 +57,24 @@ TEST_P(ReadPiecesTest, FillsEveryByteOfEveryPieceAndNoOther) {
   EXPECT_TRUE(untouched((20 << 20) + 8, memory.size()));
 }
 
-TEST_P(ReadPiecesTest, NamesThePieceWhoseFileIsTooShort) {
+TEST_P(ParallelReadTest, NamesTheReadWhoseFileIsTooShort) {
   const base::UniqueFd file = MakeFile(8 << 20);
   std::vector<uint8_t> memory(16 << 20);
-  const FilePiece pieces[] = {
+  const FileRead reads[] = {
       {file.get(), 0, std::span(memory).first(4 << 20), "payload.kernel: good"},
       {file.get(), 0, std::span(memory).subspan(4 << 20), "payload.initramfs: short"}};
-  EXPECT_EQ(ReadPieces(pieces, GetParam()).message(),
+  EXPECT_EQ(ReadInParallel(reads, GetParam()).message(),
             "payload.initramfs: short: the file became shorter while it was read");
 }
 
-TEST_P(ReadPiecesTest, NamesThePieceThatCannotBeRead) {
+TEST_P(ParallelReadTest, NamesTheReadThatFails) {
   std::vector<uint8_t> memory(8 << 20);
-  const FilePiece pieces[] = {{-1, 0, memory, "payload.kernel: bad"}};
-  EXPECT_EQ(ReadPieces(pieces, GetParam()).message(),
+  const FileRead reads[] = {{-1, 0, memory, "payload.kernel: bad"}};
+  EXPECT_EQ(ReadInParallel(reads, GetParam()).message(),
             "payload.kernel: bad: cannot read: Bad file descriptor (EBADF)");
 }
 
-INSTANTIATE_TEST_SUITE_P(Threads, ReadPiecesTest, testing::Values(1u, 2u, 4u));
+INSTANTIATE_TEST_SUITE_P(Threads, ParallelReadTest, testing::Values(1u, 2u, 4u));
 
 }  // namespace
 }  // namespace vmm
