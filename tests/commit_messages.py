@@ -11,10 +11,10 @@ the older history has no such commit; there, every commit that the clone has is 
 history at all (an archive, or this file not committed) the check fails: it has nothing to look at.
 """
 
-import pathlib
 import re
 import subprocess
-import sys
+
+import rule
 
 THIS_FILE = "tests/commit_messages.py"
 SUBJECT_MAX = 72
@@ -62,24 +62,17 @@ def commits(repository):
 
 def check(repository):
     """Returns (problems, number of commits)."""
-    problems, count = [], 0
-    for name, message in commits(repository):
-        count += 1
-        problems += [f"{name}: {text}: {message.splitlines()[0]}" for text in problems_of(message)]
-    return problems, count
-
-
-def main():
-    root = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parents[1]
     try:
-        problems, count = check(root)
+        found = commits(repository)
     except (OSError, subprocess.CalledProcessError):
-        problems, count = ["git cannot read the history of this folder"], 0
-    for text in problems:
-        print(text)
-    print(f"commit messages: {count} commits, {len(problems)} problem(s)")
-    return 1 if problems or not count else 0
+        return ["git cannot read the history of this folder"], 0
+    problems = [
+        f"{name}: {text}: {message.splitlines()[0]}"
+        for name, message in found
+        for text in problems_of(message)
+    ]
+    return problems, len(found)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    rule.main("commit messages", check, "commits")

@@ -13,7 +13,8 @@ Usage: tests/documents.py [SOURCE_DIR]
 
 import pathlib
 import re
-import sys
+
+import rule
 
 WIDTH_MAX = 100
 TOUR = "docs/tour.md"
@@ -118,26 +119,19 @@ def missing_in_section(root, section):
 def check(root):
     """Returns (problems, number of documents)."""
     names = documents(root)
-    problems = list(decision_problems(root))
-    for name in names:
-        text = (root / name).read_text()
-        found = list(wide_lines(text)) + list(broken_links(root, name, text))
+
+    def problems_of(name, text):
+        yield from wide_lines(text)
+        yield from broken_links(root, name, text)
         if str(name) == TOUR:
-            found += missing_names(root, text)
-        problems += [f"{name}:{number}: {what}" for number, what in found]
+            yield from missing_names(root, text)
+
+    problems, count = rule.check_each(root, names, problems_of)
+    problems += decision_problems(root)
     if pathlib.Path(TOUR) not in names:
         problems.append(f"{TOUR} is missing")
-    return problems, len(names)
-
-
-def main():
-    root = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parents[1]
-    problems, count = check(root.resolve())
-    for text in problems:
-        print(text)
-    print(f"documents: {count} files, {len(problems)} problem(s)")
-    return 1 if problems or not count else 0
+    return problems, count
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    rule.main("documents", check)

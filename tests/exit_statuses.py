@@ -8,9 +8,9 @@ More may follow the meaning as a sentence of its own. The text of `--help` is th
 command_line_test compares with what the program prints.
 """
 
-import pathlib
 import re
-import sys
+
+import rule
 
 HEADER = "vmm/exit_status.h"
 
@@ -63,8 +63,8 @@ def problems_of(expected, name, statuses):
     ]
 
 
-def main():
-    root = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parents[1]
+def check(root):
+    """Returns (problems, number of statuses)."""
     expected = of_header((root / HEADER).read_text())
     problems = []
     for name, parse in (
@@ -73,11 +73,8 @@ def main():
         ("docs/vmm.8", of_man_page),
     ):
         problems += problems_of(expected, name, parse((root / name).read_text()))
-    for text in problems:
-        print(text)
-    print(f"exit statuses: {len(expected)} statuses, {len(problems)} problem(s)")
-    return 1 if problems or not expected else 0
+    return problems, len(expected)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    rule.main("exit statuses", check, "statuses")

@@ -6,7 +6,8 @@ Usage: tests/layering.py [SOURCE_DIR]
 
 import os
 import re
-import sys
+
+import rule
 
 # For each folder, the other folders that it may include.
 MAY_INCLUDE = {
@@ -51,20 +52,15 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
 
 
 def sources(root):
-    for folder in MAY_INCLUDE:
-        for path, _, names in os.walk(os.path.join(root, folder)):
-            for name in sorted(names):
-                if name.endswith((".h", ".cc", ".c")):
-                    yield os.path.relpath(os.path.join(path, name), root)
+    return rule.sources(root, MAY_INCLUDE, (".h", ".cc", ".c"))
 
 
-def includes(root, source):
-    """Yields (line number, quoted, path) of every include line."""
-    with open(os.path.join(root, source), encoding="utf-8") as f:
-        for number, line in enumerate(f, 1):
-            found = INCLUDE.match(line)
-            if found:
-                yield number, found.group(1) == '"', found.group(2)
+def includes(text):
+    """Yields (line number, quoted, path) of every include line of a source."""
+    for number, line in enumerate(text.split("\n"), 1):
+        found = INCLUDE.match(line)
+        if found:
+            yield number, found.group(1) == '"', found.group(2)
 
 
 def is_test(source):
@@ -138,19 +134,21 @@ def nested(a, b):
 
 def check(root):
     """Returns (problems, number of files)."""
-    problems, files, folders, count = [], {}, {}, 0
-    for source in sources(root):
-        count += 1
-        for number, quoted, included in includes(root, source):
-            text = problem(root, source, quoted, included)
-            if text:
-                problems.append(f"{source}:{number}: {text}")
+    files, folders = {}, {}
+
+    def problems_of(source, text):
+        for number, quoted, included in includes(text):
+            what = problem(root, source, quoted, included)
+            if what:
+                yield number, what
             if not quoted or included.startswith(LIBRARIES) or is_test(source):
                 continue
             files.setdefault(source, set()).add(included)
             a, b = os.path.dirname(source), os.path.dirname(included)
             if a != b and not nested(a, b):
                 folders.setdefault(a, set()).add(b)
+
+    problems, count = rule.check_each(root, sources(root), problems_of)
     for what, graph in (("files", files), ("folders", folders)):
         found = cycle(graph)
         if found:
@@ -158,18 +156,5 @@ def check(root):
     return problems, count
 
 
-def main():
-    root = (
-        sys.argv[1]
-        if len(sys.argv) > 1
-        else os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    )
-    problems, count = check(root)
-    for text in problems:
-        print(text)
-    print(f"layering: {count} files, {len(problems)} problem(s)")
-    return 1 if problems or not count else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    rule.main("layering", check)

@@ -8,9 +8,9 @@ no guest can cause the line again and again. Everything else is limited over the
 by LOG_LIMITED, for each device, in the folders of devices; elsewhere LOG_EVERY_N_SEC will do.
 """
 
-import os
 import re
-import sys
+
+import rule
 
 FOLDERS = ("base", "boot", "devices", "net", "virtio", "vmm")
 OF_DEVICES = ("devices", "net", "virtio")
@@ -26,14 +26,9 @@ COMMENT = re.compile(r"^\s*//")
 
 
 def sources(root):
-    for folder in FOLDERS:
-        for path, _, names in os.walk(os.path.join(root, folder)):
-            for name in sorted(names):
-                source = os.path.relpath(os.path.join(path, name), root)
-                if not name.endswith((".h", ".cc")) or NOT_SHIPPED.search(source):
-                    continue
-                if source not in DEFINITIONS:
-                    yield source
+    for source in rule.sources(root, FOLDERS):
+        if not NOT_SHIPPED.search(source) and source not in DEFINITIONS:
+            yield source
 
 
 def has_reason(lines, number):
@@ -66,27 +61,8 @@ def problems_of(source, text):
 
 def check(root):
     """Returns (problems, number of files)."""
-    problems, count = [], 0
-    for source in sources(root):
-        count += 1
-        with open(os.path.join(root, source), encoding="utf-8") as f:
-            for number, text in problems_of(source, f.read()):
-                problems.append(f"{source}:{number}: {text}")
-    return problems, count
-
-
-def main():
-    root = (
-        sys.argv[1]
-        if len(sys.argv) > 1
-        else os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    )
-    problems, count = check(root)
-    for text in problems:
-        print(text)
-    print(f"log rules: {count} files, {len(problems)} problem(s)")
-    return 1 if problems or not count else 0
+    return rule.check_each(root, sources(root), problems_of)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    rule.main("log rules", check)

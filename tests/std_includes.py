@@ -7,11 +7,10 @@ header that does. A header of the library that provides nothing which the source
 Usage: tests/std_includes.py [SOURCE_DIR]
 """
 
-import os
 import re
-import sys
 
 import layering
+import rule
 
 # Header: what it provides of std. Where several headers provide a name, any of them will do.
 PROVIDES = {
@@ -159,28 +158,27 @@ def code_of(text):
 def own_header(root, source):
     """Returns the header that `source` implements or tests, or None."""
     header = re.sub(r"(_test)?\.cc$", ".h", source)
-    return header if header != source and os.path.exists(os.path.join(root, header)) else None
+    return header if header != source and (root / header).exists() else None
 
 
-def std_includes(root, source):
-    """Returns {header: line number} for the headers of the standard library in `source`."""
+def std_includes(text):
+    """Returns {header: line number} for the headers of the standard library in a source."""
     return {
         path: number
-        for number, quoted, path in layering.includes(root, source)
+        for number, quoted, path in layering.includes(text)
         if not quoted and (path in PROVIDES or path in OF_C)
     }
 
 
-def problems_of(root, source):
-    """Yields (line number, text) for what is wrong with the includes of one file."""
-    with open(os.path.join(root, source), encoding="utf-8") as f:
-        code = code_of(f.read())
+def problems_of(root, source, text):
+    """Yields (line number, what is wrong) for the includes of one file."""
+    code = code_of(text)
     used = sorted(set(NAME.findall(code)))
-    included = std_includes(root, source)
+    included = std_includes(text)
     known = {OF_C.get(path, path) for path in included}
     header = own_header(root, source)
     if header:
-        known |= {OF_C.get(path, path) for path in std_includes(root, header)}
+        known |= {OF_C.get(path, path) for path in std_includes((root / header).read_text())}
     for name in used:
         if name not in HEADERS_OF:
             yield 1, f"std::{name} is not in the table of this check; add it there"
@@ -198,25 +196,8 @@ def problems_of(root, source):
 
 def check(root):
     """Returns (problems, number of files)."""
-    problems, count = [], 0
-    for source in layering.sources(root):
-        count += 1
-        problems += [f"{source}:{number}: {text}" for number, text in problems_of(root, source)]
-    return problems, count
-
-
-def main():
-    root = (
-        sys.argv[1]
-        if len(sys.argv) > 1
-        else os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    )
-    problems, count = check(root)
-    for text in problems:
-        print(text)
-    print(f"std includes: {count} files, {len(problems)} problem(s)")
-    return 1 if problems or not count else 0
+    return rule.check_each(root, layering.sources(root), lambda *file: problems_of(root, *file))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    rule.main("std includes", check)

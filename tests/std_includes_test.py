@@ -1,23 +1,16 @@
 #!/usr/bin/env python3
 """The check of std includes finds what it is there to find."""
 
-import os
-import tempfile
 import unittest
 
+import rule
 import std_includes
 
 
 class StdIncludesTest(unittest.TestCase):
     def problems(self, files):
         """Returns what the check says about a tree of {path: text}."""
-        with tempfile.TemporaryDirectory() as root:
-            for name, text in files.items():
-                path = os.path.join(root, name)
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-                with open(path, "w", encoding="utf-8") as f:
-                    f.write(text)
-            return std_includes.check(root)[0]
+        return rule.problems_in_tree(std_includes.check, files)
 
     def test_accepts_what_is_included_and_used(self):
         text = "#include <optional>\n#include <vector>\nstd::vector<int> a = {std::nullopt};\n"
