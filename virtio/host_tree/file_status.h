@@ -2,12 +2,10 @@
 #ifndef VIRTIO_HOST_TREE_FILE_STATUS_H_
 #define VIRTIO_HOST_TREE_FILE_STATUS_H_
 
-#include <errno.h>
 #include <sys/stat.h>
 
 #include <cstdint>
 
-#include "virtio/host_tree/host_error.h"
 #include "virtio/host_tree/node_table.h"
 
 namespace virtio {
@@ -35,18 +33,6 @@ inline FileIdentity IdentityOf(const struct statx& status) {
     identity.birth_ns = TypeOf(status);
   }
   return identity;
-}
-
-// Takes set-user-id and set-group-id off a file, as a write by a user without privileges does. Who
-// may not change the file's mode has no such privileges: then the host does it with the write.
-inline HostError ClearSetIds(int fd) {
-  struct stat status;
-  if (fstat(fd, &status) != 0) return HostError::Last();
-  mode_t mode = status.st_mode & ~mode_t{S_ISUID};
-  // Without the right to execute it the bit means something else.
-  if ((mode & S_IXGRP) != 0) mode &= ~mode_t{S_ISGID};
-  if (mode == status.st_mode || !S_ISREG(mode)) return 0;
-  return fchmod(fd, mode & 07777) == 0 || errno == EPERM ? 0 : HostError::Last();
 }
 
 }  // namespace virtio

@@ -13,7 +13,6 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "virtio/host_tree/owner_rights.h"
 #include "virtio/host_tree/testing/host_changes_fixtures.h"
 
 namespace virtio {
@@ -177,28 +176,6 @@ TEST_F(HostChangesTest, ExtendedAttributesAreThoseOfUsers) {
   ASSERT_EQ(setxattr(host_.Path("root/file").c_str(), "trusted.x", "x", 1, 0), 0);
   EXPECT_EQ(tree_->ListXattrs(file, value), 0);
   EXPECT_EQ(value, std::string("user.b\0", 7));
-}
-
-// --- Rights --------------------------------------------------------------------------------------
-
-TEST(OwnerRightsTest, MapsMayNameOnlyOwnersThatCanBeGiven) {
-  const OwnerRights user = {.uid = 990, .gids = {991, 100}};
-  const OwnerMap own_uid({{.guest = 0, .host = 990}});
-  const OwnerMap own_gid({{.guest = 0, .host = 991}, {.guest = 5, .host = 100}});
-  EXPECT_TRUE(CheckOwnerRights("fs[0]", own_uid, own_gid, user).ok());
-  EXPECT_TRUE(CheckOwnerRights("fs[0]", {}, {}, {.uid = 0, .gids = {0}, .any_owner = true}).ok());
-  EXPECT_THAT(CheckOwnerRights("fs[0]", {}, own_gid, user).message(),
-              HasSubstr("fs[0].uid_map: missing"));
-  EXPECT_THAT(CheckOwnerRights("fs[0]", own_uid, {}, user).message(),
-              HasSubstr("\"gid_map\": [{\"guest\": 0, \"host\": 991}]"));
-  EXPECT_THAT(
-      CheckOwnerRights("fs[0]", OwnerMap({{.guest = 0, .host = 989, .count = 2}}), own_gid, user)
-          .message(),
-      HasSubstr("fs[0].uid_map: names the host's user 989"));
-  EXPECT_THAT(CheckOwnerRights("fs[0]", OwnerMap({{.guest = 0, .host = 990, .count = UINT32_MAX}}),
-                               own_gid, user)
-                  .message(),
-              HasSubstr("user 991"));
 }
 
 // A user who is not privileged, with maps to its own ids, can make and change everything.

@@ -13,16 +13,15 @@
 #ifndef VIRTIO_HOST_TREE_HOST_TREE_H_
 #define VIRTIO_HOST_TREE_HOST_TREE_H_
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <time.h>
 
 #include <cstdint>
-#include <list>
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
@@ -31,13 +30,15 @@
 #include "virtio/host_tree/call_watch.h"
 #include "virtio/host_tree/closure_view.h"
 #include "virtio/host_tree/directory_cache.h"
+#include "virtio/host_tree/directory_reader.h"
+#include "virtio/host_tree/file_maker.h"
 #include "virtio/host_tree/host_error.h"
 #include "virtio/host_tree/host_file.h"
-#include "virtio/host_tree/host_file_systems.h"
+#include "virtio/host_tree/host_root.h"
+#include "virtio/host_tree/node_opener.h"
 #include "virtio/host_tree/node_table.h"
 #include "virtio/host_tree/owner_map.h"
-
-struct statx;
+#include "virtio/host_tree/ownership.h"
 
 namespace virtio {
 
@@ -70,30 +71,14 @@ struct FoundNode {
   FileAttributes attributes;
 };
 
-struct DirectoryEntry {
-  absl::string_view name;  // "." and ".." among them; valid during the call
-  uint64_t inode = 0;
-  uint64_t next_offset = 0;  // where the entry behind it begins
-  uint8_t type = 0;          // DT_*
-};
-
-// Who makes a file, in the guest's numbers.
-struct Caller {
-  uint32_t uid = 0;
-  uint32_t gid = 0;
-  uint32_t umask = 0;  // taken off the mode, unless the host's directory has a default ACL
-  // Takes set-user-id and set-group-id off a file that it cuts, as HostTree::ClearPrivileges.
-  bool clears_privileges = false;
-};
-
-// What is to change about a file: first its size, then the owner, then the mode, last the times.
+// What is to change about a file: first the size, then the owner, then the mode, last the times.
 // The host takes set-id bits off a file that is cut or gets another owner.
 struct AttributeChanges {
   std::optional<uint32_t> mode = {};  // permissions, set-id and sticky bits
   std::optional<uint32_t> uid = {};   // the guest's
   std::optional<uint32_t> gid = {};
   std::optional<uint64_t> size_bytes = {};
-  bool clear_privileges = false;        // as HostTree::ClearPrivileges, if the size changes
+  bool clear_privileges = false;        // as ClearPrivileges, if the size changes
   timespec accessed = {0, UTIME_OMIT};  // or UTIME_NOW
   timespec modified = {0, UTIME_OMIT};
 };
@@ -134,7 +119,7 @@ class HostTree {
   bool has_closure() const { return closure_.has_value(); }
   // Whether this machine's kernel takes set-id bits off every file that is written to or cut by
   // whoever may not keep them: not where another machine does.
-  bool takes_set_ids() const { return !options_.submounts && !root_kind_.remote; }
+  bool takes_set_ids() const { return !options_.submounts && !root_.kind().remote; }
   // How many names the closure has had so far. One thread, the one that reads it.
   size_t closure_size() const { return has_closure() ? closure_->size() : 0; }
 
@@ -160,8 +145,7 @@ class HostTree {
   // Calls `visit` for the entries of a directory from `offset` on (0, or one that was given) until
   // it returns false, which takes the entry back, or none is left. `visit` may call Lookup. If
   // `looks_up`, it does for every entry that can be, and takes the inode's number from there.
-  HostError ReadDirectory(NodeId id, uint64_t offset,
-                          absl::FunctionRef<bool(const DirectoryEntry&)> visit,
+  HostError ReadDirectory(NodeId id, uint64_t offset, DirectoryReader::Visitor visit,
                           bool looks_up = false);
   // Opens a regular file for reading.
   HostError OpenFile(NodeId id, base::UniqueFd& file);
@@ -172,8 +156,8 @@ class HostTree {
   HostError OpenDirectory(NodeId id, std::unique_ptr<HostFile>& directory);
   // Whether times of change may have ticks of seconds, or come from another machine's clock.
   bool HasCoarseTimes(const FileAttributes& attributes) const {
-    return attributes.mount != 0 || root_kind_.remote ||
-           root_kind_.numbers == FileNumbers::kPinned;  // vfat, FUSE
+    return attributes.mount != 0 || root_.kind().remote ||
+           root_.kind().numbers == FileNumbers::kPinned;  // vfat, FUSE
   }
   // The file system that a node is on. With a closure it is full, and files are not counted.
   HostError GetFileSystem(NodeId id, struct statfs& file_system);
@@ -199,8 +183,10 @@ class HostTree {
   HostError Link(NodeId id, NodeId directory, absl::string_view name, FoundNode& found);
   // What the guest holds of the file goes on being there until it forgets it, or others need the
   // descriptor.
-  HostError Unlink(NodeId directory, absl::string_view name);
-  HostError RemoveDirectory(NodeId directory, absl::string_view name);
+  HostError Unlink(NodeId directory, absl::string_view name) { return Remove(directory, name, 0); }
+  HostError RemoveDirectory(NodeId directory, absl::string_view name) {
+    return Remove(directory, name, AT_REMOVEDIR);
+  }
   // `flags` are RENAME_EXCHANGE, or RENAME_NOREPLACE and RENAME_WHITEOUT as wanted. A whiteout is a
   // character device 0:0 in place of the old name, of `caller`'s; EINVAL if the host's file system
   // leaves none.
@@ -234,146 +220,48 @@ class HostTree {
   void Charge(size_t bytes_before, size_t bytes_now) { nodes_.Charge(bytes_before, bytes_now); }
   uint32_t open_directories() const { return directories_.size(); }
   // How often something was opened, or tried to be, since the start.
-  uint64_t opens() const { return opens_; }
+  uint64_t opens() const { return root_.opens(); }
 
  private:
-  // An owner on the host.
-  struct HostOwner {
-    uint32_t uid = 0;
-    uint32_t gid = 0;
-  };
-  // What was seen of a file, at one moment.
-  struct SeenFile {
-    struct statx status;
-    FileIdentity identity;
-    const FileSystemKind* kind = nullptr;
-    // O_PATH, if it was looked at by name and its identity counts only as long as it is held.
-    base::UniqueFd pin;
-  };
-  // A directory being read, kept for the next request.
-  struct Listing {
-    NodeId id;
-    base::UniqueFd fd;
-    uint64_t offset = 0;  // of the first entry in `bytes`, or where the host goes on
-    size_t position = 0;
-    size_t size = 0;
-    std::vector<uint8_t> bytes;
-  };
+  HostTree(Options options, OpenedRoot root, Ownership owners);
 
-  HostTree(Options options, base::UniqueFd root, const struct statx& root_status,
-           const FileSystemKind& root_kind);
-
-  // Makes `name` in an open directory, or what was seen there, a node that the guest holds.
+  // Finds a node that is a regular file.
+  HostError FindRegularFile(NodeId id, Node*& node);
+  // Looks at `name` in an open directory and makes it a node that the guest holds once more.
   HostError Enter(Node& parent, int parent_fd, absl::string_view name, FoundNode& found);
+  // Does the same for a file that was looked at already.
   HostError Enter(Node& parent, absl::string_view name, SeenFile& seen, FoundNode& found);
-  // The doors: a file is looked at by one of these before anything else is done with it.
-  //
-  // Looks at `name` in an open directory, as for OpenIn, or at what is open if it is empty. EXDEV
-  // if the guest may not see it. `seen` is of no file on an error.
-  HostError Look(int directory_fd, const char* name, SeenFile& seen);
-  // The same without what it takes to know the file again. `status` is all zeroes on an error.
-  HostError Status(int directory_fd, const char* name, struct statx& status) const;
-  // Whether a look at a name of the root's file system takes a descriptor.
-  static bool LooksByDescriptor(const FileSystemKind& root_kind, const struct statx& root);
-  // Returns the kind of file system of a file, or nullptr if the guest may not see it, or if `fd`,
-  // the open file, is needed to tell and is -1.
-  const FileSystemKind* KindOf(int fd, const struct statx& status);
-  // Looks at a node where it was last found; ESTALE if something else is there.
-  HostError StatusOf(Node& node, struct statx& status);
-  // Opens `name` in an open directory: with O_PATH, which has no effect on whatever is there; what
-  // is made (O_EXCL); or with the name "." the directory itself. `directory_fd` is the root's, or
-  // that of the directory used last. Closes others if descriptors run out.
-  HostError OpenIn(int directory_fd, const char* name, int flags, base::UniqueFd& fd,
-                   uint32_t mode = 0);
-  // Opens a regular file; ESTALE if something else is there.
-  HostError OpenNode(Node& node, int flags, base::UniqueFd& fd);
-  // Opens `node` by name, with O_PATH; ESTALE if something else is there.
-  HostError OpenPath(Node& node, base::UniqueFd& fd);
-  // The same by a path below an open directory, of at most PATH_MAX - 1 bytes.
-  HostError OpenPathIn(int directory_fd, const char* path, const Node& node, base::UniqueFd& fd);
-  // Returns the descriptor of a directory, opened if need be. Valid until the next call. At most
-  // kMaxDepth / 15 directories are opened, as 15 of the longest names fit a path, and one where
-  // names are short.
-  HostError DirectoryFd(Node& node, int& fd);
   FileAttributes ToAttributes(const Node& node, const struct statx& status);
-  uint64_t NumberOf(const Node& node) {
-    return numbers_.ToGuest(node.identity.device, node.identity.inode);
-  }
-
-  absl::Status PrepareChanges();
-  // Checks what every change in a directory needs; `fd` as by DirectoryFd.
-  HostError BeginChange(NodeId directory, absl::string_view name, Node*& parent, int& fd);
-  // The same for what makes a file: there is room for a node, and the caller is someone here.
-  HostError BeginMaking(NodeId directory, absl::string_view name, const Caller& caller,
-                        Node*& parent, int& fd, HostOwner& owner);
-  // Who the caller is on the host, for what is made from here on; EPERM if no one.
-  HostError FindOwner(const Caller& caller, HostOwner& owner);
-  // Gives the whiteout that a rename has left to its owner, as far as possible.
-  void OwnWhiteout(int parent_fd, absl::string_view name, const HostOwner& owner);
-  // Gives what was just made, of the type and with the set-id bits in `mode`, to its owner, and
-  // takes it into the table; or removes it.
-  HostError FinishMaking(Node& parent, int parent_fd, absl::string_view name,
-                         const HostOwner& owner, uint32_t mode, FoundNode& found);
-  // Makes `owner` the owner of an open file in directory `parent_fd`. `status` is of the file, and
-  // true again afterwards. The set-id bits of `mode` are set last.
-  HostError GiveOwner(int parent_fd, int fd, const HostOwner& owner, uint32_t mode,
-                      struct statx& status);
-  // Removes what was just made if it still has its name.
-  void RemoveMade(int parent_fd, absl::string_view name, const FileIdentity& made);
-  HostError Remove(NodeId directory, absl::string_view name, int flags);
-  // Opens the directory, or the file with other names, that the guest knows as `name`, so that it
-  // is not lost with the name. Returns its node, or nullptr if the guest knows no such file, or by
-  // another name.
-  Node* KeepVictim(Node& parent, int parent_fd, absl::string_view name);
-  // Records what is called `name` now.
-  void NotePlace(Node& parent, int parent_fd, absl::string_view name);
-  // Returns a descriptor of the node, whatever its type and if need be `opened`, that stays valid
-  // until the next call. Often O_PATH.
-  HostError NodeFd(Node& node, int& fd, base::UniqueFd& opened);
-  // Opens a regular file by a descriptor of it.
-  HostError Reopen(int fd, int flags, base::UniqueFd& opened);
-  // Returns `error` for a file whose owner or group the guest does not have.
-  HostError CheckOwner(const struct statx& status, HostError error) const;
-  // The same for an open file; 0 if every owner counts as the guest's.
-  HostError CheckOwner(int fd, HostError error) const;
-  HostError ChangeMode(int fd, uint32_t mode);
-  HostError ChangeSize(const Node& node, int fd, uint64_t size_bytes, bool clear_privileges);
-  // Opens a file or directory such that its extended attributes can be got at.
+  // Changes the size of an open file of `type`, its S_IFMT bits. EISDIR or EINVAL unless regular.
+  HostError ChangeSize(int fd, uint16_t type, uint64_t size_bytes, bool clear_privileges);
+  // Opens a node for the use of extended attribute `name`.
   HostError XattrFd(NodeId id, absl::string_view name, int& fd, base::UniqueFd& opened);
 
-  HostError ReadClosureRoot(uint64_t offset, absl::FunctionRef<bool(const DirectoryEntry&)> visit);
-  HostError ReadHostDirectory(Node& node, uint64_t offset,
-                              absl::FunctionRef<bool(const DirectoryEntry&)> visit, bool looks_up);
-  // Returns the guest's number for an entry of an open directory; `inode` and `type` are the
-  // host's.
-  uint64_t EntryNumber(const Node& directory, int fd, const char* name, uint64_t inode,
-                       uint8_t type, bool looks_up);
-  // Returns the listing of a directory at `offset`, or nullptr and sets `error`.
-  Listing* FindListing(Node& node, uint64_t offset, HostError& error);
-  void DropListing(NodeId id);
+  // Checks what every change in a directory needs. `fd` is as by NodeOpener::DirectoryFd.
+  HostError BeginChange(NodeId directory, absl::string_view name, Node*& parent, int& fd);
+  HostError Make(NodeId directory, absl::string_view name, const Caller& caller,
+                 const NewFile& file, FoundNode& found);
+  // Opens a file that Create has found.
+  HostError OpenFound(const Caller& caller, int flags, FoundNode& found,
+                      std::unique_ptr<HostFile>& file);
+  HostError Remove(NodeId directory, absl::string_view name, int flags);
+  // Returns the node that the guest knows as `name` and that is about to lose this name; nullptr if
+  // there is none. Keeps the node open if somebody can still ask for it afterwards: a directory, or
+  // a file with other names.
+  Node* KeepVictim(Node& parent, int parent_fd, absl::string_view name);
+  // Records which node has `name` now.
+  void NotePlace(Node& parent, int parent_fd, absl::string_view name);
 
   const Options options_;
-  const base::UniqueFd root_;
-  const uint64_t root_mount_;
-  const FileSystemKind& root_kind_;
-  const bool looks_by_descriptor_;  // at once, since that is what it comes to
-  // The mount that was last entered, if its number is not used again.
-  uint64_t last_mount_ = 0;
-  const FileSystemKind* last_kind_ = nullptr;
-  InodeNumbers numbers_;
-  base::UniqueFd descriptors_;  // /proc/self/fd
-  // If the tree is writable:
-  CallWatch watch_;  // of calls that may meet a delegation
-  uint32_t own_uid_ = 0;
-  time_t making_since_ = 0;  // when the last BeginMaking was
-  // The maps leave owners out whose files vmm could change all the same: its rights are not the
-  // guest's.
-  bool keeps_owners_ = false;
-  std::optional<ClosureView> closure_;
   NodeTable nodes_;
   DirectoryCache directories_;
-  uint64_t opens_ = 0;
-  std::list<Listing> listings_;  // newest first
+  HostRoot root_;
+  NodeOpener opener_;
+  DirectoryReader reader_;
+  const Ownership owners_;
+  CallWatch watch_;  // of calls that may meet a delegation; started if the tree is writable
+  FileMaker maker_;
+  std::optional<ClosureView> closure_;
 };
 
 }  // namespace virtio

@@ -111,15 +111,11 @@ void NodeTable::RemoveUnused(Node& node) {
   while (next != nullptr && IsUnused(*next)) {
     Node& unused = *std::exchange(next, next->parent);
     on_remove_(unused);
-    Remove(unused);
+    CHECK(unused.path_fd < 0);
+    by_identity_.erase(&unused);
+    --next->children;
+    Release(unused);
   }
-}
-
-void NodeTable::Remove(Node& node) {
-  CHECK(node.path_fd < 0);
-  by_identity_.erase(&node);
-  --node.parent->children;
-  Release(node);
   if (peak_ < kTrimPeak || size() > peak_ / 8) return;
   peak_ = size();
   by_identity_.rehash(0);

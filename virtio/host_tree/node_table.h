@@ -138,7 +138,6 @@ class NodeTable {
     }
   };
 
-  void Remove(Node& node);
   Node* Allocate();
   void Release(Node& node);
   void OpenChunk(uint32_t chunk);

@@ -1,5 +1,7 @@
-#include "virtio/host_tree/owner_rights.h"
+#include "virtio/host_tree/ownership.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -53,16 +55,49 @@ OwnerRights OwnRights() {
   return rights;
 }
 
-absl::Status CheckOwnerRights(absl::string_view share, const OwnerMap& uids, const OwnerMap& gids,
-                              const OwnerRights& rights) {
-  if (rights.any_owner) return absl::OkStatus();
+Ownership::Ownership(OwnerMap uids, OwnerMap gids, OwnerRights rights)
+    : uids_(std::move(uids)), gids_(std::move(gids)), rights_(std::move(rights)) {}
+
+absl::Status Ownership::CheckRights(absl::string_view share) const {
+  if (rights_.any_owner) return absl::OkStatus();
   for (const auto& [key, status] :
-       {std::pair("uid_map", CheckMap("uid_map", "user", uids, {rights.uid})),
-        std::pair("gid_map", CheckMap("gid_map", "group", gids, rights.gids))}) {
+       {std::pair("uid_map", CheckMap("uid_map", "user", uids_, {rights_.uid})),
+        std::pair("gid_map", CheckMap("gid_map", "group", gids_, rights_.gids))}) {
     if (status.ok()) continue;
     return absl::Status(status.code(), absl::StrCat(share, ".", key, ": ", status.message()));
   }
   return absl::OkStatus();
+}
+
+HostError Ownership::ToHost(std::optional<uint32_t> uid, std::optional<uint32_t> gid,
+                            HostOwner& owner) const {
+  const auto host_uid = uid.has_value() ? uids_.ToHost(*uid) : HostOwner::kUnchanged;
+  const auto host_gid = gid.has_value() ? gids_.ToHost(*gid) : HostOwner::kUnchanged;
+  if (!host_uid.has_value() || !host_gid.has_value()) return EPERM;
+  owner = {*host_uid, *host_gid};
+  return 0;
+}
+
+HostError Ownership::ToMaker(uint32_t uid, uint32_t gid, HostOwner& owner) const {
+  RETURN_IF_HOST_ERROR(ToHost(uid, gid, owner));
+  // The largest id is no owner's.
+  const bool is_owner = owner.uid != HostOwner::kUnchanged && owner.gid != HostOwner::kUnchanged;
+  return HostError::FromErrno(is_owner ? 0 : EPERM);
+}
+
+bool Ownership::MayChange(const struct statx& status) const {
+  return !protects_others() || (uids_.Has(status.stx_uid) && gids_.Has(status.stx_gid));
+}
+
+HostError Ownership::CheckFile(int fd) const {
+  if (!protects_others()) return 0;
+  struct statx status;
+  RETURN_IF_HOST_ERROR(HostError::Of(statx(fd, "", AT_EMPTY_PATH, STATX_UID | STATX_GID, &status)));
+  return HostError::FromErrno(MayChange(status) ? 0 : EPERM);
+}
+
+uint32_t Ownership::LimitSetIds(uint32_t mode, uint32_t gid) const {
+  return protects_others() && !gids_.Has(gid) ? mode & ~uint32_t{S_ISGID} : mode;
 }
 
 }  // namespace virtio
