@@ -467,13 +467,32 @@ TEST_F(FsChanges, ResetWithWritesInFlightClosesEverything) {
         .Writable(100)
         .Offer();
   }
-  fs.harness().Kick(FsHarness::kRequests);
+  if (fs.driver().Publish()) fs.harness().Kick(FsHarness::kRequests);
   fs.loop().RunTurn();
+  EXPECT_GT(fs.loop().in_flight(Kind::kWrite), 0U);
   ASSERT_TRUE(fs.Stop());
   EXPECT_EQ(fs.counter("open_files"), 0U);
   EXPECT_EQ(fs.counter("nodes"), 1U);
   fs.Start();
   EXPECT_EQ(Write(file, 0, "data"), -EBADF);
+}
+
+TEST_F(FsChanges, AWriteThatAResetEndsIsAnsweredWithTheBytesThatWereWritten) {
+  const Opened file = Open(fs.Find(1, "file"));
+  fs.loop().ShortenNext(Kind::kWrite, 3);
+  fs.driver().EnableInterrupts();
+  const uint16_t head =
+      fs.driver()
+          .Chain()
+          .Readable(fs.Request(FUSE_WRITE, file.node, WriteArguments(file.handle, 0, "CONTENT")))
+          .Writable(100)
+          .Offer();
+  if (fs.driver().Publish()) fs.harness().Kick(FsHarness::kRequests);
+  while (fs.counter("short_transfers") == 0) ASSERT_TRUE(fs.loop().RunTurn());
+  fs.loop().FailNext(Kind::kWrite, ECANCELED);  // the write of the rest
+  ASSERT_TRUE(fs.Stop());
+  EXPECT_EQ(fs.Take(head).As<fuse_write_out>().size, 3U);
+  EXPECT_EQ(OnHost("file"), "CONtent");
 }
 
 class FsChangesInPieces : public FsChanges {

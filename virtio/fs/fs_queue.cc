@@ -203,7 +203,11 @@ void FsQueue::Submit(FsRequest& request) {
 
 void FsQueue::OnComplete(FsRequest& request, int32_t result) {
   if (leased_.IsResting(request)) return EndLeaseWait(request);
-  if (stopping() && result < 0) return FinishTransfer(request, EINTR);
+  // What was written before an error is written.
+  const bool partly = request.opcode == FUSE_WRITE && request.data_bytes > 0 && !request.syncing;
+  if (stopping() && result < 0) {
+    return partly ? EndData(request) : FinishTransfer(request, EINTR);
+  }
   if ((result == -EINTR || result == -EAGAIN) && request.retries < kMaxRetries) {
     ++request.retries;
     ++shared_.retries;
@@ -211,8 +215,6 @@ void FsQueue::OnComplete(FsRequest& request, int32_t result) {
   }
   if (result < 0) {
     NoteError(request, HostError::FromErrno(-result));
-    // What was written before is written.
-    const bool partly = request.opcode == FUSE_WRITE && request.data_bytes > 0 && !request.syncing;
     return partly ? EndData(request) : FinishTransfer(request, HostError::FromErrno(-result));
   }
   if (!Advance(request, static_cast<uint32_t>(result)) || stopping()) return EndData(request);
