@@ -19,6 +19,12 @@ static_assert(kReadHeaderBytes == kErrorBytes);
 // How often a read that may be repeated is, without any progress.
 constexpr uint8_t kMaxRetries = 16;
 
+// Whether an error says that the guest asked for what cannot be, and nothing about the host.
+bool IsTheGuests(HostError error) {
+  return error == EBADF || error == EFBIG || error == EINVAL || error == EOPNOTSUPP ||
+         error == EPERM || error == ENODEV || error == ESPIPE;
+}
+
 // Whether EAGAIN, as the answer to a request, says that another process has a lease on the file, or
 // that it is delegated, and that nothing was done. Not of REMOVE and CLUNK: the fid is gone by
 // then.
@@ -181,13 +187,15 @@ void P9Queue::OnComplete(P9Request& request, int32_t result) {
     return Submit(request);
   }
   if (result < 0) {
-    ++host_errors_;
-    LOG_LIMITED(Error, 10, id_) << "share " << id_ << ": "
-                                << (request.syncing           ? "flush"
-                                    : request.type == kP9Read ? "read"
-                                                              : "write")
-                                << " failed: " << strerrordesc_np(-result)
-                                << "; the guest sees the error";
+    if (!IsTheGuests(HostError::FromErrno(-result))) {
+      ++host_errors_;
+      LOG_LIMITED(Error, 10, id_) << "share " << id_ << ": "
+                                  << (request.syncing           ? "flush"
+                                      : request.type == kP9Read ? "read"
+                                                                : "write")
+                                  << " failed: " << strerrordesc_np(-result)
+                                  << "; the guest sees the error";
+    }
     return partly ? EndData(request, ending)
                   : FinishTransfer(request, HostError::FromErrno(-result));
   }

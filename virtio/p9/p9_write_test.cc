@@ -107,6 +107,10 @@ TEST_F(P9ChangesTest, HostErrorsOfWritesReachTheGuest) {
   EXPECT_EQ(p9_.Do(kP9FSync, P9Bytes().Number(file).Number(1U)).error, EIO);
   EXPECT_EQ(p9_.OfFid(kP9FSync, file).error, 0);
   EXPECT_EQ(p9_.counter("host_errors"), 4U);
+  // The guest caused this error: it says nothing about the host.
+  p9_.loop().FailNext(base::FakeEventLoop::Kind::kWrite, EFBIG);
+  EXPECT_EQ(p9_.Write(file, 0, "data"), -EFBIG);
+  EXPECT_EQ(p9_.counter("host_errors"), 4U);
 }
 
 TEST_F(P9ChangesTest, P9_fsync_DirectoriesCanBeFlushed) {
