@@ -26,8 +26,9 @@ VIRTIO_MAY_INCLUDE = {
     "virtio/queue": {"virtio"},
     "virtio/transport": {"virtio", "virtio/queue"},
     "virtio/host_tree": set(),
-    "virtio/fs": {"virtio", "virtio/queue", "virtio/host_tree"},
-    "virtio/p9": {"virtio", "virtio/queue", "virtio/host_tree"},
+    "virtio/share": {"virtio", "virtio/queue", "virtio/host_tree"},
+    "virtio/fs": {"virtio", "virtio/queue", "virtio/host_tree", "virtio/share"},
+    "virtio/p9": {"virtio", "virtio/queue", "virtio/host_tree", "virtio/share"},
 }
 VIRTIO_DEVICE_MAY_INCLUDE = {"virtio", "virtio/queue"}
 # Code for one architecture. Other code includes a neutral header of the parent folder, and CMake

@@ -90,6 +90,21 @@ class LayeringTest(unittest.TestCase):
                     {f"{server}/a.h": "", "virtio/host_tree/b.cc": f'"{server}/a.h"'},
                 )
 
+    def test_share_is_between_host_tree_and_the_servers_of_shares(self):
+        layers = ["host_tree", "share", "fs"]
+        for lower, upper in zip(layers, layers[1:]):
+            with self.subTest(lower):
+                name, include = f"virtio__{lower}__", f'"virtio/{lower}/a.h"'
+                self.assertEqual(
+                    self.problems(**{name + "a_dot_h": "", f"virtio__{upper}__b_dot_cc": include}),
+                    [],
+                )
+                include = f'"virtio/{upper}/a.h"'
+                found = self.problems(
+                    **{f"virtio__{upper}__a_dot_h": "", name + "b_dot_cc": include}
+                )
+                self.assertIn(f"may not include virtio/{upper}/", found[0])
+
     def test_refuses_an_architecture_outside_of_its_folders_but_in_tests(self):
         self.assert_refused(
             "neutral header", {"vmm/x86_64/a.h": "", "vmm/b.h": '"vmm/x86_64/a.h"'}

@@ -16,25 +16,28 @@ struct SetXattrStart {
 static_assert(sizeof(SetXattrStart) == FUSE_COMPAT_SETXATTR_IN_SIZE);
 
 template <base::WireType T>
-int Pop(Chain& chain, T& value) {
-  return chain.Pop(value) ? 0 : EINVAL;
+HostError Pop(Chain& chain, T& value) {
+  if (!chain.Pop(value)) return EINVAL;
+  return 0;
 }
 
 // The rest of the chain is text of at most `max_bytes`.
-int PopText(Chain& chain, FsCommand& command, size_t max_bytes) {
+HostError PopText(Chain& chain, FsCommand& command, size_t max_bytes) {
   const uint32_t size = chain.readable_bytes();
   if (size > max_bytes) return ENAMETOOLONG;
   if (size == 0) return EINVAL;
   command.text.resize(size);
   const auto bytes = std::span(reinterpret_cast<uint8_t*>(command.text.data()), size);
-  return chain.PopReadable(bytes) ? 0 : EINVAL;
+  if (!chain.PopReadable(bytes)) return EINVAL;
+  return 0;
 }
 
 // The text begins with a name and a NUL; the second part is what follows.
-int SplitText(FsCommand& command) {
+HostError SplitText(FsCommand& command) {
   const size_t end = command.text.find('\0');
   if (end == std::string::npos) {
-    return command.text.size() > kMaxFsNameBytes ? ENAMETOOLONG : EINVAL;
+    if (command.text.size() > kMaxFsNameBytes) return ENAMETOOLONG;
+    return EINVAL;
   }
   if (end > kMaxFsNameBytes) return ENAMETOOLONG;
   command.name_size = end;
@@ -44,31 +47,34 @@ int SplitText(FsCommand& command) {
 }
 
 // The rest of the chain is a name and one NUL.
-int PopName(Chain& chain, FsCommand& command) {
-  if (const int error = PopText(chain, command, kMaxFsNameBytes + 1); error != 0) return error;
-  if (const int error = SplitText(command); error != 0) return error;
-  return command.second_size == 0 ? 0 : EINVAL;
+HostError PopName(Chain& chain, FsCommand& command) {
+  if (const HostError error = PopText(chain, command, kMaxFsNameBytes + 1); error != 0)
+    return error;
+  if (const HostError error = SplitText(command); error != 0) return error;
+  if (command.second_size != 0) return EINVAL;
+  return 0;
 }
 
 // The rest of the chain is a name and another text, each with one NUL.
-int PopTwoNames(Chain& chain, FsCommand& command, size_t max_second_bytes) {
+HostError PopTwoNames(Chain& chain, FsCommand& command, size_t max_second_bytes) {
   const size_t max_bytes = kMaxFsNameBytes + max_second_bytes + 2;
-  if (const int error = PopText(chain, command, max_bytes); error != 0) return error;
-  if (const int error = SplitText(command); error != 0) return error;
+  if (const HostError error = PopText(chain, command, max_bytes); error != 0) return error;
+  if (const HostError error = SplitText(command); error != 0) return error;
   const size_t end = command.second().find('\0');
   if (end == absl::string_view::npos || end + 1 != command.second_size) return EINVAL;
   command.second_size = end;
-  return end > max_second_bytes ? ENAMETOOLONG : 0;
+  if (end > max_second_bytes) return ENAMETOOLONG;
+  return 0;
 }
 
 template <base::WireType T>
-int PopWithName(Chain& chain, T& value, FsCommand& command) {
-  const int error = Pop(chain, value);
+HostError PopWithName(Chain& chain, T& value, FsCommand& command) {
+  const HostError error = Pop(chain, value);
   return error != 0 ? error : PopName(chain, command);
 }
 
-int PopRename(Chain& chain, FsCommand& command) {
-  int error;
+HostError PopRename(Chain& chain, FsCommand& command) {
+  HostError error;
   if (command.opcode == FUSE_RENAME) {
     fuse_rename_in old_form;
     error = Pop(chain, old_form);
@@ -80,50 +86,55 @@ int PopRename(Chain& chain, FsCommand& command) {
   return error != 0 ? error : PopTwoNames(chain, command, kMaxFsNameBytes);
 }
 
-int PopSetXattr(Chain& chain, FsCommand& command) {
+HostError PopSetXattr(Chain& chain, FsCommand& command) {
   SetXattrStart start;
-  if (const int error = Pop(chain, start); error != 0) return error;
+  if (const HostError error = Pop(chain, start); error != 0) return error;
   command.xattr_flags = start.flags;
-  const int error = PopText(chain, command, kMaxFsNameBytes + 1 + kMaxFsXattrBytes);
-  if (error != 0) return error == ENAMETOOLONG ? E2BIG : error;
-  if (const int split = SplitText(command); split != 0) return split;
-  return command.second_size == start.size ? 0 : EINVAL;
-}
-
-int PopInit(Chain& chain, FsCommand& command) {
-  command.init_flags2 = 0;
-  if (const int error = Pop(chain, command.init); error != 0) return error;
-  if ((command.init.flags & FUSE_INIT_EXT) != 0) Pop(chain, command.init_flags2);
+  const HostError error = PopText(chain, command, kMaxFsNameBytes + 1 + kMaxFsXattrBytes);
+  if (error == ENAMETOOLONG) return E2BIG;
+  if (error != 0) return error;
+  if (const HostError split = SplitText(command); split != 0) return split;
+  if (command.second_size != start.size) return EINVAL;
   return 0;
 }
 
-int PopRemoveMapping(Chain& chain, FsCommand& command) {
-  fuse_removemapping_in remove;
-  const int error = Pop(chain, remove);
-  command.remove_count = remove.count;
-  return error == 0 && remove.count > kMaxRemoveMappings ? EINVAL : error;
+HostError PopInit(Chain& chain, FsCommand& command) {
+  command.init_flags2 = 0;
+  if (const HostError error = Pop(chain, command.init); error != 0) return error;
+  // The second word stays 0 if the guest does not send it.
+  if ((command.init.flags & FUSE_INIT_EXT) != 0) Pop(chain, command.init_flags2).Ignore();
+  return 0;
 }
 
-int PopForget(Chain& chain, FsCommand& command) {
+HostError PopRemoveMapping(Chain& chain, FsCommand& command) {
+  fuse_removemapping_in remove;
+  const HostError error = Pop(chain, remove);
+  command.remove_count = remove.count;
+  if (error == 0 && remove.count > kMaxRemoveMappings) return EINVAL;
+  return error;
+}
+
+HostError PopForget(Chain& chain, FsCommand& command) {
   fuse_forget_in forget;
-  const int error = Pop(chain, forget);
+  const HostError error = Pop(chain, forget);
   command.forget_count = forget.nlookup;
   return error;
 }
 
-int PopBatchForget(Chain& chain, FsCommand& command) {
+HostError PopBatchForget(Chain& chain, FsCommand& command) {
   fuse_batch_forget_in batch;
-  const int error = Pop(chain, batch);
+  const HostError error = Pop(chain, batch);
   command.forget_count = std::min(batch.count, kMaxForgets);
   return error;
 }
 
-int PopWrite(Chain& chain, FsCommand& command) {
-  if (const int error = Pop(chain, command.write); error != 0) return error;
-  return command.write.size == chain.readable_bytes() ? 0 : EINVAL;
+HostError PopWrite(Chain& chain, FsCommand& command) {
+  if (const HostError error = Pop(chain, command.write); error != 0) return error;
+  if (command.write.size != chain.readable_bytes()) return EINVAL;
+  return 0;
 }
 
-int PopArguments(Chain& chain, FsCommand& command) {
+HostError PopArguments(Chain& chain, FsCommand& command) {
   switch (command.opcode) {
     case FUSE_INIT:
       return PopInit(chain, command);
@@ -201,7 +212,8 @@ void ParseFsRequest(Chain& chain, FsCommand& command) {
   command.gid = header.gid;
   command.replies = header.opcode != FUSE_FORGET && header.opcode != FUSE_BATCH_FORGET &&
                     header.opcode != FUSE_INTERRUPT;
-  command.error = has_header && header.len == bytes ? PopArguments(chain, command) : EINVAL;
+  const bool is_whole = has_header && header.len == bytes;
+  command.error = is_whole ? PopArguments(chain, command) : HostError(EINVAL);
 }
 
 }  // namespace virtio

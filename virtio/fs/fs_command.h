@@ -7,6 +7,7 @@
 
 #include "absl/strings/string_view.h"
 #include "virtio/fs/fs_wire.h"
+#include "virtio/host_tree/host_error.h"
 #include "virtio/queue/chain.h"
 
 namespace virtio {
@@ -27,7 +28,7 @@ struct FsCommand {
   }
 
   uint32_t opcode = 0;  // any number
-  int error = 0;        // not 0: malformed, to be refused with this errno
+  HostError error;      // not 0: the request is malformed, and is refused with this errno
   bool replies = true;  // FORGET, BATCH_FORGET and INTERRUPT have no answer
   uint64_t unique = 0;
   uint64_t node = 0;

@@ -52,7 +52,7 @@ FsDevice::FsDevice(Options options, std::unique_ptr<HostTree> tree, std::unique_
     shared_memory_ = {
         {.id = kDaxSharedMemoryId, .length = dax_->size_bytes(), .host = dax_->host()}};
   }
-  shared_.id = options_.id;
+  shared_.counters.id = options_.id;
   if (tree_->writable()) {
     // Kept open, because an error of the file system is told to those who had it open by then.
     base::UniqueFd file;
@@ -83,12 +83,7 @@ void FsDevice::OnQueueStopped(Done done) {
 }
 
 void FsDevice::AddCounters(Counters& counters) const {
-  counters["read_bytes"] = shared_.read_bytes;
-  counters["written_bytes"] = shared_.written_bytes;
-  counters["host_errors"] = shared_.host_errors;
-  counters["short_transfers"] = shared_.short_transfers;
-  counters["retries"] = shared_.retries;
-  counters["requests_without_room"] = shared_.without_room;
+  shared_.counters.AddTo(counters);
   counters["host_syncs"] = sync_ == nullptr ? 0 : sync_->calls();
   server_.AddCounters(counters);
 }

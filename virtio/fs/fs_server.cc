@@ -81,11 +81,6 @@ bool IsBelowRoot(const FsCommand& command) {
   }
 }
 
-uint32_t EncodeDevice(uint32_t major, uint32_t minor) {
-  // As the kernel's new_encode_dev.
-  return (minor & 0xff) | (major << 8) | ((minor & ~uint32_t{0xff}) << 12);
-}
-
 uint64_t Seconds(seconds time) { return static_cast<uint64_t>(time.count()); }
 
 }  // namespace

@@ -20,6 +20,7 @@
 #include "virtio/host_tree/guest_file_handles.h"
 #include "virtio/host_tree/host_tree.h"
 #include "virtio/host_tree/read_file_cache.h"
+#include "virtio/share/share_server.h"
 
 namespace virtio {
 
@@ -30,14 +31,9 @@ enum class FsCache : uint8_t {
   kAlways,  // for ever: nothing in the tree changes but its root
 };
 
-// A file that the loop is to read, change or flush for a request.
-struct FsTransfer {
-  base::LoopFile file;
-  ReadFileCache::CachedFile* cached = nullptr;  // one of these two
-  GuestFileHandles::Handle* handle = nullptr;
-  uint64_t constant_size = UINT64_MAX;  // of a file that never changes; else no limit
-  bool append = false;                  // WRITE: to the end, wherever that is
-  FileSync sync = FileSync::kNone;      // of a change, once it is made; or what a flush is of
+struct FsTransfer : FileTransfer {
+  GuestFileHandles::Handle* handle = nullptr;  // where `file` comes from, if not from the cache
+  uint64_t constant_size = UINT64_MAX;  // of a file that never changes; UINT64_MAX for others
   uint32_t copied_bytes = 0;            // COPY_FILE_RANGE: what the host has copied already
 };
 
@@ -47,10 +43,7 @@ struct FsTransfer {
 // node, and opened and closed as it suits.
 class FsServer {
  public:
-  struct Reply {
-    HostError error = {};                   // then there is no payload
-    std::span<const uint8_t> payload = {};  // valid until the next call
-  };
+  using Reply = ShareReply;
 
   // Returns the host's real time, which files are stamped with, since 1970.
   using Clock = std::chrono::nanoseconds (*)();

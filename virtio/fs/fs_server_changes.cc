@@ -23,10 +23,6 @@ Caller CallerOf(const FsCommand& command, uint32_t umask) {
   return {.uid = command.uid, .gid = command.gid, .umask = umask, .clears_privileges = false};
 }
 
-// As the kernel's new_decode_dev.
-uint32_t MajorOf(uint32_t device) { return (device & 0xfff00) >> 8; }
-uint32_t MinorOf(uint32_t device) { return (device & 0xff) | ((device >> 12) & 0xfff00); }
-
 // A time to set, or UTIME_NOW. False if it is none.
 bool ToTime(bool now, uint64_t seconds, uint32_t nanoseconds, timespec& time) {
   time = {static_cast<time_t>(seconds), static_cast<long>(nanoseconds)};

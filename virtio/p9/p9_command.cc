@@ -8,7 +8,7 @@ namespace virtio {
 namespace {
 
 // Takes a string of up to `max_bytes` off the chain and makes it the next name.
-int PopString(Chain& chain, P9Command& command, size_t max_bytes) {
+HostError PopString(Chain& chain, P9Command& command, size_t max_bytes) {
   base::Le16 size;
   if (!chain.Pop(size)) return EINVAL;
   if (size.value() > max_bytes) return ENAMETOOLONG;
@@ -19,18 +19,20 @@ int PopString(Chain& chain, P9Command& command, size_t max_bytes) {
   return 0;
 }
 
-int PopName(Chain& chain, P9Command& command) { return PopString(chain, command, kP9MaxNameBytes); }
+HostError PopName(Chain& chain, P9Command& command) {
+  return PopString(chain, command, kP9MaxNameBytes);
+}
 
-int PopNumber(Chain& chain, uint32_t& number) {
+HostError PopNumber(Chain& chain, uint32_t& number) {
   base::Le32 value;
   if (!chain.Pop(value)) return EINVAL;
   number = value.value();
   return 0;
 }
 
-int PopFid(Chain& chain, P9Command& command) { return PopNumber(chain, command.fid); }
+HostError PopFid(Chain& chain, P9Command& command) { return PopNumber(chain, command.fid); }
 
-int PopTwoFids(Chain& chain, P9Command& command) {
+HostError PopTwoFids(Chain& chain, P9Command& command) {
   P9TwoFidsRequest request;
   if (!chain.Pop(request)) return EINVAL;
   command.fid = request.fid.value();
@@ -38,12 +40,12 @@ int PopTwoFids(Chain& chain, P9Command& command) {
   return 0;
 }
 
-int PopFidAndName(Chain& chain, P9Command& command) {
-  if (const int error = PopFid(chain, command); error != 0) return error;
+HostError PopFidAndName(Chain& chain, P9Command& command) {
+  if (const HostError error = PopFid(chain, command); error != 0) return error;
   return PopName(chain, command);
 }
 
-int PopVersion(Chain& chain, P9Command& command) {
+HostError PopVersion(Chain& chain, P9Command& command) {
   P9VersionRequest request;
   if (!chain.Pop(request)) return EINVAL;
   command.max_message_bytes = request.max_message_bytes.value();
@@ -57,29 +59,29 @@ int PopVersion(Chain& chain, P9Command& command) {
   return 0;
 }
 
-int PopAttach(Chain& chain, P9Command& command) {
+HostError PopAttach(Chain& chain, P9Command& command) {
   P9AttachRequest request;
   if (!chain.Pop(request)) return EINVAL;
   command.fid = request.fid.value();
-  if (const int error = PopName(chain, command); error != 0) return error;
+  if (const HostError error = PopName(chain, command); error != 0) return error;
   command.name_count = 0;  // the user counts by number
-  if (const int error = PopName(chain, command); error != 0) return error;
+  if (const HostError error = PopName(chain, command); error != 0) return error;
   return PopNumber(chain, command.uid);
 }
 
-int PopWalk(Chain& chain, P9Command& command) {
+HostError PopWalk(Chain& chain, P9Command& command) {
   P9WalkRequest request;
   if (!chain.Pop(request)) return EINVAL;
   command.fid = request.fid.value();
   command.new_fid = request.new_fid.value();
   if (request.count.value() > kP9MaxWalkNames) return EINVAL;
   for (uint16_t i = 0; i < request.count.value(); ++i) {
-    if (const int error = PopName(chain, command); error != 0) return error;
+    if (const HostError error = PopName(chain, command); error != 0) return error;
   }
   return 0;
 }
 
-int PopOpen(Chain& chain, P9Command& command) {
+HostError PopOpen(Chain& chain, P9Command& command) {
   P9OpenRequest request;
   if (!chain.Pop(request)) return EINVAL;
   command.fid = request.fid.value();
@@ -87,7 +89,7 @@ int PopOpen(Chain& chain, P9Command& command) {
   return 0;
 }
 
-int PopRead(Chain& chain, P9Command& command) {
+HostError PopRead(Chain& chain, P9Command& command) {
   P9ReadRequest request;
   if (!chain.Pop(request)) return EINVAL;
   command.fid = request.fid.value();
@@ -96,13 +98,14 @@ int PopRead(Chain& chain, P9Command& command) {
   return 0;
 }
 
-int PopWrite(Chain& chain, P9Command& command) {
-  if (const int error = PopRead(chain, command); error != 0) return error;
-  return command.count == chain.readable_bytes() ? 0 : EINVAL;
+HostError PopWrite(Chain& chain, P9Command& command) {
+  if (const HostError error = PopRead(chain, command); error != 0) return error;
+  if (command.count != chain.readable_bytes()) return EINVAL;
+  return 0;
 }
 
-int PopCreate(Chain& chain, P9Command& command) {
-  if (const int error = PopFidAndName(chain, command); error != 0) return error;
+HostError PopCreate(Chain& chain, P9Command& command) {
+  if (const HostError error = PopFidAndName(chain, command); error != 0) return error;
   P9CreateArguments arguments;
   if (!chain.Pop(arguments)) return EINVAL;
   command.flags = arguments.flags.value();
@@ -111,8 +114,8 @@ int PopCreate(Chain& chain, P9Command& command) {
   return 0;
 }
 
-int PopMkDir(Chain& chain, P9Command& command) {
-  if (const int error = PopFidAndName(chain, command); error != 0) return error;
+HostError PopMkDir(Chain& chain, P9Command& command) {
+  if (const HostError error = PopFidAndName(chain, command); error != 0) return error;
   P9MkDirArguments arguments;
   if (!chain.Pop(arguments)) return EINVAL;
   command.mode = arguments.mode.value();
@@ -120,8 +123,8 @@ int PopMkDir(Chain& chain, P9Command& command) {
   return 0;
 }
 
-int PopMkNod(Chain& chain, P9Command& command) {
-  if (const int error = PopFidAndName(chain, command); error != 0) return error;
+HostError PopMkNod(Chain& chain, P9Command& command) {
+  if (const HostError error = PopFidAndName(chain, command); error != 0) return error;
   P9MkNodArguments arguments;
   if (!chain.Pop(arguments)) return EINVAL;
   command.mode = arguments.mode.value();
@@ -131,31 +134,32 @@ int PopMkNod(Chain& chain, P9Command& command) {
   return 0;
 }
 
-int PopSymLink(Chain& chain, P9Command& command) {
-  if (const int error = PopFidAndName(chain, command); error != 0) return error;
-  if (const int error = PopString(chain, command, kP9MaxTargetBytes); error != 0) return error;
+HostError PopSymLink(Chain& chain, P9Command& command) {
+  if (const HostError error = PopFidAndName(chain, command); error != 0) return error;
+  if (const HostError error = PopString(chain, command, kP9MaxTargetBytes); error != 0)
+    return error;
   return PopNumber(chain, command.gid);
 }
 
 // Of RENAME, LINK and XATTRWALK.
-int PopTwoFidsAndName(Chain& chain, P9Command& command) {
-  if (const int error = PopTwoFids(chain, command); error != 0) return error;
+HostError PopTwoFidsAndName(Chain& chain, P9Command& command) {
+  if (const HostError error = PopTwoFids(chain, command); error != 0) return error;
   return PopName(chain, command);
 }
 
-int PopRenameAt(Chain& chain, P9Command& command) {
-  if (const int error = PopFidAndName(chain, command); error != 0) return error;
-  if (const int error = PopNumber(chain, command.new_fid); error != 0) return error;
+HostError PopRenameAt(Chain& chain, P9Command& command) {
+  if (const HostError error = PopFidAndName(chain, command); error != 0) return error;
+  if (const HostError error = PopNumber(chain, command.new_fid); error != 0) return error;
   return PopName(chain, command);
 }
 
-int PopUnlinkAt(Chain& chain, P9Command& command) {
-  if (const int error = PopFidAndName(chain, command); error != 0) return error;
+HostError PopUnlinkAt(Chain& chain, P9Command& command) {
+  if (const HostError error = PopFidAndName(chain, command); error != 0) return error;
   return PopNumber(chain, command.flags);
 }
 
-int PopXattrCreate(Chain& chain, P9Command& command) {
-  if (const int error = PopFidAndName(chain, command); error != 0) return error;
+HostError PopXattrCreate(Chain& chain, P9Command& command) {
+  if (const HostError error = PopFidAndName(chain, command); error != 0) return error;
   P9XattrCreateArguments arguments;
   if (!chain.Pop(arguments)) return EINVAL;
   command.size_bytes = arguments.size_bytes.value();
@@ -163,13 +167,13 @@ int PopXattrCreate(Chain& chain, P9Command& command) {
   return 0;
 }
 
-int PopSetAttributes(Chain& chain, P9Command& command) {
+HostError PopSetAttributes(Chain& chain, P9Command& command) {
   if (!chain.Pop(command.attributes)) return EINVAL;
   command.fid = command.attributes.fid.value();
   return 0;
 }
 
-int PopLock(Chain& chain, P9Command& command) {
+HostError PopLock(Chain& chain, P9Command& command) {
   P9LockRequest request;
   if (!chain.Pop(request)) return EINVAL;
   command.fid = request.fid.value();
@@ -177,7 +181,7 @@ int PopLock(Chain& chain, P9Command& command) {
   return PopName(chain, command);
 }
 
-int PopGetLock(Chain& chain, P9Command& command) {
+HostError PopGetLock(Chain& chain, P9Command& command) {
   P9GetLockRequest request;
   if (!chain.Pop(request)) return EINVAL;
   command.fid = request.fid.value();
@@ -185,20 +189,21 @@ int PopGetLock(Chain& chain, P9Command& command) {
   return PopName(chain, command);
 }
 
-int PopFSync(Chain& chain, P9Command& command) {
-  if (const int error = PopFid(chain, command); error != 0) return error;
+HostError PopFSync(Chain& chain, P9Command& command) {
+  if (const HostError error = PopFid(chain, command); error != 0) return error;
   command.flags = 0;
-  return chain.readable_bytes() == 0 ? 0 : PopNumber(chain, command.flags);
+  if (chain.readable_bytes() == 0) return 0;
+  return PopNumber(chain, command.flags);
 }
 
-int PopFlush(Chain& chain, P9Command& command) {
+HostError PopFlush(Chain& chain, P9Command& command) {
   P9FlushRequest request;
   if (!chain.Pop(request)) return EINVAL;
   command.old_tag = request.old_tag.value();
   return 0;
 }
 
-int PopArguments(Chain& chain, P9Command& command) {
+HostError PopArguments(Chain& chain, P9Command& command) {
   switch (command.type) {
     case kP9Version:
       return PopVersion(chain, command);
@@ -261,8 +266,8 @@ void ParseP9Request(Chain& chain, P9Command& command) {
   command.type = header.type;
   command.tag = header.tag.value();
   command.name_count = 0;
-  command.error =
-      command.has_header && header.size.value() == bytes ? PopArguments(chain, command) : EINVAL;
+  const bool is_whole = command.has_header && header.size.value() == bytes;
+  command.error = is_whole ? PopArguments(chain, command) : HostError(EINVAL);
 }
 
 }  // namespace virtio

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "absl/strings/string_view.h"
+#include "virtio/host_tree/host_error.h"
 #include "virtio/p9/p9_wire.h"
 #include "virtio/queue/chain.h"
 
@@ -24,7 +25,7 @@ struct P9Command {
   uint8_t type = 0;  // any number
   uint16_t tag = 0;
   bool has_header = false;  // without one there is no answer either
-  int error = 0;            // not 0: malformed, to be refused with this errno
+  HostError error;          // not 0: the request is malformed, and is refused with this errno
 
   uint32_t fid = 0;           // WRITE, CREATE, ...: what the message names first
   uint32_t new_fid = 0;       // WALK, XATTRWALK; RENAME, RENAMEAT: new directory; LINK: the file

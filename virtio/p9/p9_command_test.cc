@@ -35,7 +35,7 @@ class P9RequestTest : public testing::Test {
     ParseP9Request(chain_, command_);
     return command_;
   }
-  int Error(uint8_t type, const P9Bytes& arguments, int size_error = 0) {
+  HostError Error(uint8_t type, const P9Bytes& arguments, int size_error = 0) {
     return Parse(arguments.Message(type, 7, size_error)).error;
   }
   static P9Bytes WalkOf(uint16_t count) { return P9Bytes().Number(1U).Number(2U).Number(count); }

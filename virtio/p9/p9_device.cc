@@ -35,7 +35,8 @@ P9Device::P9Device(Options options, std::unique_ptr<HostTree> tree, base::EventL
       tree_(std::move(tree)),
       server_(*tree_, loop, options_.versions,
               {.fids = options_.max_fids, .open_files = options_.max_open_files}),
-      queue_(loop, memory, options_.id, server_, std::move(slab)) {
+      transfers_{.id = options_.id},
+      queue_(loop, memory, server_, transfers_, std::move(slab)) {
   config_.tag_size = static_cast<uint16_t>(options_.tag.size());
   std::copy(options_.tag.begin(), options_.tag.end(), config_.tag);
   AddQueue(queue_, options_.queue_size);
@@ -47,7 +48,7 @@ std::span<const uint8_t> P9Device::config_bytes() const {
 
 void P9Device::AddCounters(Counters& counters) const {
   server_.AddCounters(counters);
-  queue_.AddCounters(counters);
+  transfers_.AddTo(counters);
 }
 
 }  // namespace virtio

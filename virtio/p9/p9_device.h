@@ -15,6 +15,7 @@
 #include "virtio/p9/p9_server.h"
 #include "virtio/p9/p9_wire.h"
 #include "virtio/queue/queued_device.h"
+#include "virtio/share/share_counters.h"
 
 namespace virtio {
 
@@ -48,6 +49,7 @@ class P9Device final : public QueuedDevice {
   P9ConfigSpace config_;
   std::unique_ptr<HostTree> tree_;
   P9Server server_;
+  ShareCounters transfers_;
   P9Queue queue_;
 };
 

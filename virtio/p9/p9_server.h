@@ -22,6 +22,7 @@
 #include "virtio/p9/p9_open_files.h"
 #include "virtio/p9/p9_places.h"
 #include "virtio/p9/p9_wire.h"
+#include "virtio/share/share_server.h"
 
 namespace virtio {
 
@@ -32,23 +33,15 @@ enum class P9Versions : uint8_t {
   kConstant,  // nothing in the tree changes
 };
 
-// A file that the loop is to read, write or flush for a request.
-struct P9Transfer {
-  base::LoopFile file;
-  ReadFileCache::CachedFile* cached = nullptr;  // one of these two
-  P9OpenFiles::OpenFile* opened = nullptr;
-  bool append = false;              // WRITE: to the end, wherever that is
-  FileSync sync = FileSync::kNone;  // FSYNC; WRITE: behind what is written
+struct P9Transfer : FileTransfer {
+  P9OpenFiles::OpenFile* opened = nullptr;  // where `file` comes from, if not from the cache
 };
 
 // Answers everything but READ and WRITE of files and FSYNC, which are the loop's, and FLUSH
 // (P9Queue). All on the loop's thread.
 class P9Server {
  public:
-  struct Reply {
-    HostError error = {};                   // then there is no payload
-    std::span<const uint8_t> payload = {};  // valid until the next call
-  };
+  using Reply = ShareReply;
 
   // What a guest can hold.
   struct Limits {

@@ -15,11 +15,6 @@
 namespace virtio {
 namespace {
 
-uint32_t EncodeDevice(uint32_t major, uint32_t minor) {
-  // As the kernel's new_encode_dev.
-  return (minor & 0xff) | (major << 8) | ((minor & ~uint32_t{0xff}) << 12);
-}
-
 P9Time ToTime(const FileTime& time) {
   return {.seconds = static_cast<uint64_t>(time.seconds), .nanoseconds = time.nanoseconds};
 }
