@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "virtio/p9/testing/p9_fixtures.h"
-#include "virtio/p9/testing/p9_store_fixtures.h"
 
 namespace virtio {
 namespace {

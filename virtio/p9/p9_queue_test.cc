@@ -13,7 +13,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "virtio/p9/testing/p9_fixtures.h"
-#include "virtio/p9/testing/p9_store_fixtures.h"
 
 namespace virtio {
 namespace {

@@ -6,25 +6,21 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
-#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "tests/fakes/device_fixtures.h"
 #include "virtio/fs/fs_device.h"
 #include "virtio/fs/fs_wire.h"
 #include "virtio/host_tree/testing/temporary_tree_fixtures.h"
+#include "virtio/share/testing/share_fixtures.h"
 
 namespace virtio {
-
-using Bytes = std::vector<uint8_t>;
 
 template <base::WireType T>
 Bytes BytesOf(const T& value) {
@@ -106,7 +102,7 @@ inline FileSystemSync::Options SyncsAtOnce() {
               }};
 }
 
-class FsHarness {
+class FsHarness : public ShareHarness<FsDevice> {
  public:
   static constexpr uint16_t kHighPriority = 0;
   static constexpr uint16_t kRequests = 1;
@@ -125,81 +121,44 @@ class FsHarness {
     FileSystemSync::Options sync = SyncsAtOnce();
     FsServer::Clock real_time = FsServer::RealTime;
   };
-  struct Result {
-    int error = 0;  // positive
-    Bytes data;
-
-    template <typename T>
-    T As() const {
-      T value = {};
-      EXPECT_GE(data.size(), sizeof(T));
-      std::memcpy(&value, data.data(), std::min(sizeof(T), data.size()));
-      return value;
-    }
-    std::string Text() const { return std::string(data.begin(), data.end()); }
-  };
   struct Listed {
     std::string name;
     uint64_t inode;
     fuse_entry_out entry;  // of READDIRPLUS
   };
 
-  // `fill` makes what is shared, below "root".
+  // `fill(TemporaryTree)` makes what is shared, below "root".
   template <typename Fill>
-  FsHarness(Options options, Fill fill)
-      : options_(std::move(options)), host_(testing::TempDir()), harness_(options_.harness) {
-    host_.Directory("root");
-    fill(host_);
-    HostTree::Options tree;
-    tree.name = "fs[0]";
-    tree.path = host_.Path("root");
-    tree.max_directories = 8;
-    tree.writable = options_.writable;
-    tree.submounts = options_.submounts;
-    tree.root_magic = options_.root_magic;
-    tree.uids = MapToOwn(geteuid(), {0, 1000});
-    tree.gids = MapToOwn(getegid(), {0, 100});
-    if (options_.closure.has_value()) {
-      host_.Write("closure", *options_.closure);
-      tree.closure = host_.Path("closure");
-    }
-    auto opened = *HostTree::Open(std::move(tree));
-    tree_ = opened.get();
-    device_ = *FsDevice::Create({.id = "_fs0",
-                                 .tag = options_.tag,
-                                 .cache = options_.cache,
-                                 .num_queues = options_.num_queues,
-                                 .queue_size = options_.harness.queue_size,
-                                 .max_open_files = options_.max_open_files,
-                                 .dax_window_bytes = options_.dax_window_bytes,
-                                 .sync = options_.sync,
-                                 .real_time = options_.real_time},
-                                std::move(opened), harness_.loop(), harness_.memory());
+  FsHarness(const Options& options, const Fill& fill)
+      : ShareHarness(options.harness,
+                     {.closure = options.closure,
+                      .writable = options.writable,
+                      .submounts = options.submounts,
+                      .uids = MapToOwn(geteuid(), {0, 1000}),
+                      .gids = MapToOwn(getegid(), {0, 100}),
+                      .root_magic = options.root_magic},
+                     fill),
+        initialize_(options.initialize) {
+    CreateDevice({.id = "_fs0",
+                  .tag = options.tag,
+                  .cache = options.cache,
+                  .num_queues = options.num_queues,
+                  .queue_size = options.harness.queue_size,
+                  .max_open_files = options.max_open_files,
+                  .dax_window_bytes = options.dax_window_bytes,
+                  .sync = options.sync,
+                  .real_time = options.real_time});
     Start();
-  }
-  ~FsHarness() {
-    if (started_) CHECK(Stop());
   }
 
   void Start() {
-    harness_.Start(*device_, device_->features());
-    started_ = true;
-    if (options_.initialize) {
+    StartDevice();
+    if (initialize_) {
       EXPECT_EQ(Init().error, 0);
     }
   }
-  bool Stop() {
-    started_ = false;
-    return harness_.Stop(*device_);
-  }
 
-  TemporaryTree& host() { return host_; }
-  HostTree& tree() { return *tree_; }
-  FsDevice& device() { return *device_; }
-  DeviceHarness& harness() { return harness_; }
-  base::FakeEventLoop& loop() { return harness_.loop(); }
-  FakeDriver& driver(uint16_t queue = kRequests) { return harness_.driver(queue); }
-  uint64_t counter(const std::string& name) { return device_->counters().at(name); }
+  FakeDriver& driver(uint16_t queue = kRequests) { return harness().driver(queue); }
 
   Bytes Header(uint32_t opcode, uint64_t node, size_t argument_bytes) {
     fuse_in_header header = {};
@@ -228,39 +187,26 @@ class FsHarness {
     builder.Readable(request).Writable(sizeof(fuse_out_header));
     if (room > 0) builder.Writable(room);
     const uint16_t head = builder.Offer();
-    harness_.Publish(queue);
+    harness().Publish(queue);
     return Take(head, queue);
   }
   Result Take(uint16_t head, uint16_t queue = kRequests) {
-    const auto used = driver(queue).PopUsed();
-    if (!used) {
-      ADD_FAILURE() << "the request did not end";
-      return {-1, {}};
-    }
-    EXPECT_EQ(used->id, head);
-    return Parse(driver(queue).WritableBytes(head), used->len);
-  }
-  Result Parse(Bytes bytes, uint32_t used) {
     fuse_out_header header = {};
-    if (used < sizeof(header) || used > bytes.size()) {
-      ADD_FAILURE() << "used " << used << " of " << bytes.size();
-      return {-1, {}};
-    }
-    std::memcpy(&header, bytes.data(), sizeof(header));
-    EXPECT_EQ(header.len, used);
+    const auto data = TakeAnswer(queue, head, header);
+    if (!data.has_value()) return {-1, {}};
+    EXPECT_EQ(header.len, sizeof(header) + data->size());
     EXPECT_EQ(header.unique, unique_);
     EXPECT_LE(header.error, 0);
     if (header.error != 0) {
-      EXPECT_EQ(header.len, sizeof(header));
+      EXPECT_TRUE(data->empty());
     }
-    return {.error = -header.error,
-            .data = Bytes(bytes.begin() + sizeof(header), bytes.begin() + used)};
+    return {.error = -header.error, .data = *data};
   }
   // Sends what has no answer.
   void Send(uint16_t queue, const Bytes& request) {
     driver(queue).EnableInterrupts();
     const uint16_t head = driver(queue).Chain().Readable(request).Offer();
-    harness_.Publish(queue);
+    harness().Publish(queue);
     const auto used = driver(queue).PopUsed();
     ASSERT_TRUE(used.has_value());
     EXPECT_EQ(used->id, head);
@@ -326,16 +272,13 @@ class FsHarness {
   }
 
  private:
-  const Options options_;
-  TemporaryTree host_;
-  DeviceHarness harness_;
-  HostTree* tree_ = nullptr;  // the device's
-  std::unique_ptr<FsDevice> device_;
+  const bool initialize_;
   uint64_t unique_ = 100;
   uint32_t uid_ = 0;
   uint32_t gid_ = 0;
-  bool started_ = false;
 };
+
+inline FsHarness::Options StoreOptions() { return {.closure = std::string(kStoreClosure)}; }
 
 }  // namespace virtio
 

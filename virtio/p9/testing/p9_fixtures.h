@@ -4,29 +4,22 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/stat.h>
 
 #include <cstdint>
 #include <cstring>
-#include <fstream>
-#include <iterator>
-#include <memory>
 #include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "tests/fakes/device_fixtures.h"
-#include "virtio/host_tree/testing/temporary_tree_fixtures.h"
+#include "virtio/host_tree/owner_map.h"
 #include "virtio/p9/p9_device.h"
 #include "virtio/p9/p9_wire.h"
+#include "virtio/share/testing/share_fixtures.h"
 
 namespace virtio {
-
-using Bytes = std::vector<uint8_t>;
 
 // The bytes of a message: numbers as wide as their types, strings with their size.
 class P9Bytes {
@@ -55,7 +48,7 @@ class P9Bytes {
   Bytes bytes_;
 };
 
-class P9Harness {
+class P9Harness : public ShareHarness<P9Device> {
  public:
   static constexpr uint32_t kRoot = 1;  // the fid
   struct Options {
@@ -71,87 +64,47 @@ class P9Harness {
     OwnerMap gids = {};
     bool attach = true;
   };
-  struct Result {
-    int error = 0;
-    Bytes data;
-
-    template <typename T>
-    T As() const {
-      T value = {};
-      EXPECT_GE(data.size(), sizeof(T));
-      if (data.size() >= sizeof(T)) std::memcpy(&value, data.data(), sizeof(T));
-      return value;
-    }
-    std::string Text(size_t from) const {
-      const std::string text(data.begin(), data.end());
-      return text.size() < from ? "?" : text.substr(from);
-    }
-  };
   struct Listed {
     std::string name;
     P9DirectoryEntry entry;
   };
 
-  // `fill` makes what is shared, below "root".
+  // `fill(TemporaryTree)` makes what is shared, below "root".
   template <typename Fill>
-  P9Harness(Options options, Fill fill)
-      : options_(std::move(options)), host_(testing::TempDir()), harness_(options_.harness) {
-    host_.Directory("root");
-    fill(host_);
-    HostTree::Options tree;
-    tree.name = "fs[0]";
-    tree.path = host_.Path("root");
-    tree.max_directories = 8;
-    tree.writable = options_.writable;
-    tree.submounts = options_.submounts;
-    tree.max_node_bytes = options_.max_node_bytes;
-    tree.uids = options_.uids;
-    tree.gids = options_.gids;
-    if (options_.closure.has_value()) {
-      host_.Write("closure", *options_.closure);
-      tree.closure = host_.Path("closure");
-    }
-    auto opened = *HostTree::Open(std::move(tree));
-    tree_ = opened.get();
-    device_ = *P9Device::Create({.id = "_fs0",
-                                 .tag = "store",
-                                 .versions = options_.versions,
-                                 .queue_size = options_.harness.queue_size,
-                                 .max_open_files = options_.max_open_files,
-                                 .max_fids = options_.max_fids},
-                                std::move(opened), harness_.loop(), harness_.memory());
+  P9Harness(const Options& options, const Fill& fill)
+      : ShareHarness(options.harness,
+                     {.closure = options.closure,
+                      .writable = options.writable,
+                      .submounts = options.submounts,
+                      .uids = options.uids,
+                      .gids = options.gids,
+                      .max_node_bytes = options.max_node_bytes},
+                     fill),
+        attach_(options.attach) {
+    CreateDevice({.id = "_fs0",
+                  .tag = "store",
+                  .versions = options.versions,
+                  .queue_size = options.harness.queue_size,
+                  .max_open_files = options.max_open_files,
+                  .max_fids = options.max_fids});
     Start();
-  }
-  ~P9Harness() {
-    if (started_) CHECK(Stop());
   }
 
   void Start() {
-    harness_.Start(*device_, device_->features());
-    started_ = true;
-    if (!options_.attach) return;
+    StartDevice();
+    if (!attach_) return;
     EXPECT_EQ(Version().error, 0);
     EXPECT_EQ(Attach(kRoot).error, 0);
   }
-  bool Stop() {
-    started_ = false;
-    return harness_.Stop(*device_);
-  }
 
-  TemporaryTree& host() { return host_; }
-  HostTree& tree() { return *tree_; }
-  P9Device& device() { return *device_; }
-  DeviceHarness& harness() { return harness_; }
-  base::FakeEventLoop& loop() { return harness_.loop(); }
-  FakeDriver& driver() { return harness_.driver(0); }
-  uint64_t counter(const std::string& name) { return device_->counters().at(name); }
+  FakeDriver& driver() { return harness().driver(0); }
 
   // Sends a message whose answer may have `room` bytes behind the header, and checks how the answer
   // is made.
   Result Do(uint8_t type, const P9Bytes& arguments, uint32_t room = 4096) {
     driver().EnableInterrupts();
     const uint16_t head = Offer(type, ++tag_, arguments, room);
-    harness_.Publish(0);
+    harness().Publish(0);
     return Take(head, type, tag_);
   }
   uint16_t Offer(uint8_t type, uint16_t tag, const P9Bytes& arguments, uint32_t room) {
@@ -163,33 +116,12 @@ class P9Harness {
         .Offer();
   }
   Result Take(uint16_t head, uint8_t type, uint16_t tag) {
-    const auto used = driver().PopUsed();
-    if (!used) {
-      ADD_FAILURE() << "the request did not end";
-      return {-1, {}};
-    }
-    EXPECT_EQ(used->id, head);
-    return Parse(driver().WritableBytes(head), used->len, type, tag);
+    P9Header header;
+    return Check(TakeAnswer(0, head, header), header, type, tag);
   }
   static Result Parse(const Bytes& bytes, uint32_t used, uint8_t type, uint16_t tag) {
     P9Header header;
-    if (used < sizeof(header) || used > bytes.size()) {
-      ADD_FAILURE() << "used " << used << " of " << bytes.size();
-      return {-1, {}};
-    }
-    std::memcpy(&header, bytes.data(), sizeof(header));
-    EXPECT_EQ(header.size.value(), used);
-    EXPECT_EQ(header.tag.value(), tag);
-    Result result;
-    result.data.assign(bytes.begin() + sizeof(header), bytes.begin() + used);
-    if (header.type != kP9Error) {
-      EXPECT_EQ(header.type, type + 1);
-      return result;
-    }
-    EXPECT_EQ(result.data.size(), 4U);
-    result.error = static_cast<int>(result.As<base::Le32>().value());
-    EXPECT_NE(result.error, 0);
-    return result;
+    return Check(SplitAnswer(bytes, used, header), header, type, tag);
   }
 
   Result Version(uint32_t max_bytes = 1 << 20, absl::string_view dialect = "9P2000.L") {
@@ -302,18 +234,6 @@ class P9Harness {
     EXPECT_EQ(result.Text(sizeof(P9Lock)), std::string("\x05\0guest", 7));
     return result.As<P9Lock>();
   }
-  // A file of the host, below the root.
-  std::string HostPath(absl::string_view name) { return host_.Path(absl::StrCat("root/", name)); }
-  struct stat HostStatus(absl::string_view name) {
-    struct stat status = {};
-    EXPECT_EQ(lstat(HostPath(name).c_str(), &status), 0) << name;
-    return status;
-  }
-  std::string HostText(absl::string_view name) {
-    std::ifstream file(HostPath(name), std::ios::binary);
-    EXPECT_TRUE(file.is_open()) << name;
-    return {std::istreambuf_iterator<char>(file), {}};
-  }
   Result OfFid(uint8_t type, uint32_t fid) { return Do(type, P9Bytes().Number(fid)); }
   Result Open(uint32_t fid, uint32_t flags = 0) {
     return Do(kP9Open, P9Bytes().Number(fid).Number(flags));
@@ -358,15 +278,28 @@ class P9Harness {
   }
 
  private:
-  const Options options_;
-  TemporaryTree host_;
-  DeviceHarness harness_;
-  HostTree* tree_ = nullptr;
-  std::unique_ptr<P9Device> device_;
+  static Result Check(const std::optional<Bytes>& data, const P9Header& header, uint8_t type,
+                      uint16_t tag) {
+    if (!data.has_value()) return {-1, {}};
+    EXPECT_EQ(header.size.value(), sizeof(header) + data->size());
+    EXPECT_EQ(header.tag.value(), tag);
+    Result result = {.error = 0, .data = *data};
+    if (header.type != kP9Error) {
+      EXPECT_EQ(header.type, type + 1);
+      return result;
+    }
+    EXPECT_EQ(result.data.size(), 4U);
+    result.error = static_cast<int>(result.As<base::Le32>().value());
+    EXPECT_NE(result.error, 0);
+    return result;
+  }
+
+  const bool attach_;
   uint16_t tag_ = 100;
   uint32_t fid_ = 1000;
-  bool started_ = false;
 };
+
+inline P9Harness::Options StoreOptions() { return {.closure = std::string(kStoreClosure)}; }
 
 }  // namespace virtio
 
