@@ -38,7 +38,7 @@ CallWatch::~CallWatch() {
 
 absl::Status CallWatch::Start() {
   struct sigaction action = {};
-  action.sa_handler = OnSignal;  // no SA_RESTART: the call shall return EINTR
+  action.sa_handler = OnSignal;  // no SA_RESTART: the call must return EINTR
   CHECK(sigaction(kSignal, &action, nullptr) == 0);
   wake_.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake_.valid()) return base::ErrnoStatus(errno, "host: eventfd");
@@ -49,7 +49,9 @@ absl::Status CallWatch::Start() {
 HostError CallWatch::Run(absl::FunctionRef<int()> call) {
   thread_local const pid_t thread = TakeSignal();
   caller_ = thread;
-  // ORDERING: before `sleeping_` is read; the thread sets `sleeping_` before it looks for a call.
+  // ORDERING: the increment comes before `sleeping_` is read. The watching thread sets `sleeping_`
+  // before it reads the counter. In any other order, each could miss the other, and the watching
+  // thread would sleep during a call.
   ++begun_and_ended_;
   if (sleeping_ && sleeping_.exchange(false)) eventfd_write(wake_.get(), 1);
   const HostError error = HostError::Of(call());
@@ -63,7 +65,8 @@ void CallWatch::Watch() {
     Sleep(static_cast<int>(kPatience.count()));
     if (begun_and_ended_ != seen) continue;
     if (seen % 2 != 0) {
-      // Once may not do: the thread may be just before the wait. After the call it does no harm.
+      // One signal may not be enough, because the thread may not have begun to wait. A signal after
+      // the call does no harm.
       tgkill(getpid(), caller_, kSignal);
       continue;
     }

@@ -16,15 +16,15 @@
 
 namespace virtio {
 
-// nfsd delegates files to its clients. A call that removes, renames or changes such a file waits in
-// the kernel until the client has given the file back, no flag makes the call fail instead, and
-// nothing but a further call tells beforehand whether there is a client. But signals end the wait:
-// a thread here looks whether the same call is under way for longer than kPatience, and then sends
-// the thread that makes the call a signal, again and again until the call has ended. The client was
-// asked for the file by then. Quick calls cost no system call, but the first after a pause, which
-// wakes the watching thread.
+// nfsd delegates files to its clients. A call that removes, renames or changes a delegated file
+// waits in the kernel until the client has given the file back. No flag makes the call fail
+// instead, and only another call could tell beforehand whether there is a client. But a signal ends
+// the wait. So a thread here watches whether one call runs for longer than kPatience, and then
+// sends signals to the thread of the call until the call has ended. By then, the kernel has asked
+// the client for the file. A quick call costs no system call, except for the first call after a
+// pause, which wakes the watching thread.
 //
-// Waits for a disk do not end by signals: such calls take as long as they take.
+// A signal does not end a wait for a disk: such a call takes as long as the disk takes.
 class CallWatch {
  public:
   static constexpr std::chrono::milliseconds kPatience{20};
@@ -34,24 +34,24 @@ class CallWatch {
   CallWatch(const CallWatch&) = delete;
   CallWatch& operator=(const CallWatch&) = delete;
 
-  // Starts the thread, once; without it calls wait. Takes the signal SIGRTMIN + 1. Errors:
-  // ResourceExhausted.
+  // Starts the watching thread. Must be called at most once; without it, calls wait for clients.
+  // Takes the signal SIGRTMIN + 1. Errors: ResourceExhausted.
   absl::Status Start();
 
-  // Makes a call of the host that returns 0, or less and sets errno. Returns 0, the errno, or
-  // EAGAIN if the call had to wait too long: then nothing was done. One thread at a time.
+  // Makes a call of the host that returns 0, or a negative number and sets errno. Returns 0, the
+  // errno, or EAGAIN if the call waited for too long and did nothing. One thread at a time.
   HostError Run(absl::FunctionRef<int()> call);
 
  private:
   void Watch();
-  // For so many milliseconds, or -1, or until somebody wakes the thread.
+  // Sleeps for `timeout_ms`, or without limit if that is -1, or until another thread wakes this
+  // one.
   void Sleep(int timeout_ms) const;
 
-  base::UniqueFd wake_;  // eventfd
-  std::atomic<uint64_t> begun_and_ended_{
-      0};                              // calls, each counted twice: odd while one is under way
-  std::atomic<pid_t> caller_{0};       // who made the last one
-  std::atomic<bool> sleeping_{false};  // the thread, until the next call
+  base::UniqueFd wake_;                       // eventfd
+  std::atomic<uint64_t> begun_and_ended_{0};  // counts each call twice: odd while a call runs
+  std::atomic<pid_t> caller_{0};              // the thread of the last call
+  std::atomic<bool> sleeping_{false};         // the watching thread sleeps until the next call
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

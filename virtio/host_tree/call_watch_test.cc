@@ -17,7 +17,7 @@ namespace {
 class CallWatchTest : public testing::Test {
  protected:
   void SetUp() override { ASSERT_TRUE(watch_.Start().ok()); }
-  // Waits until a signal comes, or somebody writes.
+  // Makes a call that waits until a signal comes or somebody writes.
   HostError Wait() {
     return watch_.Run([this] {
       eventfd_t value;
@@ -29,11 +29,11 @@ class CallWatchTest : public testing::Test {
   const base::UniqueFd never_{eventfd(0, EFD_CLOEXEC)};
 };
 
-TEST_F(CallWatchTest, ACallThatWaitsEnds) {
+TEST_F(CallWatchTest, ACallThatWaitsFailsWithEagain) {
   for (int i = 0; i < 5; ++i) EXPECT_EQ(Wait(), EAGAIN);
 }
 
-TEST_F(CallWatchTest, QuickCallsReturnWhatTheyReturn) {
+TEST_F(CallWatchTest, QuickCallsReturnTheirOwnErrors) {
   for (int i = 0; i < 1000; ++i) {
     EXPECT_EQ(watch_.Run([] { return 0; }), 0);
     EXPECT_EQ(watch_.Run([] { return unlink("/nonexistent/file"); }), ENOENT);
@@ -49,7 +49,7 @@ TEST_F(CallWatchTest, ACallThatEndsByItselfIsNotCutShort) {
 TEST_F(CallWatchTest, AfterAPauseCallsAreWatchedAgain) {
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(watch_.Run([] { return 0; }), 0);
-    std::this_thread::sleep_for(3 * CallWatch::kPatience);  // the watch sleeps by then
+    std::this_thread::sleep_for(3 * CallWatch::kPatience);  // the watching thread sleeps by then
     EXPECT_EQ(Wait(), EAGAIN);
     std::this_thread::sleep_for(3 * CallWatch::kPatience);
   }
@@ -66,7 +66,7 @@ TEST_F(CallWatchTest, AThreadWithSignalsBlockedIsWatchedToo) {
   EXPECT_EQ(Wait(), EAGAIN);
 }
 
-TEST(CallWatch, WithoutAThreadCallsAreMadeAllTheSame) {
+TEST(CallWatch, CallsAreMadeWithoutTheWatchingThreadToo) {
   CallWatch watch;
   EXPECT_EQ(watch.Run([] { return 0; }), 0);
   EXPECT_EQ(watch.Run([] { return unlink("/nonexistent/file"); }), ENOENT);

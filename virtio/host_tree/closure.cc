@@ -17,7 +17,7 @@ namespace {
 constexpr size_t kMaxNameBytes = 255;  // NAME_MAX
 constexpr absl::string_view kOpenAdvice = "name a file that this user may read";
 
-// Takes lines off a text and counts them.
+// Takes lines off the front of a text and counts them.
 class Lines {
  public:
   explicit Lines(absl::string_view text) : rest_(text) {}
@@ -39,7 +39,7 @@ class Lines {
   size_t number_ = 0;
 };
 
-// Gathers base names and sees to it that they are of one store.
+// Collects base names and checks that their paths are of one store.
 class Names {
  public:
   absl::Status Add(const Lines& lines, absl::string_view path) {
@@ -153,7 +153,7 @@ absl::StatusOr<std::string> ClosureFile::Read() const {
 }
 
 void NameSet::Add(const std::vector<absl::string_view>& names) {
-  if (names.empty()) return;  // as when a closure is read again: nothing to keep
+  if (names.empty()) return;  // a closure that is read again often has no new names
   size_t bytes = 0;
   for (const absl::string_view name : names) bytes += name.size();
   storage_.push_back(std::make_unique_for_overwrite<char[]>(bytes));
@@ -180,7 +180,8 @@ void NameSet::AddKept(absl::string_view name) {
 }
 
 std::optional<size_t> NameSet::Find(absl::string_view name) const {
-  if (numbers_.empty()) return std::nullopt;  // no hash for nothing: starts are timed
+  // Starts must be quick, and an empty set needs no hash of the name.
+  if (numbers_.empty()) return std::nullopt;
   const auto found = numbers_.find(name);
   if (found == numbers_.end()) return std::nullopt;
   return found->second;

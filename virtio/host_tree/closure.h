@@ -15,14 +15,15 @@
 
 namespace virtio {
 
-// Returns the base names of the store paths that `text` lists: one absolute path a line, or what
-// `nix-store --dump-db` and --register-validity exchange (path, hash, size, deriver, number of
-// references, references). The names are parts of `text`. Total; all paths must be in one
-// directory. Errors name the line.
+// Returns the base names of the store paths that `text` lists. `text` has one absolute path a line,
+// or is what `nix-store --dump-db` and --register-validity exchange (path, hash, size, deriver,
+// number of references, references). The names are parts of `text`. Any text is allowed. An error
+// names the line that is wrong; all paths must be in one directory.
 absl::StatusOr<std::vector<absl::string_view>> ParseClosure(absl::string_view text);
 
-// Reads a closure file now and again: by name in its directory, which is kept, so that a file that
-// was replaced is found and no path is resolved anew.
+// A closure file that is read again from time to time. The directory of the file stays open, and
+// the file is opened in it by name. So Read finds a file that has replaced the old one, and no path
+// is resolved again.
 class ClosureFile {
  public:
   static constexpr size_t kMaxBytes = 256 << 20;
@@ -32,7 +33,7 @@ class ClosureFile {
 
   // Returns the content. May block.
   absl::StatusOr<std::string> Read() const;
-  // "fs[0].closure: PATH".
+  // Returns "fs[0].closure: PATH".
   std::string Name() const;
 
  private:
@@ -43,13 +44,14 @@ class ClosureFile {
   base::UniqueFd directory_;
 };
 
-// A set of names that only grows; each keeps its number, counted from 0.
+// A set of names that only grows. Each name has a number, counted from 0, that never changes.
 class NameSet {
  public:
-  // Adds those that are new, in their order. Names are copied, those of another set taken over.
+  // Adds the names that are new, in their order. The first function copies names, the second takes
+  // the memory of another set over.
   void Add(const std::vector<absl::string_view>& names);
   void Add(NameSet other);
-  // Returns the number of a name.
+  // Returns the number of a name, or nullopt if the set does not have the name.
   std::optional<size_t> Find(absl::string_view name) const;
   bool Contains(absl::string_view name) const { return Find(name).has_value(); }
   size_t size() const { return names_.size(); }

@@ -12,7 +12,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-TEST(ParseClosure, TakesOnePathALine) {
+TEST(ParseClosure, AcceptsOnePathALine) {
   EXPECT_THAT(*ParseClosure("/nix/store/a-x\n/nix/store/b-y\n"), ElementsAre("a-x", "b-y"));
   EXPECT_THAT(*ParseClosure("/nix/store/a-x\n\n/nix/store/b-y"), ElementsAre("a-x", "b-y"));
   EXPECT_THAT(*ParseClosure("/nix/store/a-x"), ElementsAre("a-x"));
@@ -20,9 +20,9 @@ TEST(ParseClosure, TakesOnePathALine) {
   EXPECT_THAT(*ParseClosure(""), IsEmpty());
 }
 
-TEST(ParseClosure, TakesARegistration) {
-  // As `nix-store --dump-db` writes it; references are no entries of their own, a deriver may be
-  // empty.
+TEST(ParseClosure, AcceptsARegistration) {
+  // As `nix-store --dump-db` writes it. References are no entries of their own, and a deriver may
+  // be empty.
   const absl::string_view text =
       "/nix/store/a-x\nsha256:00\n120\n/nix/store/d.drv\n2\n/nix/store/a-x\n/nix/store/b-y\n"
       "/nix/store/b-y\nsha256:11\n240\n\n0\n";
@@ -40,7 +40,7 @@ TEST(ParseClosure, SaysWhichLineIsWrong) {
   EXPECT_THAT(error("/\n"), HasSubstr("line 1: the path does not end in"));
   EXPECT_THAT(error(absl::StrCat("/s/", std::string(256, 'x'))), HasSubstr("line 1"));
   EXPECT_THAT(error(absl::string_view("/s/a\0b", 6)), HasSubstr("line 1"));
-  // A path below a store path would make its last part visible as a store path.
+  // The last part of a path below a store path must not become visible as a store path.
   EXPECT_THAT(error("/s/a\n/s/a/bin/sh\n"), HasSubstr("line 2: not in the same directory"));
   EXPECT_THAT(error("/s/a\nsha256:0\n120\n\n1\n"), HasSubstr("cut short"));
   EXPECT_THAT(error("/s/a\nsha256:0\n120\n\nmany\n"), HasSubstr("line 5: the number"));
@@ -61,7 +61,7 @@ TEST(NameSet, GrowsAndKeepsNumbers) {
   EXPECT_FALSE(names.Contains("ab"));
 }
 
-TEST(ClosureFile, IsReadAnewByNameInItsDirectory) {
+TEST(ClosureFile, IsOpenedAgainByNameInItsDirectory) {
   TemporaryTree tree(testing::TempDir());
   tree.Write("dir/paths", "one");
   const auto file = ClosureFile::Open("fs[0].closure", tree.Path("dir/paths"));
@@ -70,7 +70,7 @@ TEST(ClosureFile, IsReadAnewByNameInItsDirectory) {
   tree.Write("dir/new", "two");
   tree.Rename("dir/new", "dir/paths");
   EXPECT_EQ(*file->Read(), "two");
-  // The directory is the one that was opened, whatever has become of its name.
+  // The directory that was opened counts, even if another one has its name now.
   tree.Rename("dir", "moved");
   tree.Write("dir/paths", "another");
   EXPECT_EQ(*file->Read(), "two");

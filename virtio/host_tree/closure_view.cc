@@ -25,16 +25,16 @@
 namespace virtio {
 namespace {
 
-// Larger closures are checked by listing the store: some 4000 paths.
+// A larger closure, of some 4000 paths or more, is checked by listing the store.
 constexpr size_t kManyBytes = 256 << 10;
-// How much a listing gives at a time.
+// How many bytes of names a listing hands over at a time.
 constexpr size_t kListedBytes = 64 << 10;
 
 constexpr absl::string_view kClosureAdvice =
     "list full store paths, one a line, or a registration (nix-store --dump-db)";
 
-// Lists a directory on a thread of its own: that takes as long as to read a large closure and to
-// look for what it lists.
+// Lists a directory on a thread of its own. Listing takes as long as reading a large closure and
+// looking for its names in the list, so both happen at the same time.
 class Lister {
  public:
   Lister(int directory_fd, absl::string_view path) : directory_fd_(directory_fd), path_(path) {}
@@ -47,8 +47,8 @@ class Lister {
     return absl::OkStatus();
   }
 
-  // Returns names that were not returned before, a NUL behind each; waits for some. Nothing: that
-  // was all.
+  // Returns names that were not returned before, with a NUL after each. Waits until there are some.
+  // An empty result is the end of the list.
   absl::StatusOr<std::string> Take() {
     base::MutexLock lock(mutex_);
     while (names_.empty() && !ended_) changed_.Wait(mutex_);
@@ -104,7 +104,7 @@ class Lister {
   std::thread thread_;
 };
 
-// Looks for each name among those that are listed; returns the number of the first that is not.
+// Returns the number of the first name that `lister` does not list.
 absl::StatusOr<std::optional<size_t>> FindMissing(const NameSet& names, Lister& lister) {
   std::vector<bool> is_there(names.size());
   while (true) {
@@ -128,8 +128,8 @@ ClosureView::ClosureView(ClosureFile file, int root_fd, std::string root_path)
 
 absl::Status ClosureView::Read() {
   ASSIGN_OR_RETURN(const std::string text, file_.Read());
-  // A store has far more paths than most closures, but reading all of it is cheaper than looking
-  // for many.
+  // A store has far more paths than most closures, but to list the whole store is cheaper than to
+  // look for many paths one by one.
   const bool lists = visible_.size() == 0 && text.size() > kManyBytes;
   Lister lister(root_fd_, root_path_);
   if (lists) RETURN_IF_ERROR(lister.Start());
@@ -137,7 +137,8 @@ absl::Status ClosureView::Read() {
   if (!names.ok()) {
     return base::Advise(base::Annotate(names.status(), file_.Name()), kClosureAdvice);
   }
-  // A build that has failed or not ended yet, rather than a guest without a store.
+  // An empty closure comes from a build that has failed or not ended yet. It would give the guest a
+  // share without files.
   if (names->empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat(file_.Name(), ": lists no store path; ", kClosureAdvice));

@@ -1,4 +1,4 @@
-// The closure of a share: which names of its root there are for the guest.
+// The closure of a share: the names in its root that exist for the guest.
 #ifndef VIRTIO_HOST_TREE_CLOSURE_VIEW_H_
 #define VIRTIO_HOST_TREE_CLOSURE_VIEW_H_
 
@@ -13,24 +13,26 @@
 
 namespace virtio {
 
-// The names that a closure file has listed so far, all of which are in the root. One thread.
+// The names that a closure file has listed so far. All of them are in the root. One thread.
 class ClosureView {
  public:
-  // `root_fd` is of the root, also O_PATH, and stays open; `root_path` is for messages.
+  // `root_fd` is a descriptor of the root, can be O_PATH, and must stay open. `root_path` is for
+  // messages.
   ClosureView(ClosureFile file, int root_fd, std::string root_path);
 
-  // Reads the file. Names that are new in it become visible, and none disappears. May block. On an
-  // error nothing changes; it is one line: key, file, errno or missing path.
+  // Reads the file. New names become visible, and no name disappears. May block. On an error,
+  // nothing changes. An error is one line: key, file, errno or missing path.
   absl::Status Read();
   bool Contains(absl::string_view name) const { return visible_.Contains(name); }
   size_t size() const { return visible_.size(); }
-  // Names are numbered in the order in which they came. No NUL is behind a name.
+  // Returns a name by its number. Names are numbered from 0 in the order in which the file listed
+  // them. No NUL follows a name.
   absl::string_view operator[](size_t i) const { return visible_[i]; }
   // The host's real time when the file was last read.
   const timespec& read_at() const { return read_at_; }
 
  private:
-  // Looks for each name at the root.
+  // Checks that each name is in the root.
   absl::Status CheckEach(const NameSet& names) const;
   absl::Status MissingError(absl::string_view name) const;
 

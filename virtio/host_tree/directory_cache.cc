@@ -33,7 +33,7 @@ void DirectoryCache::Close(Node& node) {
 
 bool DirectoryCache::GivesUp(HostError error) {
   if ((error != EMFILE && error != ENFILE) || open_ <= 1) return false;
-  // Listings stay open too: one of them may be in use.
+  // The listings of DirectoryReader stay open, because one of them may be in use.
   while (open_ > 1) Close(*oldest_);
   return true;
 }

@@ -10,9 +10,9 @@
 
 namespace virtio {
 
-// Keeps O_PATH descriptors of the nodes that were used last: of directories, and of files that
-// could not be found again by name. A node has its descriptor in `path_fd`. Nodes must be closed
-// before they end. One thread.
+// Keeps O_PATH descriptors of the nodes that were used last. These are directories, and files that
+// could not be found again by name. `path_fd` of a node is its descriptor. A node must be closed
+// before its life ends. One thread.
 class DirectoryCache {
  public:
   // Keeps up to `max_open` descriptors, at least 2.
@@ -21,14 +21,15 @@ class DirectoryCache {
   DirectoryCache(const DirectoryCache&) = delete;
   DirectoryCache& operator=(const DirectoryCache&) = delete;
 
-  // Keeps a node, which is not kept yet, open until it was not used for long.
+  // Keeps a node open until `max_open` other nodes were used after it. The node must not be kept
+  // yet.
   void Keep(Node& node, base::UniqueFd fd);
-  // A node that is kept is used.
+  // Makes a node that is kept the one that was used last.
   void Touch(Node& node);
-  // No effect on a node that is not kept.
+  // Closes a node. No effect on a node that is not kept.
   void Close(Node& node);
-  // If `error` says that there are no descriptors left, closes all but the newest, which is in use.
-  // Returns true if it is worth to try again.
+  // If `error` says that no descriptors are left, closes all nodes but the newest, which is in use.
+  // Returns true if the caller should try again.
   bool GivesUp(HostError error);
 
   uint32_t size() const { return open_; }
@@ -39,7 +40,7 @@ class DirectoryCache {
 
   const uint32_t max_open_;
   uint32_t open_ = 0;
-  Node* newest_ = nullptr;  // the open ones, in order of use
+  Node* newest_ = nullptr;  // the open nodes form a list in order of use
   Node* oldest_ = nullptr;
 };
 

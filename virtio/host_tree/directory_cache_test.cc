@@ -20,7 +20,7 @@ class DirectoryCacheTest : public testing::Test {
   DirectoryCache cache_{2};
 };
 
-TEST_F(DirectoryCacheTest, OneTooManyClosesTheOneUsedLongestAgo) {
+TEST_F(DirectoryCacheTest, ANodeTooManyClosesTheNodeUsedLongestAgo) {
   Keep(a_);
   Keep(b_);
   cache_.Touch(a_);
@@ -54,7 +54,7 @@ TEST_F(DirectoryCacheTest, AClosedNodeCanBeKeptAgain) {
   EXPECT_TRUE(IsOpen(a_));
 }
 
-TEST(DirectoryCache, ClosesWhatIsLeftAtItsEnd) {
+TEST(DirectoryCache, ClosesAllNodesAtItsEnd) {
   Node node;
   {
     DirectoryCache cache(2);

@@ -30,7 +30,7 @@ struct DirectoryEntry {
 // One thread.
 class DirectoryReader {
  public:
-  // Returns false to end the reading before the entry, which a later call can then start at. May
+  // Returns false to end the reading before this entry, so that a later call can begin with it. May
   // look names up, but must not read directories.
   using Visitor = absl::FunctionRef<bool(const DirectoryEntry&)>;
 

@@ -17,9 +17,9 @@ namespace {
 
 constexpr uint32_t kSetIds = S_ISUID | S_ISGID;
 
-// Makes the thread's umask the guest's during the life of the object. The first object in a thread
-// gives the thread an umask (and a working directory) of its own: before, the whole process has
-// one.
+// Gives the thread the umask of the guest during the life of the object. The first object in a
+// thread gives the thread an umask (and a working directory) of its own, because all threads share
+// those of the process otherwise.
 class GuestUmask {
  public:
   explicit GuestUmask(uint32_t mask) {
@@ -40,11 +40,11 @@ class GuestUmask {
   mode_t before_ = 0;
 };
 
-// Returns true if this may be a pipe, socket, device or link that was made since then.
+// Returns true if this may be a pipe, socket, device or link that was made at `since` or later.
 bool IsNew(const struct statx& status, time_t since) {
   if (status.stx_nlink != 1) return false;
-  // To own a link gives no rights, so any link may be given away. A file system without times of
-  // birth cannot say. Where there are times of birth, they are of this machine's clock.
+  // To own a link gives no rights, so any link may be given away. The same goes for file systems
+  // without times of birth, which cannot say. Times of birth are of the clock of this machine.
   return S_ISLNK(status.stx_mode) || (status.stx_mask & STATX_BTIME) == 0 ||
          status.stx_btime.tv_sec >= since;
 }
@@ -101,7 +101,7 @@ HostError FileMaker::MakeRegular(int directory_fd, const char* name, const Calle
     RETURN_IF_HOST_ERROR(
         root_.OpenIn(directory_fd, name, O_CREAT | O_EXCL | flags, fd, mode & 07777 & ~kSetIds));
   }
-  // If the look fails, nobody knows whether the file of this name is the new one: the file stays.
+  // If the look fails, the file stays, because another file may have its name by now.
   RETURN_IF_HOST_ERROR(root_.Look(fd.get(), "", made));
   const HostError error = GiveOwner(directory_fd, fd.get(), making.owner, mode, made.status);
   if (error != 0) Remove(directory_fd, name, made.identity);
@@ -131,7 +131,7 @@ HostError FileMaker::Finish(int directory_fd, const char* name, const Making& ma
   if (S_ISDIR(status.stx_mode)) {
     RETURN_IF_HOST_ERROR(root_.OpenIn(fd.get(), ".", O_RDONLY | O_DIRECTORY, listing));
   }
-  // The host may have put something else there meanwhile, which must not be given away.
+  // The host may have put another file there meanwhile, which must not be given away.
   const bool made_here =
       status.stx_uid == owners_.own_uid() && TypeOf(status) == (mode & S_IFMT) &&
       (listing.valid() ? IsEmptyDirectory(std::move(listing)) : IsNew(status, making.since));
@@ -178,7 +178,7 @@ void FileMaker::OwnWhiteout(int directory_fd, const char* name, const Making& ma
   base::UniqueFd fd;
   if (root_.OpenIn(directory_fd, name, O_PATH, fd) != 0) return;
   if (root_.Look(fd.get(), "", seen) != 0) return;
-  // As in Finish, what the host has put there meanwhile must not be given away.
+  // As in Finish, a file that the host has put there meanwhile must not be given away.
   const bool made_here = status.stx_uid == owners_.own_uid() && S_ISCHR(status.stx_mode) &&
                          status.stx_rdev_major == 0 && status.stx_rdev_minor == 0 &&
                          IsNew(status, making.since);

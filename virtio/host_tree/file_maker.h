@@ -21,8 +21,8 @@ struct Caller {
   uint32_t uid = 0;  // the guest's
   uint32_t gid = 0;
   uint32_t umask = 0;  // taken off the mode, unless the host's directory has a default ACL
-  // Takes set-user-id and set-group-id off a file that is cut, as
-  // AttributeChanger::ClearPrivileges.
+  // Takes set-user-id and set-group-id off a file that HostTree::Create truncates, as
+  // HostTree::ClearPrivileges.
   bool clears_privileges = false;
 };
 
@@ -37,13 +37,13 @@ struct NewFile {
 };
 
 // Makes a file as the user of vmm and gives the file to its owner. A file that cannot be given away
-// is removed. `directory_fd` is as in HostRoot::OpenIn, `name` is a name that CheckFileName
-// accepts. What is made belongs to the caller, and to the group of the directory if that is
-// set-group-id. EPERM if the host has no owner for the caller. ESTALE if the host has put another
-// file in the place of the new one, which is then left alone. One thread.
+// is removed. `directory_fd` is as in HostRoot::OpenIn, and CheckFileName accepts `name`. A new
+// file belongs to the caller, and to the group of the directory if the directory is set-group-id.
+// EPERM if the host has no owner for the caller. ESTALE if the host has put another file in the
+// place of the new one; the other file is left alone. One thread.
 class FileMaker {
  public:
-  // Who gets what is made, and since when it can have been made.
+  // The owner of what is made, and the time before which nothing of it existed.
   struct Making {
     HostOwner owner;
     time_t since = 0;
@@ -60,22 +60,24 @@ class FileMaker {
   // Makes a file that is not regular.
   HostError Make(int directory_fd, const char* name, const Caller& caller, const NewFile& file,
                  SeenFile& made);
-  // Removes what was just made, if it still has its name.
+  // Removes the new file `made`, if it still has this name.
   void Remove(int directory_fd, const char* name, const FileIdentity& made);
 
-  // Must come before the call of the host that makes something.
+  // Finds the owner of what a call of the host will make, and notes the time. Must come before that
+  // call.
   HostError Begin(const Caller& caller, Making& making) const;
-  // Gives the whiteout that a rename has left, a character device 0:0, to its owner. Whiteouts that
-  // cannot be given away stay as they are: the file has already moved.
+  // Gives the whiteout that a rename has left, a character device 0:0, to its owner. A whiteout
+  // that cannot be given away stays as it is, because the file has already moved.
   void OwnWhiteout(int directory_fd, const char* name, const Making& making);
 
  private:
-  // Gives what was just made, of the type and with the set-id bits in `mode`, to its owner, or
-  // removes it.
+  // Gives a new file to its owner, or removes the file. `mode` has its type and the set-id bits
+  // that it is to get.
   HostError Finish(int directory_fd, const char* name, const Making& making, uint32_t mode,
                    SeenFile& made);
-  // Makes `owner` the owner of an open file, and sets the set-id bits of `mode` after that: before,
-  // they would be those of vmm's user. `status` is the file's before and after the call.
+  // Makes `owner` the owner of an open file, and then sets the set-id bits of `mode`. Before that,
+  // they would be privileges of vmm's user. `status` is the status of the file, before the call and
+  // after it.
   HostError GiveOwner(int directory_fd, int fd, const HostOwner& owner, uint32_t mode,
                       struct statx& status);
 

@@ -1,4 +1,4 @@
-// Names of files in a directory, as the host's calls take them.
+// Names of files in a directory, in the form that the host's calls take.
 #ifndef VIRTIO_HOST_TREE_FILE_NAME_H_
 #define VIRTIO_HOST_TREE_FILE_NAME_H_
 
@@ -10,7 +10,7 @@
 
 namespace virtio {
 
-// Returns 0 for a name in a directory: never a path, nor one of the two names that lead elsewhere.
+// Returns 0 if `name` names a file in a directory. A path, "." and ".." are EINVAL.
 inline HostError CheckFileName(absl::string_view name) {
   if (name.size() > NAME_MAX) return ENAMETOOLONG;
   if (name.empty() || name == "." || name == ".." || name.find('/') != absl::string_view::npos ||
@@ -20,7 +20,7 @@ inline HostError CheckFileName(absl::string_view name) {
   return 0;
 }
 
-// A NUL-terminated copy of a name that CheckFileName liked.
+// A NUL-terminated copy of a name that CheckFileName accepts.
 struct NameBuffer {
   explicit NameBuffer(absl::string_view name) { bytes[name.copy(bytes, NAME_MAX)] = '\0'; }
   char bytes[NAME_MAX + 1];

@@ -1,4 +1,4 @@
-// What statx says about a file: which file it is, and of what type.
+// What statx says about a file: its identity and its type.
 #ifndef VIRTIO_HOST_TREE_FILE_STATUS_H_
 #define VIRTIO_HOST_TREE_FILE_STATUS_H_
 
@@ -10,8 +10,8 @@
 
 namespace virtio {
 
-// Since Linux 6.8: the number of a mount is not used again. linux/stat.h of Debian 12 has no name
-// for the bit.
+// Makes statx give the number of a mount that no later mount gets. Since Linux 6.8; linux/stat.h of
+// Debian 12 has no name for the bit.
 inline constexpr unsigned kStatxUniqueMount = 0x4000;
 
 inline constexpr unsigned kStatusMask =

@@ -64,7 +64,8 @@ void FileSystemSync::End(HostError error) {
   if (untold_error_ == 0) untold_error_ = error;
   std::vector<Waiter*> served = std::exchange(served_, {});
   const HostError told = served.empty() ? HostError() : std::exchange(untold_error_, HostError());
-  // Who asks because of the answer is of the next call, which may begin at once.
+  // The next call begins before the waiters get their result. A waiter that asks again in OnSynced
+  // then waits for a call that begins later; if no call runs, that call begins at once.
   if (!waiting_.empty()) Begin();
   for (Waiter* waiter : served) waiter->OnSynced(told);
 }

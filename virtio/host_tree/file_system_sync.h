@@ -1,4 +1,4 @@
-// Writing a whole file system of the host to its disk, without the loop waiting for that.
+// Writing a whole file system of the host to its disk, while the loop does other work.
 #ifndef VIRTIO_HOST_TREE_FILE_SYSTEM_SYNC_H_
 #define VIRTIO_HOST_TREE_FILE_SYSTEM_SYNC_H_
 
@@ -17,19 +17,20 @@
 
 namespace virtio {
 
-// Calls syncfs(2), which has no ring operation and can take as long as a disk does, on a helper
-// thread that lives as long as the call. At most one call is under way, whatever guests ask for:
-// who asks meanwhile waits for the next one, because only a call that begins after the question
-// covers all that was written before it. An error that a call has met is given to a later one if
-// nobody waits any more: the host's kernel tells it once.
+// Calls syncfs(2) on a helper thread that lives as long as the call. syncfs has no ring operation
+// and can take as long as the disk takes. At most one call runs at a time, whatever guests ask for.
+// A request that comes during a call waits for the next call, because only a call that begins after
+// the request covers everything that was written before the request. The host's kernel reports an
+// error only once. So if a call fails and nobody waits for it any more, the waiters of a later call
+// get the error.
 //
-// The loop's thread, before the loop runs, or after it has stopped.
+// All functions must be called on the loop's thread, before the loop runs, or after it has stopped.
 class FileSystemSync {
  public:
-  // Who waits for a call. Must be cancelled, or told, before it ends.
+  // A request that waits for a call. It must be cancelled or have its result before its life ends.
   class Waiter {
    public:
-    // 0 or an errno, on the loop's thread.
+    // Called on the loop's thread with 0 or an errno.
     virtual void OnSynced(HostError error) = 0;
 
    protected:
@@ -37,38 +38,39 @@ class FileSystemSync {
   };
   using Job = absl::AnyInvocable<void()>;
   struct Options {
-    // Also calls sync(2), for trees with files of other file systems than that of `file`; the
-    // kernel tells no errors of theirs.
+    // Also calls sync(2), for trees that show more file systems than that of `file`. The kernel
+    // reports no errors of those.
     bool all = false;
-    // Returns 0 or an errno. Any thread, as the next one.
+    // Returns 0 or an errno. Called on any thread, as `sync_all` is.
     std::function<HostError(int fd)> sync = SyncFileSystem;
     std::function<void()> sync_all = SyncAll;
     // Runs `job` on a thread of its own. Errors: ResourceExhausted.
     std::function<absl::Status(Job job)> run = RunOnThread;
   };
 
-  // syncfs(2).
+  // Calls syncfs(2).
   static HostError SyncFileSystem(int fd);
-  // sync(2).
+  // Calls sync(2).
   static void SyncAll();
-  // On a thread that nobody waits for: one that hangs in the host's kernel must not hold up the end
-  // of the VM.
+  // Runs `job` on a thread that nobody waits for. A thread that hangs in the host's kernel must not
+  // delay the end of the VM.
   static absl::Status RunOnThread(Job job);
 
-  // `file` is any open file of the file system but an O_PATH one, and stays open until a call that
-  // is under way has ended. `loop` must outlive the object.
+  // `file` is any open file of the file system, but not O_PATH. It stays open until a call that
+  // runs has ended. `loop` must outlive this object.
   FileSystemSync(base::EventLoop& loop, base::UniqueFd file, Options options);
-  // A call under way goes on, for nobody.
+  // A call that runs continues, and its result is dropped.
   ~FileSystemSync();
   FileSystemSync(const FileSystemSync&) = delete;
   FileSystemSync& operator=(const FileSystemSync&) = delete;
 
-  // Tells `waiter` once a call that begins from here on has ended; at once if none can be begun.
+  // Gives `waiter` the result of a call that begins from here on, or an error at once if no call
+  // can begin.
   void Wait(Waiter& waiter);
-  // `waiter`, if it waits, is not told any more.
+  // Makes sure that `waiter` gets no result. No effect if it does not wait.
   void Cancel(Waiter& waiter);
 
-  uint64_t calls() const { return calls_; }  // begun so far
+  uint64_t calls() const { return calls_; }  // how many have begun so far
 
  private:
   // What the helper thread and the loop share.
@@ -77,8 +79,8 @@ class FileSystemSync {
 
     const base::UniqueFd file;
     base::Mutex mutex;
-    base::EventLoop* loop ABSL_GUARDED_BY(mutex) = nullptr;  // null: nobody is interested
-    FileSystemSync* owner = nullptr;                         // the loop's thread only
+    base::EventLoop* loop ABSL_GUARDED_BY(mutex) = nullptr;  // null: the result is dropped
+    FileSystemSync* owner = nullptr;                         // for the loop's thread only
   };
 
   void Begin();
@@ -86,10 +88,10 @@ class FileSystemSync {
 
   const Options options_;
   const std::shared_ptr<Link> link_;
-  std::vector<Waiter*> served_;   // by the call that is under way
-  std::vector<Waiter*> waiting_;  // for the next one
+  std::vector<Waiter*> served_;   // wait for the call that runs
+  std::vector<Waiter*> waiting_;  // wait for the next call
   bool running_ = false;
-  HostError untold_error_;  // the first that nobody was told of
+  HostError untold_error_;  // the first error that no waiter got
   uint64_t calls_ = 0;
 };
 

@@ -22,7 +22,7 @@ struct Waiter final : FileSystemSync::Waiter {
   std::vector<int> told;
 };
 
-// Its helper threads do their work when the test says so.
+// The jobs of helper threads run when the test calls EndCall.
 class FileSystemSyncTest : public testing::Test {
  protected:
   FileSystemSyncTest()
@@ -37,7 +37,7 @@ class FileSystemSyncTest : public testing::Test {
                       return absl::OkStatus();
                     }})) {}
 
-  // Lets the oldest call end.
+  // Runs the oldest job, so that its call ends with `result`.
   void EndCall(int result = 0) {
     ASSERT_FALSE(jobs_.empty());
     result_ = result;
@@ -51,11 +51,11 @@ class FileSystemSyncTest : public testing::Test {
   base::FakeEventLoop loop_;
   int result_ = 0;
   bool can_run_ = true;
-  std::deque<FileSystemSync::Job> jobs_;  // under way
+  std::deque<FileSystemSync::Job> jobs_;  // calls that have not ended
   std::unique_ptr<FileSystemSync> sync_;
 };
 
-TEST_F(FileSystemSyncTest, NobodyIsToldBeforeACallHasEnded) {
+TEST_F(FileSystemSyncTest, AWaiterGetsItsResultWhenTheCallHasEnded) {
   Waiter waiter;
   sync_->Wait(waiter);
   loop_.RunUntilIdle();
@@ -65,7 +65,7 @@ TEST_F(FileSystemSyncTest, NobodyIsToldBeforeACallHasEnded) {
   EXPECT_EQ(sync_->calls(), 1U);
 }
 
-TEST_F(FileSystemSyncTest, WhoAsksDuringACallSharesTheNextOne) {
+TEST_F(FileSystemSyncTest, RequestsDuringACallShareTheNextCall) {
   std::vector<Waiter> waiters(5);
   sync_->Wait(waiters[0]);
   for (int i = 1; i < 5; ++i) sync_->Wait(waiters[i]);
@@ -80,7 +80,7 @@ TEST_F(FileSystemSyncTest, WhoAsksDuringACallSharesTheNextOne) {
   EXPECT_TRUE(jobs_.empty());
 }
 
-TEST_F(FileSystemSyncTest, OneCallIsUnderWayWhateverIsAskedAndCancelled) {
+TEST_F(FileSystemSyncTest, OnlyOneCallRunsWhateverIsAskedAndCancelled) {
   for (int i = 0; i < 100; ++i) {
     Waiter waiter;
     sync_->Wait(waiter);
@@ -89,13 +89,13 @@ TEST_F(FileSystemSyncTest, OneCallIsUnderWayWhateverIsAskedAndCancelled) {
   EXPECT_EQ(jobs_.size(), 1U);
   Waiter waiter;
   sync_->Wait(waiter);
-  EndCall();  // began before the question
+  EndCall();  // began before the waiter asked
   EXPECT_TRUE(waiter.told.empty());
   EndCall();
   EXPECT_EQ(waiter.told, std::vector<int>{0});
 }
 
-TEST_F(FileSystemSyncTest, AnErrorThatNobodyWaitedForIsToldLater) {
+TEST_F(FileSystemSyncTest, AnErrorWithoutAWaiterGoesToTheNextWaiter) {
   Waiter gone, next, last;
   sync_->Wait(gone);
   sync_->Cancel(gone);
@@ -109,7 +109,7 @@ TEST_F(FileSystemSyncTest, AnErrorThatNobodyWaitedForIsToldLater) {
   EXPECT_TRUE(gone.told.empty());
 }
 
-TEST_F(FileSystemSyncTest, WithoutAThreadTheAnswerIsAnError) {
+TEST_F(FileSystemSyncTest, WithoutAThreadTheResultIsAnError) {
   can_run_ = false;
   Waiter one, two;
   sync_->Wait(one);
@@ -120,20 +120,20 @@ TEST_F(FileSystemSyncTest, WithoutAThreadTheAnswerIsAnError) {
   EXPECT_EQ(two.told, std::vector<int>{0});
 }
 
-TEST_F(FileSystemSyncTest, ACallOutlivesWhoAsked) {
+TEST_F(FileSystemSyncTest, ACallMayEndAfterItsWaiterAndTheObject) {
   Waiter one, two;
   sync_->Wait(one);
   sync_->Cancel(one);
   sync_ = nullptr;
-  EndCall();  // finds nobody
+  EndCall();  // nobody gets the result
   EXPECT_TRUE(one.told.empty());
 }
 
-TEST_F(FileSystemSyncTest, AnAnswerUnderWayFindsNobody) {
+TEST_F(FileSystemSyncTest, AResultThatIsPostedButNotRunIsDroppedWithTheObject) {
   Waiter waiter;
   sync_->Wait(waiter);
   FileSystemSync::Job job = std::move(jobs_.front());
-  job();  // posted, not run yet
+  job();  // posts the result to the loop
   sync_ = nullptr;
   loop_.RunUntilIdle();
   EXPECT_TRUE(waiter.told.empty());

@@ -67,7 +67,8 @@ void GuestFileHandles::Close(uint64_t number) {
 }
 
 void GuestFileHandles::CloseAll() {
-  // In one pass: begin() of a table that is emptied from its begin passes all that is gone.
+  // Closes all handles in one pass. To close the first handle again and again would take quadratic
+  // time, because begin() of a hash table passes all slots that have become empty.
   Table all = std::exchange(by_number_, {});
   for (auto& [number, handle] : all) Close(std::move(handle));
 }

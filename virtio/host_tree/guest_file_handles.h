@@ -1,4 +1,4 @@
-// The files that a guest has open, by the number it was given for each.
+// The files that a guest has open, by the number that the guest got for each.
 #ifndef VIRTIO_HOST_TREE_GUEST_FILE_HANDLES_H_
 #define VIRTIO_HOST_TREE_GUEST_FILE_HANDLES_H_
 
@@ -12,7 +12,7 @@
 
 namespace virtio {
 
-// Keeps open what a guest has opened, until it closes it and what it began with it has ended. Loop
+// Keeps each file open until the guest has closed it and all operations on it have ended. Loop
 // thread.
 class GuestFileHandles {
  public:
@@ -20,33 +20,35 @@ class GuestFileHandles {
     uint64_t number = 0;
     std::unique_ptr<HostFile> file;
     base::LoopFile loop_file;
-    FileSync sync = FileSync::kNone;  // of what changes the file by this handle
+    FileSync sync = FileSync::kNone;  // of each change through this handle
     bool counted = true;              // against `max_files`
-    bool closed = false;              // by the guest; gone when the last user is done
+    bool closed = false;              // by the guest; the handle ends with its last user
     uint32_t users = 0;               // operations in flight
   };
 
-  // Holds up to `max_files`; the loop's files must be able to come and go.
+  // Holds up to `max_files` open. The loop must be able to take and remove files while it runs.
   GuestFileHandles(base::EventLoop& loop, uint32_t max_files)
       : loop_(loop), max_files_(max_files) {}
-  ~GuestFileHandles();  // none may be in use
+  ~GuestFileHandles();  // no handle may be in use
   GuestFileHandles(const GuestFileHandles&) = delete;
   GuestFileHandles& operator=(const GuestFileHandles&) = delete;
 
-  // True if Add would say ENFILE.
+  // True if Add would fail with ENFILE.
   bool full() const { return counted_ >= max_files_; }
-  // Takes a file and returns 0 and its handle, or ENFILE: the guest has too many open.
+  // Takes a file and gives its handle. ENFILE if the guest has too many files open.
   HostError Add(std::unique_ptr<HostFile> file, FileSync sync, Handle*& handle);
-  // Takes a directory that is to be flushed, which needs no room: there are as many as requests in
-  // flight. The handle is in use and closed, so that Release ends it. 0, or ENFILE if the loop
-  // cannot take it.
+  // Takes a directory that is to be flushed. It does not count against `max_files`, since there are
+  // no more such directories than requests in flight. The handle is in use and closed, so Release
+  // ends it. ENFILE if the loop cannot take the directory.
   HostError AddForFlush(std::unique_ptr<HostFile> directory, Handle*& handle);
-  // Returns the handle with this number, any number, that is of this node; or nullptr.
+  // Returns the handle with this number, or nullptr if there is none or its file is not of this
+  // node. The number can be anything.
   Handle* Find(uint64_t number, NodeId node);
-  // An operation begins with the file, or ends.
+  // Must be called when an operation with the file begins, and when it ends.
   void Use(Handle& handle) { ++handle.users; }
   void Release(Handle& handle);
-  // The guest closes it, or is gone. No effect on numbers that were not given out.
+  // Closes the handle with this number, or all handles: at once, or when their last users are done.
+  // Numbers that were not given out have no effect.
   void Close(uint64_t number);
   void CloseAll();
 
@@ -61,9 +63,9 @@ class GuestFileHandles {
   base::EventLoop& loop_;
   const uint32_t max_files_;
   uint32_t counted_ = 0;
-  uint64_t last_number_ = 0;  // 0 is none; used once each
+  uint64_t last_number_ = 0;  // each number is used once, 0 never
   Table by_number_;
-  Table closed_;  // still in use
+  Table closed_;  // closed by the guest and still in use
 };
 
 }  // namespace virtio

@@ -42,7 +42,7 @@ class GuestFileHandlesTest : public testing::Test {
   NodeId node_;
 };
 
-TEST_F(GuestFileHandlesTest, NumbersAreOfOneNodeAndUsedOnce) {
+TEST_F(GuestFileHandlesTest, ANumberIsForOneNodeAndUsedOnce) {
   GuestFileHandles::Handle* first = Open();
   ASSERT_NE(first, nullptr);
   const uint64_t number = first->number;
@@ -69,7 +69,7 @@ TEST_F(GuestFileHandlesTest, ClosesWhenTheLastUseEnds) {
   handles_.Close(number);
   EXPECT_EQ(handles_.Find(number, node_), nullptr);
   handles_.Release(*handle);
-  EXPECT_EQ(handles_.size(), 2U);  // not yet
+  EXPECT_EQ(handles_.size(), 2U);  // one use is left
   handles_.Release(*handle);
   EXPECT_EQ(handles_.size(), 1U);
   handles_.CloseAll();
@@ -78,7 +78,7 @@ TEST_F(GuestFileHandlesTest, ClosesWhenTheLastUseEnds) {
   EXPECT_EQ(tree_->node_count(), 1U);
 }
 
-TEST_F(GuestFileHandlesTest, ClosesAllButWhatIsInUse) {
+TEST_F(GuestFileHandlesTest, CloseAllKeepsHandlesThatAreInUse) {
   GuestFileHandles::Handle* used = Open();
   const uint64_t number = used->number;
   handles_.Use(*used);

@@ -1,4 +1,5 @@
-// Attributes, locks and extended attributes of files in a tree, and what rights changes need.
+// Tests attributes, locks and extended attributes of files in a tree, and the rights that changes
+// need.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,7 +52,7 @@ TEST_F(HostChangesTest, AttributesAreSetOnEveryKindOfFile) {
   EXPECT_EQ(Set(kRootNode, {.mode = 0755}), 0);
 }
 
-TEST_F(HostChangesTest, ChangesByUsersTakeSetIdBits) {
+TEST_F(HostChangesTest, ChangesByUsersClearSetIdBits) {
   Open();
   FoundNode found;
   std::unique_ptr<HostFile> file;
@@ -62,7 +63,8 @@ TEST_F(HostChangesTest, ChangesByUsersTakeSetIdBits) {
   EXPECT_EQ(Attributes(found.id).mode & 07777, 0777U);
   EXPECT_EQ(Set(found.id, {.mode = 06767}), 0);
   EXPECT_EQ(tree_->ClearPrivileges(*file), 0);
-  EXPECT_EQ(Attributes(found.id).mode & 07777, 02767U);  // no group may execute it
+  // Without the group's right to execute the file, set-group-id is no privilege and stays.
+  EXPECT_EQ(Attributes(found.id).mode & 07777, 02767U);
 }
 
 TEST_F(HostChangesTest, OneRequestSetsOwnerSizeAndSetIdBits) {
@@ -73,12 +75,12 @@ TEST_F(HostChangesTest, OneRequestSetsOwnerSizeAndSetIdBits) {
   EXPECT_EQ(Set(file, {.mode = 06755, .size_bytes = 9, .clear_privileges = true}), 0);
   EXPECT_EQ(HostStatus("file").st_mode & 07777, 06755U);
   EXPECT_EQ(HostStatus("file").st_size, 9);
-  // The owner alone: as on the host.
+  // A change of the owner alone clears the bits, as on the host.
   EXPECT_EQ(Set(file, {.uid = 0}), 0);
   EXPECT_EQ(HostStatus("file").st_mode & 07777, 0755U);
 }
 
-TEST_F(HostChangesTest, OpensAsAsked) {
+TEST_F(HostChangesTest, OpenFileKeepsOnlyTheFlagsThatCount) {
   host_.Write("root/file", "content");
   ASSERT_EQ(mkfifo(host_.Path("root/pipe").c_str(), 0600), 0);
   Open();
@@ -135,7 +137,7 @@ TEST_F(HostChangesTest, FilesAreSearchedCopiedAndLocked) {
   EXPECT_EQ(other->SetLock({.type = F_RDLCK, .start = UINT64_MAX}), EINVAL);
 }
 
-TEST_F(HostChangesTest, ExtendedAttributesAreThoseOfUsers) {
+TEST_F(HostChangesTest, OnlyExtendedAttributesOfUsersExist) {
   host_.Link("nowhere", "root/link");
   Open();
   const NodeId file = MakeFile(kRootNode, "file").id;
@@ -178,8 +180,8 @@ TEST_F(HostChangesTest, ExtendedAttributesAreThoseOfUsers) {
   EXPECT_EQ(value, std::string("user.b\0", 7));
 }
 
-// A user who is not privileged, with maps to its own ids, can make and change everything.
-TEST_F(HostChangesTest, AnUnprivilegedProcessServesWhatIsItsOwn) {
+// A user without privileges, with maps to the user's own ids, can make and change everything.
+TEST_F(HostChangesTest, AnUnprivilegedProcessServesItsOwnFiles) {
   if (!IsRoot()) GTEST_SKIP() << "is not privileged anyway";
   ASSERT_EQ(chmod(host_.path().c_str(), 0755), 0);
   ASSERT_EQ(chown(host_.Path("root").c_str(), 990, 991), 0);

@@ -101,7 +101,7 @@ HostError HostTree::MakeNode(NodeId directory, absl::string_view name, const Cal
     std::unique_ptr<HostFile> file;
     return Create(directory, name, caller, mode, O_RDONLY | O_EXCL, found, file);
   }
-  // Directories and links are no nodes: without a type, the answer is EINVAL.
+  // mknod makes neither directories nor links. Without a type, Make fails with EINVAL.
   if (S_ISDIR(mode) || S_ISLNK(mode)) mode &= 07777;
   return Make(directory, name, caller, {mode, device_major, device_minor}, found);
 }

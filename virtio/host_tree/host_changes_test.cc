@@ -1,4 +1,4 @@
-// Changing a tree: what the guest asks for is what the host has afterwards, and nothing else.
+// Tests changes of a tree: afterwards, the host has exactly what the guest asked for.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 namespace virtio {
 namespace {
 
-// Every change of every kind, each on names that exist or not as it needs.
+// Every kind of change. Each change uses names that exist or not, as the change needs.
 std::vector<
     std::pair<std::string, std::function<HostError(HostTree&, NodeId file, NodeId directory)>>>
 AllChanges() {
@@ -156,12 +156,12 @@ TEST_F(HostChangesTest, NamesAreNoPaths) {
   }
   EXPECT_EQ(tree_->node_count(), 3U);
   EXPECT_TRUE(OnHost("file"));
-  const std::string bytes("\xff\x01 -n\n\\", 7);  // but anything else is
+  const std::string bytes("\xff\x01 -n\n\\", 7);  // every other name is allowed
   MakeFile(directory, bytes);
   EXPECT_TRUE(OnHost(absl::StrCat("dir/", bytes)));
 }
 
-TEST_F(HostChangesTest, StrangersAreStale) {
+TEST_F(HostChangesTest, NodesThatTheGuestDoesNotHoldAreStale) {
   Open();
   const NodeId forgotten = MakeFile(kRootNode, "file").id;
   tree_->Forget(forgotten, 1);
@@ -174,7 +174,7 @@ TEST_F(HostChangesTest, StrangersAreStale) {
 
 // --- Links, removal, names -----------------------------------------------------------------------
 
-TEST_F(HostChangesTest, LinksAreToTheFileItself) {
+TEST_F(HostChangesTest, ALinkIsANameOfTheFileItself) {
   host_.Link("nowhere", "root/symlink");
   Open();
   const NodeId file = MakeFile(kRootNode, "file").id;
@@ -200,7 +200,7 @@ TEST_F(HostChangesTest, AnOpenFileOutlivesItsName) {
   ASSERT_EQ(pwrite(file->fd(), "content", 7, 0), 7);
   ASSERT_EQ(tree_->Unlink(directory, "file"), 0);
   EXPECT_EQ(LookupError(directory, "file"), ENOENT);
-  // Everything by node still works, though nothing has its name, or something else has.
+  // Every use of the node still works, while no file has the name, or another one has.
   MakeFile(directory, "file");
   EXPECT_EQ(Attributes(found.id).links, 0U);
   EXPECT_EQ(Attributes(found.id).size_bytes, 7U);
@@ -211,7 +211,7 @@ TEST_F(HostChangesTest, AnOpenFileOutlivesItsName) {
   ASSERT_EQ(tree_->OpenFile(found.id, O_RDONLY, again), 0);
   EXPECT_EQ(Content(*again), "con");
   EXPECT_EQ(HostStatus("dir/file").st_size, 0);
-  // The guest may forget it before it closes it.
+  // The guest may forget the node before it closes the file.
   const size_t nodes = tree_->node_count();
   EXPECT_FALSE(tree_->Forget(found.id, 1));
   again.reset();
@@ -226,7 +226,8 @@ TEST_F(HostChangesTest, ADirectoryThatTheGuestKnowsOutlivesItsName) {
   EXPECT_EQ(Attributes(directory).links, 0U);
   FoundNode found;
   EXPECT_EQ(tree_->MakeDirectory(directory, "x", kRoot, 0755, found), ENOENT);
-  // Until others need the descriptor: no other directory is taken for it then.
+  // Once other directories need the descriptor, the node is stale. No other directory is mistaken
+  // for the removed one.
   MakeDirectory(kRootNode, "dir");
   for (const char* name : {"a", "b", "c"}) MakeFile(MakeDirectory(kRootNode, name).id, "x");
   FileAttributes attributes;
@@ -236,7 +237,7 @@ TEST_F(HostChangesTest, ADirectoryThatTheGuestKnowsOutlivesItsName) {
   EXPECT_LE(tree_->open_directories(), 2U);
 }
 
-TEST_F(HostChangesTest, AFileThatIsNotOpenIsNotHeldWhenItsNameGoes) {
+TEST_F(HostChangesTest, ARemovedFileThatIsNotOpenIsNotHeld) {
   Open();
   const NodeId file = MakeFile(kRootNode, "file").id;
   const NodeId replaced = MakeFile(kRootNode, "replaced").id;
@@ -247,12 +248,12 @@ TEST_F(HostChangesTest, AFileThatIsNotOpenIsNotHeldWhenItsNameGoes) {
   FileAttributes attributes;
   EXPECT_EQ(tree_->GetAttributes(file, attributes), ESTALE);
   EXPECT_EQ(tree_->GetAttributes(replaced, attributes), ESTALE);
-  MakeFile(kRootNode, "file");  // no other file is taken for it
+  MakeFile(kRootNode, "file");  // must not be mistaken for the old file
   EXPECT_EQ(Set(file, {.mode = 0}), ESTALE);
   EXPECT_EQ(HostStatus("file").st_mode, S_IFREG | 0644U);
 }
 
-TEST_F(HostChangesTest, AFileWithAnotherNameIsFoundByIt) {
+TEST_F(HostChangesTest, AFileIsFoundByTheNameThatIsLeft) {
   Open(true, 2);
   const NodeId file = MakeFile(kRootNode, "a").id;
   FoundNode found;
@@ -264,7 +265,7 @@ TEST_F(HostChangesTest, AFileWithAnotherNameIsFoundByIt) {
   EXPECT_EQ(Attributes(file).links, 1U);
 }
 
-TEST_F(HostChangesTest, RemovingIsOfTheRightKind) {
+TEST_F(HostChangesTest, RemovingTheWrongTypeFails) {
   Open();
   const NodeId directory = MakeDirectory(kRootNode, "dir").id;
   MakeFile(directory, "file");
@@ -283,7 +284,7 @@ TEST_F(HostChangesTest, NodesMoveWithTheirFiles) {
   const NodeId file = MakeFile(moved, "file").id;
   ASSERT_EQ(tree_->Rename(from, "moved", to, "here", 0), 0);
   EXPECT_TRUE(OnHost("x/y/to/here/file"));
-  // Also when nothing of it is open any more, and another has taken the old name.
+  // They are found there even if none of them is open any more and a new file has the old name.
   MakeFile(MakeDirectory(from, "moved").id, "file");
   for (const char* name : {"a", "b", "c"}) MakeFile(MakeDirectory(kRootNode, name).id, "x");
   EXPECT_EQ(Attributes(file).inode, HostStatus("x/y/to/here/file").st_ino);
@@ -291,7 +292,7 @@ TEST_F(HostChangesTest, NodesMoveWithTheirFiles) {
   EXPECT_EQ(LookupError(from, "none"), ENOENT);
 }
 
-// What an overlay in the guest needs of its upper layer.
+// An overlay in the guest needs this of its upper layer.
 TEST_F(HostChangesTest, RenameLeavesAWhiteout) {
   Open();
   const NodeId file = MakeFile(kRootNode, "file").id;
@@ -302,7 +303,7 @@ TEST_F(HostChangesTest, RenameLeavesAWhiteout) {
   EXPECT_EQ(whiteout.st_mode & S_IFMT, mode_t{S_IFCHR});
   EXPECT_EQ(whiteout.st_rdev, 0U);
   EXPECT_NE(Find(kRootNode, "file"), file);
-  // Over another file, and not over it.
+  // Replaces another file, or refuses to replace it.
   MakeFile(kRootNode, "other");
   EXPECT_EQ(
       tree_->Rename(directory, "moved", kRootNode, "other", RENAME_WHITEOUT | RENAME_NOREPLACE),
@@ -310,13 +311,13 @@ TEST_F(HostChangesTest, RenameLeavesAWhiteout) {
   EXPECT_EQ(tree_->Rename(directory, "moved", kRootNode, "other", RENAME_WHITEOUT), 0);
   EXPECT_EQ(Find(kRootNode, "other"), file);
   EXPECT_EQ(HostStatus("dir/moved").st_mode & S_IFMT, mode_t{S_IFCHR});
-  // A directory, which takes what is below it along.
+  // A directory moves with everything below it.
   ASSERT_EQ(tree_->Rename(kRootNode, "dir", kRootNode, "other-dir", RENAME_WHITEOUT), 0);
   EXPECT_EQ(Find(kRootNode, "other-dir"), directory);
   EXPECT_EQ(HostStatus("dir").st_mode & S_IFMT, mode_t{S_IFCHR});
 }
 
-TEST_F(HostChangesTest, AWhiteoutBelongsToWhoRenames) {
+TEST_F(HostChangesTest, AWhiteoutBelongsToTheCallerOfTheRename) {
   if (geteuid() != 0) GTEST_SKIP() << "needs to give files away";
   HostTree::Options options;
   options.name = "fs[0]";
@@ -357,14 +358,14 @@ TEST_F(HostChangesTest, RenameReplacesExchangesOrRefuses) {
   EXPECT_EQ(tree_->Rename(kRootNode, "a", kRootNode, "c", ~0U), EINVAL);
   const NodeId directory = MakeDirectory(kRootNode, "dir").id;
   EXPECT_EQ(tree_->Rename(kRootNode, "dir", directory, "below", 0), EINVAL);
-  // Two names of one file: nothing happens, and both stay.
+  // If both names are of one file, nothing happens, and both names stay.
   FoundNode found;
   ASSERT_EQ(tree_->Link(a, kRootNode, "twin", found), 0);
   EXPECT_EQ(tree_->Rename(kRootNode, "a", kRootNode, "twin", 0), 0);
   EXPECT_EQ(Attributes(a).links, 2U);
 }
 
-TEST_F(HostChangesTest, ADirectoryThatIsKeptOnlyByWhatLeavesItMayGo) {
+TEST_F(HostChangesTest, AForgottenDirectoryEndsWhenItsLastChildMovesAway) {
   Open(true, 2);
   const NodeId from = MakeDirectory(kRootNode, "from").id;
   MakeFile(from, "file");

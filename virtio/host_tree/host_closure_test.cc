@@ -61,7 +61,7 @@ TEST_F(HostClosureTest, ClosureGrowsWhenReadAgain) {
   host_.Write("paths", "/nix/store/a-x\n");
   ASSERT_TRUE(tree_->RereadClosure().ok());
   EXPECT_EQ(Content(Get({"a-x"})), "a");
-  EXPECT_EQ(Content(b), "b");  // in use: stays
+  EXPECT_EQ(Content(b), "b");  // a file in use stays visible
   EXPECT_THAT(List(kRootNode), ElementsAre(".", "..", "b-y", "a-x"));
   ASSERT_EQ(tree_->GetAttributes(kRootNode, after), 0);
   EXPECT_TRUE(after.modified.seconds != before.modified.seconds ||
@@ -78,7 +78,7 @@ TEST_F(HostClosureTest, LargeClosuresAreCheckedToo) {
     host_.Write(absl::StrCat("root/", name, i), "");
     absl::StrAppend(&text, "/nix/store/", name, i, "\n");
   }
-  ASSERT_GT(text.size(), size_t{256} << 10);  // the store is listed
+  ASSERT_GT(text.size(), size_t{256} << 10);  // large enough for the store to be listed
   OpenWithClosure(text);
   EXPECT_EQ(List(kRootNode).size(), 5002U);
   host_.Write("paths", absl::StrCat(text, text, "/nix/store/missing\n"));

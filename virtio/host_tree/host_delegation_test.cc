@@ -1,5 +1,5 @@
-// Files that are delegated to a client of nfsd: the host's call waits for the client, and the share
-// does not.
+// Tests changes of files that are delegated to a client of nfsd: the call of the host waits for the
+// client, and the share does not.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,10 +24,11 @@
 namespace virtio {
 namespace {
 
-// What meets a delegation of the file "f<N>", in the directory `parent`.
+// Makes changes that a delegation holds up.
 class HostDelegationTest : public HostChangesTest {
  protected:
-  // Whether /proc/locks has a delegation of the file: "1: DELEG ACTIVE READ 0 fd:00:1234 0 EOF".
+  // Returns true if /proc/locks has a delegation of the file: "1: DELEG ACTIVE READ 0 fd:00:1234 0
+  // EOF".
   static bool IsDelegated(const std::string& path) {
     struct stat status;
     if (stat(path.c_str(), &status) != 0) return false;
@@ -38,6 +39,7 @@ class HostDelegationTest : public HostChangesTest {
     }
     return false;
   }
+  // A change of the file `file` in the directory `parent`.
   struct Change {
     const char* name;
     std::function<HostError(NodeId parent, const std::string& file)> make;
@@ -68,7 +70,7 @@ class HostDelegationTest : public HostChangesTest {
   }
 };
 
-// A FUSE server stands in for the wait, which a signal ends as well.
+// A FUSE server makes the calls wait in place of nfsd. A signal ends this wait, too.
 TEST_F(HostDelegationTest, ChangesDoNotWaitForTheClient) {
   HostMounts mounts;
   ForgetfulFuse fuse(10);
@@ -84,7 +86,7 @@ TEST_F(HostDelegationTest, ChangesDoNotWaitForTheClient) {
     EXPECT_EQ(change.make(kRootNode, file), EAGAIN) << change.name;
     EXPECT_EQ(change.make(kRootNode, file), EAGAIN) << change.name;
     EXPECT_EQ(fuse.changes(), made) << change.name;
-    // The name, and what the guest knows of it, are as they were.
+    // The name and the node are as they were.
     EXPECT_EQ(HostTreeTest::Content(Find(kRootNode, file)), absl::StrCat("file ", made));
     fuse.GiveBack();
     EXPECT_EQ(change.make(kRootNode, file), 0) << change.name;
@@ -93,8 +95,8 @@ TEST_F(HostDelegationTest, ChangesDoNotWaitForTheClient) {
   tree_.reset();
 }
 
-// nfsd serves a folder of this machine, and the kernel's client has mounted that: both are named by
-// the environment. Integration tests have them.
+// nfsd serves a folder of this machine, and the client in the kernel has mounted that folder. The
+// environment names both; integration tests set it.
 TEST_F(HostDelegationTest, ChangesDoNotWaitForAClientOfNfsd) {
   const char* mounted = std::getenv("VMM_TEST_NFS");
   const char* served = std::getenv("VMM_TEST_NFS_SERVER");
@@ -119,7 +121,7 @@ TEST_F(HostDelegationTest, ChangesDoNotWaitForAClientOfNfsd) {
   for (const Change& change : changes) {
     std::string file;
     base::UniqueFd client;
-    // The server delegates no file before it has reached the client.
+    // The server delegates no file until it has reached the client.
     for (int tries = 0; tries < 100; ++tries) {
       file = absl::StrCat("f", number++);
       std::ofstream(absl::StrCat(folder, "/", file)) << "content";
@@ -129,11 +131,11 @@ TEST_F(HostDelegationTest, ChangesDoNotWaitForAClientOfNfsd) {
       usleep(100'000);
     }
     ASSERT_TRUE(IsDelegated(absl::StrCat(folder, "/", file))) << change.name;
-    // The client hears nothing.
+    // The client cannot hear the server.
     ASSERT_EQ(std::system("ip link set lo down"), 0);
     EXPECT_EQ(change.make(kRootNode, file), EAGAIN) << change.name;
     ASSERT_EQ(std::system("ip link set lo up"), 0);
-    // Then it gives the file back.
+    // The client hears the server again and gives the file back.
     HostError error = EAGAIN;
     for (int tries = 0; tries < 300 && error == EAGAIN; ++tries) {
       usleep(100'000);

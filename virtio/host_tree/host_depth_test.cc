@@ -1,4 +1,4 @@
-// Directories deep below others, more of them than may be held open: each request opens them again.
+// Tests directories at depths beyond the number that may be held open, so requests open them again.
 
 #include <errno.h>
 #include <gtest/gtest.h>
@@ -16,7 +16,8 @@ namespace {
 
 class HostDepthTest : public HostChangesTest {
  protected:
-  // Makes `depth` directories below each other, all called `name`, and returns them.
+  // Makes `depth` directories below each other and returns them. The first is called `top`, all
+  // others `name`.
   std::vector<NodeId> MakeChain(absl::string_view top, absl::string_view name, int depth) {
     std::vector<NodeId> chain = {MakeDirectory(kRootNode, top).id};
     while (static_cast<int>(chain.size()) < depth) {
@@ -24,7 +25,7 @@ class HostDepthTest : public HostChangesTest {
     }
     return chain;
   }
-  // Closes all directories but a few.
+  // Uses so many other directories that most of the chain is closed.
   void UseOthers() {
     for (int i = 0; i < 16; ++i) {
       const NodeId other = Find(kRootNode, absl::StrCat("other", i));
@@ -48,7 +49,7 @@ TEST_F(HostDepthTest, ALookupOpensFewDirectories) {
   }
 }
 
-TEST_F(HostDepthTest, ALookupBelowLongNamesOpensOneDirectoryForFifteen) {
+TEST_F(HostDepthTest, ALookupBelowLongNamesOpensOneDirectoryInFifteen) {
   MakeOthers();
   Open(true, 8, 100'000);
   const auto chain = MakeChain("top", std::string(255, 'n'), 300);
@@ -56,13 +57,13 @@ TEST_F(HostDepthTest, ALookupBelowLongNamesOpensOneDirectoryForFifteen) {
   uint64_t before = tree_->opens();
   EXPECT_EQ(LookupError(chain.back(), "x"), ENOENT);
   EXPECT_LE(tree_->opens() - before, 20U);
-  // What is above it is then near, for who walks up as 9p can.
+  // A 9p client that walks up from there finds the directories above open or near an open one.
   before = tree_->opens();
   EXPECT_EQ(LookupError(chain[297], "x"), ENOENT);
   EXPECT_LE(tree_->opens() - before, 1U);
 }
 
-TEST_F(HostDepthTest, WhatTheHostPutsInTheWayLeadsNowhere) {
+TEST_F(HostDepthTest, DirectoriesThatTheHostPutsInTheWayAreStale) {
   MakeOthers();
   Open(true, 8, 100'000);
   const auto chain = MakeChain("top", "d", 40);
@@ -70,24 +71,24 @@ TEST_F(HostDepthTest, WhatTheHostPutsInTheWayLeadsNowhere) {
   for (int i = 0; i < 20; ++i) middle += "/d";
   std::string below;
   for (int i = 0; i < 19; ++i) below += "/d";
-  // Other directories of the same names.
+  // Other directories have the same names.
   host_.Rename(middle, "root/away");
   host_.Directory(middle + below);
   UseOthers();
   EXPECT_EQ(LookupError(chain.back(), "x"), ESTALE);
-  // A link to the right ones.
+  // A link leads to the right directories.
   host_.Rename(middle, "root/away2");
   host_.Link("/" + host_.Path("root/away"), middle);
   UseOthers();
   EXPECT_EQ(LookupError(chain.back(), "x"), ESTALE);
-  // The right ones.
+  // The right directories are back.
   ASSERT_EQ(unlink(host_.Path(middle).c_str()), 0);
   host_.Rename("root/away", middle);
   UseOthers();
   EXPECT_EQ(LookupError(chain.back(), "x"), ENOENT);
 }
 
-TEST_F(HostDepthTest, ADirectoryThatTheGuestRemovedIsNotFoundByWhatTheHostMadeInItsPlace) {
+TEST_F(HostDepthTest, ARemovedDirectoryIsNotMistakenForANewOneOfTheHost) {
   MakeOthers();
   Open(true, 8, 100'000);
   const auto chain = MakeChain("top", "d", 4);

@@ -1,4 +1,4 @@
-// How the host's answer to a guest's request of a share is passed on.
+// Errors of the host, as the guest gets them.
 #ifndef VIRTIO_HOST_TREE_HOST_ERROR_H_
 #define VIRTIO_HOST_TREE_HOST_ERROR_H_
 
@@ -8,9 +8,10 @@
 
 namespace virtio {
 
-// 0 for success, or the positive errno that the guest is told. A constant becomes one by itself:
-// `return ESTALE;`. A number that is known at run time only does not, so that no count, descriptor
-// or negative result is taken for an error. The compiler refuses to have one thrown away.
+// 0 for success, or the positive errno that the guest gets. A constant converts by itself: `return
+// ESTALE;`. A number that is known only at run time does not convert, so that no count, descriptor
+// or negative result becomes an error by mistake. The compiler rejects code that ignores a
+// HostError.
 class [[nodiscard]] HostError {
  public:
   constexpr HostError() = default;
@@ -21,13 +22,14 @@ class [[nodiscard]] HostError {
     error.number_ = number;
     return error;
   }
-  // Of the host's call that has just failed.
+  // Returns the error of the host's call that has just failed.
   static HostError Last() { return FromErrno(errno); }
-  // Of a host's call that returned `result`: 0 for success; else it has set errno.
+  // Returns the error of a host's call that returned `result`: 0 for success; any other result
+  // means that the call has set errno.
   static HostError Of(int result) { return FromErrno(result == 0 ? 0 : errno); }
 
   constexpr int number() const { return number_; }
-  // Nothing can be done about the error, and nobody has to be told.
+  // Says that nothing can be done about the error and that nobody needs to know of it.
   void Ignore() const {}
 
   friend constexpr bool operator==(HostError a, HostError b) { return a.number_ == b.number_; }

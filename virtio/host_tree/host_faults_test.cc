@@ -1,4 +1,4 @@
-// What the tree does when the host fails to look at a file.
+// Tests what the tree does when the host fails to look at a file.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,14 +15,15 @@
 
 namespace {
 
-// Which of the next looks at a descriptor fails, counted from 1; and the file whose status is then
-// in the buffer, as one that was looked at before may be. The kernel leaves the buffer as it is.
+// `failing_look` says which of the next looks at a descriptor fails, counted from 1. The status of
+// `stale_file` is then in the buffer, as that of an earlier look may be: when statx fails, the
+// kernel leaves the buffer as it is.
 int failing_look = 0;
 std::string stale_file;
 
 }  // namespace
 
-// Takes the place of the C library's.
+// Replaces the function of the C library.
 extern "C" int statx(int directory, const char* name, int flags, unsigned mask,
                      struct statx* status) noexcept {
   if (*name == '\0' && failing_look > 0 && --failing_look == 0) {
@@ -36,34 +37,34 @@ extern "C" int statx(int directory, const char* name, int flags, unsigned mask,
 namespace virtio {
 namespace {
 
-TEST_F(HostChangesTest, WhatCouldNotBeLookedAtIsNotRemoved) {
+TEST_F(HostChangesTest, ANewFileThatCannotBeLookedAtIsNotRemoved) {
   Open();
   stale_file = host_.Path("root/file");
   failing_look = 1;
   FoundNode found;
   std::unique_ptr<HostFile> file;
-  // What is in the buffer is of whatever has the name by then.
+  // The status in the buffer may be that of any file that has the name by then.
   EXPECT_EQ(tree_->Create(kRootNode, "file", kRoot, 0644, O_RDWR, found, file), EIO);
   EXPECT_EQ(failing_look, 0);
   EXPECT_EQ(file, nullptr);
   EXPECT_TRUE(OnHost("file"));
 }
 
-TEST_F(HostChangesTest, WhatWasMadeAndCannotBeFinishedIsRemoved) {
+TEST_F(HostChangesTest, ANewFileThatCannotBeGivenAwayIsRemoved) {
   if (!IsRoot()) GTEST_SKIP() << "gives files to others";
   host_.Write("root/other", "the host's");
   Open();
   stale_file = host_.Path("root/other");
   FoundNode found;
   std::unique_ptr<HostFile> file;
-  // The file, then its directory, then the file with its new owner.
+  // Look 1 is at the file, look 2 at its directory, and look 3 at the file with its new owner.
   for (const int look : {2, 3}) {
     failing_look = look;
     EXPECT_EQ(tree_->Create(kRootNode, "file", kUser, 0644, O_RDWR, found, file), EIO) << look;
     EXPECT_EQ(failing_look, 0) << look;
     EXPECT_FALSE(OnHost("file")) << look;
   }
-  // The file, its directory, the file again.
+  // Again, look 1 is at the new directory, look 2 at its parent, and look 3 at the directory.
   for (const int look : {2, 3}) {
     failing_look = look;
     EXPECT_EQ(tree_->MakeDirectory(kRootNode, "dir", kUser, 0755, found), EIO) << look;

@@ -11,7 +11,7 @@
 namespace virtio {
 namespace {
 
-// A copy holds up what else is asked of the share.
+// While a copy runs, the share serves no other request.
 constexpr uint64_t kMaxCopyBytes = 256 << 10;
 
 HostError ToHostLock(const FileLock& lock, struct flock& host) {

@@ -6,7 +6,7 @@
 namespace virtio {
 namespace {
 
-// Those that linux/magic.h does not name are from the file systems' own sources.
+// Numbers that linux/magic.h does not have are from the sources of the file systems.
 constexpr FileSystemKind kKinds[] = {
     {0xef53, FileNumbers::kReused},                                        // ext2, ext3, ext4
     {0x58465342, FileNumbers::kReused},                                    // xfs
@@ -43,8 +43,9 @@ constexpr int kInodeBits = 48;
 constexpr size_t kMaxDevices = size_t{1} << (63 - kInodeBits);
 constexpr uint64_t kHashed = uint64_t{1} << 63;
 
-// Spreads every bit over all others, one to one: the finalizer of SplitMix64 (Steele, Lea, Flood:
-// Fast Splittable Pseudorandom Number Generators, 2014).
+// Spreads every bit over all bits, and gives different results for different inputs. It is the
+// finalizer of SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators,
+// 2014).
 uint64_t Mix(uint64_t x) {
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
   x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
@@ -66,7 +67,7 @@ uint64_t InodeNumbers::ToGuest(uint32_t device, uint64_t inode) {
   if (index != indices_.end() && inode >> kInodeBits == 0) {
     return uint64_t{index->second} << kInodeBits | inode;
   }
-  // The same after the next start: no index goes in.
+  // The hash does not depend on `index`, so the number is the same after the next start.
   return kHashed | Mix(inode ^ Mix(uint64_t{device} + 1));
 }
 

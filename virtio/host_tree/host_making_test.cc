@@ -1,4 +1,4 @@
-// Files that are made in a tree: their modes, owners and bounds.
+// Tests files that are made in a tree: their modes, owners and limits.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 namespace virtio {
 namespace {
 
-TEST_F(HostChangesTest, WhatIsMadeHasModeUmaskAndOwner) {
+TEST_F(HostChangesTest, ANewFileHasTheModeUmaskAndOwnerThatWereAskedFor) {
   Open();
   const FoundNode file = MakeFile(kRootNode, "file", kUser, 0666);
   EXPECT_EQ(file.attributes.mode, S_IFREG | 0640U);
@@ -38,7 +38,7 @@ TEST_F(HostChangesTest, WhatIsMadeHasModeUmaskAndOwner) {
     EXPECT_EQ(HostStatus(name).st_uid, 1000U) << name;
     EXPECT_EQ(HostStatus(name).st_gid, 100U) << name;
   }
-  // Giving a file away would take its set-id bits.
+  // The host clears set-id bits when a file is given away, so they must be set after that.
   MakeFile(kRootNode, "set-id", {.uid = 1000, .gid = 100}, 06755);
   EXPECT_EQ(HostStatus("set-id").st_mode, S_IFREG | 06755U);
 }
@@ -50,7 +50,7 @@ TEST_F(HostChangesTest, TheUmaskOfTheProcessStays) {
   EXPECT_EQ(umask(before), 031U);
 }
 
-TEST_F(HostChangesTest, SetGroupIdDirectoriesHandTheirGroupDown) {
+TEST_F(HostChangesTest, NewFilesGetTheGroupOfASetGroupIdDirectory) {
   if (!IsRoot()) GTEST_SKIP() << "needs another group";
   host_.Directory("root/dir");
   ASSERT_EQ(chown(host_.Path("root/dir").c_str(), 0, 4321), 0);
@@ -65,7 +65,7 @@ TEST_F(HostChangesTest, SetGroupIdDirectoriesHandTheirGroupDown) {
   EXPECT_EQ(below.attributes.mode, S_IFDIR | 02750U);
 }
 
-TEST_F(HostChangesTest, DefaultAclTakesTheUmasksPlace) {
+TEST_F(HostChangesTest, ADefaultAclReplacesTheUmask) {
   host_.Directory("root/dir");
   // A default ACL: version 2; user rwx, group rwx, mask rwx, others r-x.
   const uint8_t acl[] = {2,    0, 0, 0,                          //
@@ -82,7 +82,7 @@ TEST_F(HostChangesTest, DefaultAclTakesTheUmasksPlace) {
   EXPECT_EQ(file.attributes.mode & 0777, 0664U);
 }
 
-TEST_F(HostChangesTest, CreateOpensWhatIsThereUnlessExclusive) {
+TEST_F(HostChangesTest, CreateOpensAnExistingFileUnlessExclusive) {
   host_.Write("root/file", "content");
   host_.Link("file", "root/link");
   host_.Directory("root/dir");
@@ -96,7 +96,7 @@ TEST_F(HostChangesTest, CreateOpensWhatIsThereUnlessExclusive) {
   EXPECT_EQ(Content(*file), "");
   EXPECT_EQ(tree_->Create(kRootNode, "link", kRoot, 0644, O_RDWR, found, file), EACCES);
   EXPECT_EQ(tree_->Create(kRootNode, "dir", kRoot, 0644, O_RDWR, found, file), EISDIR);
-  EXPECT_EQ(tree_->node_count(), 2U);  // what could not be opened is not held
+  EXPECT_EQ(tree_->node_count(), 2U);  // files that were not opened are not held
 }
 
 TEST_F(HostChangesTest, DevicesAreNotMade) {
@@ -151,7 +151,7 @@ TEST_F(HostChangesTest, OwnersAreMappedBothWays) {
   EXPECT_FALSE(OnHost("dir"));
 }
 
-TEST_F(HostChangesTest, FilesOfOwnersThatTheMapsLeaveOutStayAsTheyAre) {
+TEST_F(HostChangesTest, FilesOfOwnersOutsideTheMapsCannotBeChanged) {
   if (!IsRoot()) GTEST_SKIP() << "needs other owners";
   host_.Write("root/strangers", "content");
   host_.Write("root/of a group", "content");
@@ -185,7 +185,7 @@ TEST_F(HostChangesTest, FilesOfOwnersThatTheMapsLeaveOutStayAsTheyAre) {
     EXPECT_NE(HostStatus(name).st_mtim.tv_sec, 5) << name;
     EXPECT_EQ(HostStatus(name).st_size, 7) << name;
   }
-  // Nor does a file of the guest's run as the host's group.
+  // The guest cannot make a file that runs with a group of the host either.
   MakeFile(Find(kRootNode, "dir"), "file", {.uid = 3, .gid = 4}, 06755);
   EXPECT_EQ(HostStatus("dir/file").st_gid, 0U);
   EXPECT_EQ(HostStatus("dir/file").st_mode, S_IFREG | 04755U);
@@ -197,7 +197,7 @@ TEST_F(HostChangesTest, DirectoriesTooDeepToBeOpenedAgainAreRefused) {
   NodeId deepest = first;
   for (size_t depth = 1; depth < kMaxDepth + 8; ++depth) deepest = MakeDirectory(deepest, "d").id;
   EXPECT_EQ(LookupError(deepest, "none"), ENOENT);
-  // What is used instead closes it.
+  // The use of other directories closes the deepest one.
   for (const char* name : {"a", "b", "c"}) MakeDirectory(MakeDirectory(first, name).id, "x");
   EXPECT_EQ(LookupError(deepest, "none"), ELOOP);
   EXPECT_EQ(std::system(absl::StrCat("rm -rf ", host_.Path("root/d")).c_str()), 0);

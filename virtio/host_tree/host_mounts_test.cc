@@ -1,4 +1,5 @@
-// File systems of the host below the root of a tree: which are entered, and what their files are.
+// Tests file systems that are mounted below the root of a tree: which of them are entered, and what
+// identifies their files.
 
 #include <dirent.h>
 #include <errno.h>
@@ -49,7 +50,7 @@ class HostMountsTest : public HostChangesTest {
     options.max_directories = max_directories;
     OpenWith(std::move(options));
   }
-  // A tmpfs at `name` below the root, with a file x in it.
+  // Mounts a tmpfs at `name` below the root, with a file x in it.
   void MountTmpfs(absl::string_view name) {
     host_.Directory(absl::StrCat("root/", name));
     ASSERT_EQ(mounts_.Add(host_.Path(absl::StrCat("root/", name)), "tmpfs"), 0);
@@ -61,12 +62,13 @@ class HostMountsTest : public HostChangesTest {
                            host_.Path(absl::StrCat("root/", to)), readonly),
               0);
   }
-  // The root becomes a file system of this type, in an image that `make` makes. False: not here.
+  // Mounts an image, which the command `make` fills, as the root. Returns false if this host cannot
+  // do that.
   bool MountImage(const char* make, const char* type) {
     const std::string image = host_.Path("image");
     const base::UniqueFd fd(open(image.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
     EXPECT_EQ(ftruncate(fd.get(), off_t{256} << 20), 0);
-    // A loop device that is given up with the mount.
+    // The loop device ends with the mount.
     const std::string commands =
         absl::StrCat("exec >", host_.Path("log"), " 2>&1; PATH=$PATH:/sbin:/usr/sbin; ", make, " ",
                      image, " && mount -o loop -t ", type, " ", image, " ", host_.Path("root"));
@@ -74,14 +76,16 @@ class HostMountsTest : public HostChangesTest {
     mounts_.Took(host_.Path("root"));
     return true;
   }
-  // Has the host forget what nobody holds: contents too, which hold the file.
+  // Makes the host forget all files that nobody holds. Their contents are dropped, too, because
+  // contents hold the file.
   static void DropCaches() {
     sync();
     const base::UniqueFd fd(open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC));
     ASSERT_EQ(write(fd.get(), "3", 1), 1);
   }
-  // Drops caches until a file that had the number `was` has another: the host drops what it likes,
-  // and what was used a moment ago, name and file, at the second time only.
+  // Drops caches until a file that had the number `was` has another number. Repeats that, because
+  // the host drops only what it wants to drop, and drops files and names that were used a moment
+  // ago only at the second try.
   bool IsForgotten(const char* name, uint64_t was) {
     for (int tries = 0; tries < 25; ++tries) {
       for (int i = 0; i < 4; ++i) DropCaches();
@@ -99,7 +103,7 @@ class HostMountsTest : public HostChangesTest {
               0);
     return numbers;
   }
-  // Expects the same number for a file however the guest asks, and returns it.
+  // Expects that the guest sees the same number of a file however it asks, and returns the number.
   uint64_t Number(NodeId directory, const std::string& name) {
     FoundNode found;
     EXPECT_EQ(tree_->Lookup(directory, name, found), 0) << name;
@@ -115,9 +119,9 @@ class HostMountsTest : public HostChangesTest {
   HostMounts mounts_;
 };
 
-// --- What is entered -----------------------------------------------------------------------------
+// --- Entering mounts -----------------------------------------------------------------------------
 
-TEST_F(HostMountsTest, OneFileSystemIsTheDefault) {
+TEST_F(HostMountsTest, MountsAreNotEnteredByDefault) {
   MountTmpfs("tmpfs");
   host_.Directory("root/dir");
   Bind("dir", "bound");
@@ -130,12 +134,12 @@ TEST_F(HostMountsTest, OneFileSystemIsTheDefault) {
   }
 }
 
-TEST_F(HostMountsTest, OpenDirectoriesBecomeNoWayIn) {
+TEST_F(HostMountsTest, AnOpenDirectoryIsNoWayIntoALaterMount) {
   host_.Write("root/dir/x", "below");
   Open(true, 2);
   const NodeId x = Get({"dir", "x"});
   MountTmpfs("dir");
-  // The directory that is open goes on; by its name it is another.
+  // The open directory stays usable. Once it is closed, its name leads to the mount.
   EXPECT_EQ(HostTreeTest::Content(x), "below");
   MakeDirectory(MakeDirectory(MakeDirectory(kRootNode, "a").id, "b").id, "c");
   EXPECT_THAT(HostTreeTest::Content(x), StartsWith("error "));
@@ -155,7 +159,7 @@ TEST_F(HostMountsTest, ProcfsIsNeverEntered) {
   EXPECT_EQ(Walk({"proc"}, id), EXDEV);
   EXPECT_EQ(Walk({"proc", "self"}, id), EXDEV);
   EXPECT_EQ(Walk({"tmpfs", "proc"}, id), EXDEV);
-  // A file of it in the place of one that is known.
+  // Mounts a file of procfs in the place of a file that the guest knows.
   ASSERT_EQ(mounts_.Bind("/proc/self/mem", host_.Path("root/file")), 0);
   std::unique_ptr<HostFile> file;
   EXPECT_EQ(tree_->OpenFile(known, O_RDWR, file), EXDEV);
@@ -166,13 +170,13 @@ TEST_F(HostMountsTest, ProcfsIsNeverEntered) {
   EXPECT_EQ(secret, 0x5ec2e7U);
 }
 
-TEST_F(HostMountsTest, WhatTakesThePlaceOfAnEnteredFileSystemIsLookedAtAnew) {
+TEST_F(HostMountsTest, AMountThatReplacesAnEnteredMountIsCheckedAgain) {
   MountTmpfs("dir");
   OpenAcross();
   EXPECT_EQ(HostTreeTest::Content(Get({"dir", "x"})), "dir");
   tree_->ForgetAll();
   mounts_.Remove();
-  // As likely as not with the numbers of the mount and of the device that the last one had.
+  // The new mount often gets the numbers of mount and device that the last one had.
   ASSERT_EQ(mounts_.Add(host_.Path("root/dir"), "proc", "none"), 0);
   EXPECT_EQ(LookupError(kRootNode, "dir"), EXDEV);
 }
@@ -192,7 +196,7 @@ TEST_F(HostMountsTest, AShareOfProcfsIsRefusedAtStart) {
   }
 }
 
-// --- What files are ------------------------------------------------------------------------------
+// --- Identity of files ---------------------------------------------------------------------------
 
 TEST_F(HostMountsTest, FilesOfTwoFileSystemsHaveTwoNumbers) {
   MountTmpfs("a");
@@ -215,16 +219,16 @@ TEST_F(HostMountsTest, ABindMountIsADirectoryOfItsOwn) {
   const NodeId a = Get({"a", "d"});
   const NodeId b = Get({"b", "d"});
   EXPECT_NE(a, b);
-  // The directory is where it was.
+  // The second look has not moved the first directory.
   NodeId place;
   std::string name;
   EXPECT_EQ(tree_->FindPlace(a, place, name), 0);
   EXPECT_EQ(place, Get({"a"}));
-  // To cp and mv it is the same directory all the same; to a 9p client the mounts tell.
+  // cp and mv see one directory by its number. A 9p client sees two, by the mount.
   EXPECT_EQ(Attributes(a).inode, Attributes(b).inode);
   EXPECT_EQ(Attributes(a).mount, 0U);
   EXPECT_NE(Attributes(b).mount, 0U);
-  // As on the host.
+  // A rename from one mount to the other fails, as on the host.
   EXPECT_EQ(tree_->Rename(Get({"a"}), "d", Get({"b"}), "e", 0), EXDEV);
 }
 
@@ -241,11 +245,11 @@ TEST_F(HostMountsTest, AReadOnlyBindMountIsNotWrittenThrough) {
   EXPECT_EQ(Set(Find(readonly, "f"), {.mode = 0600}), EROFS);
   EXPECT_EQ(Set(Find(readonly, "f"), {.size_bytes = 0}), EROFS);
   EXPECT_EQ(tree_->Unlink(readonly, "f"), EROFS);
-  // And that the guest has seen it there does not make the other name read-only.
+  // The name in the other mount is still writable.
   EXPECT_EQ(tree_->OpenFile(Find(writable, "f"), O_WRONLY, file), 0);
 }
 
-TEST_F(HostMountsTest, StatFsIsOfTheFileSystemOfTheNode) {
+TEST_F(HostMountsTest, StatFsDescribesTheFileSystemOfTheNode) {
   host_.Directory("root/small");
   ASSERT_EQ(mounts_.Add(host_.Path("root/small"), "tmpfs", "none", 0, "size=64k"), 0);
   host_.Write("root/small/dir/x", "x");
@@ -274,7 +278,7 @@ TEST_F(HostMountsTest, SubvolumesOfBtrfsAreVisibleAndHaveNumbersOfTheirOwn) {
   ASSERT_EQ(ioctl(root.get(), BTRFS_IOC_SNAP_CREATE_V2, &snapshot), 0);
   host_.Write("root/two/x", "two");
   ASSERT_EQ(host_.Inode("root/one/x"), host_.Inode("root/two/x"));
-  Open();  // one file system
+  Open();  // without submounts: subvolumes are no mounts
   const NodeId a = Get({"one"});
   const NodeId b = Get({"two"});
   std::set<uint64_t> numbers = {Number(kRootNode, "one"), Number(kRootNode, "two"), Number(a, "x"),
@@ -284,9 +288,9 @@ TEST_F(HostMountsTest, SubvolumesOfBtrfsAreVisibleAndHaveNumbersOfTheirOwn) {
   MakeFile(b, "new");
 }
 
-// --- What is known again -------------------------------------------------------------------------
+// --- Seeing a file again -------------------------------------------------------------------------
 
-TEST_F(HostMountsTest, WithoutTimesOfBirthTheFileHandleTells) {
+TEST_F(HostMountsTest, WithoutTimesOfBirthTheFileHandleIdentifiesAFile) {
   if (!MountImage("mkfs.ext4 -q -I 128", "ext4")) GTEST_SKIP() << "no ext4";
   host_.Write("root/dir/file", "old");
   Open(true, 2);
@@ -302,19 +306,20 @@ TEST_F(HostMountsTest, WithoutTimesOfBirthTheFileHandleTells) {
   EXPECT_EQ(HostTreeTest::Content(Get({"dir", "file"})), "new");
 }
 
-// vfat makes numbers up when an inode comes into memory.
-TEST_F(HostMountsTest, WithoutStableNumbersWhatIsKnownIsHeldWithinTheBudget) {
+// vfat gives a file a new number when its inode comes into memory.
+TEST_F(HostMountsTest, FilesWithoutStableNumbersAreHeldWithinTheBudget) {
   if (!MountImage("mkfs.vfat", "vfat")) GTEST_SKIP() << "no vfat";
   for (int i = 0; i < 13; ++i) host_.Write(absl::StrCat("root/f", i), absl::StrCat("file ", i));
   DropCaches();
   Open(true, 8);
   const NodeId first = Get({"f0"});
   const uint64_t number = Attributes(first).inode;
-  ASSERT_TRUE(IsForgotten("root/f12", host_.Inode("root/f12")));  // who is not held is forgotten
+  ASSERT_TRUE(IsForgotten("root/f12", host_.Inode("root/f12")));  // nobody holds f12
   EXPECT_EQ(Attributes(first).inode, number);
   EXPECT_EQ(HostTreeTest::Content(first), "file 0");
   EXPECT_EQ(Get({"f0"}), first);
-  // Beyond the budget the oldest is another file once the host has forgotten it.
+  // The oldest file is beyond the budget. Its name leads to another node once the host has
+  // forgotten the file.
   for (int i = 1; i < 12; ++i) Get({absl::StrCat("f", i)});
   EXPECT_EQ(tree_->open_directories(), 8U);
   ASSERT_TRUE(IsForgotten("root/f0", number));
@@ -326,8 +331,8 @@ TEST_F(HostMountsTest, WithoutStableNumbersWhatIsKnownIsHeldWithinTheBudget) {
   EXPECT_FALSE(OnHost("f0"));
 }
 
-// So do most FUSE servers, when the kernel asks for a name whose file it has forgotten.
-TEST_F(HostMountsTest, OnFuseWhatIsKnownIsHeldWithinTheBudget) {
+// Most FUSE servers also give a file a new number when the kernel has forgotten it.
+TEST_F(HostMountsTest, FilesOnFuseAreHeldWithinTheBudget) {
   host_.Directory("root");
   ForgetfulFuse fuse(14);
   if (!fuse.is_there()) GTEST_SKIP() << "no /dev/fuse";
@@ -339,12 +344,13 @@ TEST_F(HostMountsTest, OnFuseWhatIsKnownIsHeldWithinTheBudget) {
   host_.Inode("root/f12");
   fuse.Invalidate(0);
   fuse.Invalidate(12);
-  ASSERT_TRUE(fuse.WaitForgotten(12));  // who is not held is forgotten
+  ASSERT_TRUE(fuse.WaitForgotten(12));  // nobody holds f12
   EXPECT_EQ(host_.Inode("root/f0"), number);
   EXPECT_EQ(Attributes(first).inode, number);
   EXPECT_EQ(HostTreeTest::Content(first), "file 0");
   EXPECT_EQ(Get({"f0"}), first);
-  // Beyond the budget the oldest is another file once the host has forgotten it; the newest is not.
+  // The oldest file is beyond the budget. Its name leads to another node once the host has
+  // forgotten the file. The newest file is still held.
   for (int i = 1; i < 12; ++i) Get({absl::StrCat("f", i)});
   EXPECT_EQ(tree_->open_directories(), 8U);
   const NodeId last = Get({"f11"});
@@ -355,7 +361,7 @@ TEST_F(HostMountsTest, OnFuseWhatIsKnownIsHeldWithinTheBudget) {
   EXPECT_EQ(tree_->GetAttributes(first, attributes), ESTALE);
   EXPECT_EQ(HostTreeTest::Content(first), absl::StrCat("error ", ESTALE));
   EXPECT_EQ(HostTreeTest::Content(last), "file 11");
-  // By name there is a file again.
+  // The name still leads to a file.
   const NodeId again = Get({"f0"});
   EXPECT_NE(again, first);
   EXPECT_EQ(HostTreeTest::Content(again), "file 0");
@@ -363,7 +369,7 @@ TEST_F(HostMountsTest, OnFuseWhatIsKnownIsHeldWithinTheBudget) {
   mounts_.RemoveAll();
 }
 
-// A folder on NFS, named by the environment: integration tests have one.
+// A folder on NFS. The environment names it; integration tests set that.
 class HostNfsTest : public HostTreeTest {
  protected:
   void SetUp() override {
@@ -421,10 +427,10 @@ TEST_F(HostNfsTest, AnOpenFileOutlivesItsName) {
   EXPECT_THAT(List(kRootNode), testing::UnorderedElementsAre(".", ".."));
 }
 
-TEST_F(HostNfsTest, AnotherFileOfTheSameNumberIsAnotherFile) {
+TEST_F(HostNfsTest, ANewFileWithTheNumberOfARemovedFileIsAnotherNode) {
   const NodeId old = Make("file");
   const std::string path = nfs_->Path("file");
-  // On the server, where the number is used again.
+  // Replaces the file on the server, which uses the number again.
   const char* server = std::getenv("VMM_TEST_NFS_SERVER");
   ASSERT_NE(server, nullptr);
   const std::string on_server =
@@ -442,7 +448,7 @@ TEST_F(HostNfsTest, AnotherFileOfTheSameNumberIsAnotherFile) {
     usleep(100'000);
   }
   ASSERT_EQ(before.st_ino, after.st_ino) << "the number was not used again";
-  // Until the client asks the server.
+  // Waits until the client asks the server.
   NodeId now = old;
   for (int tries = 0; tries < 100 && now == old; ++tries) {
     usleep(100'000);
@@ -454,11 +460,11 @@ TEST_F(HostNfsTest, AnotherFileOfTheSameNumberIsAnotherFile) {
   EXPECT_EQ(tree_->GetAttributes(old, attributes), ESTALE);
 }
 
-TEST_F(HostNfsTest, TheGuestTakesSetIdBitsOff) { EXPECT_FALSE(tree_->takes_set_ids()); }
+TEST_F(HostNfsTest, TheGuestHasToTakeSetIdBitsOff) { EXPECT_FALSE(tree_->takes_set_ids()); }
 
 // --- Numbers -------------------------------------------------------------------------------------
 
-TEST(InodeNumbersTest, AreTheHostsOnTheRootsDeviceAndNeverMeet) {
+TEST(InodeNumbersTest, AreTheHostsOnTheDeviceOfTheRootAndNeverCollide) {
   InodeNumbers numbers(7);
   EXPECT_EQ(numbers.ToGuest(7, 12), 12U);
   std::set<uint64_t> seen = {12};
@@ -472,7 +478,7 @@ TEST(InodeNumbersTest, AreTheHostsOnTheRootsDeviceAndNeverMeet) {
   }
 }
 
-TEST(InodeNumbersTest, GoOnWhenThereAreMoreDevicesThanAreToldApart) {
+TEST(InodeNumbersTest, StayUniqueWithMoreDevicesThanIndices) {
   InodeNumbers numbers(0);
   std::set<uint64_t> seen;
   for (uint32_t device = 0; device < 40000; ++device) {
@@ -481,8 +487,8 @@ TEST(InodeNumbersTest, GoOnWhenThereAreMoreDevicesThanAreToldApart) {
   EXPECT_EQ(numbers.ToGuest(1, 256), uint64_t{1} << 48 | 256);
 }
 
-// UDF's numbers are places on the disk, and ZFS gives those of removed files to new ones.
-TEST(FileSystemKindTest, ANumberIsNotEnoughWhereItIsGivenToAnotherFile) {
+// The numbers of UDF are places on the disk, and ZFS gives numbers of removed files to new files.
+TEST(FileSystemKindTest, AReusedNumberDoesNotIdentifyAFile) {
   constexpr int kZfs = 0x2fc12fc1;
   for (const int magic : {EXT4_SUPER_MAGIC, UDF_SUPER_MAGIC, kZfs}) {
     const FileSystemKind* kind = FindFileSystemKind(static_cast<uint64_t>(magic));
@@ -491,7 +497,7 @@ TEST(FileSystemKindTest, ANumberIsNotEnoughWhereItIsGivenToAnotherFile) {
   }
 }
 
-TEST(FileSystemKindTest, KnowsDisksAndNoneOfTheKernelsOwn) {
+TEST(FileSystemKindTest, KnowsFileSystemsOnDisksButNotThoseOfTheKernel) {
   for (const uint64_t magic : {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, TMPFS_MAGIC, NFS_SUPER_MAGIC}) {
     EXPECT_NE(FindFileSystemKind(magic), nullptr) << magic;
   }

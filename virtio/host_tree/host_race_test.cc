@@ -1,5 +1,5 @@
-// The host swaps a directory for a symbolic link to a secret, again and again, while the tree is
-// walked and changed: nothing outside the root is ever opened or changed.
+// Tests that nothing outside the root is ever opened or changed while the tree is walked and
+// changed, and the host swaps a directory for a symbolic link to a secret again and again.
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -54,7 +54,7 @@ TEST(HostTreeRace, SwappingLinksInNeverLeadsOut) {
 
   const NameSwapper swapper(host, {{"dir", "link"}, {"other/file", "other/link"}});
   Walk walk;
-  // Longer on a machine so busy that the two have hardly met.
+  // The test runs longer on a machine so busy that walk and swapper have hardly met.
   const auto start = std::chrono::steady_clock::now();
   const auto elapsed = [&start] { return std::chrono::steady_clock::now() - start; };
   while (elapsed() < std::chrono::milliseconds(1500) ||
@@ -74,7 +74,8 @@ TEST(HostTreeRace, SwappingLinksInNeverLeadsOut) {
   EXPECT_GT(walk.refused, 0);
 }
 
-// Tries every change in and of `directory` while that may be anything; returns how many were made.
+// Tries every change in and of `directory`, which may be any file by then. Returns how many changes
+// were made.
 int ChangeAll(HostTree& tree, NodeId directory, uint32_t turn) {
   int made = 0;
   FoundNode found;
@@ -109,7 +110,7 @@ int ChangeAll(HostTree& tree, NodeId directory, uint32_t turn) {
   return made;
 }
 
-// The same for changes between two directories, both of which may be anything.
+// Does the same for changes between two directories.
 int MoveAll(HostTree& tree, NodeId one, NodeId two) {
   int made = 0;
   FoundNode found;
@@ -178,7 +179,7 @@ std::unique_ptr<HostTree> OpenWritable(TemporaryTree& host) {
   return *HostTree::Open(options);
 }
 
-TEST(HostTreeRace, WhatTheHostSwapsInIsNotGivenAway) {
+TEST(HostTreeRace, FilesOfTheHostThatAreSwappedInAreNotGivenAway) {
   if (geteuid() != 0) GTEST_SKIP() << "needs other owners";
   TemporaryTree host(testing::TempDir());
   const auto tree = OpenWritable(host);
@@ -202,7 +203,7 @@ TEST(HostTreeRace, WhatTheHostSwapsInIsNotGivenAway) {
     for (const char* name : {"root/hosts", "root/new"}) {
       const std::string path = host.Path(name);
       std::error_code ignored;
-      // Again if it was swapped meanwhile.
+      // Removes the file again if it was swapped meanwhile.
       while (std::filesystem::exists(path)) std::filesystem::remove_all(path, ignored);
     }
   }
@@ -232,7 +233,7 @@ TEST(HostTreeRace, PipesOfTheHostThatAreSwappedInAreNotGivenAway) {
     ASSERT_EQ(fstat(pipe.get(), &status), 0);
     ASSERT_EQ(status.st_uid, 0U) << "in turn " << turn;
     tree->ForgetAll();
-    // Only the host's is left, by its one name, wherever it is now.
+    // Removes everything but the pipe of the host, wherever the swapper has put that pipe.
     const std::string kept = host.Path("kept");
     ASSERT_EQ(linkat(pipe.get(), "", AT_FDCWD, kept.c_str(), AT_EMPTY_PATH), 0);
     for (const char* name : {"root/hosts", "root/new"}) unlink(host.Path(name).c_str());

@@ -142,7 +142,7 @@ const FileSystemKind* HostRoot::KindOf(int fd, const struct statx& status) {
 
 HostError HostRoot::OpenIn(int directory_fd, const char* name, int flags, base::UniqueFd& fd,
                            uint32_t mode) {
-  // To open whatever the host has put there can have effects: a tape rewinds, and a process that
+  // Opening a file that the host has put there can have effects: a tape rewinds, and a process that
   // waits to write to a pipe continues.
   CHECK((flags & (O_PATH | O_EXCL)) != 0 || absl::string_view(name) == ".");
   struct open_how how = {};

@@ -2,8 +2,8 @@
 // them.
 //
 // Each step begins at a directory that is held open and leads to one name in that directory. The
-// name is no path, and a symbolic link of that name is not followed. So a file that the host moves
-// or links to can never lead out of the root.
+// name is no path, and a symbolic link of that name is not followed. So nothing that the host moves
+// and nothing that the guest asks for leads out of the root.
 #ifndef VIRTIO_HOST_TREE_HOST_ROOT_H_
 #define VIRTIO_HOST_TREE_HOST_ROOT_H_
 
@@ -29,8 +29,8 @@ struct SeenFile {
   struct statx status;
   FileIdentity identity;
   const FileSystemKind* kind = nullptr;
-  // O_PATH. Valid only if the file was looked at by name and `identity` identifies the file no
-  // longer than the file is held open.
+  // O_PATH. Set if the file was looked at by name and can be identified only as long as it is held
+  // open.
   base::UniqueFd pin;
 };
 
@@ -48,7 +48,7 @@ struct OpenedRoot {
 absl::StatusOr<OpenedRoot> OpenRoot(absl::string_view share, const std::string& path,
                                     std::optional<uint64_t> magic);
 
-// One thread.
+// Looks at files below a root and opens them. One thread.
 class HostRoot {
  public:
   // With `submounts`, mounts below the root are entered if FindFileSystemKind knows their file
@@ -60,14 +60,15 @@ class HostRoot {
   FileIdentity identity() const { return IdentityOf(root_.status); }
   const FileSystemKind& kind() const { return *root_.kind; }
   bool submounts() const { return submounts_; }
-  // How often something was opened, or an open was tried, since the start.
+  // How many opens were made or tried since the start.
   uint64_t opens() const { return opens_; }
 
-  // Looks at `name` in an open directory, or at the open file itself if `name` is empty.
-  // `directory_fd` is as for OpenIn. EXDEV if the guest may not see the file. On an error, `seen`
-  // describes no file. No other use of a file may come before this look, or before Status.
+  // Looks at `name` in an open directory, or at the open file itself if `name` is empty. Look or
+  // Status must come before any other use of a file. `directory_fd` is as for OpenIn. EXDEV if the
+  // guest may not see the file. On an error, `seen` describes no file.
   HostError Look(int directory_fd, const char* name, SeenFile& seen);
-  // Does the same without what identifies the file later. On an error, `status` is all zeroes.
+  // Does the same, but gives nothing that identifies the file later. On an error, `status` is all
+  // zeroes.
   HostError Status(int directory_fd, const char* name, struct statx& status) const;
 
   // Opens `name` in an open directory. Opening a file of the host can have effects, so only three

@@ -1,15 +1,13 @@
-// A directory of the host as a guest may see it: names resolved below one root and never above it,
-// filtered, owners mapped. The only code of a share that touches host files; it knows no protocol.
+// A directory of the host as a guest may see it. HostTree resolves names below one root and never
+// above the root, hides what the guest may not see, and maps owners. No other code of a share
+// touches host files, and this code knows no protocol. host_root.h says why nothing leads out of
+// the root. Symbolic links are for the guest to resolve.
 //
-// Every step goes from a directory that is held open to one name in it, which is no path and not
-// followed if it is a symbolic link: links are the guest's to resolve. So nothing that the host
-// moves or the guest asks leads out of the root.
-//
-// A HostError is what the guest is told. Functions may block on the host's file system: the
-// thread that calls them should serve nothing but shares. But nothing waits for another process
-// that holds a lease on a file, nor, for longer than CallWatch::kPatience, for a client of nfsd
-// that a file is delegated to: that is EAGAIN, nothing of consequence was done, and the holder was
-// told (LeaseWait).
+// A HostError is the error that the guest gets. Functions may block on the host's file system, so
+// the thread that calls them should serve nothing but shares. But no function waits for another
+// process that holds a lease on a file, and none waits longer than CallWatch::kPatience for a
+// client of nfsd to which a file is delegated. The error is EAGAIN then: nothing of consequence was
+// done, and the host has asked the other process to give the file back (LeaseWait).
 #ifndef VIRTIO_HOST_TREE_HOST_TREE_H_
 #define VIRTIO_HOST_TREE_HOST_TREE_H_
 
@@ -50,8 +48,8 @@ struct FileTime {
 };
 
 struct FileAttributes {
-  uint64_t inode = 0;  // the guest's: unique in the tree
-  // Different for the same file by another mount of the host; 0 by that of the root.
+  uint64_t inode = 0;  // as the guest sees it: unique in the tree
+  // Differs between two mounts of the host that show the same file. 0 for the mount of the root.
   uint32_t mount = 0;
   uint64_t size_bytes = 0;
   uint64_t blocks = 0;  // of 512 bytes
@@ -65,21 +63,21 @@ struct FileAttributes {
   uint32_t block_bytes = 0;
 };
 
-// What a name led to.
+// The node that a name led to.
 struct FoundNode {
   NodeId id{0};
   FileAttributes attributes;
 };
 
-// What is to change about a file: first the size, then the owner, then the mode, last the times.
-// The host takes set-id bits off a file that is cut or gets another owner.
+// The changes of one file. The size changes first, then the owner, then the mode, and last the
+// times, because the host takes set-id bits off a file that is truncated or gets another owner.
 struct AttributeChanges {
   std::optional<uint32_t> mode = {};  // permissions, set-id and sticky bits
   std::optional<uint32_t> uid = {};   // the guest's
   std::optional<uint32_t> gid = {};
   std::optional<uint64_t> size_bytes = {};
-  bool clear_privileges = false;        // as ClearPrivileges, if the size changes
-  timespec accessed = {0, UTIME_OMIT};  // or UTIME_NOW
+  bool clear_privileges = false;        // as ClearPrivileges, when the size changes
+  timespec accessed = {0, UTIME_OMIT};  // UTIME_NOW is allowed, too
   timespec modified = {0, UTIME_OMIT};
 };
 
@@ -88,19 +86,19 @@ class HostTree {
   struct Options {
     std::string name;  // in messages: "fs[0]"
     std::string path;  // of the root
-    // Names of the root that exist; without it all do.
+    // The closure file, which lists the names of the root that exist. Without a closure, all exist.
     std::optional<std::string> closure;
-    // Without it every change is EROFS. Not with a closure.
+    // Without it, every change is EROFS. Never together with a closure.
     bool writable = false;
-    // Without it mount points below the root are not entered (EXDEV); with it those of the kinds
-    // that FindFileSystemKind knows are.
+    // Without it, mounts below the root are not entered (EXDEV). With it, a mount is entered if
+    // FindFileSystemKind knows its file system.
     bool submounts = false;
     OwnerMap uids = {};
     OwnerMap gids = {};
-    // Memory for the nodes that a guest can hold, and for what Charge counts.
+    // The memory for the nodes that a guest can hold, and for what Charge counts.
     size_t max_node_bytes = size_t{256} << 20;
-    uint32_t max_directories = 256;  // held open at a time; at least 2
-    // For tests: the kind of file system of the root, by its statfs f_type, whatever the host says.
+    uint32_t max_directories = 256;  // held open at the same time; at least 2
+    // For tests: replaces the statfs f_type of the root.
     std::optional<uint64_t> root_magic = {};
   };
 
@@ -111,103 +109,110 @@ class HostTree {
   HostTree(const HostTree&) = delete;
   HostTree& operator=(const HostTree&) = delete;
 
-  // Reads the closure file again; what is new in it becomes visible, nothing disappears. On an
-  // error nothing changes. No effect without a closure.
+  // Reads the closure file again. New names become visible, and no name disappears. On an error,
+  // nothing changes. No effect without a closure.
   absl::Status RereadClosure() { return has_closure() ? closure_->Read() : absl::OkStatus(); }
   bool writable() const { return options_.writable; }
   bool submounts() const { return options_.submounts; }
   bool has_closure() const { return closure_.has_value(); }
-  // Whether this machine's kernel takes set-id bits off every file that is written to or cut by
-  // whoever may not keep them: not where another machine does.
+  // True if the kernel of this machine takes set-id bits off every file that is truncated or
+  // written to by a user without the right to keep these bits. False if files may be on another
+  // machine.
   bool takes_set_ids() const { return !options_.submounts && !root_.kind().remote; }
-  // How many names the closure has had so far. One thread, the one that reads it.
+  // How many names the closure has had so far. Only for the thread that reads the closure.
   size_t closure_size() const { return has_closure() ? closure_->size() : 0; }
 
-  // One thread from here on.
+  // All functions below must be called on one thread.
 
-  // Finds `name`, any bytes, in directory `directory`; on success the guest holds the node once
-  // more.
+  // Finds `name`, which can have any bytes, in a directory. On success, the guest holds the node
+  // once more.
   HostError Lookup(NodeId directory, absl::string_view name, FoundNode& found);
-  // Finds the directory in which `directory` was last found, or the root for the root; on success
-  // the guest holds it once more. What the host has moved since leads nowhere else.
+  // Finds the directory in which `directory` was last found; the root is its own parent. On
+  // success, the guest holds the parent once more. Moves by the host since then do not change the
+  // result.
   HostError LookupParent(NodeId directory, FoundNode& found);
-  // The guest holds a node that it knows once more.
+  // Makes the guest hold a node that it knows once more.
   void Hold(NodeId id);
-  // The guest gives up `count` of what it holds, at most all. Returns true if the node is gone.
+  // Gives up `count` of the times that the guest holds a node, at most all of them. Returns true if
+  // the node is gone.
   bool Forget(NodeId id, uint64_t count);
-  // The guest gives up all it holds.
+  // Gives up everything that the guest holds.
   void ForgetAll();
   bool Knows(NodeId id) { return nodes_.Find(id) != nullptr; }
 
   HostError GetAttributes(NodeId id, FileAttributes& attributes);
   // Puts the target of a symbolic link into `target`.
   HostError ReadLink(NodeId id, std::string& target);
-  // Calls `visit` for the entries of a directory from `offset` on (0, or one that was given) until
-  // it returns false, which takes the entry back, or none is left. `visit` may call Lookup. If
-  // `looks_up`, it does for every entry that can be, and takes the inode's number from there.
+  // Reads the entries of a directory, as DirectoryReader::Read.
   HostError ReadDirectory(NodeId id, uint64_t offset, DirectoryReader::Visitor visit,
                           bool looks_up = false);
   // Opens a regular file for reading.
   HostError OpenFile(NodeId id, base::UniqueFd& file);
-  // Opens a regular file. Of `flags` the access mode, O_APPEND and O_TRUNC count, O_SYNC and
-  // O_DSYNC do not: FileSync says why.
+  // Opens a regular file. Of `flags`, only the access mode, O_APPEND and O_TRUNC count. FileSync
+  // says why O_SYNC and O_DSYNC do not.
   HostError OpenFile(NodeId id, int flags, std::unique_ptr<HostFile>& file);
-  // Opens a directory, to be flushed.
+  // Opens a directory so that it can be flushed.
   HostError OpenDirectory(NodeId id, std::unique_ptr<HostFile>& directory);
-  // Whether times of change may have ticks of seconds, or come from another machine's clock.
+  // True if times of change may be as coarse as seconds, or come from the clock of another machine.
   bool HasCoarseTimes(const FileAttributes& attributes) const {
     return attributes.mount != 0 || root_.kind().remote ||
            root_.kind().numbers == FileNumbers::kPinned;  // vfat, FUSE
   }
-  // The file system that a node is on. With a closure it is full, and files are not counted.
+  // Describes the file system of a node. With a closure, the file system is full, and its files are
+  // not counted.
   HostError GetFileSystem(NodeId id, struct statfs& file_system);
-  // Opens the root such that its file system can be synced by the descriptor.
+  // Opens the root so that its file system can be synced through the descriptor.
   HostError OpenFileSystem(base::UniqueFd& fd);
 
-  // Changes: EROFS unless the tree is writable. Names are any bytes. What is made belongs to the
-  // caller, and to the group of its directory if that is set-group-id; EPERM if the owner maps have
-  // no place for the caller. `found` is held once more, as by Lookup.
+  // Changes. All are EROFS unless the tree is writable. Names can have any bytes. A new file
+  // belongs to the caller, and to the group of its directory if the directory is set-group-id.
+  // EPERM if the owner maps have no owner on the host for the caller. The guest holds `found` once
+  // more, as after Lookup.
 
-  // Makes a regular file and opens it. One that is there already is opened, or with O_EXCL EEXIST.
+  // Makes a regular file and opens it. Opens a file that exists already; with O_EXCL, that is
+  // EEXIST instead.
   HostError Create(NodeId directory, absl::string_view name, const Caller& caller, uint32_t mode,
                    int flags, FoundNode& found, std::unique_ptr<HostFile>& file);
   HostError MakeDirectory(NodeId directory, absl::string_view name, const Caller& caller,
                           uint32_t mode, FoundNode& found);
-  // Makes a file, pipe or socket as the type in `mode` says. Devices are EPERM, but for 0:0, by
-  // which an overlay marks what is not there.
+  // Makes a regular file, pipe or socket, as the type in `mode` says. Devices are EPERM, except for
+  // 0:0, by which an overlay marks a removed file.
   HostError MakeNode(NodeId directory, absl::string_view name, const Caller& caller, uint32_t mode,
                      uint32_t device_major, uint32_t device_minor, FoundNode& found);
-  // `target` is any bytes but NUL, less than PATH_MAX of them.
+  // `target` has any bytes but NUL, and fewer than PATH_MAX of them.
   HostError MakeSymlink(NodeId directory, absl::string_view name, const Caller& caller,
                         absl::string_view target, FoundNode& found);
   HostError Link(NodeId id, NodeId directory, absl::string_view name, FoundNode& found);
-  // What the guest holds of the file goes on being there until it forgets it, or others need the
-  // descriptor.
+  // A file that the guest holds stays usable until the guest forgets the file, or until other files
+  // need its descriptor.
   HostError Unlink(NodeId directory, absl::string_view name) { return Remove(directory, name, 0); }
   HostError RemoveDirectory(NodeId directory, absl::string_view name) {
     return Remove(directory, name, AT_REMOVEDIR);
   }
-  // `flags` are RENAME_EXCHANGE, or RENAME_NOREPLACE and RENAME_WHITEOUT as wanted. A whiteout is a
-  // character device 0:0 in place of the old name, of `caller`'s; EINVAL if the host's file system
-  // leaves none.
+  // `flags` are RENAME_EXCHANGE, or any of RENAME_NOREPLACE and RENAME_WHITEOUT. A whiteout is a
+  // character device 0:0 that gets the old name and belongs to `caller`. EINVAL if the host's file
+  // system cannot make whiteouts.
   HostError Rename(NodeId from, absl::string_view from_name, NodeId to, absl::string_view to_name,
                    uint32_t flags, const Caller& caller = {});
-  // Where a node was last found, for who knows it by number only: 0, EBUSY for the root, or ESTALE.
+  // Gives the directory and the name under which a node was last found, for protocols that know a
+  // file by its number only. EBUSY for the root. ESTALE if the guest has removed the name.
   HostError FindPlace(NodeId id, NodeId& directory, std::string& name);
-  // Returns the node of what is called `name` now if the guest knows it, by whatever name; else 0.
+  // Returns the node of the file that has this name now, if the guest knows that file by any name;
+  // else 0.
   NodeId FindKnown(NodeId directory, absl::string_view name);
-  // Changes a file, by way of `file` if the guest names one it has open; `attributes` is how it is
-  // then. On an error a part may have been changed.
+  // Changes a file. If the guest names an open file for this, `file` is that file. `attributes`
+  // describes the file after the changes. On an error, some of the changes may have been made.
   HostError SetAttributes(NodeId id, const AttributeChanges& changes, const HostFile* file,
                           FileAttributes& attributes);
   // Takes set-user-id and set-group-id off an open file, as a write by a user without privileges
-  // does. A file of an owner whom the guest does not have keeps them: the guest cannot write to it.
+  // does. A file whose owner has no id in the guest keeps these bits, since the guest cannot write
+  // to it.
   HostError ClearPrivileges(const HostFile& file);
 
-  // Extended attributes: those of users. All others, which mean something to the host (file
-  // capabilities, ACLs, labels), are EOPNOTSUPP and not listed. Values are at most 64 KiB.
+  // Extended attributes. Only those of users exist. All others mean something to the host (file
+  // capabilities, ACLs, labels), so they are EOPNOTSUPP and not listed. Values have at most 64 KiB.
   HostError GetXattr(NodeId id, absl::string_view name, std::string& value);
-  // Puts names into `names`, a NUL behind each.
+  // Puts the names into `names`, with a NUL after each.
   HostError ListXattrs(NodeId id, std::string& names);
   // `flags` are XATTR_CREATE or XATTR_REPLACE.
   HostError SetXattr(NodeId id, absl::string_view name, absl::string_view value, int flags);
@@ -215,11 +220,11 @@ class HostTree {
 
   size_t node_count() const { return nodes_.size(); }
   size_t node_bytes() const { return nodes_.bytes(); }
-  // As in NodeTable.
+  // As NodeTable::Fits and NodeTable::Charge.
   bool Fits(size_t more_bytes) const { return nodes_.Fits(more_bytes); }
   void Charge(size_t bytes_before, size_t bytes_now) { nodes_.Charge(bytes_before, bytes_now); }
   uint32_t open_directories() const { return directories_.size(); }
-  // How often something was opened, or tried to be, since the start.
+  // How many opens were made or tried since the start.
   uint64_t opens() const { return root_.opens(); }
 
  private:

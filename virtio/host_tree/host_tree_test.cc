@@ -105,8 +105,8 @@ TEST_F(HostTreeTest, OpensRegularFilesOnly) {
   EXPECT_TRUE(S_ISFIFO(attributes.mode));
 }
 
-// To open a pipe lets go on who waits at its other end, to open a device can be worse.
-TEST_F(HostTreeTest, WhatTheHostSwapsInIsNotOpened) {
+// Opening a pipe wakes the process that waits at the other end, and opening a device can do worse.
+TEST_F(HostTreeTest, FilesThatTheHostSwapsInAreNotOpened) {
   for (const char* name : {"root/a", "root/b", "root/dir/c"}) host_.Write(name, "content");
   ASSERT_EQ(mkfifo(host_.Path("pipe").c_str(), 0644), 0);
   host_.Write("other", "other");
@@ -131,7 +131,7 @@ TEST_F(HostTreeTest, WhatTheHostSwapsInIsNotOpened) {
   EXPECT_GT(read(watch.get(), events, sizeof(events)), 0);
 }
 
-TEST_F(HostTreeTest, SwappedForALinkIsStale) {
+TEST_F(HostTreeTest, AFileSwappedForALinkIsStale) {
   host_.Write("root/dir/key", "public");
   host_.Write("secret/key", "secret");
   Open();
@@ -139,18 +139,18 @@ TEST_F(HostTreeTest, SwappedForALinkIsStale) {
   const NodeId file = Get({"dir", "key"});
   const NodeId other = Get({"dir"});
   EXPECT_EQ(other, dir);
-  // A file for a link to a secret.
+  // The host swaps the file for a link to a secret.
   host_.Rename("root/dir/key", "root/dir/old");
   host_.Link("../../secret/key", "root/dir/key");
   EXPECT_EQ(Content(file), absl::StrCat("error ", ESTALE));
-  // A file for another file.
+  // The host swaps the file for another file.
   ASSERT_EQ(unlink(host_.Path("root/dir/key").c_str()), 0);
   host_.Write("root/dir/key", "new");
   EXPECT_EQ(Content(file), absl::StrCat("error ", ESTALE));
   FileAttributes attributes;
   EXPECT_EQ(tree_->GetAttributes(file, attributes), ESTALE);
   EXPECT_EQ(Content(Get({"dir", "key"})), "new");
-  // Found under its new name, the old node serves again.
+  // The node works again once its file is found under the new name.
   EXPECT_EQ(Get({"dir", "old"}), file);
   EXPECT_EQ(Content(file), "public");
 }
@@ -164,9 +164,9 @@ TEST_F(HostTreeTest, SwappedDirectoriesAreStaleOnceClosed) {
   const NodeId a = Get({"a"});
   const NodeId file = Get({"a", "file"});
   Get({"b", "file"});
-  Get({"c", "file"});  // now a is closed
+  Get({"c", "file"});  // closes a
   EXPECT_EQ(tree_->open_directories(), 2U);
-  EXPECT_EQ(Content(file), "a");  // opened anew
+  EXPECT_EQ(Content(file), "a");  // opens a again
   Get({"b", "file"});
   Get({"c", "file"});
   host_.Rename("root/a", "root/moved");
@@ -184,7 +184,7 @@ TEST_F(HostTreeTest, DirectoryMovedOutStaysReadableThroughItsNodeOnly) {
   host_.Write("root/dir/file", "content");
   Open();
   const NodeId dir = Get({"dir"});
-  Get({"dir", "file"});  // opens it
+  Get({"dir", "file"});  // opens dir
   host_.Rename("root/dir", "outside");
   host_.Write("secret", "secret");
   EXPECT_EQ(LookupError(kRootNode, "dir"), ENOENT);
@@ -193,7 +193,7 @@ TEST_F(HostTreeTest, DirectoryMovedOutStaysReadableThroughItsNodeOnly) {
   EXPECT_EQ(LookupError(kRootNode, "outside"), ENOENT);
 }
 
-TEST_F(HostTreeTest, ParentsAreWhereThingsWereFoundAndEndAtTheRoot) {
+TEST_F(HostTreeTest, TheParentIsWhereADirectoryWasFoundAndTheRootIsItsOwn) {
   host_.Write("root/a/b/file", "content");
   Open();
   const NodeId b = Get({"a", "b"});
@@ -213,7 +213,7 @@ TEST_F(HostTreeTest, ParentsAreWhereThingsWereFoundAndEndAtTheRoot) {
   EXPECT_EQ(found.attributes.inode, host_.Inode("root/a"));
 }
 
-TEST_F(HostTreeTest, WhatIsHeldTwiceIsForgottenTwice) {
+TEST_F(HostTreeTest, ANodeIsGoneWhenItIsForgottenAsOftenAsItWasHeld) {
   host_.Write("root/dir/file", "content");
   Open();
   const NodeId dir = Get({"dir"});
@@ -223,7 +223,7 @@ TEST_F(HostTreeTest, WhatIsHeldTwiceIsForgottenTwice) {
   EXPECT_FALSE(tree_->Forget(dir, 1));
   EXPECT_FALSE(tree_->Forget(dir, 1));
   EXPECT_TRUE(tree_->Forget(dir, 1));
-  tree_->Hold(dir);  // nobody's any more
+  tree_->Hold(dir);  // the node is gone
   EXPECT_FALSE(tree_->Knows(dir));
 }
 
@@ -247,7 +247,7 @@ TEST_F(HostTreeTest, DeepTreesAreFoundAgainWithFewDescriptors) {
   }
 }
 
-TEST_F(HostTreeTest, RunsOnWithoutSpareDescriptors) {
+TEST_F(HostTreeTest, LookupsAndOpensWorkWithoutSpareDescriptors) {
   std::vector<NodeId> nodes;
   for (int i = 0; i < 40; ++i) host_.Write(absl::StrCat("root/", i, "/file"), "content");
   Open(/*max_directories=*/1000);
@@ -266,7 +266,7 @@ TEST_F(HostTreeTest, RunsOnWithoutSpareDescriptors) {
   EXPECT_LT(tree_->open_directories(), 12U);
 }
 
-TEST_F(HostTreeTest, ListingGoesOnWithoutSpareDescriptors) {
+TEST_F(HostTreeTest, ListingContinuesWithoutSpareDescriptors) {
   for (int i = 0; i < 30; ++i) host_.Write(absl::StrCat("root/dir/file-", i), "");
   for (int i = 0; i < 3; ++i) host_.Write(absl::StrCat("root/", i, "/file"), "");
   Open(/*max_directories=*/2);
@@ -277,8 +277,8 @@ TEST_F(HostTreeTest, ListingGoesOnWithoutSpareDescriptors) {
     offset = entry.next_offset;
     return true;
   };
-  ASSERT_EQ(tree_->ReadDirectory(dir, 0, read_one), 0);        // now it is being read
-  for (int i = 0; i < 3; ++i) Get({absl::StrCat(i), "file"});  // and its directory closed
+  ASSERT_EQ(tree_->ReadDirectory(dir, 0, read_one), 0);        // keeps dir open for reading
+  for (int i = 0; i < 3; ++i) Get({absl::StrCat(i), "file"});  // closes its node
   rlimit before;
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
   const rlimit none = {0, before.rlim_max};
@@ -320,7 +320,8 @@ TEST_F(HostTreeTest, ForgetFreesNodesAndDescriptors) {
   const NodeId a = Get({"a"});
   const NodeId b = Get({"a", "b"});
   EXPECT_EQ(tree_->node_count(), 4U);
-  EXPECT_TRUE(!tree_->Forget(a, UINT64_MAX) && !tree_->Forget(b, UINT64_MAX));  // have children
+  EXPECT_TRUE(!tree_->Forget(a, UINT64_MAX) &&
+              !tree_->Forget(b, UINT64_MAX));  // both have children
   EXPECT_FALSE(tree_->Forget(file, 1));
   EXPECT_EQ(Content(file), "content");
   EXPECT_TRUE(tree_->Forget(file, 1));
@@ -353,7 +354,7 @@ TEST_F(HostTreeTest, HardLinksAreOneNode) {
   const NodeId file = Get({"a", "file"});
   EXPECT_EQ(Get({"b", "link"}), file);
   EXPECT_EQ(tree_->node_count(), 4U);
-  // Its first name may go, with the node of its directory.
+  // The first name and the node of its directory may go.
   ASSERT_EQ(unlink(host_.Path("root/a/file").c_str()), 0);
   EXPECT_TRUE(tree_->Forget(Get({"a"}), UINT64_MAX));
   EXPECT_EQ(Content(file), "content");
@@ -370,7 +371,7 @@ TEST_F(HostTreeTest, ReadsDirectoriesInPieces) {
   Open();
   const NodeId dir = Get({"dir"});
   std::set<std::string> names;
-  std::map<uint64_t, std::string> by_offset;  // what comes at an offset
+  std::map<uint64_t, std::string> by_offset;  // the entry at each offset
   uint64_t offset = 0;
   for (bool more = true; more;) {
     int left = 7;
@@ -386,7 +387,7 @@ TEST_F(HostTreeTest, ReadsDirectoriesInPieces) {
               0);
   }
   EXPECT_EQ(names, wanted);
-  // Any offset that was given can be returned to.
+  // Reading can begin again at any offset that was given.
   for (auto it = by_offset.begin(); it != by_offset.end(); std::advance(it, 1)) {
     if (it->first % 101 != 0 && it != by_offset.begin()) continue;
     std::string first;
@@ -408,7 +409,7 @@ TEST_F(HostTreeTest, ForgedOffsetsAreHarmless) {
   EXPECT_EQ(tree_->ReadDirectory(dir, UINT64_MAX, visit), EINVAL);
   EXPECT_EQ(tree_->ReadDirectory(dir, uint64_t{1} << 63, visit), EINVAL);
   for (const uint64_t offset : {uint64_t{1}, uint64_t{12345}, uint64_t{INT64_MAX}}) {
-    tree_->ReadDirectory(dir, offset, visit).Ignore();  // whatever the host says
+    tree_->ReadDirectory(dir, offset, visit).Ignore();  // the host decides
   }
   EXPECT_THAT(List(dir), UnorderedElementsAre(".", "..", "file"));
   EXPECT_EQ(tree_->ReadDirectory(Get({"dir", "file"}), 0, visit), ENOTDIR);

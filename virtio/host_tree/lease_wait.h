@@ -7,23 +7,25 @@
 
 namespace virtio {
 
-// Samba, nfsd and others hold leases (F_SETLEASE) on what their clients cache. Opening such a file
-// tells the holder to give the lease up, for which the host gives it some time (lease-break-time,
-// 45 s unless it is set); until then an open that may not wait fails with EAGAIN, as HostTree says.
-// Who gets that asks again later: this says when. One thread.
+// Samba, nfsd and others hold leases (F_SETLEASE) on the files that their clients cache. An open of
+// such a file makes the host ask the holder to give the lease up, and gives the holder some time
+// for that (lease-break-time, 45 s by default). Until then, an open that may not wait fails with
+// EAGAIN, as HostTree says. The caller then tries again later, at the times that this class gives.
+// One thread.
 class LeaseWait {
  public:
-  // Returns how long to wait before the next try: ever longer, up to 250 ms. Nothing: the holder
-  // has had its time and a second more. `now` is the loop's.
+  // Returns how long to wait before the next try. Each wait is longer than the last, up to 250 ms.
+  // Returns nullopt once the holder has had its time and one second more. `now` is the time of the
+  // loop.
   std::optional<std::chrono::nanoseconds> Next(std::chrono::nanoseconds now);
 
  private:
   std::chrono::nanoseconds deadline_{0};
-  std::chrono::nanoseconds delay_{0};  // 0: Next was not called yet
+  std::chrono::nanoseconds delay_{0};  // 0 until Next is called
 };
 
-// How long the host gives the holder of a lease: /proc/sys/fs/lease-break-time, or 45 s if that is
-// not to be had.
+// Returns how long the host gives the holder of a lease: /proc/sys/fs/lease-break-time, or 45 s if
+// that file cannot be read.
 std::chrono::seconds LeaseBreakTime();
 
 }  // namespace virtio

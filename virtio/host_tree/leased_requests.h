@@ -11,7 +11,7 @@
 
 namespace virtio {
 
-// What a request keeps from the first lease that it meets until it ends.
+// What a request keeps from the first lease that it meets until the request ends.
 template <typename Command>
 struct LeasedRequest {
   explicit LeasedRequest(const Command& from) : command(from) {}
@@ -22,17 +22,20 @@ struct LeasedRequest {
 };
 
 // Decides which requests may wait, and for how long. A `Request` is a base::Operation with a member
-// `std::unique_ptr<LeasedRequest<Command>> leased`. While a request rests the loop runs a timer for
-// it, unless the timer has ended during a pause. The loop's thread.
+// `std::unique_ptr<LeasedRequest<Command>> leased`. While a request rests, the loop runs a timer
+// for it. After a pause, the timer can have ended although the request still rests. The loop's
+// thread.
 template <typename Request, typename Command>
 class LeasedRequests {
  public:
-  // `queue_requests`: how many requests the queue can have in flight. Half of them never wait.
+  // `queue_requests` is how many requests the queue can have in flight. At least half of them never
+  // wait.
   LeasedRequests(base::EventLoop& loop, uint32_t queue_requests)
       : loop_(loop), max_leased_(std::min(kMaxLeased, queue_requests / 2)) {}
 
-  // Returns true if the request rests now: its OnComplete is called when the command is to be
-  // executed again. Returns false if the other process has had its time, or too many requests wait.
+  // Returns true if the request rests now. The loop then calls its OnComplete when the command is
+  // to be executed again. Returns false if the other process has had its time, or if too many
+  // requests wait.
   bool Rest(Request& request, const Command& command) {
     if (request.leased == nullptr) {
       if (leased_ >= max_leased_) return false;
@@ -50,7 +53,7 @@ class LeasedRequests {
     request.leased->resting = false;
     --resting_;
   }
-  // The request ends, whether or not it has met a lease.
+  // Ends a request, whether or not it has met a lease.
   void Remove(Request& request) {
     if (request.leased == nullptr) return;
     request.leased.reset();
@@ -65,13 +68,13 @@ class LeasedRequests {
   uint32_t resting() const { return resting_; }
 
  private:
-  // Each keeps a copy of its command.
+  // Each of them keeps a copy of its command.
   static constexpr uint32_t kMaxLeased = 64;
 
   base::EventLoop& loop_;
   const uint32_t max_leased_;
   uint32_t leased_ = 0;   // requests that have met a lease
-  uint32_t resting_ = 0;  // of these, those that rest
+  uint32_t resting_ = 0;  // the requests among them that rest
 };
 
 }  // namespace virtio

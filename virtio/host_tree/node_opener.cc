@@ -22,8 +22,8 @@ HostError NodeOpener::DirectoryFd(Node& node, int& fd) {
   fd = at->parent == nullptr ? root_.fd() : at->path_fd;
   if (at->parent != nullptr) directories_.Touch(*at);
   while (!closed.empty()) {
-    // Only the last directory of a path is compared with its node. If that directory is the right
-    // one, so was the path.
+    // Only the last directory of a path is compared with its node. If that directory is right, the
+    // path was right.
     Node* last = nullptr;
     std::string path;
     do {

@@ -14,9 +14,9 @@
 
 namespace virtio {
 
-// Gets at the file of a node by a descriptor that is still open, or else by the name under which
-// the file was last found. All functions return ESTALE if another file has that name now, or if the
-// guest has removed the name. One thread.
+// Reaches the file of a node through a descriptor that is still open, or else by the name under
+// which the file was last found. A function that needs the name returns ESTALE if another file has
+// it now, or if the guest has removed it. One thread.
 class NodeOpener {
  public:
   // Both must outlive this object.
@@ -24,9 +24,9 @@ class NodeOpener {
       : root_(root), directories_(directories) {}
 
   // Gives the descriptor of a directory, often O_PATH, and opens the directory if it is closed. The
-  // descriptor is valid until the next call. ENOTDIR for other types, ELOOP below kMaxDepth.
-  // One call opens as many names as fit into a path, which are 15 or more: a guest that has its
-  // directories closed by using others makes the host open at most kMaxDepth / 15 of them.
+  // descriptor is valid until the next call. ENOTDIR for other types, ELOOP below kMaxDepth. The
+  // way down is opened path by path, and a path has room for at least 15 names. So a guest that
+  // makes its directories close by using others costs at most kMaxDepth / 15 opens a request.
   HostError DirectoryFd(Node& node, int& fd);
   // Gives a descriptor of a node of any type, often O_PATH. The descriptor is valid until the next
   // call or, if it had to be opened for this call, as long as `opened`.

@@ -11,15 +11,15 @@
 namespace virtio {
 namespace {
 
-// Tables that were smaller are not worth giving memory back for.
+// A table that never had this many nodes has too little memory to give back.
 constexpr size_t kTrimPeak = 8192;
 
-// A hash table has a byte beside each slot, and a power of two of slots less one, of which an
-// eighth is kept free.
+// A hash table has one byte beside each slot. The number of slots is a power of two less one, and
+// an eighth of them stays free.
 constexpr size_t kSlotBytes = sizeof(void*) + 1;
 size_t MaxUsed(size_t slots) { return slots - slots / 8; }
 
-// What the heap takes for a name with its NUL.
+// Returns the memory of the heap for a name with its NUL.
 size_t MemoryOfName(size_t size) {
   constexpr size_t kHeapHeader = 8;
   constexpr size_t kHeapStep = 16;
@@ -53,7 +53,7 @@ Node* NodeTable::Find(NodeId id) {
   const uint32_t chunk = index / kChunkNodes;
   if (chunk >= chunks_.size() || chunks_[chunk].nodes == nullptr) return nullptr;
   Node& node = chunks_[chunk].nodes[index % kChunkNodes];
-  // A node that is free has id 0, which no guest can mean: its index is out of range.
+  // A free node has id 0, which no guest can name: the index of id 0 is out of range.
   return node.id == id ? &node : nullptr;
 }
 
@@ -92,8 +92,8 @@ void NodeTable::Place(Node& node, Node& parent, absl::string_view name) {
     node.orphan = false;
     return;
   }
-  // The host may move directories while we look: what was recorded of them can be of different
-  // times, and must not become a circle.
+  // The host may move directories between two looks, so recorded places can be from different
+  // moments. They must not become a circle.
   size_t depth = 0;
   for (const Node* ancestor = &parent; ancestor != nullptr; ancestor = ancestor->parent) {
     if (ancestor == &node || ++depth > kMaxDepth) return;
@@ -119,7 +119,7 @@ void NodeTable::RemoveUnused(Node& node) {
   if (peak_ < kTrimPeak || size() > peak_ / 8) return;
   peak_ = size();
   by_identity_.rehash(0);
-  malloc_trim(0);  // names are small: without this the heap keeps them
+  malloc_trim(0);  // names are small, and the heap would keep their memory
 }
 
 void NodeTable::SetName(Node& node, absl::string_view name) {
@@ -144,7 +144,7 @@ bool NodeTable::FitsNames() const { return Fits(2 * MemoryOfName(kMaxNameBytes))
 size_t NodeTable::BytesForNew(size_t name_size) const {
   size_t more = MemoryOfName(name_size);
   if (open_chunks_.empty()) more += kChunkBytes;
-  // The table of a guest that knows more than ever grows to twice its size.
+  // A hash table that is full grows to twice its size.
   const size_t slots = by_identity_.capacity();
   if (by_identity_.size() >= MaxUsed(slots)) more += (slots + 1) * kSlotBytes;
   return more;

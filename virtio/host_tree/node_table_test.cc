@@ -27,7 +27,7 @@ TEST_F(NodeTableTest, GivesOneNodeToOneFile) {
   EXPECT_EQ(a->lookups, 2U);
   EXPECT_NE(Insert(11, root(), "b"), a);
   EXPECT_EQ(root().children, 2U);
-  // The same inode number at another time is another file.
+  // The same inode number with another time of birth is another file.
   EXPECT_NE(table_.Insert({.device = 1, .inode = 10, .birth_ns = 8}, S_IFDIR, root(), "a"), a);
 }
 
@@ -57,7 +57,7 @@ TEST_F(NodeTableTest, IsBounded) {
   for (uint64_t i = 1; i < 5000; ++i)
     ASSERT_NE(Insert(100 + i, root(), std::to_string(i)), nullptr);
   EXPECT_EQ(Insert(99999, root(), "one too many"), nullptr);
-  EXPECT_NE(Insert(101, root(), "1"), nullptr);  // but what is there can be found again
+  EXPECT_NE(Insert(101, root(), "1"), nullptr);  // a file that has a node is found
 }
 
 TEST_F(NodeTableTest, CountsItsBytesWithTheNames) {
@@ -68,7 +68,7 @@ TEST_F(NodeTableTest, CountsItsBytesWithTheNames) {
   const size_t short_name = table_.bytes() - empty;
   Insert(11, root(), name);
   EXPECT_GE(table_.bytes() - empty - short_name, 256U);
-  // A name that becomes longer counts, and one that is forgotten does not.
+  // A longer name counts, and a forgotten name does not count any more.
   const size_t before = table_.bytes();
   Insert(10, root(), name);
   EXPECT_GE(table_.bytes(), before + 200);
@@ -77,7 +77,7 @@ TEST_F(NodeTableTest, CountsItsBytesWithTheNames) {
   EXPECT_EQ(table_.bytes(), before - short_name);
 }
 
-// The same memory holds fewer files whose names are long: 300 bytes more each.
+// The same memory has room for fewer files if names are long: each takes 300 bytes more.
 TEST_F(NodeTableTest, LongNamesLeaveRoomForFewerNodes) {
   uint64_t known = 0;
   while (Insert(100 + known, root(), std::string(250, 'n') + std::to_string(known)) != nullptr) {
@@ -90,8 +90,8 @@ TEST_F(NodeTableTest, LongNamesLeaveRoomForFewerNodes) {
   EXPECT_FALSE(table_.FitsNames());
 }
 
-// Forgetting most of what was known, and then learning long names, takes no more than allowed: what
-// is left of the first is counted.
+// The memory stays bounded if the guest forgets most files and then looks up long names: chunks
+// that are still in use count.
 TEST_F(NodeTableTest, IsBoundedWhateverIsForgotten) {
   std::vector<Node*> nodes;
   for (uint64_t i = 0; i < 4999; ++i) nodes.push_back(Insert(100 + i, root(), "n"));
@@ -105,7 +105,7 @@ TEST_F(NodeTableTest, IsBoundedWhateverIsForgotten) {
   EXPECT_LE(table_.bytes(), NodeTable::BytesFor(5000));
 }
 
-TEST_F(NodeTableTest, WhatIsChargedLeavesLessForNodes) {
+TEST_F(NodeTableTest, ChargedMemoryLeavesLessForNodes) {
   const size_t all = NodeTable::BytesFor(5000);
   EXPECT_TRUE(table_.Fits(all - table_.bytes()));
   table_.Charge(0, all - table_.bytes() - 40);
@@ -113,13 +113,13 @@ TEST_F(NodeTableTest, WhatIsChargedLeavesLessForNodes) {
   EXPECT_EQ(Insert(11, root(), "b"), nullptr);
   table_.Charge(1000, 0);
   EXPECT_NE(Insert(11, root(), "b"), nullptr);
-  // Nor does a file that is found by a longer name get that name for nothing.
+  // A longer name of a known file needs memory, too.
   table_.Charge(0, 960);
   EXPECT_EQ(Insert(11, root(), std::string(200, 'n')), nullptr);
   EXPECT_NE(Insert(11, root(), "c"), nullptr);
 }
 
-TEST_F(NodeTableTest, KeepsWhatHasChildren) {
+TEST_F(NodeTableTest, ANodeWithChildrenIsNotUnused) {
   Node* a = Insert(10, root(), "a");
   Node* b = Insert(11, *a, "b");
   a->lookups = 0;
@@ -131,7 +131,7 @@ TEST_F(NodeTableTest, KeepsWhatHasChildren) {
   EXPECT_FALSE(table_.IsUnused(root()));
 }
 
-TEST_F(NodeTableTest, MovesWhatWasFoundElsewhere) {
+TEST_F(NodeTableTest, ANodeMovesWhenItsFileIsFoundElsewhere) {
   Node* a = Insert(10, root(), "a");
   Node* b = Insert(11, root(), "b");
   Node* file = Insert(12, *a, "file", S_IFREG);
@@ -162,12 +162,12 @@ TEST_F(NodeTableTest, NeverMakesANodeItsOwnAncestor) {
   Node* a = Insert(10, root(), "a");
   Node* b = Insert(11, *a, "b");
   Node* c = Insert(12, *b, "c");
-  // The host moved directories between our looks: c now seems to hold a.
+  // The host has moved directories between two looks: c seems to hold a now.
   EXPECT_EQ(Insert(10, *c, "a"), a);
   EXPECT_EQ(a->parent, &root());
   EXPECT_EQ(Insert(12, *c, "c"), c);
   EXPECT_EQ(c->parent, b);
-  // Nor does the root ever move.
+  // The root never moves either.
   EXPECT_EQ(table_.Insert({.device = 1, .inode = 2, .birth_ns = 7}, S_IFDIR, *c, "root"), &root());
   EXPECT_EQ(root().parent, nullptr);
 }
@@ -180,7 +180,7 @@ TEST_F(NodeTableTest, GivesMemoryBackAndUsesItAgain) {
     }
     EXPECT_EQ(table_.size(), 4001U);
     for (size_t i = 0; i < nodes.size(); ++i) {
-      // In an order in which chunks empty late.
+      // Frees the nodes in an order that empties chunks late.
       Node* node = nodes[(i * 1777) % nodes.size()];
       node->lookups = 0;
       table_.RemoveUnused(*node);

@@ -19,7 +19,7 @@ struct OwnerRange {
 // Maps user or group ids. Without ranges every id is itself.
 class OwnerMap {
  public:
-  static constexpr uint32_t kNobody = 65534;  // what ids outside all ranges are
+  static constexpr uint32_t kNobody = 65534;  // what the guest sees for ids outside all ranges
 
   OwnerMap() = default;
   explicit OwnerMap(std::vector<OwnerRange> ranges) : ranges_(std::move(ranges)) {}
@@ -34,12 +34,12 @@ class OwnerMap {
     return kNobody;
   }
 
-  // True if the guest knows this owner by a number of its own.
+  // True if the guest has an id of its own for this owner.
   bool Has(uint32_t host_id) const {
     return ranges_.empty() || ToGuest(host_id) != kNobody || ToHost(kNobody) == host_id;
   }
 
-  // nullopt: the host has no place for it.
+  // Returns nullopt if the host has no id for `guest_id`.
   std::optional<uint32_t> ToHost(uint32_t guest_id) const {
     if (ranges_.empty()) return guest_id;
     for (const OwnerRange& range : ranges_) {

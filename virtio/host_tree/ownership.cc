@@ -24,7 +24,7 @@ absl::Status CheckMap(absl::string_view key, absl::string_view kind, const Owner
                      own.front(), " and cannot give files to others; ", advice));
   }
   for (const OwnerRange& range : map.ranges()) {
-    // Few ids can be its own: the first that is not ends the search.
+    // vmm has only a few ids of its own. The first id that is none of them ends the search.
     for (uint32_t i = 0; i < range.count; ++i) {
       if (std::find(own.begin(), own.end(), range.host + i) != own.end()) continue;
       return absl::FailedPreconditionError(
@@ -80,7 +80,7 @@ HostError Ownership::ToHost(std::optional<uint32_t> uid, std::optional<uint32_t>
 
 HostError Ownership::ToMaker(uint32_t uid, uint32_t gid, HostOwner& owner) const {
   RETURN_IF_HOST_ERROR(ToHost(uid, gid, owner));
-  // The largest id is no owner's.
+  // The largest id belongs to no owner.
   const bool is_owner = owner.uid != HostOwner::kUnchanged && owner.gid != HostOwner::kUnchanged;
   return HostError::FromErrno(is_owner ? 0 : EPERM);
 }

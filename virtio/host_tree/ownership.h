@@ -50,16 +50,17 @@ class Ownership {
   // The host's user that owns what vmm has just made.
   uint32_t own_uid() const { return rights_.uid; }
 
-  // Gives the host's ids of a guest's ids; an id that is absent is unchanged. EPERM if the host has
-  // no id for one of them.
+  // Translates ids of the guest. An id that is absent becomes kUnchanged. EPERM if the host has no
+  // id for one of them.
   HostError ToHost(std::optional<uint32_t> uid, std::optional<uint32_t> gid,
                    HostOwner& owner) const;
-  // Gives the host's owner of a file that the guest's user `uid` and group `gid` make. EPERM if
-  // there is none.
+  // Gives the owner on the host of a file that user `uid` and group `gid` of the guest make. EPERM
+  // if there is none.
   HostError ToMaker(uint32_t uid, uint32_t gid, HostOwner& owner) const;
 
-  // True if some owners have no id in the guest, but vmm has the right to change their files. Only
-  // then can MayChange return false: otherwise the host itself refuses what must not be.
+  // True if some owners have no id in the guest, and vmm has the right to change their files. Only
+  // then can MayChange return false. In all other cases, the host itself refuses changes that vmm
+  // may not make.
   bool protects_others() const {
     return rights_.any_owner && !(uids_.ranges().empty() && gids_.ranges().empty());
   }
@@ -67,8 +68,8 @@ class Ownership {
   bool MayChange(const struct statx& status) const;
   // Returns EPERM if the guest may not change an open file.
   HostError CheckFile(int fd) const;
-  // Takes set-group-id off `mode` if the guest may not give files that right in the host's group
-  // `gid`.
+  // Returns `mode` without set-group-id if the file is of the host's group `gid` and the guest must
+  // not get the rights of that group.
   uint32_t LimitSetIds(uint32_t mode, uint32_t gid) const;
 
  private:

@@ -58,7 +58,7 @@ HostError ReadFileCache::Open(NodeId node, CachedFile& file) {
 
 void ReadFileCache::Release(CachedFile& file) {
   if (--file.users > 0) return;
-  if (!file.dropped) return CloseUnused(max_files_);  // more than that were in use at once
+  if (!file.dropped) return CloseUnused(max_files_);  // more files than that may have been in use
   for (auto it = dropped_.begin(); it != dropped_.end(); ++it) {
     if (&*it != &file) continue;
     loop_.RemoveFile(it->file);

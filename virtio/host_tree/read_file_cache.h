@@ -1,4 +1,4 @@
-// The files of a share that are open for reading, registered with the loop that reads them.
+// The files of a share that are open for reading and registered with the loop that reads them.
 #ifndef VIRTIO_HOST_TREE_READ_FILE_CACHE_H_
 #define VIRTIO_HOST_TREE_READ_FILE_CACHE_H_
 
@@ -12,29 +12,30 @@
 
 namespace virtio {
 
-// Keeps the files that were used last open, for guests that read without opening. Loop thread.
+// Keeps the files that were read last open, for guests that read without opening. Loop thread.
 class ReadFileCache {
  public:
   struct CachedFile {
     NodeId node;
     base::LoopFile file;
-    uint64_t size_bytes = 0;  // when it was opened
+    uint64_t size_bytes = 0;  // when the file was opened
     uint32_t users = 0;
-    bool dropped = false;  // closed when the last user is done
+    bool dropped = false;  // to be closed when the last user is done
   };
 
-  // Holds up to `max_files` open, or those in use if they are more. The loop's files must be able
-  // to come and go.
+  // Holds up to `max_files` open, or more if more are in use at the same time. The loop must be
+  // able to take and remove files while it runs.
   ReadFileCache(HostTree& tree, base::EventLoop& loop, uint32_t max_files)
       : tree_(tree), loop_(loop), max_files_(max_files) {}
-  ~ReadFileCache();  // none may be in use
+  ~ReadFileCache();  // no file may be in use
   ReadFileCache(const ReadFileCache&) = delete;
   ReadFileCache& operator=(const ReadFileCache&) = delete;
 
-  // Returns 0 and a file to read from until Release, or an errno.
+  // Gives a file that can be read until Release.
   HostError Acquire(NodeId node, CachedFile*& file);
   void Release(CachedFile& file);
-  // The node is gone, or all are: files are closed as soon as they are not in use.
+  // Must be called when a node, or all nodes, are gone. Closes their files as soon as these are not
+  // in use.
   void Drop(NodeId node);
   void DropAll();
 

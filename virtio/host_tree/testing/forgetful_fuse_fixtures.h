@@ -1,6 +1,6 @@
-// A FUSE file system for tests whose files get other numbers once the kernel has forgotten them, as
-// those of most FUSE servers do. Changes can be had to wait as those of files that nfsd has
-// delegated do.
+// A FUSE file system for tests. A file gets another number once the kernel has forgotten it, as on
+// most FUSE servers. A test can make changes wait, as changes of files that nfsd has delegated
+// wait.
 #ifndef VIRTIO_HOST_TREE_TESTING_FORGETFUL_FUSE_FIXTURES_H_
 #define VIRTIO_HOST_TREE_TESTING_FORGETFUL_FUSE_FIXTURES_H_
 
@@ -33,10 +33,10 @@
 
 namespace virtio {
 
-// Serves regular files f0, f1, ... of one directory, whose contents are "file 0", "file 1", ... and
-// stay so: changes are answered with success, or ENOSYS, and not made. The number of a file is made
-// up when the kernel looks it up and does not know it. A thread of its own serves, from Start until
-// the mount is gone.
+// Serves regular files f0, f1, ... in one directory. Their contents are "file 0", "file 1", ... and
+// never change: a change is answered with success or ENOSYS, but not made. A file gets a new number
+// when the kernel looks it up and does not know it. A thread of its own serves from Start until the
+// mount is gone.
 class ForgetfulFuse {
  public:
   explicit ForgetfulFuse(int files)
@@ -51,9 +51,9 @@ class ForgetfulFuse {
   ForgetfulFuse(const ForgetfulFuse&) = delete;
   ForgetfulFuse& operator=(const ForgetfulFuse&) = delete;
 
-  // False where there is no FUSE.
+  // False if this host has no FUSE.
   bool is_there() const { return device_.valid(); }
-  // The data of mount(2).
+  // Returns the data for mount(2).
   std::string options() const {
     return absl::StrCat("fd=", device_.get(), ",rootmode=40000,user_id=0,group_id=0,allow_other");
   }
@@ -61,23 +61,24 @@ class ForgetfulFuse {
     thread_ = std::thread([this] { Serve(); });
   }
 
-  // From here on a change waits until a signal interrupts the call, which then fails with EINTR.
+  // Makes each change from here on wait until a signal interrupts the call, which then fails with
+  // EINTR.
   void Delegate() {
     const std::lock_guard lock(mutex_);
     delegated_ = true;
   }
-  // No longer. What waits goes on waiting.
+  // Ends that. Changes that wait already continue to wait.
   void GiveBack() {
     const std::lock_guard lock(mutex_);
     delegated_ = false;
   }
-  // How many changes were made.
+  // Returns how many changes were answered with success.
   int changes() const {
     const std::lock_guard lock(mutex_);
     return changes_;
   }
 
-  // Has the kernel drop what it caches of the name of a file, and of the file if nobody holds it.
+  // Makes the kernel drop its cache of the name of a file, and of the file if nobody holds it.
   void Invalidate(int index) {
     const std::string name = absl::StrCat("f", index);
     fuse_notify_inval_entry_out entry = {};
@@ -91,8 +92,8 @@ class ForgetfulFuse {
     for (const iovec& part : parts) header.len += static_cast<uint32_t>(part.iov_len);
     CHECK(writev(device_.get(), parts.data(), parts.size()) == header.len);
   }
-  // Waits until the kernel has said that it has forgotten a file. It says so in the order in which
-  // it forgets. Returns false if it has not after 10 s.
+  // Waits until the kernel has reported that it has forgotten a file. The kernel reports that in
+  // the order in which it forgets files. Returns false after 10 s.
   bool WaitForgotten(int index) {
     std::unique_lock lock(mutex_);
     return forgotten_.wait_for(lock, std::chrono::seconds(10),
@@ -248,7 +249,7 @@ class ForgetfulFuse {
     Send(in, payload, bytes);
   }
   void Refuse(const fuse_in_header& in, int error) { Send(in, nullptr, 0, error); }
-  // The kernel may have given the request up.
+  // ENOENT: the kernel has given the request up. ENODEV: the mount is gone.
   void Send(const fuse_in_header& in, const void* payload, size_t bytes, int error = 0) {
     fuse_out_header header = {};
     header.len = static_cast<uint32_t>(sizeof(header) + bytes);
@@ -265,10 +266,10 @@ class ForgetfulFuse {
   const base::UniqueFd stop_;  // eventfd
   mutable std::mutex mutex_;
   std::condition_variable forgotten_;
-  std::map<int, Number> numbers_;  // by the index of the file: those that the kernel knows
+  std::map<int, Number> numbers_;  // by the index of the file; only files that the kernel knows
   uint64_t next_number_ = 100;
   bool delegated_ = false;
-  std::set<uint64_t> waiting_;  // changes, by the number of the request
+  std::set<uint64_t> waiting_;  // the numbers of requests for changes
   int changes_ = 0;
   std::thread thread_;
 };

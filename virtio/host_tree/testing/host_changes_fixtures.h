@@ -1,4 +1,4 @@
-// A tree that can be changed, on a temporary directory.
+// A writable HostTree of a temporary directory, for tests.
 #ifndef VIRTIO_HOST_TREE_TESTING_HOST_CHANGES_FIXTURES_H_
 #define VIRTIO_HOST_TREE_TESTING_HOST_CHANGES_FIXTURES_H_
 

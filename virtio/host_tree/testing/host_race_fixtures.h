@@ -1,4 +1,5 @@
-// A thread of the host that swaps files and directories for links out of a share, for tests.
+// A thread of the host that exchanges files and directories of a share with links that lead out of
+// it, for tests.
 #ifndef VIRTIO_HOST_TREE_TESTING_HOST_RACE_FIXTURES_H_
 #define VIRTIO_HOST_TREE_TESTING_HOST_RACE_FIXTURES_H_
 
@@ -19,8 +20,8 @@
 
 namespace virtio {
 
-// Exchanges the names of each pair, below "root", again and again: there is no moment at which one
-// is missing.
+// Exchanges the two names of each pair below "root" again and again. There is no moment at which
+// one of the names is missing.
 class NameSwapper {
  public:
   using Pairs = std::vector<std::pair<std::string, std::string>>;
@@ -50,7 +51,7 @@ class NameSwapper {
   std::thread thread_;
 };
 
-// What is outside of "root": names, and all that a change leaves traces in.
+// Describes everything outside "root": names, and all attributes in which a change leaves traces.
 inline std::string DescribeOutside(const TemporaryTree& host) {
   std::string all;
   std::filesystem::recursive_directory_iterator end;

@@ -40,7 +40,7 @@ class HostTreeTest : public testing::Test {
     ASSERT_TRUE(tree.ok()) << tree.status();
     tree_ = std::move(tree).value();
   }
-  // Looks up a path name by name; returns the error of the first that fails.
+  // Looks up a path, one name after the other. Returns the error of the first lookup that fails.
   HostError Walk(const std::vector<std::string>& names, NodeId& id) {
     id = kRootNode;
     for (const std::string& name : names) {
@@ -59,7 +59,7 @@ class HostTreeTest : public testing::Test {
     FoundNode found;
     return tree_->Lookup(directory, name, found);
   }
-  // Reads a file; "error N" if it cannot be opened.
+  // Returns the content of a file, or "error N" if it cannot be opened.
   std::string Content(NodeId id) {
     base::UniqueFd fd;
     if (const HostError error = tree_->OpenFile(id, fd); error != 0)

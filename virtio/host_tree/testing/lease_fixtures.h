@@ -1,4 +1,4 @@
-// A lease on a file, as Samba and nfsd hold them for their clients.
+// A lease on a file, like the leases that Samba and nfsd hold for their clients.
 #ifndef VIRTIO_HOST_TREE_TESTING_LEASE_FIXTURES_H_
 #define VIRTIO_HOST_TREE_TESTING_LEASE_FIXTURES_H_
 
@@ -14,9 +14,9 @@ namespace virtio {
 
 class Lease {
  public:
-  // Of reading and writing: nobody else may open the file.
+  // Takes a lease for reading and writing, so that no other process may open the file.
   explicit Lease(const std::string& path) : fd_(open(path.c_str(), O_RDWR | O_CLOEXEC)) {
-    // The host tells the holder by this signal that somebody wants the file.
+    // The host sends this signal to the holder when another process wants the file.
     signal(SIGIO, SIG_IGN);
     CHECK(fcntl(fd_.get(), F_SETLEASE, F_WRLCK) == 0);
   }
@@ -24,7 +24,7 @@ class Lease {
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
 
-  // True if somebody wants the file.
+  // True if another process wants the file.
   bool wanted() const { return fcntl(fd_.get(), F_GETLEASE) != F_WRLCK; }
   void GiveUp() {
     if (fd_.valid()) fcntl(fd_.get(), F_SETLEASE, F_UNLCK);

@@ -1,4 +1,4 @@
-// Mounts of the host for one test, in a mount namespace of the test program's own.
+// Mounts of the host for one test, in a mount namespace of the test program.
 #ifndef VIRTIO_HOST_TREE_TESTING_MOUNT_FIXTURES_H_
 #define VIRTIO_HOST_TREE_TESTING_MOUNT_FIXTURES_H_
 
@@ -11,10 +11,10 @@
 
 namespace virtio {
 
-// Undone at the end, the last first.
+// Undoes its mounts at its end, the last mount first.
 class HostMounts {
  public:
-  // Gives the process its own namespace, once.
+  // Gives the process its own mount namespace, once.
   HostMounts() {
     static const bool once =
         unshare(CLONE_NEWNS) == 0 && mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
@@ -24,9 +24,9 @@ class HostMounts {
   HostMounts(const HostMounts&) = delete;
   HostMounts& operator=(const HostMounts&) = delete;
 
-  // False without the right to (CAP_SYS_ADMIN).
+  // False if the process has no right to mount (CAP_SYS_ADMIN).
   bool can_mount() const { return can_mount_; }
-  // As mount(2), on a directory or file that is there. Returns 0 or an errno.
+  // Calls mount(2) for a directory or file that exists. Returns 0 or an errno.
   int Add(const std::string& path, const char* type, const std::string& source = "none",
           unsigned long flags = 0, const char* data = nullptr) {
     if (mount(source.c_str(), path.c_str(), type, flags, data) != 0) return errno;
@@ -39,9 +39,9 @@ class HostMounts {
     if (error != 0 || !readonly) return error;
     return Add(path, nullptr, "none", MS_BIND | MS_REMOUNT | MS_RDONLY);
   }
-  // Undoes at the end what another has mounted.
+  // Adds a mount that another process has made, so that it is undone at the end.
   void Took(const std::string& path) { paths_.push_back(path); }
-  // Takes the last one away.
+  // Undoes the last mount.
   void Remove() {
     umount2(paths_.back().c_str(), MNT_DETACH);
     paths_.pop_back();

@@ -57,7 +57,8 @@ class TemporaryTree {
   std::string path_;
 };
 
-// Maps the guest's `ids` to `own`, unless the test runs as root, who can give files to anyone.
+// Maps the guest's `ids` to the host's id `own`. Maps nothing if the test runs as root, which can
+// give files to anyone.
 inline OwnerMap MapToOwn(uint32_t own, std::initializer_list<uint32_t> ids) {
   std::vector<OwnerRange> ranges;
   if (geteuid() != 0) {
