@@ -125,17 +125,7 @@ HostError FileMaker::Finish(int directory_fd, const char* name, const Making& ma
   const uint32_t set_ids = S_ISDIR(mode) ? 0 : mode & kSetIds;
   if (making.owner == HostOwner{status.stx_uid, status.stx_gid} && set_ids == 0) return 0;
   base::UniqueFd fd;
-  base::UniqueFd listing;
-  RETURN_IF_HOST_ERROR(root_.OpenIn(directory_fd, name, O_PATH, fd));
-  RETURN_IF_HOST_ERROR(root_.Look(fd.get(), "", made));
-  if (S_ISDIR(status.stx_mode)) {
-    RETURN_IF_HOST_ERROR(root_.OpenIn(fd.get(), ".", O_RDONLY | O_DIRECTORY, listing));
-  }
-  // The host may have put another file there meanwhile, which must not be given away.
-  const bool made_here =
-      status.stx_uid == owners_.own_uid() && TypeOf(status) == (mode & S_IFMT) &&
-      (listing.valid() ? IsEmptyDirectory(std::move(listing)) : IsNew(status, making.since));
-  if (!made_here) return ESTALE;
+  RETURN_IF_HOST_ERROR(OpenMade(directory_fd, name, making, mode, made, fd));
   const HostError error = GiveOwner(directory_fd, fd.get(), making.owner, mode, status);
   if (error != 0) {
     Remove(directory_fd, name, made.identity);
@@ -143,6 +133,22 @@ HostError FileMaker::Finish(int directory_fd, const char* name, const Making& ma
   }
   if (made.kind->numbers == FileNumbers::kPinned) made.pin = std::move(fd);
   return 0;
+}
+
+HostError FileMaker::OpenMade(int directory_fd, const char* name, const Making& making,
+                              uint32_t mode, SeenFile& made, base::UniqueFd& fd) {
+  RETURN_IF_HOST_ERROR(root_.OpenIn(directory_fd, name, O_PATH, fd));
+  RETURN_IF_HOST_ERROR(root_.Look(fd.get(), "", made));
+  const struct statx& status = made.status;
+  base::UniqueFd listing;
+  if (S_ISDIR(status.stx_mode)) {
+    RETURN_IF_HOST_ERROR(root_.OpenIn(fd.get(), ".", O_RDONLY | O_DIRECTORY, listing));
+  }
+  const bool made_here =
+      status.stx_uid == owners_.own_uid() && TypeOf(status) == (mode & S_IFMT) &&
+      status.stx_rdev_major == 0 && status.stx_rdev_minor == 0 &&
+      (listing.valid() ? IsEmptyDirectory(std::move(listing)) : IsNew(status, making.since));
+  return HostError::FromErrno(made_here ? 0 : ESTALE);
 }
 
 HostError FileMaker::GiveOwner(int directory_fd, int fd, const HostOwner& owner, uint32_t mode,
@@ -172,17 +178,11 @@ void FileMaker::Remove(int directory_fd, const char* name, const FileIdentity& m
 
 void FileMaker::OwnWhiteout(int directory_fd, const char* name, const Making& making) {
   SeenFile seen;
-  struct statx& status = seen.status;
   if (root_.Look(directory_fd, name, seen) != 0) return;
-  if (making.owner == HostOwner{status.stx_uid, status.stx_gid}) return;
+  if (making.owner == HostOwner{seen.status.stx_uid, seen.status.stx_gid}) return;
   base::UniqueFd fd;
-  if (root_.OpenIn(directory_fd, name, O_PATH, fd) != 0) return;
-  if (root_.Look(fd.get(), "", seen) != 0) return;
-  // As in Finish, a file that the host has put there meanwhile must not be given away.
-  const bool made_here = status.stx_uid == owners_.own_uid() && S_ISCHR(status.stx_mode) &&
-                         status.stx_rdev_major == 0 && status.stx_rdev_minor == 0 &&
-                         IsNew(status, making.since);
-  if (made_here) GiveOwner(directory_fd, fd.get(), making.owner, S_IFCHR, status).Ignore();
+  if (OpenMade(directory_fd, name, making, S_IFCHR, seen, fd) != 0) return;
+  GiveOwner(directory_fd, fd.get(), making.owner, S_IFCHR, seen.status).Ignore();
 }
 
 }  // namespace virtio

@@ -75,6 +75,10 @@ class FileMaker {
   // that it is to get.
   HostError Finish(int directory_fd, const char* name, const Making& making, uint32_t mode,
                    SeenFile& made);
+  // Opens a new file, of the type in `mode`, with O_PATH. ESTALE if the host may have put another
+  // file there meanwhile, which must not be given away.
+  HostError OpenMade(int directory_fd, const char* name, const Making& making, uint32_t mode,
+                     SeenFile& made, base::UniqueFd& fd);
   // Makes `owner` the owner of an open file, and then sets the set-id bits of `mode`. Before that,
   // they would be privileges of vmm's user. `status` is the status of the file, before the call and
   // after it.

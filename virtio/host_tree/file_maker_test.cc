@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <climits>
@@ -85,11 +86,14 @@ TEST_F(FileMakerTest, GivesAWhiteoutToTheCallerAndLeavesOtherFilesAlone) {
   ASSERT_EQ(maker_.Begin({.uid = 1000, .gid = 100}, making), 0);
   ASSERT_EQ(mknod(host_.Path("whiteout").c_str(), S_IFCHR, 0), 0);
   ASSERT_EQ(mkfifo(host_.Path("pipe").c_str(), 0600), 0);
-  maker_.OwnWhiteout(root_.fd(), "whiteout", making);
-  maker_.OwnWhiteout(root_.fd(), "pipe", making);
+  ASSERT_EQ(mknod(host_.Path("null").c_str(), S_IFCHR, makedev(1, 3)), 0);
+  for (const char* name : {"whiteout", "pipe", "null"}) {
+    maker_.OwnWhiteout(root_.fd(), name, making);
+  }
   EXPECT_EQ(HostStatus("whiteout").st_uid, 1000U);
   EXPECT_EQ(HostStatus("whiteout").st_gid, 100U);
   EXPECT_EQ(HostStatus("pipe").st_uid, 0U);
+  EXPECT_EQ(HostStatus("null").st_uid, 0U);
 }
 
 }  // namespace
