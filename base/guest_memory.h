@@ -23,10 +23,6 @@
 
 namespace base {
 
-// A guest physical address.
-enum class GuestAddr : uint64_t {};
-constexpr uint64_t ToInt(GuestAddr addr) { return static_cast<uint64_t>(addr); }
-
 // A half-open range [start, start + size) of guest physical addresses that does not wrap around
 // 2^64.
 class GuestRange {

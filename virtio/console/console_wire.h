@@ -13,7 +13,6 @@ namespace virtio {
 
 inline constexpr uint16_t kConsoleReceiveQueue = 0;   // [VIRTIO 1.2 §5.3.2]
 inline constexpr uint16_t kConsoleTransmitQueue = 1;  // [VIRTIO 1.2 §5.3.2]
-inline constexpr uint16_t kConsoleQueueCount = 2;
 
 // [VIRTIO 1.2 §5.3.4]
 struct ConsoleConfigSpace {

@@ -20,7 +20,6 @@ inline constexpr uint32_t kNotifyOffset = 0x3000;
 inline constexpr uint32_t kMsixTableOffset = 0x4000;
 inline constexpr uint32_t kMsixPbaOffset = 0xc000;
 inline constexpr uint32_t kRegisterBarBytes = 0x10000;
-inline constexpr uint32_t kStructureBytes = 0x1000;
 
 // The number of queues whose notify addresses, 4 bytes apart, fit on a page.
 inline constexpr uint16_t kMaxQueues = 1024;

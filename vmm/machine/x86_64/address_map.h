@@ -15,10 +15,8 @@ inline constexpr uint64_t kPvhStartInfo = 0x6000;  // hvm_start_info, module lis
 inline constexpr uint64_t kZeroPage = 0x7000;      // struct boot_params, one page
 inline constexpr uint64_t kPageTables =
     0x9000;  // PML4, PDPT, page directories: identity map of 4 GiB
-inline constexpr uint64_t kPageTablesEnd = 0x10000;
 inline constexpr uint64_t kCommandLine = 0x20000;  // NUL-terminated
 inline constexpr uint64_t kCommandLineMaxBytes = 0x10000;
-inline constexpr uint64_t kLowRamEnd = 0xA0000;
 
 // [640 KiB, 1 MiB) is RAM in KVM. The memory map of the guest reserves it for firmware tables.
 inline constexpr uint64_t kAcpiTables = 0xE0000;
@@ -50,22 +48,20 @@ inline constexpr uint64_t kPciMmio64Size = 1ULL << 36;
 
 // ---- I/O ports ----
 inline constexpr uint16_t kI8042Port = 0x60;  // 0x60..0x64
-inline constexpr uint16_t kI8042Ports = 5;
-inline constexpr uint16_t kRtcPort = 0x70;  // 0x70, 0x71
+inline constexpr uint16_t kRtcPort = 0x70;    // 0x70, 0x71
 inline constexpr uint16_t kDebugPort = 0x80;
 inline constexpr uint16_t kCom1Port = 0x3F8;  // 0x3F8..0x3FF
 inline constexpr uint16_t kSleepControlPort = 0x600;
 inline constexpr uint16_t kSleepStatusPort = 0x601;
 inline constexpr uint16_t kResetPort = 0x602;
 inline constexpr uint16_t kGedEventPort = 0x604;
-inline constexpr uint16_t kAcpiPorts = 8;  // 0x600..0x607
 // No device answers here, but Linux probes all 32 slots through this port before it has read the
 // ACPI tables.
 inline constexpr uint16_t kPciConfigAddressPort = 0xCF8;
 
-// ---- Interrupts: IOAPIC pins and their global system interrupt numbers ---- There are only as
-// many pins as interrupt lines: Linux saves and restores every pin at start, which takes 8 exits
-// for each pin. COM1 keeps the number that PC software expects.
+// ---- Interrupts: IOAPIC pins and their global system interrupt numbers ----
+// There are only as many pins as interrupt lines: Linux saves and restores every pin at start,
+// which takes 8 exits for each pin. COM1 keeps the number that PC software expects.
 inline constexpr uint32_t kIoapicGsiBase = 4;  // of pin 0
 inline constexpr uint32_t kIoapicPins = 2;
 inline constexpr uint32_t kCom1Gsi = 4;
