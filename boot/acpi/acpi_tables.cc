@@ -211,8 +211,8 @@ Bytes MakeMadt(const AcpiConfig& config) {
                     9, sizeof(LocalX2Apic), {}, apic_id, kMadtEnabled, static_cast<uint32_t>(uid)});
     }
   }
-  AppendWire(body, IoApic{1, sizeof(IoApic), config.ioapic_id, 0, config.ioapic_addr,
-                          config.ioapic_gsi_base});
+  AppendWire(body,
+             IoApic{1, sizeof(IoApic), /*id=*/0, 0, config.ioapic_addr, config.ioapic_gsi_base});
   return MakeTable("APIC", kRevision, body);
 }
 

@@ -30,7 +30,6 @@ struct AcpiConfig {
   uint64_t table_limit = 0xF0000;  // the tables end at or below this address, below 4 GiB
   std::vector<uint32_t> apic_ids;  // one per vCPU; the index is the processor's _UID
   uint32_t local_apic_addr = 0;
-  uint8_t ioapic_id = 0;
   uint32_t ioapic_addr = 0;
   uint32_t ioapic_gsi_base = 0;
   MemoryRange ecam;        // of bus 0: 1 MiB, below 4 GiB

@@ -1,4 +1,5 @@
-// Test only: small kernel files built by code. They are valid until a test changes a field.
+// Test only: small kernel files built by code, and a source that reads them. The files are valid
+// until a test changes a field.
 #ifndef BOOT_TESTING_KERNEL_FIXTURES_H_
 #define BOOT_TESTING_KERNEL_FIXTURES_H_
 
@@ -9,6 +10,7 @@
 #include <cstring>
 #include <span>
 
+#include "boot/byte_source.h"
 #include "boot/memory_map.h"
 #include "boot/wire.h"
 
@@ -132,6 +134,23 @@ inline Bytes MakeBzImage() {
   Poke(file, BzHeader(0), header);
   return file;
 }
+
+// Reads bytes in memory, which must outlive the object.
+class MemoryByteSource : public ByteSource {
+ public:
+  explicit MemoryByteSource(std::span<const uint8_t> bytes) : bytes_(bytes) {}
+
+  uint64_t size() const override { return bytes_.size(); }
+
+  bool ReadAt(uint64_t offset, std::span<uint8_t> out) const override {
+    if (offset > bytes_.size() || out.size() > bytes_.size() - offset) return false;
+    if (!out.empty()) std::memcpy(out.data(), bytes_.data() + offset, out.size());
+    return true;
+  }
+
+ private:
+  std::span<const uint8_t> bytes_;
+};
 
 }  // namespace boot
 
