@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -15,15 +16,18 @@ namespace {
 
 // The delay after a failed accept (no descriptor left). Without it the loop would spin.
 constexpr std::chrono::seconds kAcceptRetryDelay{1};
+// The largest number of requests that wait for the VM or a device.
+constexpr size_t kMaxWaiting = 16;
+// The largest number of connections. It leaves room for requests that are answered at once.
+constexpr size_t kMaxClients = 20;
+constexpr std::chrono::seconds kClientTimeout{30};
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Create(base::EventLoop& loop,
                                                              ApiHandler& handler,
-                                                             base::UnixListener socket,
-                                                             const Options& options) {
-  auto server =
-      std::unique_ptr<ApiServer>(new ApiServer(loop, handler, std::move(socket), options));
+                                                             base::UnixListener socket) {
+  auto server = std::unique_ptr<ApiServer>(new ApiServer(loop, handler, std::move(socket)));
   ASSIGN_OR_RETURN(server->file_, loop.AddFile(server->socket_.fd()));
   server->Accept();
   return server;
@@ -42,7 +46,7 @@ void ApiServer::OnAccepted(int32_t result) {
 void ApiServer::AddClient(base::UniqueFd fd) {
   // Closed connections normally wait only for the end of a turn. More of them than this means that
   // a program floods the socket.
-  if (clients_.size() >= 4 * options_.max_clients) return;
+  if (clients_.size() >= 4 * kMaxClients) return;
   const absl::StatusOr<base::LoopFile> file = loop_.AddTemporaryFile(fd.get());
   if (!file.ok()) {
     LOG_EVERY_N_SEC(Warning, 10) << "api: cannot serve a client: " << file.status().message();
@@ -52,15 +56,14 @@ void ApiServer::AddClient(base::UniqueFd fd) {
   const uint64_t id = next_id_++;
   auto& client = clients_[id];
   Owner& owner = *this;
-  client = std::make_unique<ApiConnection>(loop_, owner, id, std::move(fd), *file,
-                                           options_.client_timeout);
+  client = std::make_unique<ApiConnection>(loop_, owner, id, std::move(fd), *file, kClientTimeout);
   client->Start();
 }
 
 void ApiServer::MakeRoom() {
   // The order in which clients are closed: first those that have their last answer, then those that
   // have no request, then those that do not take their answer. In each group, the client that has
-  // been silent for longest is first. At most max_waiting clients execute, so a client can always
+  // been silent for longest is first. At most kMaxWaiting clients execute, so a client can always
   // be found.
   const auto rank = [](const ApiConnection& client) {
     const int group = client.closing() ? 0 : client.sending() ? 2 : 1;
@@ -74,7 +77,7 @@ void ApiServer::MakeRoom() {
     if (client->executing()) continue;
     if (first == nullptr || rank(*client) < rank(*first)) first = client.get();
   }
-  if (open < options_.max_clients) return;
+  if (open < kMaxClients) return;
   CHECK(first != nullptr);
   first->Close();
 }
@@ -85,9 +88,9 @@ void ApiServer::OnRequest(ApiConnection& connection, const HttpRequest& request)
         return client.second->executing();
       }));
   // `connection` is counted in `executing`.
-  if (executing > options_.max_waiting && !IsAnsweredAtOnce(request)) {
-    return connection.ReplyAndClose(ErrorResponse(
-        503, absl::StrCat(options_.max_waiting, " requests are being executed already")));
+  if (executing > kMaxWaiting && !IsAnsweredAtOnce(request)) {
+    return connection.ReplyAndClose(
+        ErrorResponse(503, absl::StrCat(kMaxWaiting, " requests are being executed already")));
   }
   // The client may be gone when the answer is known, so its id, which is never used again, is kept.
   RouteApiRequest(request, handler_, [this, id = connection.id()](const HttpResponse& response) {

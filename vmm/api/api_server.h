@@ -6,7 +6,6 @@
 #ifndef VMM_API_API_SERVER_H_
 #define VMM_API_API_SERVER_H_
 
-#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -22,26 +21,12 @@ namespace vmm {
 
 class ApiServer final : private ApiConnection::Owner {
  public:
-  struct Options {
-    // The largest number of requests that wait for the VM or a device.
-    size_t max_waiting = 16;
-    // The largest number of connections. It leaves room for requests that are answered at once.
-    size_t max_clients = 20;
-    std::chrono::nanoseconds client_timeout = std::chrono::seconds(30);
-  };
-
   // Starts to accept clients. `loop` and `handler` must outlive the server. The loop must take
   // temporary files (UringEventLoop::Options::fixed_files is false). Errors: the loop's file table
   // is full.
   static absl::StatusOr<std::unique_ptr<ApiServer>> Create(base::EventLoop& loop,
                                                            ApiHandler& handler,
-                                                           base::UnixListener socket,
-                                                           const Options& options);
-  static absl::StatusOr<std::unique_ptr<ApiServer>> Create(base::EventLoop& loop,
-                                                           ApiHandler& handler,
-                                                           base::UnixListener socket) {
-    return Create(loop, handler, std::move(socket), Options());
-  }
+                                                           base::UnixListener socket);
   // Destroy it only when the loop no longer runs. Removes the socket's name.
   ~ApiServer() override = default;
   ApiServer(const ApiServer&) = delete;
@@ -67,9 +52,8 @@ class ApiServer final : private ApiConnection::Owner {
     ApiServer& server_;
   };
 
-  ApiServer(base::EventLoop& loop, ApiHandler& handler, base::UnixListener socket,
-            const Options& options)
-      : loop_(loop), handler_(handler), socket_(std::move(socket)), options_(options) {}
+  ApiServer(base::EventLoop& loop, ApiHandler& handler, base::UnixListener socket)
+      : loop_(loop), handler_(handler), socket_(std::move(socket)) {}
   void Accept() { loop_.Accept(accept_, file_); }
   void OnAccepted(int32_t result);
   void AddClient(base::UniqueFd fd);
@@ -81,7 +65,6 @@ class ApiServer final : private ApiConnection::Owner {
   base::EventLoop& loop_;
   ApiHandler& handler_;
   base::UnixListener socket_;
-  const Options options_;
   base::LoopFile file_;
   uint64_t next_id_ = 1;
   std::map<uint64_t, std::unique_ptr<ApiConnection>> clients_;
