@@ -4,7 +4,6 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -81,20 +80,11 @@ absl::Status CheckPayload(const VmConfig& config) {
   return PlanPayload(config.payload, files, layout).status();
 }
 
-// Raises the limit of descriptors to the most that is allowed. Each queue takes two, so the usual
-// 1024 would not last.
-void RaiseFileLimit() {
-  rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 absl::StatusOr<ExitStatus> RunVm(const CommandLine& arguments, const VmConfig& config,
                                  std::optional<base::UnixListener> api_socket,
                                  EarlyKvm& early_kvm) {
   BlockSignals();
-  RaiseFileLimit();
+  RETURN_IF_ERROR(RaiseDescriptorLimit().status());
   base::UringEventLoop::Options control_options;
   control_options.fixed_files = false;  // control clients come and go
   ASSIGN_OR_RETURN(const std::unique_ptr<base::UringEventLoop> loop,

@@ -20,18 +20,15 @@ namespace {
 
 constexpr size_t kMaxShareThreads = 4;
 
-absl::StatusOr<std::vector<ShareLimits>> TakeShareLimits(const std::vector<FsConfig>& shares,
-                                                         uint64_t ram_bytes) {
+}  // namespace
+
+absl::StatusOr<uint64_t> RaiseDescriptorLimit() {
   rlimit limit = {};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return base::ErrnoStatus(errno, "RLIMIT_NOFILE");
-  // The limit at the start of a process is low for the sake of select(), which this program does
-  // not use.
   limit.rlim_cur = limit.rlim_max;
   if (setrlimit(RLIMIT_NOFILE, &limit) != 0) return base::ErrnoStatus(errno, "RLIMIT_NOFILE");
-  return LimitsOfShares(shares, limit.rlim_cur, ram_bytes);
+  return limit.rlim_max;
 }
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<HostResources>> HostResources::Open(
     const VmConfig& config, absl::FunctionRef<absl::StatusOr<uint32_t>()> guest_phys_bits,
@@ -97,7 +94,9 @@ absl::Status HostResources::CreateDevices(const VmConfig& config,
     RETURN_IF_ERROR(devices_.Add(CreateDisk(config.disks[i], {*memory_, io_loop, devices_, i})));
   }
   if (!config.fs.empty()) {
-    ASSIGN_OR_RETURN(const auto limits, TakeShareLimits(config.fs, memory_->total_bytes()));
+    ASSIGN_OR_RETURN(const uint64_t max_descriptors, RaiseDescriptorLimit());
+    ASSIGN_OR_RETURN(const auto limits,
+                     LimitsOfShares(config.fs, max_descriptors, memory_->total_bytes()));
     for (size_t i = 0; i < config.fs.size(); ++i) {
       RETURN_IF_ERROR(
           devices_.Add(CreateShare(config.fs[i], limits[i], {*memory_, share_loop, devices_, i})));

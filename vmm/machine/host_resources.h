@@ -22,6 +22,11 @@
 
 namespace vmm {
 
+// Raises the limit of descriptors to the most that the process may have, and returns that number.
+// Each queue takes two descriptors. The limit at the start of a process is low for the sake of
+// select(), which this program does not use.
+absl::StatusOr<uint64_t> RaiseDescriptorLimit();
+
 class HostResources {
  public:
   // Opens and locks everything the config names, before any guest code runs. `guest_phys_bits`
