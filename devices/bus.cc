@@ -37,7 +37,7 @@ class Bus::Access {
   Access(const Access&) = delete;
   Access& operator=(const Access&) = delete;
 
-  BusDevice* device() { return device_; }  // null: nobody is there
+  BusDevice* device() { return device_; }  // null if no device is there
   uint64_t offset() const { return offset_; }
 
  private:

@@ -53,8 +53,8 @@ class Bus {
   // Returns whether the calling thread is in an access, to whichever bus.
   static bool InAccess();
 
-  // Nobody there (or an access that crosses a range's end): reads are all ones, writes are dropped,
-  // and the result is false.
+  // Access the device at `addr`. Return false if no device is there, or if the access crosses the
+  // end of a range: a read then fills `data` with ones, and a write is dropped.
   bool Read(uint64_t addr, std::span<uint8_t> data);
   bool Write(uint64_t addr, std::span<const uint8_t> data);
 

@@ -103,7 +103,7 @@ class Holding final : public BusDevice {
   std::atomic<bool> entered = false, let_go = false, left = false;
 };
 
-TEST(BusRemovalTest, TheWaitEndsAfterAnAccessThatHadBegun) {
+TEST(BusRemovalTest, WaitForAccessesEndsAfterAnAccessThatHadBegun) {
   Bus bus;
   Holding device;
   ASSERT_TRUE(bus.Insert(kAddress, 8, device).ok());
@@ -163,7 +163,7 @@ class WaitsForItself final : public BusDevice {
   Bus& bus_;
 };
 
-TEST(BusRemovalDeathTest, AnAccessThatWaitsForItselfIsAProgrammersError) {
+TEST(BusRemovalDeathTest, WaitForAccessesInsideAnAccessAborts) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   Bus bus;
   WaitsForItself device(bus);

@@ -51,7 +51,7 @@ TEST(BusTest, RoutesByAddressWithOffsetRelativeToTheRange) {
   EXPECT_TRUE(low.last_data.empty());
 }
 
-TEST(BusTest, NobodyThereReadsAllOnesAndDropsWrites) {
+TEST(BusTest, AccessWithoutADeviceReadsAllOnesAndDropsWrites) {
   Bus bus;
   RecordingDevice device("device");
   ASSERT_TRUE(bus.Insert(0x100, 0x10, device).ok());
@@ -64,7 +64,7 @@ TEST(BusTest, NobodyThereReadsAllOnesAndDropsWrites) {
   EXPECT_EQ(device.reads, 0);
 }
 
-TEST(BusTest, AccessAcrossTheEndOfARangeReachesNobody) {
+TEST(BusTest, AccessAcrossTheEndOfARangeReachesNoDevice) {
   Bus bus;
   RecordingDevice first("first"), second("second");
   ASSERT_TRUE(bus.Insert(0x100, 0x10, first).ok());

@@ -52,7 +52,7 @@ class MsiController {
   virtual void Send(const MsiMessage& message) = 0;
 };
 
-// Is told which messages of an interrupt controller in user space are level-triggered. The host's
+// Learns which messages of an interrupt controller in user space are level-triggered. The host's
 // kernel reports the end of a level-triggered interrupt only for messages that it has a route for.
 class LevelRoutes {
  public:

@@ -18,7 +18,7 @@ std::optional<uint64_t> BarAllocator::Allocate(uint64_t size) {
   std::optional<uint64_t> address = AlignUp(window_.start, size);
   for (const auto& [taken, taken_size] : taken_) {
     if (!address || (*address < taken && size <= taken - *address)) break;
-    // A range that ends before `address` is in nobody's way.
+    // A range that ends before `address` does not matter.
     if (taken + (taken_size - 1) < *address) continue;
     uint64_t end;
     const bool at_the_end = __builtin_add_overflow(taken, taken_size, &end);

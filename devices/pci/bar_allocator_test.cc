@@ -40,7 +40,7 @@ TEST(BarAllocatorTest, TheLastAddressesAreAddressesLikeOthers) {
   EXPECT_EQ(allocator.Allocate(0x1000), std::nullopt);
 }
 
-TEST(BarAllocatorTest, WhatIsFreedIsGivenOutAgain) {
+TEST(BarAllocatorTest, FreedRangesAreAllocatedAgain) {
   BarAllocator allocator({kStart, 0x4000});
   EXPECT_EQ(allocator.Allocate(0x2000), kStart);
   EXPECT_EQ(allocator.Allocate(0x2000), kStart + 0x2000);

@@ -68,7 +68,7 @@ TEST_F(Msix, NarrowAndMisalignedAccessesAreMerged) {
   EXPECT_EQ(Read32(Entry(2) + 12), 1u);
 }
 
-TEST_F(Msix, BeyondTheTableIsNothing) {
+TEST_F(Msix, AccessesBeyondTheTableHaveNoEffect) {
   Write64(Entry(70), ~uint64_t{0});
   Write64(Entry(70) - 4, ~uint64_t{0});
   EXPECT_EQ(Read32(Entry(70)), 0u);

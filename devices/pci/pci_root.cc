@@ -110,8 +110,8 @@ std::span<uint8_t> PciRoot::FastReads() {
   base::MutexLock lock(mutex_);
   unsigned used = kSlots;
   while (used > 0 && functions_[used - 1] == nullptr) --used;
-  // Functions 1 to 7 of every slot stay untouched zero pages: their slot's header says that it has
-  // one function, and nobody looks there.
+  // Functions 1 to 7 of every slot stay untouched zero pages: the header of the slot says that the
+  // slot has one function, so no guest looks there.
   for (unsigned slot = 0; slot < used; ++slot) {
     if (functions_[slot] == nullptr) ConfigSpace::Clear(Page(slot));
   }
@@ -156,8 +156,8 @@ void PciRoot::ReadFunction(uint64_t offset, std::span<uint8_t> data) {
   if (PciFunction* function = Find(offset)) {
     function->config().GuestRead(reg, data);
   } else if (offset < fast_bytes_) {
-    // Nobody writes to the page of a function that is not there, and its answer is the same whether
-    // the guest reads it or we do.
+    // No code writes to the page of a function that is not there, so the page gives the same answer
+    // as a read of the guest straight from memory.
     memcpy(data.data(), pages_ + offset, data.size());
   } else {
     std::fill(data.begin(), data.end(), uint8_t{0xff});

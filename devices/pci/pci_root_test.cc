@@ -91,7 +91,7 @@ TEST_F(PciRootTest, EmptySlotsReadAsAllOnes) {
   Write<uint32_t>(31, PCI_COMMAND, 7);
 }
 
-TEST_F(PciRootTest, HeaderSaysWhatTheSpecSays) {
+TEST_F(PciRootTest, HeaderHasTheValuesOfTheSpec) {
   PciFunctionSpec spec = Spec();
   spec.subsystem_vendor_id = 0x1af4;
   spec.subsystem_id = 0x42;
@@ -153,7 +153,7 @@ TEST_F(PciRootTest, MemoryAndExitsAgree) {
   };
   EXPECT_TRUE(agree());
   EXPECT_EQ(Read<uint32_t>(1, 0), ~0u);      // an empty slot
-  EXPECT_EQ(Read<uint32_t>(0, 0x1000), 0u);  // function 1 of a slot with one: nobody looks
+  EXPECT_EQ(Read<uint32_t>(0, 0x1000), 0u);  // function 1 of a slot that has only function 0
   Write<uint16_t>(3, 0x42, 0xffff);
   Write<uint32_t>(3, PCI_BASE_ADDRESS_0, ~0u);
   Write<uint16_t>(3, PCI_COMMAND, 0xffff);
@@ -254,7 +254,7 @@ TEST_F(PciRootTest, WrappingSixtyFourBitBarsDecodeNothing) {
   EXPECT_EQ(At(kWindow + 0x8000), 1);
 }
 
-TEST_F(PciRootTest, TheFirstOfTwoBarsAtOneAddressKeepsIt) {
+TEST_F(PciRootTest, FirstOfTwoBarsAtOneAddressKeepsTheAddress) {
   ASSERT_TRUE(root->Add(1, Spec(), one).ok());
   ASSERT_TRUE(root->Add(2, Spec(0x4000), two).ok());
   EnableMemory(1);
@@ -269,7 +269,7 @@ TEST_F(PciRootTest, TheFirstOfTwoBarsAtOneAddressKeepsIt) {
   EXPECT_EQ(At(kWindow + 0x8000), 1);
 }
 
-TEST_F(PciRootTest, ABarThatIsOffMakesRoom) {
+TEST_F(PciRootTest, DisabledBarMakesRoom) {
   ASSERT_TRUE(root->Add(1, Spec(), one).ok());
   ASSERT_TRUE(root->Add(2, Spec(), two).ok());
   EnableMemory(1);

@@ -234,7 +234,7 @@ TEST_F(PciSlotsTest, AddressesOfTenThousandFunctionsAreGivenOutAgain) {
   }
 }
 
-TEST_F(PciSlotsTest, TheNextBarGetsThePlaceOfARemovedOne) {
+TEST_F(PciSlotsTest, NextBarGetsTheAddressOfARemovedBar) {
   class Tagged final : public PciHandler {
    public:
     explicit Tagged(uint8_t tag) : tag_(tag) {}
@@ -255,7 +255,7 @@ TEST_F(PciSlotsTest, TheNextBarGetsThePlaceOfARemovedOne) {
   EXPECT_EQ(At(kWindow), 2);
 }
 
-TEST_F(PciSlotsTest, RemovingFromWithinAnAccessIsAProgrammersError) {
+TEST_F(PciSlotsTest, RemoveInsideAnAccessAborts) {
   class RemovesItself final : public PciHandler {
    public:
     explicit RemovesItself(PciRoot& root) : root_(root) {}

@@ -27,7 +27,7 @@ class PvpanicTest : public testing::Test {
   std::unique_ptr<Pvpanic> pvpanic;
 };
 
-TEST_F(PvpanicTest, SaysWhatItUnderstands) {
+TEST_F(PvpanicTest, ReadReturnsTheSupportedEvents) {
   std::array<uint8_t, 4> data = {9, 9, 9, 9};
   mmio.Read(kBar, data);
   EXPECT_EQ(data, (std::array<uint8_t, 4>{7, 0, 0, 0}));
@@ -41,7 +41,7 @@ TEST_F(PvpanicTest, ReportsEvents) {
   EXPECT_EQ(events, (std::vector<uint8_t>{1, 2}));
 }
 
-TEST_F(PvpanicTest, IgnoresWhatIsNoEvent) {
+TEST_F(PvpanicTest, IgnoresWritesThatAreNoEvent) {
   mmio.Write(kBar, std::array<uint8_t, 1>{0xf8});
   mmio.Write(kBar, std::array<uint8_t, 1>{0});
   mmio.Write(kBar + 1, std::array<uint8_t, 1>{1});

@@ -322,7 +322,7 @@ TEST(BlockFlushTest, FlushesKeepFailingAfterAFailedSync) {
   }
 }
 
-TEST(BlockFlushTest, SyncThatTheKernelGaveUpIsNoLoss) {
+TEST(BlockFlushTest, SyncThatTheKernelDidNotRunLosesNoWrites) {
   for (const int error : {EAGAIN, EINTR, ECANCELED}) {
     BlockHarness disk(InMemory());
     disk.loop().FailNext(Kind::kFdatasync, error, 17);

@@ -207,7 +207,7 @@ TEST_F(BlockUnalignedTest, ConcurrentWritesToOneBlockAreAllKept) {
   }
 }
 
-TEST_F(BlockUnalignedTest, AWriteOfAWholeBlockIsNotUndone) {
+TEST_F(BlockUnalignedTest, PartialWriteDoesNotUndoAWriteOfTheWholeBlock) {
   for (const bool whole_first : {true, false}) {
     BlockHarness disk(Blocks());
     const Bytes whole = RandomBytes(kBlock, 1), part = RandomBytes(512, 2);

@@ -70,7 +70,7 @@ class EchoQueue final : public DeviceQueue {
 class QueueRaceTest : public testing::TestWithParam<bool> {};
 INSTANTIATE_TEST_SUITE_P(EventIdx, QueueRaceTest, testing::Bool());
 
-TEST_P(QueueRaceTest, NothingIsLost) {
+TEST_P(QueueRaceTest, NoChainAndNoInterruptIsLost) {
   auto memory = *base::GuestMemory::Create({.thp = false}, {{0, 32 << 20, nullptr}});
   auto thread = *base::LoopThread::Create("io", {});
   FakeDriver driver(*memory, {.size = 16, .event_idx = GetParam()});
