@@ -52,6 +52,14 @@ inline constexpr MemoryRange kLegacyFirmwareRange = {0x9FC00, 0x100000 - 0x9FC00
 absl::StatusOr<std::vector<E820Entry>> BuildE820(std::span<const MemoryRange> ram,
                                                  std::span<const MemoryRange> reserved);
 
+// The data that every boot protocol passes to the kernel.
+struct BootInfo {
+  std::span<const E820Entry> memory_map;  // at most kMaxE820Entries
+  uint64_t cmdline_addr = 0;              // NUL-terminated; 0 for none
+  MemoryRange initrd;                     // empty for none
+  uint64_t rsdp_addr = 0;                 // 0 for none
+};
+
 }  // namespace boot
 
 #endif  // BOOT_MEMORY_MAP_H_

@@ -46,12 +46,12 @@ static_assert(sizeof(MemoryMapEntry) == 24);
 }  // namespace
 
 absl::StatusOr<std::vector<uint8_t>> BuildPvhStartInfo(const PvhConfig& config) {
-  const bool has_initrd = config.initrd.size != 0;
+  const bool has_initrd = config.info.initrd.size != 0;
   const uint64_t modules_addr = config.start_info_addr + sizeof(StartInfo);
   const uint64_t map_addr = modules_addr + (has_initrd ? sizeof(ModuleEntry) : 0);
   const uint64_t bytes_needed =
-      map_addr - config.start_info_addr + config.memory_map.size() * sizeof(MemoryMapEntry);
-  if (config.memory_map.size() > kMaxE820Entries || config.start_info_addr > config.limit ||
+      map_addr - config.start_info_addr + config.info.memory_map.size() * sizeof(MemoryMapEntry);
+  if (config.info.memory_map.size() > kMaxE820Entries || config.start_info_addr > config.limit ||
       bytes_needed > config.limit - config.start_info_addr) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "PVH start info: %d bytes do not fit between %#x and %#x (or over %d memory map entries)",
@@ -60,10 +60,10 @@ absl::StatusOr<std::vector<uint8_t>> BuildPvhStartInfo(const PvhConfig& config) 
   StartInfo info;
   info.magic = kStartMagic;
   info.version = kVersion;
-  info.cmdline_paddr = config.cmdline_addr;
-  info.rsdp_paddr = config.rsdp_addr;
+  info.cmdline_paddr = config.info.cmdline_addr;
+  info.rsdp_paddr = config.info.rsdp_addr;
   info.memmap_paddr = map_addr;
-  info.memmap_entries = static_cast<uint32_t>(config.memory_map.size());
+  info.memmap_entries = static_cast<uint32_t>(config.info.memory_map.size());
   if (has_initrd) {
     info.nr_modules = 1u;
     info.modlist_paddr = modules_addr;
@@ -72,9 +72,9 @@ absl::StatusOr<std::vector<uint8_t>> BuildPvhStartInfo(const PvhConfig& config) 
   out.reserve(bytes_needed);
   AppendWire(out, info);
   if (has_initrd) {
-    AppendWire(out, ModuleEntry{config.initrd.start, config.initrd.size, 0u, 0u});
+    AppendWire(out, ModuleEntry{config.info.initrd.start, config.info.initrd.size, 0u, 0u});
   }
-  for (const E820Entry& entry : config.memory_map) {
+  for (const E820Entry& entry : config.info.memory_map) {
     AppendWire(out, MemoryMapEntry{entry.range.start, entry.range.size,
                                    static_cast<uint32_t>(entry.type), 0u});
   }

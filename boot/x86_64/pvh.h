@@ -3,7 +3,6 @@
 #define BOOT_X86_64_PVH_H_
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -12,12 +11,9 @@
 namespace boot {
 
 struct PvhConfig {
-  uint64_t start_info_addr = 0;           // where the bytes go; 8-byte aligned, below 4 GiB
-  uint64_t limit = 0;                     // the bytes end at or below this address
-  std::span<const E820Entry> memory_map;  // at most kMaxE820Entries
-  uint64_t cmdline_addr = 0;              // NUL-terminated; 0 for none
-  MemoryRange initrd;                     // empty for none
-  uint64_t rsdp_addr = 0;                 // 0 for none
+  uint64_t start_info_addr = 0;  // where the bytes go; 8-byte aligned, below 4 GiB
+  uint64_t limit = 0;            // the bytes end at or below this address
+  BootInfo info;
 };
 
 // Returns hvm_start_info version 1 followed by its module list and memory map. The bytes belong at

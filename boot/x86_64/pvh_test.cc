@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <span>
+
 #include "boot/wire.h"
 
 namespace boot {
@@ -13,10 +15,10 @@ PvhConfig Config(std::span<const E820Entry> map) {
   PvhConfig config;
   config.start_info_addr = kAddr;
   config.limit = kAddr + 0x1000;
-  config.memory_map = map;
-  config.cmdline_addr = 0x20000;
-  config.initrd = {0x7000000, 0x12345};
-  config.rsdp_addr = 0xE0000;
+  config.info.memory_map = map;
+  config.info.cmdline_addr = 0x20000;
+  config.info.initrd = {0x7000000, 0x12345};
+  config.info.rsdp_addr = 0xE0000;
   return config;
 }
 
@@ -52,7 +54,7 @@ TEST(PvhStartInfoTest, HasEveryFieldOfVersionOne) {
 
 TEST(PvhStartInfoTest, HasNoModuleWithoutInitrd) {
   PvhConfig config = Config(kMap);
-  config.initrd = {};
+  config.info.initrd = {};
   const auto bytes = BuildPvhStartInfo(config);
   ASSERT_TRUE(bytes.ok()) << bytes.status();
   EXPECT_EQ(At<uint32_t>(*bytes, kAddr + 12), 0u);

@@ -24,32 +24,32 @@ uint32_t HighHalf(uint64_t value) { return static_cast<uint32_t>(value >> 32); }
 
 }  // namespace
 
-absl::StatusOr<std::vector<uint8_t>> BuildZeroPage(const ZeroPageConfig& config) {
+absl::StatusOr<std::vector<uint8_t>> BuildZeroPage(std::span<const uint8_t> setup_header,
+                                                   const BootInfo& info) {
   // The header may be longer than this struct knows. It has room up to the next field.
   constexpr size_t kHeaderRoom =
       offsetof(boot_params, edd_mbr_sig_buffer) - offsetof(boot_params, hdr);
-  if (config.setup_header.size() > kHeaderRoom) {
+  if (setup_header.size() > kHeaderRoom) {
     return absl::InvalidArgumentError("zero page: the kernel's setup header is too long");
   }
-  if (config.memory_map.size() > kMaxE820Entries) {
+  if (info.memory_map.size() > kMaxE820Entries) {
     return absl::InvalidArgumentError("zero page: the memory map has too many entries");
   }
   Bytes page(sizeof(boot_params));
-  const std::span<const uint8_t> header = config.setup_header;
-  std::copy(header.begin(), header.end(), page.begin() + offsetof(boot_params, hdr));
+  std::copy(setup_header.begin(), setup_header.end(), page.begin() + offsetof(boot_params, hdr));
 
   auto params = LoadWire<boot_params>(page, 0);
   params.hdr.type_of_loader = kLoaderUnknown;
-  params.hdr.cmd_line_ptr = LowHalf(config.cmdline_addr);
-  params.ext_cmd_line_ptr = HighHalf(config.cmdline_addr);
-  params.hdr.ramdisk_image = LowHalf(config.initrd.start);
-  params.hdr.ramdisk_size = LowHalf(config.initrd.size);
-  params.ext_ramdisk_image = HighHalf(config.initrd.start);
-  params.ext_ramdisk_size = HighHalf(config.initrd.size);
-  params.acpi_rsdp_addr = config.rsdp_addr;
-  params.e820_entries = static_cast<uint8_t>(config.memory_map.size());
-  for (size_t i = 0; i < config.memory_map.size(); ++i) {
-    const E820Entry& entry = config.memory_map[i];
+  params.hdr.cmd_line_ptr = LowHalf(info.cmdline_addr);
+  params.ext_cmd_line_ptr = HighHalf(info.cmdline_addr);
+  params.hdr.ramdisk_image = LowHalf(info.initrd.start);
+  params.hdr.ramdisk_size = LowHalf(info.initrd.size);
+  params.ext_ramdisk_image = HighHalf(info.initrd.start);
+  params.ext_ramdisk_size = HighHalf(info.initrd.size);
+  params.acpi_rsdp_addr = info.rsdp_addr;
+  params.e820_entries = static_cast<uint8_t>(info.memory_map.size());
+  for (size_t i = 0; i < info.memory_map.size(); ++i) {
+    const E820Entry& entry = info.memory_map[i];
     params.e820_table[i] = {entry.range.start, entry.range.size, static_cast<uint32_t>(entry.type)};
   }
   StoreWire(std::span<uint8_t>(page), 0, params);

@@ -7,22 +7,14 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "boot/kernel_image.h"
 #include "boot/memory_map.h"
 
 namespace boot {
 
-struct ZeroPageConfig {
-  std::span<const uint8_t> setup_header;  // LoadPlan::setup_header
-  std::span<const E820Entry> memory_map;  // at most kMaxE820Entries
-  uint64_t cmdline_addr = 0;              // NUL-terminated; 0 for none
-  MemoryRange initrd;                     // empty for none
-  uint64_t rsdp_addr = 0;                 // 0 for none
-};
-
-// Returns the 4096 bytes of struct boot_params. %rsi points to them at entry.
-// [Linux Documentation/x86/boot.rst, zero-page.rst]
-absl::StatusOr<std::vector<uint8_t>> BuildZeroPage(const ZeroPageConfig& config);
+// Returns the 4096 bytes of struct boot_params. %rsi points to them at entry. `setup_header` is
+// that of the kernel's LoadPlan. [Linux Documentation/x86/boot.rst, zero-page.rst]
+absl::StatusOr<std::vector<uint8_t>> BuildZeroPage(std::span<const uint8_t> setup_header,
+                                                   const BootInfo& info);
 
 }  // namespace boot
 

@@ -14,11 +14,10 @@ TEST(ZeroPageTest, HasEveryFieldAtItsOffset) {
   const Bytes header(file.begin() + 0x1f1, file.begin() + 0x26c);
   const E820Entry map[] = {{{0, 0x9FC00}, E820Type::kRam},
                            {{0x9FC00, 0x60400}, E820Type::kReserved}};
-  const auto page = BuildZeroPage({.setup_header = header,
-                                   .memory_map = map,
-                                   .cmdline_addr = 0x120000000,
-                                   .initrd = {0x234567000, 0x312345678},
-                                   .rsdp_addr = 0xE0000});
+  const auto page = BuildZeroPage(header, {.memory_map = map,
+                                           .cmdline_addr = 0x120000000,
+                                           .initrd = {0x234567000, 0x312345678},
+                                           .rsdp_addr = 0xE0000});
   ASSERT_TRUE(page.ok()) << page.status();
   ASSERT_EQ(page->size(), 4096u);
   const auto u32 = [&](size_t at) { return LoadWire<uint32_t>(*page, at); };
@@ -42,23 +41,20 @@ TEST(ZeroPageTest, HasEveryFieldAtItsOffset) {
 TEST(ZeroPageTest, KeepsUnknownHeaderBytes) {
   Bytes header(0x290 - 0x1f1);
   header.back() = 0x5a;
-  const auto page = BuildZeroPage(
-      {.setup_header = header, .memory_map = {}, .cmdline_addr = 0, .initrd = {}, .rsdp_addr = 0});
+  const auto page = BuildZeroPage(header, {});
   ASSERT_TRUE(page.ok()) << page.status();
   EXPECT_EQ((*page)[0x28f], 0x5a);
 }
 
 TEST(ZeroPageTest, RefusesTooLongHeadersAndMemoryMaps) {
   const Bytes header(0x291 - 0x1f1);
-  ZeroPageConfig config;
-  config.setup_header = header;
-  EXPECT_FALSE(BuildZeroPage(config).ok());
+  EXPECT_FALSE(BuildZeroPage(header, {}).ok());
   const std::vector<E820Entry> map(129);
-  config.setup_header = {};
-  config.memory_map = map;
-  EXPECT_FALSE(BuildZeroPage(config).ok());
-  config.memory_map = std::span(map).first(128);
-  EXPECT_TRUE(BuildZeroPage(config).ok());
+  BootInfo info;
+  info.memory_map = map;
+  EXPECT_FALSE(BuildZeroPage({}, info).ok());
+  info.memory_map = std::span(map).first(128);
+  EXPECT_TRUE(BuildZeroPage({}, info).ok());
 }
 
 }  // namespace

@@ -29,14 +29,12 @@ void FuzzMemoryMap(FuzzInput& input) {
     Require((*map)[i].range.size > 0 && !(*map)[i].range.Wraps());
     Require(i == 0 || (*map)[i - 1].range.end() <= (*map)[i].range.start);
   }
-  boot::ZeroPageConfig zero_page;
-  zero_page.memory_map = *map;
-  Require(boot::BuildZeroPage(zero_page)->size() == 4096);
   boot::PvhConfig pvh;
+  pvh.info.memory_map = *map;
+  Require(boot::BuildZeroPage({}, pvh.info)->size() == 4096);
   pvh.start_info_addr = input.TakeScaled();
   pvh.limit = input.TakeScaled();
-  pvh.memory_map = *map;
-  pvh.initrd.size = input.Take<uint8_t>();
+  pvh.info.initrd.size = input.Take<uint8_t>();
   const auto start_info = boot::BuildPvhStartInfo(pvh);
   if (start_info.ok()) Require(start_info->size() <= pvh.limit - pvh.start_info_addr);
 }

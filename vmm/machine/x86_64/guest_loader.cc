@@ -197,36 +197,22 @@ absl::StatusOr<std::vector<boot::E820Entry>> MemoryMap(const GuestLayout& layout
   return boot::BuildE820(ram, reserved);
 }
 
-// The data that both boot protocols pass to the kernel.
-struct BootData {
-  std::vector<boot::E820Entry> memory_map;
-  boot::MemoryRange initrd;
-  uint64_t rsdp_addr = 0;
-};
-
 absl::StatusOr<boot::EntryState> PlaceBootParameters(const boot::LoadPlan& plan,
-                                                     const BootData& data,
+                                                     const boot::BootInfo& info,
                                                      base::GuestMemory& memory) {
   if (plan.protocol == boot::BootProtocol::kPvh) {
     RETURN_IF_ERROR(Place(memory, map::kGdt, boot::BuildGdt(/*long_mode=*/false)));
-    ASSIGN_OR_RETURN(const auto info,
-                     boot::BuildPvhStartInfo({.start_info_addr = map::kPvhStartInfo,
-                                              .limit = map::kPageTables,
-                                              .memory_map = data.memory_map,
-                                              .cmdline_addr = map::kCommandLine,
-                                              .initrd = data.initrd,
-                                              .rsdp_addr = data.rsdp_addr}));
-    RETURN_IF_ERROR(Place(memory, map::kPvhStartInfo, info));
+    ASSIGN_OR_RETURN(
+        const auto start_info,
+        boot::BuildPvhStartInfo(
+            {.start_info_addr = map::kPvhStartInfo, .limit = map::kPageTables, .info = info}));
+    RETURN_IF_ERROR(Place(memory, map::kPvhStartInfo, start_info));
     return boot::PvhEntryState(plan.entry_addr, map::kPvhStartInfo, map::kGdt);
   }
   RETURN_IF_ERROR(Place(memory, map::kGdt, boot::BuildGdt(/*long_mode=*/true)));
   ASSIGN_OR_RETURN(const auto page_tables, boot::BuildIdentityPageTables(map::kPageTables));
   RETURN_IF_ERROR(Place(memory, map::kPageTables, page_tables));
-  ASSIGN_OR_RETURN(const auto zero_page, boot::BuildZeroPage({.setup_header = plan.setup_header,
-                                                              .memory_map = data.memory_map,
-                                                              .cmdline_addr = map::kCommandLine,
-                                                              .initrd = data.initrd,
-                                                              .rsdp_addr = data.rsdp_addr}));
+  ASSIGN_OR_RETURN(const auto zero_page, boot::BuildZeroPage(plan.setup_header, info));
   RETURN_IF_ERROR(Place(memory, map::kZeroPage, zero_page));
   return boot::Linux64EntryState(plan.entry_addr, map::kZeroPage, map::kGdt, map::kPageTables);
 }
@@ -299,13 +285,13 @@ absl::Status LoadGuest(const VmConfig& config, const PayloadFiles& files, const 
       memory, config.memory.thp && !config.memory.hugepages && !config.memory.prefault);
   RETURN_IF_ERROR(Place(memory, map::kCommandLine, plan.cmdline));
   RETURN_IF_ERROR(PlacePayload(config.payload, files, plan, memory, huge_pages));
-  BootData data;
-  data.initrd = plan.initrd;
-  ASSIGN_OR_RETURN(data.memory_map, MemoryMap(layout));
-  ASSIGN_OR_RETURN(data.rsdp_addr, PlaceAcpi(config, layout, memory));
+  ASSIGN_OR_RETURN(const auto memory_map, MemoryMap(layout));
+  boot::BootInfo info{
+      .memory_map = memory_map, .cmdline_addr = map::kCommandLine, .initrd = plan.initrd};
+  ASSIGN_OR_RETURN(info.rsdp_addr, PlaceAcpi(config, layout, memory));
   RETURN_IF_ERROR(PlaceSmbios(config.platform, memory));
   RETURN_IF_ERROR(PlaceResetVector(memory));
-  ASSIGN_OR_RETURN(const boot::EntryState entry, PlaceBootParameters(plan.kernel, data, memory));
+  ASSIGN_OR_RETURN(const boot::EntryState entry, PlaceBootParameters(plan.kernel, info, memory));
   return SetEntryState(boot_vcpu.fd(), entry);
 }
 
