@@ -27,7 +27,7 @@ absl::StatusOr<std::unique_ptr<DaxWatch>> DaxWatch::Create(std::string id, base:
 }
 
 int DaxWatch::Add(int file) {
-  // The file itself, whatever its name leads to by now.
+  // This path leads to the open file itself, even if its name leads to another file by now.
   const std::string path = absl::StrCat("/proc/self/fd/", file);
   const int watch = inotify_add_watch(inotify_.get(), path.c_str(), IN_MODIFY);
   if (watch < 0) {
@@ -84,7 +84,7 @@ void DaxWatch::OnComplete(int32_t result) {
     if (loop_file_.valid()) loop_.RemoveFile(std::exchange(loop_file_, base::LoopFile()));
     std::vector<Done> stopped = std::exchange(stop_done_, {});
     if (std::exchange(resumes_, false)) Resume();
-    for (Done& done : stopped) done();  // the last one may destroy this
+    for (Done& done : stopped) done();  // the last call may destroy this object
     return;
   }
   if (result > 0) ReadEvents();
@@ -92,7 +92,8 @@ void DaxWatch::OnComplete(int32_t result) {
 }
 
 void DaxWatch::ReadEvents() {
-  // Events without names: all the same size. What does not fit is read in the next turn.
+  // Events of files have no names, so all have the same size. Events that do not fit are read in
+  // the next turn.
   alignas(inotify_event) std::array<char, 64 * sizeof(inotify_event)> bytes;
   const ssize_t size = read(inotify_.get(), bytes.data(), bytes.size());
   for (ssize_t at = 0; at + static_cast<ssize_t>(sizeof(inotify_event)) <= size;) {
@@ -101,7 +102,7 @@ void DaxWatch::ReadEvents() {
     at += static_cast<ssize_t>(sizeof(event) + event.len);
     if ((event.mask & IN_MODIFY) != 0) on_change_(event.wd);
     if ((event.mask & IN_Q_OVERFLOW) == 0) continue;
-    // Any file may have changed.
+    // The kernel has dropped events: any file may have changed.
     const std::map<int, uint32_t> all = watches_;
     for (const auto& [watch, count] : all) on_change_(watch);
   }

@@ -15,8 +15,8 @@ namespace virtio {
 namespace {
 
 constexpr uint64_t kPageBytes = 4096;
-// Zeroes that cost no memory: all pages are the host's zero page. Not PROT_NONE, which would let a
-// guest end its VM by a look at it.
+// A readable mapping of zeroes costs no memory: all its pages are the host's zero page. With
+// PROT_NONE instead, a guest could end its VM by reading the window.
 constexpr int kZeroes = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 
 }  // namespace
@@ -25,7 +25,8 @@ absl::StatusOr<std::unique_ptr<DaxWindow>> DaxWindow::Create(std::string id, uin
                                                              base::EventLoop& loop,
                                                              base::GuestMemory& memory) {
   CHECK(size_bytes > 0 && size_bytes % kRangeBytes == 0);
-  // A range more, to align the window by: only then can KVM map huge pages of files that have them.
+  // One range more than asked for, so that the window can be aligned to a range. KVM can map huge
+  // pages of a file only in an aligned window.
   const uint64_t wide_bytes = size_bytes + kRangeBytes;
   void* const wide = mmap(nullptr, wide_bytes, PROT_READ, kZeroes, -1, 0);
   if (wide == MAP_FAILED) {
@@ -62,10 +63,10 @@ bool DaxWindow::IsRange(uint64_t window_offset, uint64_t bytes) const {
 
 HostError DaxWindow::Map(int file, uint64_t file_offset, uint64_t window_offset, uint64_t bytes) {
   if (!IsRange(window_offset, bytes) || file_offset % kRangeBytes != 0) return EINVAL;
-  // Before anything is known of the file: should it be truncated after that, the watch tells.
+  // Begin to watch before looking at the size: then no truncation after the look goes unnoticed.
   const int watch = watch_->Add(file);
   const HostError error = MapWatched(file, watch, file_offset, window_offset, bytes);
-  watch_->Remove(watch);  // each range has added it again
+  watch_->Remove(watch);  // each mapped range has added the file once more
   return error;
 }
 
@@ -76,7 +77,7 @@ HostError DaxWindow::MapWatched(int file, int watch, uint64_t file_offset, uint6
   if (!S_ISREG(status.st_mode)) return EINVAL;
   const auto size = static_cast<uint64_t>(status.st_size);
   if (file_offset >= size) return EINVAL;
-  // Pages behind the file's last one could not be read: what is mapped ends with it.
+  // Pages behind the file's last page cannot be read, so the mapping ends with that page.
   const uint64_t rest = (size - file_offset + kPageBytes - 1) / kPageBytes * kPageBytes;
   const uint64_t file_bytes = std::min(bytes, rest);
   if (const HostError error = Unmap(window_offset, bytes); error != 0) return error;
@@ -84,7 +85,7 @@ HostError DaxWindow::MapWatched(int file, int watch, uint64_t file_offset, uint6
   if (mmap(host, file_bytes, PROT_READ, MAP_SHARED | MAP_FIXED, file,
            static_cast<off_t>(file_offset)) != host) {
     const HostError error = HostError::Last();
-    // It may have got as far as taking away what was there.
+    // The failed mmap may have removed the mapping of zeroes.
     if (!ShowZeroes(window_offset, bytes)) {
       LOG_LIMITED(Error, 10, id_) << id_ << ": dax_window: lost a range of zeroes";
     }
@@ -104,7 +105,7 @@ HostError DaxWindow::MapWatched(int file, int watch, uint64_t file_offset, uint6
 
 HostError DaxWindow::Unmap(uint64_t window_offset, uint64_t bytes) {
   if (!IsRange(window_offset, bytes)) return EINVAL;
-  // GUEST: may ask for it again and again; what is not mapped costs no system call.
+  // GUEST: a guest may ask again and again to unmap what is not mapped; that costs no system call.
   const auto first = ranges_.begin() + static_cast<ptrdiff_t>(window_offset >> kRangeShift);
   const auto end = first + static_cast<ptrdiff_t>(bytes >> kRangeShift);
   if (std::none_of(first, end, [](const Range& range) { return range.mapped; })) return 0;
@@ -132,7 +133,7 @@ void DaxWindow::OnFileChanged(int watch) {
     if (range.watch != watch || range.file_bytes == 0) continue;
     const uint64_t start = i << kRangeShift;
     const uint64_t last_page = start + (range.file_bytes - 1) / kPageBytes * kPageBytes;
-    // Asks for the page instead of touching it, which would be SIGBUS.
+    // Ask the kernel for the page: reading the page would be SIGBUS if it is gone.
     if (madvise(host_ + last_page, kPageBytes, MADV_POPULATE_READ) == 0) continue;
     ++truncated_ranges_;
     LOG_LIMITED(Error, 10, id_) << id_ << ": a file of a share in which nothing may change was "
@@ -145,7 +146,8 @@ void DaxWindow::OnFileChanged(int watch) {
 
 bool DaxWindow::ShowZeroes(uint64_t window_offset, uint64_t bytes) {
   void* const at = host_ + window_offset;
-  // Replaces in one step: a guest that reads meanwhile sees the one or the other.
+  // MAP_FIXED replaces the mapping in one step: a guest that reads meanwhile sees the file or
+  // zeroes.
   return mmap(at, bytes, PROT_READ, kZeroes | MAP_FIXED, -1, 0) == at;
 }
 

@@ -17,19 +17,20 @@
 
 namespace virtio {
 
-// Ranges of 2 MiB, each of which shows zeroes or a part of a file, read-only. No byte of it is ever
-// looked at here: a file that the host truncates takes its pages away. Where that is noticed,
-// zeroes take the place of the whole range. Loop thread.
+// The window has ranges of 2 MiB. Each range shows zeroes or a part of a file, read-only. This
+// process never reads the window: if the host truncates a file, the file's pages vanish, and a read
+// would be SIGBUS. When the truncation is noticed, the whole range shows zeroes instead. Loop
+// thread.
 //
-// The host's memory mappings are a bounded resource of the process: a range costs at most two.
+// Linux bounds the number of memory mappings of a process. A range needs at most two.
 class DaxWindow {
  public:
   static constexpr unsigned kRangeShift = 21;  // Linux: FUSE_DAX_SHIFT
   static constexpr uint64_t kRangeBytes = uint64_t{1} << kRangeShift;
 
-  // Reserves `size_bytes`, a multiple of kRangeBytes, and makes them known to `memory`, which must
-  // outlive the window, as must `loop`. `id`: in log lines. Errors: ResourceExhausted with size and
-  // errno.
+  // Reserves `size_bytes`, a multiple of kRangeBytes, and adds them to `memory` as a window. `id`
+  // is for log lines. `loop` and `memory` must outlive the window. Errors: ResourceExhausted with
+  // size and errno.
   static absl::StatusOr<std::unique_ptr<DaxWindow>> Create(std::string id, uint64_t size_bytes,
                                                            base::EventLoop& loop,
                                                            base::GuestMemory& memory);
@@ -41,32 +42,35 @@ class DaxWindow {
   uint64_t size_bytes() const { return ranges_.size() * kRangeBytes; }
   uint64_t mapped_ranges() const { return mapped_ranges_; }
 
-  // Shows `bytes` of a regular file from `file_offset` on at `window_offset`, instead of what was
-  // there; behind the file's end there are zeroes. Returns 0 or an errno: EINVAL if a number is no
-  // multiple of kRangeBytes, does not fit the window or begins behind the file's end; what mmap
-  // says, and then zeroes are there.
+  // Shows `bytes` bytes of a regular file, from `file_offset` on, at `window_offset`. They replace
+  // what the window showed there. Behind the end of the file the window shows zeroes. Returns
+  // EINVAL if a number is not a multiple of kRangeBytes, if the bytes do not fit into the window,
+  // or if `file_offset` is not below the file's size. Returns the errno of mmap if that fails; the
+  // window then shows zeroes.
   HostError Map(int file, uint64_t file_offset, uint64_t window_offset, uint64_t bytes);
-  // Shows zeroes again. Returns 0 or EINVAL, as above, or ENOMEM, and then nothing has changed.
+  // Shows zeroes again. Returns EINVAL if a number is not a multiple of kRangeBytes or if the bytes
+  // do not fit into the window, or ENOMEM. In both cases nothing has changed.
   HostError Unmap(uint64_t window_offset, uint64_t bytes);
   void UnmapAll();
 
-  // Ends what is in flight on the loop, then runs `done`. No file may be mapped until then. What is
-  // mapped stays; files that are truncated from here on are noticed after Resume.
+  // Ends the operation in flight on the loop, then runs `done`. No file may be mapped before `done`
+  // runs. Mapped files stay mapped. If a file is truncated while the window is stopped, that is
+  // noticed after Resume.
   void Stop(DaxWatch::Done done) { watch_->Stop(std::move(done)); }
   void Resume() { watch_->Resume(); }
-  // Ranges that lost their file by its being truncated.
+  // Returns how many ranges have lost their file because the file was truncated.
   uint64_t truncated_ranges() const { return truncated_ranges_; }
 
  private:
   struct Range {
     bool mapped = false;
-    uint32_t file_bytes = 0;  // from its beginning on
+    uint32_t file_bytes = 0;  // how many bytes show the file, from the range's beginning on
     int watch = DaxWatch::kNone;
   };
 
   DaxWindow(std::string id, uint8_t* host, uint64_t size_bytes, base::GuestMemory& memory);
   bool IsRange(uint64_t window_offset, uint64_t bytes) const;
-  // Map of a file that is watched.
+  // Does what Map does, for a file that is watched already.
   HostError MapWatched(int file, int watch, uint64_t file_offset, uint64_t window_offset,
                        uint64_t bytes);
   void Forget(Range& range);

@@ -8,7 +8,7 @@
 namespace virtio {
 namespace {
 
-// The older and shorter of two forms, which is used as SETXATTR_EXT is not negotiated.
+// SETXATTR has two forms. The shorter one is in use, since SETXATTR_EXT is not negotiated.
 struct SetXattrStart {
   uint32_t size = 0;
   uint32_t flags = 0;
@@ -21,7 +21,7 @@ HostError Pop(Chain& chain, T& value) {
   return 0;
 }
 
-// The rest of the chain is text of at most `max_bytes`.
+// Takes the rest of the chain as text of at most `max_bytes` bytes.
 HostError PopText(Chain& chain, FsCommand& command, size_t max_bytes) {
   const uint32_t size = chain.readable_bytes();
   if (size > max_bytes) return ENAMETOOLONG;
@@ -32,7 +32,7 @@ HostError PopText(Chain& chain, FsCommand& command, size_t max_bytes) {
   return 0;
 }
 
-// The text begins with a name and a NUL; the second part is what follows.
+// Divides the text into a name, which ends with a NUL, and the rest.
 HostError SplitText(FsCommand& command) {
   const size_t end = command.text.find('\0');
   if (end == std::string::npos) {
@@ -46,7 +46,7 @@ HostError SplitText(FsCommand& command) {
   return 0;
 }
 
-// The rest of the chain is a name and one NUL.
+// Takes the rest of the chain, which must be a name and one NUL.
 HostError PopName(Chain& chain, FsCommand& command) {
   if (const HostError error = PopText(chain, command, kMaxFsNameBytes + 1); error != 0)
     return error;
@@ -55,7 +55,7 @@ HostError PopName(Chain& chain, FsCommand& command) {
   return 0;
 }
 
-// The rest of the chain is a name and another text, each with one NUL.
+// Takes the rest of the chain, which must be a name and another text, each with one NUL.
 HostError PopTwoNames(Chain& chain, FsCommand& command, size_t max_second_bytes) {
   const size_t max_bytes = kMaxFsNameBytes + max_second_bytes + 2;
   if (const HostError error = PopText(chain, command, max_bytes); error != 0) return error;
@@ -193,7 +193,7 @@ HostError PopArguments(Chain& chain, FsCommand& command) {
     case FUSE_BATCH_FORGET:
       return PopBatchForget(chain, command);
     default:
-      return 0;  // the arguments change nothing about the answer
+      return 0;  // the answer does not depend on the arguments
   }
 }
 

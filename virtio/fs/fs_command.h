@@ -1,4 +1,4 @@
-// From the bytes of a FUSE request to what is to be done.
+// Parses FUSE requests.
 #ifndef VIRTIO_FS_FS_COMMAND_H_
 #define VIRTIO_FS_FS_COMMAND_H_
 
@@ -12,16 +12,17 @@
 
 namespace virtio {
 
-// Most nodes that one BATCH_FORGET can forget; Linux never sends as many.
+// How many nodes one BATCH_FORGET can forget. Linux never sends as many.
 inline constexpr uint32_t kMaxForgets = 8192;
 inline constexpr size_t kMaxFsNameBytes = 255;                // NAME_MAX
 inline constexpr size_t kMaxFsTargetBytes = 4095;             // PATH_MAX without the NUL
 inline constexpr size_t kMaxFsXattrBytes = size_t{64} << 10;  // XATTR_SIZE_MAX
 
-// A request, checked as far as that needs no file. Reused, for it keeps the memory of its text.
+// A parsed request. Everything that can be checked without a file is checked. The object is used
+// again for the next request, so that the memory of `text` is allocated once.
 struct FsCommand {
-  // The request's first name, and what follows it: the new name of RENAME, the target of SYMLINK,
-  // the value of SETXATTR.
+  // The first name of the request, and the text that follows the name: the new name of RENAME, the
+  // target of SYMLINK, the value of SETXATTR.
   absl::string_view name() const { return absl::string_view(text).substr(0, name_size); }
   absl::string_view second() const {
     return absl::string_view(text).substr(second_at, second_size);
@@ -32,14 +33,14 @@ struct FsCommand {
   bool replies = true;  // FORGET, BATCH_FORGET and INTERRUPT have no answer
   uint64_t unique = 0;
   uint64_t node = 0;
-  uint32_t uid = 0;  // who asks
+  uint32_t uid = 0;  // of the process that asks
   uint32_t gid = 0;
 
-  // Of these the one that the opcode has is set.
+  // Only the members that `opcode` has are filled in.
   FuseInitStart init = {};
   uint32_t init_flags2 = 0;  // INIT, of guests that know FUSE_INIT_EXT; else 0
   fuse_read_in read = {};    // READ, READDIR, READDIRPLUS
-  fuse_write_in write = {};  // WRITE; the data are what is left in the chain, `size` bytes
+  fuse_write_in write = {};  // WRITE; the data, `size` bytes, are still in the chain
   fuse_open_in open = {};    // OPEN, OPENDIR
   fuse_create_in create = {};
   fuse_mknod_in mknod = {};
@@ -64,8 +65,8 @@ struct FsCommand {
   size_t second_size = 0;
 };
 
-// Takes header and arguments off `chain`. Total: any bytes make a command. Sets all of `command`
-// that its opcode has.
+// Takes the header and the arguments off `chain` and fills in all members of `command` that its
+// opcode has. Accepts any bytes: if they are malformed, `command.error` says so.
 void ParseFsRequest(Chain& chain, FsCommand& command);
 
 }  // namespace virtio

@@ -17,7 +17,8 @@ absl::StatusOr<std::unique_ptr<FsDevice>> FsDevice::Create(Options options,
                                                            base::GuestMemory& memory) {
   CHECK(!options.tag.empty() && options.tag.size() <= kFsTagBytes && options.num_queues > 0);
   CHECK(std::has_single_bit(options.queue_size) && options.queue_size >= 4);
-  // Each read in flight may be of another file: as many, so that `max_open_files` holds.
+  // Each read in flight may need a file of its own. So the queues together have no more requests
+  // than files may be open.
   const uint32_t requests = std::max(options.max_open_files / (options.num_queues + 1u), 1u);
   CHECK(options.dax_window_bytes == 0 || options.cache == FsCache::kAlways);
   std::unique_ptr<DaxWindow> dax;
@@ -28,7 +29,7 @@ absl::StatusOr<std::unique_ptr<FsDevice>> FsDevice::Create(Options options,
   }
   auto device = std::unique_ptr<FsDevice>(
       new FsDevice(std::move(options), std::move(tree), std::move(dax), loop));
-  // One of high priority before those of requests.
+  // Queue 0 is the high priority queue; the request queues follow.
   for (uint16_t i = 0; i <= device->options_.num_queues; ++i) {
     auto slab = RequestSlab<FsRequest>::Create(device->options_.queue_size, requests);
     if (!slab.ok()) return base::Annotate(slab.status(), device->id());
@@ -54,7 +55,8 @@ FsDevice::FsDevice(Options options, std::unique_ptr<HostTree> tree, std::unique_
   }
   shared_.counters.id = options_.id;
   if (tree_->writable()) {
-    // Kept open, because an error of the file system is told to those who had it open by then.
+    // Open from the start: Linux reports an error of the file system only to descriptors that were
+    // open when the error happened.
     base::UniqueFd file;
     shared_.sync_error = tree_->OpenFileSystem(file);
     if (shared_.sync_error == 0) {
@@ -69,15 +71,15 @@ FsDevice::FsDevice(Options options, std::unique_ptr<HostTree> tree, std::unique_
 }
 
 void FsDevice::OnQueueStarted() {
-  // After resets of all queues, what the guest has mapped is mapped still.
+  // If only the queues were reset, files are still mapped and must be watched.
   if (dax_ != nullptr) dax_->Resume();
 }
 
 void FsDevice::OnQueueStopped(Done done) {
-  // Queues that run can still map files; the last one waits for the window too, as the device may
-  // be about to go. If only its rings are reset, files that the host truncates are noticed when a
-  // queue is started again, and until then a guest that reads them hangs its vCPU, as it could
-  // by itself at any time.
+  // While a queue runs, the guest can still map files. When the last queue stops, it also waits for
+  // the window to stop, because the device may be destroyed afterwards. If the guest only resets
+  // the queues, the truncation of a file is noticed when a queue starts again. Until then a vCPU
+  // that reads the lost memory hangs; a guest can hang its vCPUs at any time anyway.
   if (IsServing() || dax_ == nullptr) return done();
   dax_->Stop(std::move(done));
 }

@@ -31,18 +31,20 @@ class FsDevice final : public QueuedDevice {
     FsCache cache = FsCache::kAuto;
     uint16_t num_queues = 1;     // of requests; 1 to 64
     uint16_t queue_size = 1024;  // power of two, 4 to kMaxQueueSize
-    // That the guest can have open, or with FsCache::kAlways, by which it opens nothing, that are
-    // kept open. And requests at a time, but at least one a queue.
+    // How many files the guest can have open. With FsCache::kAlways the guest opens nothing, and
+    // this many files are kept open for its reads. Also bounds the requests in flight of all queues
+    // together, but each queue has at least one.
     uint32_t max_open_files = 256;
-    // Of the DAX window, a multiple of DaxWindow::kRangeBytes; 0: none. Only for FsCache::kAlways:
-    // a file that is truncated while it is mapped is a fault in the guest.
+    // Size of the DAX window, a multiple of DaxWindow::kRangeBytes; 0: no window. Needs
+    // FsCache::kAlways, because a file that is truncated while it is mapped makes the guest fail.
     uint64_t dax_window_bytes = 0;
     FileSystemSync::Options sync = {};  // for tests
     FsServer::Clock real_time = FsServer::RealTime;
   };
 
-  // `loop` serves all queues and blocks on host calls: it should serve nothing but shares. Its
-  // files come and go. `loop` and `memory` must outlive the device. Errors: ResourceExhausted.
+  // `loop` serves all queues and must accept temporary files. It blocks on host calls, so it should
+  // serve nothing but shares. `loop` and `memory` must outlive the device. Errors:
+  // ResourceExhausted.
   static absl::StatusOr<std::unique_ptr<FsDevice>> Create(Options options,
                                                           std::unique_ptr<HostTree> tree,
                                                           base::EventLoop& loop,
@@ -70,7 +72,7 @@ class FsDevice final : public QueuedDevice {
   FsServer server_;
   std::unique_ptr<FileSystemSync> sync_;  // or null
   FsShared shared_;
-  std::vector<std::unique_ptr<FsQueue>> queues_;  // high priority first
+  std::vector<std::unique_ptr<FsQueue>> queues_;  // the high priority queue first
 };
 
 }  // namespace virtio

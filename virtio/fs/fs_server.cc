@@ -14,10 +14,10 @@ namespace {
 
 using std::chrono::seconds;
 
-// Longer than any guest runs; far from where adding it to a clock overflows.
+// Longer than any guest runs, and so short that adding it to a clock does not overflow.
 constexpr seconds kForever{100LL * 365 * 24 * 3600};
 
-// Files of which it is known whether the guest may keep what it has cached: at most 4 MiB.
+// How many files KeptContents remembers. They take at most 4 MiB.
 constexpr size_t kMaxKept = 1 << 15;
 
 constexpr std::pair<uint32_t, const char*> kOpcodeNames[] = {
@@ -64,7 +64,8 @@ constexpr std::pair<uint32_t, const char*> kOpcodeNames[] = {
     {FUSE_REMOVEMAPPING, "removemapping"},
 };
 
-// Whether a request asks for something below the share's root (or forgets it).
+// Returns whether a request asks about something below the share's root. FORGET, and requests about
+// the whole share, do not.
 bool IsBelowRoot(const FsCommand& command) {
   switch (command.opcode) {
     case FUSE_INIT:
@@ -168,23 +169,23 @@ FsServer::Reply FsServer::Init(const FsCommand& command) {
   fuse_init_out out = {};
   out.major = FUSE_KERNEL_VERSION;
   out.minor = kFuseMinor;
-  // A newer major version: the guest asks again in ours.
+  // If the guest speaks a newer major version, it asks again with ours.
   if (command.init.major > FUSE_KERNEL_VERSION) return Answer(out);
-  EndSession();  // of a guest that did not say good-bye
+  EndSession();  // a guest that crashed did not end its session
   initialized_ = true;
   uint32_t flags = FUSE_ASYNC_READ | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS |
                    FUSE_READDIRPLUS_AUTO | FUSE_MAX_PAGES | FUSE_BIG_WRITES | FUSE_INIT_EXT;
   if (cache_ == FsCache::kAlways) {
-    // New attributes are no reason to drop cached data.
+    // The guest shall not drop cached data because it gets new attributes.
     flags |= FUSE_CACHE_SYMLINKS | FUSE_EXPLICIT_INVAL_DATA;
   } else {
     flags |= FUSE_AUTO_INVAL_DATA;
   }
   if (tree_.writable()) {
-    // No WRITEBACK_CACHE: with it the guest alone would know size and times, and what the host
-    // writes would be lost.
+    // WRITEBACK_CACHE is not offered: with it the guest ignores the size and the times that the
+    // server reports, so it would not see what the host writes.
     flags |= FUSE_ATOMIC_O_TRUNC | FUSE_DONT_MASK;
-    // Without it the guest's kernel takes set-id bits off, by a change of the mode.
+    // Without this flag the guest's kernel takes set-id bits off itself, by changing the mode.
     if (tree_.takes_set_ids()) flags |= FUSE_HANDLE_KILLPRIV_V2;
   }
   uint32_t flags2 = 0;
@@ -193,17 +194,18 @@ FsServer::Reply FsServer::Init(const FsCommand& command) {
     flags2 |= kHasInodeDax2;
     out.map_alignment = DaxWindow::kRangeShift;
   }
-  // Files that are opened for direct I/O can be mapped to share what is written all the same.
+  // Files that are opened for direct I/O can still be mapped shared and writable.
   if (cache_ == FsCache::kNever) flags2 |= kDirectIoAllowMmap2;
   out.flags = flags & command.init.flags;
   if ((out.flags & FUSE_INIT_EXT) != 0) {
     out.minor = kFuseMinorWithFlags2;
     out.flags2 = flags2 & command.init_flags2;
   }
-  // Not the least of both: Linux answers mount(2) before this reply is there, and cuts what was
-  // written to read_ahead_kb meanwhile down to it.
+  // This is our limit, not the minimum of ours and the guest's. Linux returns from mount(2) before
+  // this reply arrives, and then lowers read_ahead_kb to the reply: a script that has raised
+  // read_ahead_kb meanwhile would lose its change.
   out.max_readahead = kFsMaxTransferBytes;
-  out.max_background = 256;  // requests in flight; Linux's own 12 is little
+  out.max_background = 256;  // requests in flight; Linux's default of 12 is too few
   out.congestion_threshold = 192;
   out.max_write = kFsMaxTransferBytes;
   out.time_gran = 1;  // ns
@@ -228,7 +230,8 @@ void FsServer::Forget(uint64_t node, uint64_t count) {
 
 seconds FsServer::AttributeTime(uint64_t node) const {
   if (cache_ == FsCache::kNever) return seconds(0);
-  // The root is asked for again and again: names appear in it when the closure grows.
+  // The guest shall look at the root again and again, because names appear there when the closure
+  // grows.
   return cache_ == FsCache::kAuto || node == FUSE_ROOT_ID ? seconds(1) : kForever;
 }
 
@@ -271,12 +274,12 @@ fuse_entry_out FsServer::ToEntry(const FoundNode& found) const {
 }
 
 FsServer::Reply FsServer::Lookup(const FsCommand& command, uint32_t room) {
-  // Without room for the answer the guest would hold a node that it does not know.
+  // If the answer did not fit, the guest would hold a node that it does not know.
   if (room < sizeof(fuse_entry_out)) return {.error = EINVAL};
   FoundNode found;
   const HostError error = tree_.Lookup(NodeId{command.node}, command.name(), found);
   if (error == ENOENT && NegativeTime(command.node) > seconds(0)) {
-    fuse_entry_out nothing = {};  // node 0: no such name, and that stays so
+    fuse_entry_out nothing = {};  // node 0: the name is missing for as long as the entry is valid
     nothing.entry_valid = Seconds(NegativeTime(command.node));
     return Answer(nothing);
   }
@@ -302,12 +305,12 @@ FsServer::Reply FsServer::ReadLink(const FsCommand& command) {
 }
 
 FsServer::Reply FsServer::Open(const FsCommand& command) {
-  // Linux remembers this answer and never opens or closes anything again; it may cache all data.
+  // Linux remembers this answer: it never opens or closes a file again, and may cache all data.
   if (cache_ == FsCache::kAlways) return {.error = ENOSYS};
-  // What the guest has open stays its own, whatever the host makes of the name meanwhile.
+  // The file stays open for the guest, even if the host removes or replaces its name.
   if (handles_.full()) return {.error = ENFILE};
   std::unique_ptr<HostFile> file;
-  // O_APPEND is a matter of each write.
+  // Each WRITE says itself whether it appends.
   const int flags = static_cast<int>(command.open.flags) & ~O_APPEND;
   HostError error = tree_.OpenFile(NodeId{command.node}, flags, file);
   if (error == 0 && (command.open.open_flags & FUSE_OPEN_KILL_SUIDGID) != 0) {
@@ -316,7 +319,7 @@ FsServer::Reply FsServer::Open(const FsCommand& command) {
   fuse_open_out out = {};
   if (error == 0) error = AddHandle(std::move(file), command.open.flags, out);
   if (error != 0) return {.error = error};
-  // Once it is open: NFS asks its server how the file is when it is opened.
+  // Look after opening: NFS asks its server for new attributes when a file is opened.
   FileAttributes attributes;
   if (cache_ == FsCache::kAuto && tree_.GetAttributes(NodeId{command.node}, attributes) == 0 &&
       kept_.Open(NodeId{command.node}, attributes, tree_.HasCoarseTimes(attributes),
@@ -328,7 +331,7 @@ FsServer::Reply FsServer::Open(const FsCommand& command) {
 
 FsServer::Reply FsServer::OpenDirectory(const FsCommand& command) {
   if (cache_ == FsCache::kAlways) return {.error = ENOSYS};
-  fuse_open_out out = {};  // directories are read by node
+  fuse_open_out out = {};  // without a handle: directories are read by node
   const NodeId node{command.node};
   FileAttributes attributes;
   if (cache_ != FsCache::kAuto || tree_.GetAttributes(node, attributes) != 0) return Answer(out);
@@ -351,9 +354,10 @@ FsServer::Reply FsServer::ReadDirectory(const FsCommand& command, uint32_t room)
         return fits;
       },
       /*looks_up=*/command.opcode == FUSE_READDIRPLUS);
-  // What is in the reply may hold nodes: the guest has to get it even if the host failed later.
+  // The guest may hold nodes by entries in the reply, so it must get the reply even if the host
+  // failed later.
   if (reply_size_ > 0) return {.payload = std::span(reply_).first(reply_size_)};
-  // An empty answer would mean the end.
+  // An empty answer would mean the end of the directory.
   if (first_did_not_fit) return {.error = EINVAL};
   return {.error = error};
 }
@@ -368,7 +372,8 @@ bool FsServer::AppendEntry(const FsCommand& command, const DirectoryEntry& entry
   fuse_dirent dirent = {};
   dirent.ino = entry.inode;
   if (plus) {
-    // "." and ".." are not handed out, nor is what has vanished or cannot be looked at: node 0.
+    // Node 0 tells the guest to look the name up itself. It stands for "." and "..", which the
+    // guest does not get as nodes, and for names that have vanished or cannot be looked up.
     fuse_entry_out out = {};
     FoundNode found;
     if (entry.name != "." && entry.name != ".." &&
@@ -406,7 +411,8 @@ FsServer::Reply FsServer::GetFileSystem(const FsCommand& command) {
 
 FsServer::Reply FsServer::SetUpMapping(const FsCommand& command) {
   if (dax_ == nullptr) return {.error = ENOSYS};
-  // Served by node: the handle means nothing, nor is there one when nothing was opened.
+  // The file is found by its node. There is no handle, since the guest opens nothing in a share
+  // with a window.
   const fuse_setupmapping_in& mapping = command.setup_mapping;
   if ((mapping.flags & FUSE_SETUPMAPPING_FLAG_WRITE) != 0) return {.error = EROFS};
   if (mapping.flags != FUSE_SETUPMAPPING_FLAG_READ) return {.error = EINVAL};

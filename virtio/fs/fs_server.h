@@ -1,4 +1,4 @@
-// What a FUSE server does: one session of a guest with one tree of the host.
+// The FUSE server: one session of a guest with one tree of the host.
 #ifndef VIRTIO_FS_FS_SERVER_H_
 #define VIRTIO_FS_FS_SERVER_H_
 
@@ -24,11 +24,11 @@
 
 namespace virtio {
 
-// How long a guest may believe what it was told without asking again.
+// How long a guest may use cached names, attributes and data without asking again.
 enum class FsCache : uint8_t {
-  kNever,   // not at all, data neither
-  kAuto,    // names and attributes 1 s, data until the file has changed when it is opened again
-  kAlways,  // for ever: nothing in the tree changes but its root
+  kNever,   // the guest caches nothing
+  kAuto,    // names and attributes for 1 s; data until the guest opens a file that has changed
+  kAlways,  // for ever: nothing changes except the list of names in the root
 };
 
 struct FsTransfer : FileTransfer {
@@ -37,44 +37,44 @@ struct FsTransfer : FileTransfer {
   uint32_t copied_bytes = 0;            // COPY_FILE_RANGE: what the host has copied already
 };
 
-// Answers everything but transfers, which are the loop's (FsQueue). All on the loop's thread.
+// Answers all requests but transfers, which FsQueue gives to the loop. Loop thread.
 //
-// What the guest opens stays open for it. Where nothing changes it opens nothing: files are read by
-// node, and opened and closed as it suits.
+// A file that the guest opens stays open for the guest. In a share in which nothing changes, the
+// guest opens nothing: it reads by node, and the server opens and closes files as needed.
 class FsServer {
  public:
   using Reply = ShareReply;
 
-  // Returns the host's real time, which files are stamped with, since 1970.
+  // Returns the host's real time since 1970, which is the time that files are stamped with.
   using Clock = std::chrono::nanoseconds (*)();
   static std::chrono::nanoseconds RealTime();
 
-  // All must outlive the server. `dax` may be null; only for files that never change.
+  // All arguments must outlive the server. `dax` may be null; a share with `dax` must never change.
   FsServer(HostTree& tree, ReadFileCache& files, GuestFileHandles& handles, FsCache cache,
            DaxWindow* dax, Clock real_time);
 
-  // Counts a request. Every request is counted, once, before anything else.
+  // Counts a request. The queue calls it once for every request, before anything else.
   void Count(const FsCommand& command);
-  // True for what BeginTransfer is for: READ, and, if the share can be written to, WRITE, FSYNC,
-  // FSYNCDIR, SYNCFS, FALLOCATE and COPY_FILE_RANGE.
+  // Returns whether `command` is for BeginTransfer instead of Execute. READ always is. WRITE,
+  // FSYNC, FSYNCDIR, SYNCFS, FALLOCATE and COPY_FILE_RANGE are if the share is writable.
   bool IsTransfer(const FsCommand& command) const;
-  // Checks a well-formed transfer and finds its file: 0, or an errno. `transfer` is in use until
+  // Checks a well-formed transfer and finds its file. After success `transfer` holds the file until
   // EndTransfer.
   HostError BeginTransfer(const FsCommand& command, FsTransfer& transfer);
   void EndTransfer(FsTransfer& transfer);
-  // Executes any other well-formed request that has an answer; `room` is how many bytes of payload
-  // the guest has a place for.
+  // Executes any other well-formed request that has an answer. `room` is how many bytes of payload
+  // fit into the guest's buffers.
   Reply Execute(const FsCommand& command, uint32_t room);
-  // One range of a REMOVEMAPPING: 0, or an errno.
+  // Removes one range of a REMOVEMAPPING.
   HostError RemoveMapping(uint64_t window_offset, uint64_t bytes);
   void Forget(uint64_t node, uint64_t count);
-  // The guest, or its driver, is gone: forgets what it held.
+  // Forgets everything that the guest held. Called when the guest or its driver is gone.
   void EndSession();
 
   void AddCounters(Counters& counters) const;
 
  private:
-  static constexpr size_t kOpcodes = 64;  // as many are counted one by one
+  static constexpr size_t kOpcodes = 64;  // opcodes below have counters of their own
   static constexpr size_t kReplyBytes = 64 << 10;
 
   Reply Init(const FsCommand& command);
@@ -94,7 +94,7 @@ class FsServer {
   Reply SetAttributes(const FsCommand& command, uint32_t room);
   Reply Seek(const FsCommand& command);
   Reply GetXattr(const FsCommand& command);
-  // Keeps a file that was opened for the guest with these flags.
+  // Keeps a file that was opened for the guest with `flags`, and puts its handle into `out`.
   HostError AddHandle(std::unique_ptr<HostFile> file, uint32_t flags, fuse_open_out& out);
   Reply EntryReply(HostError error, const FoundNode& found);
 
@@ -105,7 +105,8 @@ class FsServer {
   HostError BeginCopy(const FsCommand& command, FsTransfer& transfer);
   HostError UseHandle(uint64_t number, uint64_t node, FsTransfer& transfer);
 
-  // Appends to the reply; false, and nothing appended, if there is no room up to `limit`.
+  // Appends an entry to the reply. Returns false and appends nothing if the reply would be longer
+  // than `limit`.
   bool AppendEntry(const FsCommand& command, const DirectoryEntry& entry, size_t limit);
   template <typename T>
   Reply Answer(const T& value) {
@@ -115,7 +116,7 @@ class FsServer {
   }
   fuse_entry_out ToEntry(const FoundNode& found) const;
   fuse_attr ToAttr(const FileAttributes& attributes) const;
-  // False: the guest reads without opening, by node.
+  // Returns whether the guest opens files. If it does not, it reads by node.
   bool HasHandles() const { return tree_.writable() || cache_ != FsCache::kAlways; }
   std::chrono::seconds AttributeTime(uint64_t node) const;
   std::chrono::seconds NegativeTime(uint64_t directory) const;
@@ -130,7 +131,7 @@ class FsServer {
   KeptContents kept_;
   std::vector<uint8_t> reply_;
   size_t reply_size_ = 0;
-  std::string text_;  // of READLINK, GETXATTR, LISTXATTR
+  std::string text_;  // the payload of READLINK, GETXATTR and LISTXATTR
   std::array<uint64_t, kOpcodes> requests_ = {};
   uint64_t other_requests_ = 0;
   uint64_t requests_below_root_ = 0;

@@ -1,5 +1,5 @@
-// What a FUSE server does for shares that can be written to. Those that cannot are refused by the
-// tree, which has the last word.
+// The part of the FUSE server that changes files. If the share is read-only, HostTree refuses each
+// change.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +23,7 @@ Caller CallerOf(const FsCommand& command, uint32_t umask) {
   return {.uid = command.uid, .gid = command.gid, .umask = umask, .clears_privileges = false};
 }
 
-// A time to set, or UTIME_NOW. False if it is none.
+// Makes the time to set, which is UTIME_NOW if `now` is true. Returns false if the time is invalid.
 bool ToTime(bool now, uint64_t seconds, uint32_t nanoseconds, timespec& time) {
   time = {static_cast<time_t>(seconds), static_cast<long>(nanoseconds)};
   if (now) time = {0, UTIME_NOW};
@@ -43,8 +43,9 @@ bool ToChanges(const fuse_setattr_in& in, AttributeChanges& changes) {
           ToTime(has(FATTR_MTIME_NOW), in.mtime, in.mtimensec, changes.modified));
 }
 
-// Whether a request that changes data, and has no flag to say so, takes set-user-id bits off: Linux
-// leaves that to the server, and of the guest's users only root is sure to keep them.
+// Returns whether a request that changes data shall take the set-user-id and set-group-id bits off
+// the file. For opcodes without a flag for that, Linux leaves the decision to the server. Only root
+// in the guest certainly has the right to keep the bits.
 bool TakesSetIdOff(const FsCommand& command) { return command.uid != 0; }
 
 }  // namespace
@@ -80,16 +81,17 @@ FsServer::Reply FsServer::Change(const FsCommand& command, uint32_t room) {
     case FUSE_WRITE:
     case FUSE_FALLOCATE:
     case FUSE_COPY_FILE_RANGE:
-      return {.error = EROFS};  // others take time, and do not come here
+      return {.error = EROFS};  // in a writable share these are transfers
     case FUSE_LSEEK:
       return tree_.writable() ? Seek(command) : Reply{.error = ENOSYS};
     case FUSE_GETXATTR:
     case FUSE_LISTXATTR:
-      // ENOSYS, which Linux remembers, keeps closures free of requests for what they do not have.
+      // A closure has no extended attributes. Linux remembers ENOSYS and does not ask again.
       return tree_.has_closure() ? Reply{.error = ENOSYS} : GetXattr(command);
     default:
-      // Of ACCESS, FLUSH and POLL Linux remembers the answer and does not ask again; where nothing
-      // can be written, of SYNCFS, LSEEK and FSYNC too. Locks are then the guest's own.
+      // Linux remembers this answer for ACCESS, FLUSH and POLL, and does not ask again. In
+      // read-only shares it does the same for SYNCFS, LSEEK and FSYNC. Locks stay within the guest,
+      // because INIT does not offer FUSE_POSIX_LOCKS.
       return {.error = ENOSYS};
   }
 }
@@ -105,7 +107,7 @@ FsServer::Reply FsServer::Create(const FsCommand& command, uint32_t room) {
     fuse_open_out open;
   };
   static_assert(sizeof(Answered) == sizeof(fuse_entry_out) + sizeof(fuse_open_out));
-  // Without room for the answer the guest would hold what it does not know.
+  // If the answer did not fit, the guest would hold a node and a handle that it does not know.
   if (room < sizeof(Answered)) return {.error = EINVAL};
   if (tree_.writable() && handles_.full()) return {.error = ENFILE};
   const fuse_create_in& in = command.create;
@@ -173,7 +175,7 @@ FsServer::Reply FsServer::GetXattr(const FsCommand& command) {
                               ? tree_.ListXattrs(node, text_)
                               : tree_.GetXattr(node, command.name(), text_);
   if (error != 0) return {.error = error};
-  if (command.getxattr.size == 0) {  // how much room would be needed
+  if (command.getxattr.size == 0) {  // the guest asks for the size only
     return Answer(fuse_getxattr_out{static_cast<uint32_t>(text_.size()), 0});
   }
   if (text_.size() > command.getxattr.size) return {.error = ERANGE};
@@ -229,7 +231,7 @@ HostError FsServer::BeginTransfer(const FsCommand& command, FsTransfer& transfer
     case FUSE_FALLOCATE:
       return BeginAllocation(command, transfer);
     case FUSE_SYNCFS:
-      return 0;  // of no file
+      return 0;  // needs no file
     case FUSE_COPY_FILE_RANGE:
       return BeginCopy(command, transfer);
     default:
@@ -268,9 +270,9 @@ HostError FsServer::BeginWrite(const FsCommand& command, FsTransfer& transfer) {
   if (in.size > kFsMaxTransferBytes) return EINVAL;
   if (in.offset > INT64_MAX - kFsMaxTransferBytes) return EFBIG;
   if (const HostError error = UseHandle(in.fh, command.node, transfer); error != 0) return error;
-  // What comes from the guest's page cache has a place, however the file was opened.
+  // Data from the guest's page cache belong to their offset, even if the file was opened to append.
   transfer.append = (in.flags & O_APPEND) != 0 && (in.write_flags & FUSE_WRITE_CACHE) == 0;
-  // A single write can ask for it too, and a mount for all.
+  // A single write can ask for a flush, and a guest's mount option can ask for all writes.
   transfer.sync = std::max(transfer.sync, SyncOf(in.flags));
   if ((in.write_flags & FUSE_WRITE_KILL_SUIDGID) == 0) return 0;
   const HostError error = tree_.ClearPrivileges(*transfer.handle->file);
@@ -313,7 +315,7 @@ HostError FsServer::BeginFlush(const FsCommand& command, FsTransfer& transfer) {
     const HostError error = UseHandle(command.fsync.fh, command.node, transfer);
     if (error != 0) return error;
   } else {
-    // Directories have no handles: one for as long as it takes.
+    // The guest has no handle of a directory. The flush gets one for as long as it takes.
     std::unique_ptr<HostFile> directory;
     HostError error = tree_.OpenDirectory(NodeId{command.node}, directory);
     if (error == 0) error = handles_.AddForFlush(std::move(directory), transfer.handle);

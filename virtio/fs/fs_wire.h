@@ -1,4 +1,4 @@
-// What a virtio-fs device and its driver exchange: FUSE, as the kernel's header has it.
+// What a virtio-fs device and its driver exchange: FUSE, as the kernel's header defines it.
 // [VIRTIO 1.2 §5.11] [Linux: include/uapi/linux/fuse.h]
 #ifndef VIRTIO_FS_FS_WIRE_H_
 #define VIRTIO_FS_FS_WIRE_H_
@@ -12,19 +12,19 @@
 
 namespace virtio {
 
-// FUSE has the byte order of the machine, the guest's and ours: little-endian.
+// FUSE has the byte order of the machine. Guest and host are little-endian.
 
-// 7.31 is what the first kernel with virtio-fs spoke (5.4); nothing older has to be understood.
+// The first kernel with virtio-fs (5.4) speaks 7.31, so no guest speaks an older version.
 inline constexpr uint32_t kFuseMinor = 31;
-inline constexpr uint32_t kFuseMinorWithFlags2 = 36;  // to guests that know FUSE_INIT_EXT
+inline constexpr uint32_t kFuseMinorWithFlags2 = 36;  // for guests that know FUSE_INIT_EXT
 inline constexpr uint32_t kMaxRemoveMappings = 256;   // Linux: FUSE_REMOVEMAPPING_MAX_ENTRY
-// A file gets ranges of the DAX window if at least half of each is of use.
+// Smaller files are not mapped: they would use less than half of a range of the DAX window.
 inline constexpr uint64_t kMinDaxFileBytes = 1 << 20;
 inline constexpr uint32_t kFsMaxTransferBytes = 1 << 20;  // of a read or write
 inline constexpr uint32_t kFsPageBytes = 4096;            // the unit of max_pages
 
-// What INIT begins with; flags2 follows if FUSE_INIT_EXT is among the flags. Later versions append
-// more, which nothing here needs.
+// The beginning of INIT. `flags2` follows if FUSE_INIT_EXT is among the flags. Later versions
+// append members that nothing here needs.
 struct FuseInitStart {
   uint32_t major = 0;
   uint32_t minor = 0;
@@ -65,7 +65,7 @@ inline constexpr uint8_t kDaxSharedMemoryId = 0;  // [VIRTIO 1.2 §5.11.6.4]
 
 // The configuration space.
 struct FsConfigSpace {
-  char tag[kFsTagBytes] = {};  // padded with NUL, none if full
+  char tag[kFsTagBytes] = {};  // padded with NULs; a tag of full length has no NUL
   base::Le32 num_request_queues;
 };
 static_assert(sizeof(FsConfigSpace) == 40 && base::WireType<FsConfigSpace>);

@@ -6,7 +6,8 @@ namespace {
 using std::chrono::nanoseconds;
 using std::chrono::seconds;
 
-// Whether a time of the host, which can be any, lies at least `age` (of seconds) before `now`.
+// Returns whether `time` lies at least `age` before `now`. `time` comes from the host and can be
+// any time; `age` is a few seconds at most.
 bool IsOlder(const FileTime& time, nanoseconds now, nanoseconds age) {
   const int64_t now_seconds = std::chrono::duration_cast<seconds>(now).count();
   if (time.seconds > now_seconds) return false;
@@ -27,14 +28,14 @@ KeptContents::Answer KeptContents::OpenDirectory(NodeId node, const FileAttribut
   const auto found = seen_.find(static_cast<uint64_t>(node));
   if (found != seen_.end()) {
     const Seen& seen = found->second;
-    // `now` before `when`: the clock was set back, and says nothing.
+    // If `now` is before `when`, the clock was set back, and the times prove nothing.
     if (seen.size_bytes == attributes.size_bytes && seen.modified == attributes.modified &&
         seen.changed == attributes.changed && now >= seen.when && now - seen.when < believed) {
       return Answer::kKeepAll;
     }
     seen_.erase(found);
   }
-  // ext3 and others have whole seconds only.
+  // ext3 and some other file systems have whole seconds only.
   const bool coarse = coarse_times || attributes.changed.nanoseconds == 0;
   if (!IsOlder(attributes.changed, now, coarse ? kCoarseTick : kTick)) return Answer::kDrop;
   if (seen_.size() >= max_files_) seen_.clear();

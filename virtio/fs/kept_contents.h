@@ -11,37 +11,41 @@
 
 namespace virtio {
 
-// Remembers how each file was when its guest last dropped what it had cached of it: what the guest
-// has cached since is of that file or of a newer one. So if the file is still the same when it is
-// opened again, the guest may keep what it has. The same means: size, time of modification and
-// time of change are, and the time of change lay far enough back to begin with, since a file that
-// changes twice within one tick of its clock shows one time. Loop thread.
+// Remembers the state of each file at the moment when the guest last dropped its cached data of the
+// file. Data that the guest has cached since are of that state or of a newer one. If the file still
+// has that state when the guest opens it again, the guest may keep its data.
 //
-// A process of the host that writes through a shared mapping changes those times when it first
-// writes to a page, and again only after the host has written that page back.
+// A file has the same state if its size, its time of modification and its time of change are the
+// same. A state is remembered only if the time of change lay far enough back, because a file that
+// changes twice within one tick of the clock shows the same time twice. Loop thread.
+//
+// If a process of the host writes through a shared mapping, the times change at the first write to
+// a page. They change again only after the host has written that page back.
 class KeptContents {
  public:
-  // How long a time of change has to lie back: longer than a tick of Linux (10 ms at most); or than
-  // one of vfat (2 s), for file systems of which no more is known, and for whole seconds.
+  // How long a time of change has to lie back. kTick is longer than a tick of Linux, which is at
+  // most 10 ms. kCoarseTick, a tick of vfat, is for file systems that may have coarse times, and
+  // for times that are whole seconds.
   static constexpr std::chrono::milliseconds kTick{50};
   static constexpr std::chrono::milliseconds kCoarseTick{2000};
 
   enum class Answer : uint8_t {
-    kDrop,     // what is cached; nor is it known what is cached from here on
-    kRenew,    // drop what is cached; what is cached from here on may be kept
-    kKeepAll,  // what is cached
+    kDrop,     // drop the cached data; data that are cached now cannot be kept later
+    kRenew,    // drop the cached data; data that are cached now may be kept later
+    kKeepAll,  // keep the cached data
   };
 
-  // Remembers up to `max_files`, at least 1. If they are more all are forgotten, which costs each
-  // of them one time of reading.
+  // Remembers up to `max_files` files, at least 1. A file too many makes it forget all files; the
+  // guest then reads each file once more.
   explicit KeptContents(size_t max_files) : max_files_(max_files) {}
 
-  // The guest opens a file that has these attributes now; `now` is the host's real time.
+  // Returns what the guest, which opens a file with these attributes, may keep. `coarse_times`: the
+  // file system may have times as coarse as kCoarseTick. `now` is the host's real time.
   Answer Open(NodeId node, const FileAttributes& attributes, bool coarse_times,
               std::chrono::nanoseconds now);
-  // The same for a directory. A listing is kept no longer than `believed`, which is how long the
-  // guest believes what it was told of the entries with the listing: later it would ask for each
-  // of them where a new listing answers for all.
+  // Does the same for a directory. The guest may keep a listing no longer than `believed`, which is
+  // how long it believes the attributes that came with the listing: after that time it would ask
+  // for the attributes of each entry, while one new listing brings them all.
   Answer OpenDirectory(NodeId node, const FileAttributes& attributes, bool coarse_times,
                        std::chrono::nanoseconds now, std::chrono::nanoseconds believed);
   void Forget(NodeId node) { seen_.erase(static_cast<uint64_t>(node)); }
@@ -50,7 +54,7 @@ class KeptContents {
   size_t size() const { return seen_.size(); }
 
  private:
-  // A file when the guest dropped what it had cached of it.
+  // The state of a file when the guest dropped its cached data.
   struct Seen {
     uint64_t size_bytes;
     FileTime modified, changed;

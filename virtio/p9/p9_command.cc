@@ -64,7 +64,7 @@ HostError PopAttach(Chain& chain, P9Command& command) {
   if (!chain.Pop(request)) return EINVAL;
   command.fid = request.fid.value();
   if (const HostError error = PopName(chain, command); error != 0) return error;
-  command.name_count = 0;  // the user counts by number
+  command.name_count = 0;  // drop the user's name: the server uses the user's number
   if (const HostError error = PopName(chain, command); error != 0) return error;
   return PopNumber(chain, command.uid);
 }
@@ -141,7 +141,7 @@ HostError PopSymLink(Chain& chain, P9Command& command) {
   return PopNumber(chain, command.gid);
 }
 
-// Of RENAME, LINK and XATTRWALK.
+// Parses RENAME, LINK and XATTRWALK.
 HostError PopTwoFidsAndName(Chain& chain, P9Command& command) {
   if (const HostError error = PopTwoFids(chain, command); error != 0) return error;
   return PopName(chain, command);
@@ -253,7 +253,7 @@ HostError PopArguments(Chain& chain, P9Command& command) {
     case kP9StatFs:
       return PopFid(chain, command);
     default:
-      return 0;  // the arguments change nothing about the answer
+      return 0;  // the answer does not depend on the arguments
   }
 }
 

@@ -18,7 +18,8 @@ absl::StatusOr<std::unique_ptr<P9Device>> P9Device::Create(Options options,
   CHECK(!options.tag.empty() && options.tag.size() <= kP9MaxTagBytes && options.max_fids > 0 &&
         options.max_open_files > 0);
   CHECK(std::has_single_bit(options.queue_size) && options.queue_size >= 4);
-  // Each transfer in flight may be of another file: as many, so that `max_open_files` holds.
+  // Each transfer in flight may need a file of its own. So there are no more requests than files
+  // may be open.
   auto slab = RequestSlab<P9Request>::Create(options.queue_size,
                                              P9Server::HasOwnFiles(*tree, options.versions)
                                                  ? P9Server::MaxOwnFiles(options.max_open_files)

@@ -25,13 +25,15 @@ class P9Device final : public QueuedDevice {
     std::string id;   // "_fs0"
     std::string tag;  // what the guest mounts, 1 to kP9MaxTagBytes bytes
     P9Versions versions = P9Versions::kContents;
-    uint16_t queue_size = 1024;     // power of two, 4 to kMaxQueueSize
-    uint32_t max_open_files = 256;  // descriptors; bounds the requests at a time; at least 1
+    uint16_t queue_size = 1024;  // power of two, 4 to kMaxQueueSize
+    // How many files are open, at least 1. Also bounds the requests in flight.
+    uint32_t max_open_files = 256;
     uint32_t max_fids = 1 << 20;
   };
 
-  // `loop` serves the queue and blocks on host calls: it should serve nothing but shares. Its files
-  // come and go. `loop` and `memory` must outlive the device. Errors: ResourceExhausted.
+  // `loop` serves the queue and must accept temporary files. It blocks on host calls, so it should
+  // serve nothing but shares. `loop` and `memory` must outlive the device. Errors:
+  // ResourceExhausted.
   static absl::StatusOr<std::unique_ptr<P9Device>> Create(Options options,
                                                           std::unique_ptr<HostTree> tree,
                                                           base::EventLoop& loop,

@@ -120,9 +120,9 @@ void P9Locks::Drop(NodeId node, uint32_t fid) {
 void P9Locks::Unlock(NodeId node, LockedFile& file, uint64_t start, uint64_t end) {
   std::sort(file.held.begin(), file.held.end(),
             [](const Held& a, const Held& b) { return a.start < b.start; });
-  // Where others hold something it is of the type that the host has there: had the owner's been
-  // for writing, nobody else's would be there. A lock that the host cannot give up stays until the
-  // file is closed.
+  // Parts that other processes hold need no change on the host: their lock has the type that the
+  // host has there. If the owner had held a write lock, no other process could hold a lock there. A
+  // lock that the host fails to give up stays until the file is closed.
   uint64_t free = start;
   for (const Held& held : file.held) {
     if (held.end <= free) continue;
@@ -131,14 +131,14 @@ void P9Locks::Unlock(NodeId node, LockedFile& file, uint64_t start, uint64_t end
     free = held.end;
   }
   if (file.held.empty()) {
-    files_.erase(Key(node));  // with its descriptor go its locks
+    files_.erase(Key(node));  // closing the descriptor gives up its locks
   } else if (free < end) {
     file.host->SetLock(ToLock(F_UNLCK, free, end)).Ignore();
   }
 }
 
 HostError P9Locks::OpenHost(NodeId node, std::unique_ptr<HostFile>& host) {
-  // Each kind of lock needs the right to what it is for.
+  // A read lock needs a file that is open for reading, and a write lock one for writing.
   HostError error = EACCES;
   for (const int access : {O_RDWR, O_RDONLY, O_WRONLY}) {
     error = tree_.OpenFile(node, access, host);

@@ -13,33 +13,37 @@
 
 namespace virtio {
 
-// All locks of a guest on a file are those of one open file description of the host, which others
-// on the host see. Which of its processes has which part is kept here: some have the same file open
-// by several fids, and some a fid together. Nothing waits. One thread.
+// On the host, all locks of a guest on a file belong to one open file description, and other
+// processes of the host see these locks. This class remembers which process of the guest holds
+// which part. Processes cannot be told apart by fids alone: a process can have several fids of a
+// file, and several processes can share a fid. No function waits for a lock. One thread.
 class P9Locks {
  public:
-  // A process as it acts by a fid; it is the same owner as another with this fid or this process.
+  // A process that acts by a fid. Two owners are the same if they have the same fid or the same
+  // process.
   struct Owner {
     uint32_t fid = 0;
     uint32_t process = 0;  // the guest's
   };
 
-  // Locks are on up to `max_files` files at a time.
+  // Locks at most `max_files` files at a time.
   P9Locks(HostTree& tree, uint32_t max_files) : tree_(tree), max_files_(max_files) {}
   P9Locks(const P9Locks&) = delete;
   P9Locks& operator=(const P9Locks&) = delete;
 
-  // Sets or gives up a lock, where the owner had another in place of that. Returns 0, EAGAIN if
-  // somebody else's is in the way, ENOLCK if there are too many, or the host's errno.
+  // Sets a lock, or gives locks up if the type is F_UNLCK. The new lock replaces the owner's locks
+  // in its range. Returns EAGAIN if a lock of another owner is in the way, ENOLCK if there are too
+  // many locks or locked files, or the host's errno.
   HostError Set(NodeId node, const Owner& owner, const FileLock& lock);
-  // Makes `lock` one that is in the way of it, and `process` whose that is (0: of the host), or
-  // sets its type to F_UNLCK.
+  // Replaces `lock` by a lock that is in its way, and sets `process` to the holder of that lock, or
+  // to 0 if the holder is a process of the host. Sets the type of `lock` to F_UNLCK if no lock is
+  // in the way.
   HostError Get(NodeId node, const Owner& owner, FileLock& lock, uint32_t& process);
-  // The fid is gone: its locks are given up.
+  // Gives up all locks of a fid, which is gone.
   void Drop(NodeId node, uint32_t fid);
   void DropAll() { files_.clear(); }
 
-  // Files that are locked, each with a descriptor.
+  // Returns the number of locked files. Each has a descriptor.
   size_t size() const { return files_.size(); }
 
  private:
@@ -56,10 +60,11 @@ class P9Locks {
 
   static const Held* FindConflict(const LockedFile& file, const Owner& owner, int16_t type,
                                   uint64_t start, uint64_t end);
-  // Takes [start, end) off what is held by those of whom `is_owner` is true.
+  // Cuts [start, end) out of the locks of those owners for which `is_owner` is true.
   template <typename IsOwner>
   static void Cut(std::vector<Held>& held, uint64_t start, uint64_t end, IsOwner is_owner);
-  // Gives up what nobody holds of [start, end), and the file if nothing is left.
+  // Unlocks on the host the parts of [start, end) that no process holds. Closes the file if none of
+  // its locks is left.
   void Unlock(NodeId node, LockedFile& file, uint64_t start, uint64_t end);
   HostError OpenHost(NodeId node, std::unique_ptr<HostFile>& host);
 

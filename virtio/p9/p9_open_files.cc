@@ -11,6 +11,7 @@
 #include "base/log.h"
 
 namespace virtio {
+
 P9OpenFiles::~P9OpenFiles() {
   CloseAll();
   CHECK(files_.empty());
@@ -48,7 +49,7 @@ HostError P9OpenFiles::Add(std::unique_ptr<HostFile> made, int access, uint32_t 
       return error;
     }
   }
-  // Who makes a file may do with it what its mode then forbids.
+  // The guest that makes a file may use it even if the mode forbids that. Another open would fail.
   if ((mode & 0600) != 0600) file->way = OpenFile::Way::kDoubtful;
   ++file->fids;
   return 0;
@@ -76,7 +77,7 @@ HostError P9OpenFiles::BeginFlush(NodeId node, int access, OpenFile*& file) {
 void P9OpenFiles::End(OpenFile& file) {
   --file.users;
   RemoveUnused(file);
-  // What was flushed without room.
+  // Close the file if it was opened for a flush beyond `max_files`.
   while (open_.size() > max_files_ && CloseOldest()) {
   }
 }
@@ -85,7 +86,7 @@ void P9OpenFiles::Doubt(NodeId node) {
   for (const int access : {O_RDONLY, O_WRONLY, O_RDWR}) {
     const auto found = files_.find(Key(static_cast<uint64_t>(node), access));
     if (found == files_.end()) continue;
-    // One that cannot be opened now is lost either way.
+    // A file that cannot be opened now is lost in any case.
     if (OpenHost(*found->second) == 0) found->second->way = OpenFile::Way::kDoubtful;
   }
 }
@@ -111,7 +112,7 @@ HostError P9OpenFiles::OpenHost(OpenFile& file, Room room) {
                                       : tree_.OpenFile(file.node, file.access, host);
   };
   HostError error = open();
-  // The process may have fewer descriptors left than this share may have.
+  // The process may run out of descriptors before this share has `max_files`.
   while ((error == EMFILE || error == ENFILE) && CloseOldest()) error = open();
   return error != 0 ? error : KeepOpen(file, std::move(host), room);
 }
@@ -163,7 +164,7 @@ bool P9OpenFiles::MayClose(OpenFile& file) {
   } else if (error == ESTALE || error == ENOENT || error == EACCES) {
     file.way = OpenFile::Way::kGone;
   }
-  return error == 0;  // of other errors the next try may know more
+  return error == 0;  // after another error the next call tries again
 }
 
 void P9OpenFiles::RemoveUnused(OpenFile& file) {

@@ -25,7 +25,7 @@ void P9Places::Release(Place& place) {
   auto taken = places_.extract(places_.find(KeyOf(place)));
   Put(*taken.value(), NodeId{0}, {});
   tree_.Charge(kPlaceBytes, 0);
-  // A table that was large is given back.
+  // Give memory back if the table was large and is nearly empty now.
   if (places_.bucket_count() > 1024 && places_.size() < places_.bucket_count() / 8) {
     places_.rehash(0);
   }

@@ -1,4 +1,4 @@
-// The names that fids were walked by: where a remove or rename by fid acts.
+// The names that fids were walked by. REMOVE and RENAME of a fid act on that name.
 #ifndef VIRTIO_P9_P9_PLACES_H_
 #define VIRTIO_P9_P9_PLACES_H_
 
@@ -14,14 +14,15 @@
 
 namespace virtio {
 
-// A file can have several names, and a node knows the one by which the file was last found. A fid
-// means the name it was walked by, which follows what the guest renames. Fids of one name share a
-// place. Directories have one name, which their node knows, and no place. One thread.
+// A file can have several names, and its node knows only the name by which the file was last found.
+// A fid stands for the name that it was walked by; if the guest renames the file, the fid's name
+// follows. Fids with the same name share a place. A directory has only one name, which its node
+// knows, so it needs no place. One thread.
 class P9Places {
  public:
   class Place {
    public:
-    // False once the guest has removed or replaced the name.
+    // Returns false once the guest has removed or replaced the name.
     bool is_there() const { return directory_ != NodeId{0}; }
     NodeId directory() const { return directory_; }
     absl::string_view name() const { return name_; }
@@ -29,33 +30,34 @@ class P9Places {
    private:
     friend class P9Places;
     NodeId directory_{0};  // held
-    std::string name_;     // of a place that is gone: what no other has
+    std::string name_;     // if the place is gone: a text that no other place has
     uint32_t users_ = 0;
   };
 
-  // `tree` must outlive the places. All names together have at most `max_bytes`, and places count
-  // as nodes of the tree: beyond, places are not made, and those that get a longer name are lost.
+  // `tree` must outlive the places. All names together have at most `max_bytes` bytes, and places
+  // are charged to the tree. Beyond these bounds no place is made, and a place whose new name does
+  // not fit is lost.
   P9Places(HostTree& tree, size_t max_bytes) : tree_(tree), max_bytes_(max_bytes) {}
 
-  // Returns the place of `name` in a directory that the guest knows, for one user more, or nullptr
-  // if the names take too much memory.
+  // Returns the place of `name` in a directory that the guest knows, and counts one more user of
+  // it. Returns nullptr if the names take too much memory.
   Place* Acquire(NodeId directory, absl::string_view name);
-  // For one user more, and less.
+  // Counts one more user, or one user less.
   static void Hold(Place& place) { ++place.users_; }
   void Release(Place& place);
 
-  // The guest has taken a name away.
+  // Records that the guest has removed a name.
   void Remove(NodeId directory, absl::string_view name);
-  // The guest has renamed a file; what had the new name has lost it.
+  // Records that the guest has renamed a file. The file that had the new name has lost it.
   void Move(NodeId from, absl::string_view from_name, NodeId to, absl::string_view to_name);
-  // Nobody uses any place any more, nor holds a node.
+  // Drops all places. Their users are gone, and the tree holds no nodes for the guest any more.
   void Clear();
 
   size_t size() const { return places_.size(); }
 
  private:
   using Key = std::pair<NodeId, absl::string_view>;
-  // What a place takes of memory, but for its name.
+  // Memory for one place, without its name.
   static constexpr size_t kPlaceBytes = sizeof(Place) + 64;
   struct Hash {
     using is_transparent = void;
@@ -73,16 +75,16 @@ class P9Places {
   };
 
   static Key KeyOf(const Place& place) { return {place.directory_, place.name_}; }
-  // Makes `name` in `directory` the key of a place; 0: it is not there any more.
+  // Makes `name` in `directory` the key of a place. Directory 0: the place is gone.
   void Put(Place& place, NodeId directory, std::string name);
-  // Takes a place that is in the table away from one key and to another.
+  // Moves a place of the table to another key.
   void Replace(absl::flat_hash_set<std::unique_ptr<Place>, Hash, Same>::iterator at,
                NodeId directory, std::string name);
 
   HostTree& tree_;
   const size_t max_bytes_;
-  size_t bytes_ = 0;   // of the names of places that are there
-  uint64_t gone_ = 0;  // places that were lost, each of which has its number for a name
+  size_t bytes_ = 0;   // of the names of all places that are not gone
+  uint64_t gone_ = 0;  // how many places are gone; each has its number as its name
   absl::flat_hash_set<std::unique_ptr<Place>, Hash, Same> places_;
 };
 

@@ -40,7 +40,7 @@ constexpr std::pair<uint8_t, const char*> kTypeNames[] = {
     {kP9FSync, "fsync"},
 };
 
-// What needs a share that can be written to.
+// Returns whether a message of this type needs a writable share.
 bool IsChange(uint8_t type) {
   switch (type) {
     case kP9Create:
@@ -64,7 +64,7 @@ uint8_t QidType(uint32_t mode) {
   return S_ISDIR(mode) ? kP9QidDirectory : S_ISLNK(mode) ? kP9QidSymLink : 0;
 }
 
-// Any number but 0 that is another one after a change.
+// Returns a number that differs after a change of the file, and is not 0.
 uint32_t VersionOf(const FileAttributes& attributes) {
   const uint64_t time = static_cast<uint64_t>(attributes.modified.seconds) * 1'000'000'000 +
                         attributes.modified.nanoseconds;
@@ -117,7 +117,7 @@ P9Server::Reply P9Server::Execute(const P9Command& command, uint32_t room, Chain
                     [&](const auto& known) { return known.first == command.type; });
     return {.error = HostError::FromErrno(is_known ? EBADF : EOPNOTSUPP)};
   }
-  // A fid of an extended attribute is for nothing else.
+  // A fid of an extended attribute can only be read, written and given up.
   if (fid->xattr && command.type != kP9Read && command.type != kP9Write &&
       command.type != kP9Clunk && command.type != kP9Remove) {
     return {.error = EBADF};
@@ -136,7 +136,7 @@ P9Server::Reply P9Server::ExecuteOnFid(const P9Command& command, Fid& fid, uint3
       return Clunk(command.fid);
     case kP9Remove: {
       const Reply reply = Remove(fid);
-      // The fid is gone even if the file is not.
+      // The fid is gone even if the file could not be removed.
       Clunk(command.fid);
       return reply;
     }
@@ -186,7 +186,7 @@ P9Server::Reply P9Server::ExecuteOnFid(const P9Command& command, Fid& fid, uint3
 // --- Session -------------------------------------------------------------------------------------
 
 P9Server::Reply P9Server::Version(const P9Command& command) {
-  EndSession();  // whatever the answer is
+  EndSession();  // also if the answer is an error
   uint32_t max_bytes = std::min(command.max_message_bytes, kP9MaxMessageBytes);
   if (max_bytes < kP9MinMessageBytes) return {.error = EMSGSIZE};
   const absl::string_view dialect = command.known_dialect ? kP9Dialect : kP9UnknownDialect;
@@ -264,12 +264,13 @@ bool P9Server::KeepPlace(Fid& fid, NodeId directory, absl::string_view name) {
 }
 
 size_t P9Server::FidBytes() const {
-  // A hash table has a byte beside each slot.
+  // A flat_hash_map has one byte of control data for each slot.
   return fids_.capacity() * (sizeof(decltype(fids_)::value_type) + 1);
 }
 
 size_t P9Server::MoreFidBytes() const {
-  // It grows to twice its size, or from nothing to a few slots, when an eighth is left.
+  // When an eighth of its slots is left, the table grows: to twice its size, or from nothing to a
+  // few slots.
   const size_t slots = fids_.capacity();
   const bool grows = fids_.size() >= slots - slots / 8;
   return grows ? (slots + 8) * (sizeof(decltype(fids_)::value_type) + 1) : 0;
@@ -296,7 +297,7 @@ P9Server::Reply P9Server::Clunk(uint32_t number) {
   if (fid.xattr && xattrs_[number].set) error = SetXattr(fid.node, xattrs_[number]);
   Release(number, fid);
   fids_.erase(number);
-  // A table that was large is given back.
+  // Give memory back if the table was large and is nearly empty now.
   const size_t bytes = FidBytes();
   if (fids_.bucket_count() > 1024 && fids_.size() < fids_.bucket_count() / 8) fids_.rehash(0);
   tree_.Charge(bytes, FidBytes());
@@ -318,7 +319,7 @@ P9Server::Reply P9Server::Walk(const P9Command& command, uint32_t room) {
   const Fid* from = Find(command.fid);
   if (from == nullptr || command.new_fid == kP9NoFid) return {.error = EBADF};
   if (command.new_fid != command.fid && Find(command.new_fid) != nullptr) return {.error = EBADF};
-  // Without room for the answer the guest would hold a fid that it does not know.
+  // If the answer did not fit, the guest would hold a fid that it does not know.
   if (room < sizeof(base::Le16) + command.name_count * sizeof(P9Qid)) return {.error = EMSGSIZE};
   std::array<P9Qid, kP9MaxWalkNames> qids;
   Fid at = *from;
@@ -338,7 +339,7 @@ P9Server::Reply P9Server::Walk(const P9Command& command, uint32_t room) {
   }
   if (walked < command.name_count) {
     LetGo(at);
-    if (walked == 0) return {.error = error};  // else the answer says how far it went
+    if (walked == 0) return {.error = error};  // else the answer says how far the walk went
   } else if (!Keep(command.new_fid, at)) {
     return {.error = ENFILE};
   }

@@ -1,4 +1,4 @@
-// What a 9P2000.L server does: one session of a guest with one tree of the host.
+// The 9P2000.L server: one session of a guest with one tree of the host.
 #ifndef VIRTIO_P9_P9_SERVER_H_
 #define VIRTIO_P9_P9_SERVER_H_
 
@@ -26,88 +26,90 @@
 
 namespace virtio {
 
-// What the version of a qid says, by which guests decide whether what they cached is still true.
+// What the version of a qid stands for. A guest compares versions to decide whether its cached data
+// are still valid.
 enum class P9Versions : uint8_t {
-  kNone,      // nothing: Linux caches no data
-  kContents,  // size and time of the last change
-  kConstant,  // nothing in the tree changes
+  kNone,      // always 0, for which Linux caches no data
+  kContents,  // the size and the time of modification
+  kConstant,  // always 1: nothing in the tree changes
 };
 
 struct P9Transfer : FileTransfer {
   P9OpenFiles::OpenFile* opened = nullptr;  // where `file` comes from, if not from the cache
 };
 
-// Answers everything but READ and WRITE of files and FSYNC, which are the loop's, and FLUSH
-// (P9Queue). All on the loop's thread.
+// Answers all requests but FLUSH and transfers. P9Queue answers FLUSH, and gives transfers (READ
+// and WRITE of files, FSYNC) to the loop. Loop thread.
 class P9Server {
  public:
   using Reply = ShareReply;
 
-  // What a guest can hold.
+  // How much a guest can hold.
   struct Limits {
-    uint32_t fids = 0;        // and as many as there is memory for: they count as nodes of the tree
+    uint32_t fids = 0;        // their memory is charged to the tree, which also bounds them
     uint32_t open_files = 0;  // descriptors
   };
-  // What fids have open stays open for them, whatever the host makes of the name meanwhile. False:
-  // nothing changes, and what is read is opened and closed as it suits.
+  // Returns true if each file that a fid has open stays open for the fid, even if the host removes
+  // or replaces the name. Returns false if nothing changes in the share: the server then opens and
+  // closes files as needed.
   static bool HasOwnFiles(const HostTree& tree, P9Versions versions) {
     return tree.writable() || versions != P9Versions::kConstant;
   }
-  // How many of `open_files` are for locks; and how many own files a share has open with the
-  // others. At least 1.
+  // Return how many of `open_files` are reserved for locks, and how many files a share with own
+  // files can have open with the others. Both are at least 1.
   static uint32_t MaxLockedFiles(uint32_t open_files) { return std::max(open_files / 8, 1U); }
   static uint32_t MaxOwnFiles(uint32_t open_files) {
     return open_files < 2 ? 1 : open_files - MaxLockedFiles(open_files);
   }
 
-  // `tree` and `loop` must outlive the server. The loop's files must be able to come and go.
+  // `tree` and `loop` must outlive the server. The loop must accept temporary files.
   P9Server(HostTree& tree, base::EventLoop& loop, P9Versions versions, Limits limits);
 
-  // Counts a request. Every request is counted, once, before anything else.
+  // Counts a request. The queue calls it once for every request, before anything else.
   void Count(const P9Command& command);
-  // True for what BeginTransfer is for: READ and WRITE, but not of extended attributes, and FSYNC,
-  // if the share can be written to.
+  // Returns whether `command` is for BeginTransfer instead of Execute: READ and WRITE, unless they
+  // are of an extended attribute, and FSYNC if the share is writable.
   bool IsTransfer(const P9Command& command);
-  // Checks a well-formed transfer and opens its file for it: 0, or an errno. `transfer` is in use
-  // until EndTransfer.
+  // Checks a well-formed transfer and opens its file. After success `transfer` holds the file until
+  // EndTransfer.
   HostError BeginTransfer(const P9Command& command, P9Transfer& transfer);
   void EndTransfer(P9Transfer& transfer);
-  // Executes any other well-formed request but FLUSH; `room` is how many bytes of payload the guest
-  // has a place for. The data of a WRITE are still in `chain`.
+  // Executes any other well-formed request but FLUSH. `room` is how many bytes of payload fit into
+  // the guest's buffers. The data of a WRITE are still in `chain`.
   Reply Execute(const P9Command& command, uint32_t room, Chain& chain);
-  // The guest, or its driver, is gone: forgets what it held.
+  // Forgets everything that the guest held. Called when the guest or its driver is gone.
   void EndSession();
 
-  // Of a message, as agreed with the guest; 0 before.
+  // Returns the size of a message that was agreed with the guest, or 0 before VERSION.
   uint32_t max_message_bytes() const { return max_message_bytes_; }
   void AddCounters(Counters& counters) const;
 
  private:
   static constexpr size_t kReplyBytes = 64 << 10;
-  // Of the names that fids were walked by, for each that there may be: more than most are long.
+  // Memory for the name that a fid was walked by, on average. Most names are shorter.
   static constexpr size_t kNameBytesPerFid = 64;
 
-  // A node by the guest's number for it, which holds the node once.
+  // What a fid stands for: a node, which the fid holds once.
   struct Fid {
     NodeId node{0};
-    P9Places::Place* place = nullptr;  // of what is no directory in a share that can be written to
-    P9OpenFiles::OpenFile* file =
-        nullptr;       // if it is open on a file of a share that can be written to
-    uint32_t uid = 0;  // who acts by it, the guest's
+    P9Places::Place* place = nullptr;       // null for directories, and in read-only shares
+    P9OpenFiles::OpenFile* file = nullptr;  // if open, and the share has own files (HasOwnFiles)
+    uint32_t uid = 0;                       // the guest's user that acts by the fid
     P9Qid qid;
-    uint8_t access = 0;  // O_ACCMODE, if it is open
+    uint8_t access = 0;  // O_ACCMODE, if open
     bool open = false;
     bool append = false;
-    FileSync sync = FileSync::kNone;  // of each write
-    bool xattr = false;               // stands for one of the file's extended attributes
+    FileSync sync = FileSync::kNone;  // what each write flushes
+    bool xattr = false;               // the fid stands for an extended attribute of the node
   };
-  // The value of an extended attribute, or the list of all names, that is read or written.
+  // The value of an extended attribute, or the list of all names, which a guest reads or writes by
+  // a fid.
   struct Xattr {
     std::string name;
     std::string value;
-    size_t size_bytes = 0;  // that the value has, or is to have when it is set
+    size_t size_bytes = 0;  // of the whole value
     int flags = 0;          // XATTR_*
-    bool set = false;       // when the fid is clunked
+    bool set = false;       // the guest writes the value, which is set when the fid is clunked
   };
 
   Reply Version(const P9Command& command);
@@ -127,8 +129,7 @@ class P9Server {
 
   // Changes. The share is writable.
   Reply Create(const P9Command& command, Fid& fid);
-  // Makes and opens a file by `directory`, whose fid becomes the file's, at `place`: 0, or an
-  // errno.
+  // Makes and opens a file at `place`. `directory` becomes the fid of the file.
   HostError CreateAt(const P9Command& command, P9Places::Place& place, Fid& directory);
   Reply MakeNode(const P9Command& command, const Fid& directory);
   Reply Link(const P9Command& command, const Fid& directory);
@@ -140,9 +141,10 @@ class P9Server {
   HostError RenameIn(NodeId from, absl::string_view from_name, NodeId to,
                      absl::string_view to_name);
   HostError UnlinkIn(NodeId directory, absl::string_view name, bool is_directory);
-  // Finds where what a fid was walked to is now; ESTALE if something else is there.
+  // Finds the directory and the name of a fid's file now. Returns ESTALE if another file has that
+  // name.
   HostError FindPlace(const Fid& fid, NodeId& directory, std::string& name);
-  // What is open of a file that is about to lose this name is not to be lost.
+  // Prepares the removal of a name: an open file that loses its last name must stay open.
   void DoubtVictim(NodeId directory, absl::string_view name);
   Reply Lock(const P9Command& command, const Fid& fid);
   Reply GetLock(const P9Command& command, const Fid& fid);
@@ -153,32 +155,36 @@ class P9Server {
   Reply ReadXattr(const P9Command& command, uint32_t room);
   Reply WriteXattr(const P9Command& command, Chain& chain);
   HostError SetXattr(NodeId node, const Xattr& xattr);
-  // Keeps one for a fid; false if there are too many, or they take too much memory.
+  // Keeps an attribute for a fid. Returns false if there are too many, or if they take too much
+  // memory.
   bool KeepXattr(uint32_t number, Xattr xattr);
   void DropXattr(uint32_t number);
   static size_t MemoryOf(const Xattr& xattr);
 
   Fid* Find(uint32_t number);
-  // Memory that the table of fids takes, and would take more for one more fid.
+  // Return how much memory the table of fids takes, and how much more one more fid would need.
   size_t FidBytes() const;
   size_t MoreFidBytes() const;
-  // Gives `fid` a number, in place of what had it; false, and `fid` is let go of, if there are too
-  // many.
+  // Gives `fid` a number, and releases the fid that had the number. Returns false, and lets go of
+  // `fid`, if there are too many fids.
   bool Keep(uint32_t number, const Fid& fid);
-  // One step of a walk: on success `fid` is what `name` leads to and holds its node, but no place.
+  // Makes one step of a walk. After success `fid` is what `name` leads to; it holds the node, but
+  // no place.
   HostError Step(NodeId directory, absl::string_view name, Fid& fid);
-  // Has a fid that was walked to by `name` remember that; false if names take too much memory.
+  // Makes a fid that was walked by `name` remember the name. Returns false if the names take too
+  // much memory.
   bool KeepPlace(Fid& fid, NodeId directory, absl::string_view name);
-  // What a fid that has no number, or another besides, holds.
+  // Hold and let go of the node and the place of a fid.
   void Hold(const Fid& fid);
   void LetGo(const Fid& fid);
   void Forget(NodeId node);
-  // Gives up all that a fid stands for.
+  // Gives up everything that a fid holds: node, place, open file, locks, attribute.
   void Release(uint32_t number, const Fid& fid);
 
   Fid MakeFid(const FoundNode& found);
   P9Qid MakeQid(const FileAttributes& attributes) const;
-  // Appends to the reply; false, and nothing appended, if there is no room up to `limit`.
+  // Appends an entry to the reply. Returns false and appends nothing if the reply would be longer
+  // than `limit`.
   bool AppendEntry(const DirectoryEntry& entry, size_t limit);
   void Append(const void* bytes, size_t size) {
     std::memcpy(reply_.data() + reply_size_, bytes, size);
@@ -196,8 +202,8 @@ class P9Server {
   HostTree& tree_;
   const P9Versions versions_;
   const uint32_t max_fids_;
-  ReadFileCache shared_files_;  // if nothing changes in the share
-  P9OpenFiles files_;           // if something may
+  ReadFileCache shared_files_;  // used if the share has no own files (HasOwnFiles)
+  P9OpenFiles files_;           // used if it has
   P9Locks locks_;
   P9Places places_;
   uint32_t max_message_bytes_ = 0;
@@ -206,7 +212,7 @@ class P9Server {
   size_t xattr_bytes_ = 0;                       // of memory
   std::vector<uint8_t> reply_;
   size_t reply_size_ = 0;
-  std::string text_;                         // of a link, or a name
+  std::string text_;                         // a target of a link, a name, or a value
   std::array<uint64_t, 256> requests_ = {};  // by type
   uint64_t malformed_ = 0;
 };

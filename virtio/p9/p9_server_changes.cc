@@ -1,4 +1,4 @@
-// What a 9P guest changes in a share that can be written to.
+// The part of the 9P server that changes files.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,12 +13,12 @@
 namespace virtio {
 namespace {
 
-// The time that a SETATTR sets, or what of it is not to be changed.
+// Makes the time that a SETATTR sets. Leaves `to` alone if the time shall stay.
 HostError ToTime(uint32_t valid, uint32_t now, uint32_t given, const P9Time& from, timespec& to) {
   if ((valid & now) == 0) return 0;
   to.tv_nsec = UTIME_NOW;
   if ((valid & given) == 0) return 0;
-  // Some numbers above would be orders.
+  // Larger numbers are invalid; some of them have a meaning for the host (UTIME_NOW, UTIME_OMIT).
   if (from.nanoseconds.value() >= 1'000'000'000) return EINVAL;
   to.tv_sec = static_cast<time_t>(from.seconds.value());
   to.tv_nsec = static_cast<long>(from.nanoseconds.value());
@@ -35,7 +35,7 @@ int16_t ToHostType(uint8_t type) {
 
 P9Server::Reply P9Server::Create(const P9Command& command, Fid& fid) {
   if (fid.open) return {.error = EBADF};
-  // Before the file is made, which would stay.
+  // Make room before the file is made: if the open failed later, the file would stay.
   if (!files_.MakeRoom() || !tree_.Fits(2 * P9OpenFiles::kFileBytes)) return {.error = ENFILE};
   P9Places::Place* place = places_.Acquire(fid.node, command.name(0));
   if (place == nullptr) return {.error = ENFILE};
@@ -47,10 +47,12 @@ P9Server::Reply P9Server::Create(const P9Command& command, Fid& fid) {
 }
 
 HostError P9Server::CreateAt(const P9Command& command, P9Places::Place& place, Fid& directory) {
-  // What is shared with others is not opened for these; each write does what its fid is for.
+  // Fids share the descriptor, so the descriptor does not append or flush. Each write does what its
+  // own fid asks for.
   const auto flags = static_cast<int>(command.flags & ~uint32_t{O_APPEND | O_SYNC});
-  // Linux opens what it writes to once more for what it caches, to read around it: the mode of the
-  // file may be against that, and what is shared was opened already.
+  // A guest that caches its writes opens the file once more, also for reading, to read the rest of
+  // a page. The mode of the file may forbid that second open. So the descriptor, which both fids
+  // then share, is opened for both from the start.
   const int wider = (flags & O_ACCMODE) == O_WRONLY ? (flags & ~O_ACCMODE) | O_RDWR : flags;
   FoundNode found;
   std::unique_ptr<HostFile> made;
@@ -98,7 +100,7 @@ P9Server::Reply P9Server::MakeNode(const P9Command& command, const Fid& director
                            command.device_minor, found);
   }
   if (error != 0) return {.error = error};
-  Forget(found.id);  // no fid is its
+  Forget(found.id);  // no fid stands for the new node
   return Answer(MakeFid(found).qid);
 }
 
@@ -145,7 +147,7 @@ HostError P9Server::RenameIn(NodeId from, absl::string_view from_name, NodeId to
   DoubtVictim(to, to_name);
   const HostError error = tree_.Rename(from, from_name, to, to_name, 0);
   if (error != 0) return error;
-  // Of two names of one file none is moved.
+  // If both names are of the same file, rename does nothing, and the old name still leads there.
   if (tree_.FindKnown(from, from_name) == NodeId{0}) places_.Move(from, from_name, to, to_name);
   return 0;
 }
@@ -169,7 +171,7 @@ HostError P9Server::FindPlace(const Fid& fid, NodeId& directory, std::string& na
   if (!fid.place->is_there()) return ESTALE;
   directory = fid.place->directory();
   name = std::string(fid.place->name());
-  // The host may have put another file there.
+  // The host may have given the name to another file.
   return HostError::FromErrno(tree_.FindKnown(directory, name) == fid.node ? 0 : ESTALE);
 }
 
@@ -189,9 +191,10 @@ P9Server::Reply P9Server::SetAttributes(const P9Command& command, const Fid& fid
     error = ToTime(valid, kP9SetModified, kP9SetModifiedTo, wanted.modified, changes.modified);
   }
   if (error != 0) return {.error = error};
-  // As Linux's truncate, but for guests that say themselves what the mode is to be.
+  // As in Linux's truncate, a change of the size by a user clears set-id bits, unless the guest
+  // also sets the mode.
   changes.clear_privileges = fid.uid != 0 && !changes.mode.has_value();
-  // What is open may be read and written whatever its mode is now.
+  // Open files can still be read and written after the mode forbids that, but not opened again.
   if (changes.mode.has_value() && (*changes.mode & 0600) != 0600) files_.Doubt(fid.node);
   const HostFile* file = fid.file != nullptr ? fid.file->host.get() : nullptr;
   FileAttributes attributes;
@@ -218,7 +221,8 @@ P9Server::Reply P9Server::GetLock(const P9Command& command, const Fid& fid) {
   if (!tree_.writable()) return {.error = EOPNOTSUPP};
   if (fid.file == nullptr) return {.error = EBADF};
   if (command.lock.type > kP9Unlock) return {.error = EINVAL};
-  // Linux asks for "unlock": it has looked at its own locks in the same structure before.
+  // Linux sends "unlock" as the type: it has looked for its own locks before, which overwrote the
+  // type in the structure. So the type that the process asked for is not known.
   const bool untold = command.lock.type == kP9Unlock;
   FileLock lock = {.type = untold ? int16_t{F_WRLCK} : ToHostType(command.lock.type),
                    .start = command.lock.start.value(),

@@ -1,4 +1,4 @@
-// Opening, reading and looking at files for a 9P guest.
+// The part of the 9P server that opens, reads and looks at files.
 
 #include <dirent.h>
 #include <errno.h>
@@ -34,7 +34,7 @@ P9Server::Reply P9Server::Open(const P9Command& command, Fid& fid) {
   } else if ((flags & O_DIRECTORY) != 0) {
     return {.error = ENOTDIR};
   } else if (!HasOwnFiles(tree_, versions_)) {
-    // What is read is opened when it is read; that it can be is to be known now.
+    // READ opens the file when it reads. OPEN only finds out whether that is possible.
     ReadFileCache::CachedFile* file = nullptr;
     if (const HostError error = shared_files_.Acquire(fid.node, file); error != 0) {
       return {.error = error};
@@ -94,7 +94,7 @@ HostError P9Server::BeginTransfer(const P9Command& command, P9Transfer& transfer
   if (fid->file != nullptr) {
     HostError own_error = files_.Begin(*fid->file);
     if (own_error == 0) UseOpened(*fid->file, transfer);
-    // Linux leaves it to the server to take set-user-id bits off what users write to.
+    // Linux leaves it to the server to take set-user-id bits off files that users write to.
     if (own_error == 0 && command.type == kP9Write && command.count > 0 && fid->uid != 0) {
       own_error = tree_.ClearPrivileges(*fid->file->host);
       if (own_error != 0) EndTransfer(transfer);
@@ -136,8 +136,8 @@ P9Server::Reply P9Server::GetAttributes(const Fid& fid) {
   if (error != 0) return {.error = error};
   P9AttributesReply reply;
   reply.valid = kP9BasicAttributes | kP9Generation;
-  // Linux takes files with one qid for one file, and moves a directory that it finds again, unless
-  // their generations differ.
+  // Linux takes files with the same qid for the same file, unless their generations differ. If it
+  // finds a directory at a second place, it believes that the directory was moved.
   reply.generation = attributes.mount;
   reply.qid = MakeQid(attributes);
   reply.mode = attributes.mode;
@@ -177,7 +177,7 @@ P9Server::Reply P9Server::ReadDirectory(const P9Command& command, const Fid& fid
         first_did_not_fit = !fits && reply_size_ == none;
         return fits;
       });
-  // An empty answer would mean the end.
+  // An empty answer would mean the end of the directory.
   if (first_did_not_fit) return {.error = EINVAL};
   if (error != 0 && reply_size_ == none) return {.error = error};
   P9ReadReply header;
@@ -193,7 +193,7 @@ bool P9Server::AppendEntry(const DirectoryEntry& entry, size_t limit) {
   attributes.mode = static_cast<uint32_t>(DTTOIF(entry.type));
   P9DirectoryEntry out;
   out.qid = MakeQid(attributes);
-  if (versions_ == P9Versions::kContents) out.qid.version = 0;  // nobody has looked
+  if (versions_ == P9Versions::kContents) out.qid.version = 0;  // the file was not looked at
   out.next_offset = entry.next_offset;
   out.type = entry.type;
   out.name_size = static_cast<uint16_t>(entry.name.size());

@@ -1,5 +1,5 @@
-// Extended attributes of files for a 9P guest: a fid stands for the value of one, or for the list
-// of their names, and is read or written like a file.
+// The part of the 9P server for extended attributes. A fid can stand for the value of an attribute,
+// or for the list of all names, and is then read or written like a file.
 
 #include <errno.h>
 #include <sys/xattr.h>
@@ -15,12 +15,12 @@ namespace virtio {
 namespace {
 
 constexpr size_t kMaxValueBytes = 64 << 10;  // Linux's XATTR_SIZE_MAX
-constexpr size_t kMaxMemoryBytes = 1 << 20;  // of all fids
-constexpr size_t kMaxXattrs = 1024;          // the same
+constexpr size_t kMaxMemoryBytes = 1 << 20;  // for the attributes of all fids
+constexpr size_t kMaxXattrs = 1024;          // attributes of all fids
 
 }  // namespace
 
-// An empty value takes memory too.
+// Returns the memory that an attribute takes. An attribute without a value takes some, too.
 size_t P9Server::MemoryOf(const Xattr& xattr) {
   return xattr.size_bytes + xattr.name.size() + sizeof(Xattr);
 }
@@ -29,7 +29,7 @@ bool P9Server::KeepXattr(uint32_t number, Xattr xattr) {
   const size_t bytes = MemoryOf(xattr);
   if (xattrs_.size() >= kMaxXattrs || bytes > kMaxMemoryBytes - xattr_bytes_) return false;
   xattr_bytes_ += bytes;
-  xattr.value.reserve(xattr.size_bytes);  // growing by and by takes more
+  xattr.value.reserve(xattr.size_bytes);  // a string that grows step by step takes more memory
   xattrs_[number] = std::move(xattr);
   return true;
 }
@@ -41,7 +41,7 @@ void P9Server::DropXattr(uint32_t number) {
 }
 
 P9Server::Reply P9Server::XattrWalk(const P9Command& command, const Fid& from) {
-  // A closure has none that a guest needs.
+  // The files of a closure have no attributes that a guest needs.
   if (tree_.has_closure()) return {.error = EOPNOTSUPP};
   const uint32_t number = command.new_fid;
   if (number == kP9NoFid || Find(number) != nullptr) return {.error = EBADF};
@@ -50,7 +50,7 @@ P9Server::Reply P9Server::XattrWalk(const P9Command& command, const Fid& from) {
   const HostError error = xattr.name.empty() ? tree_.ListXattrs(from.node, text_)
                                              : tree_.GetXattr(from.node, xattr.name, text_);
   if (error != 0) return {.error = error};
-  xattr.value = text_;  // a copy has no room beyond its end
+  xattr.value = text_;  // unlike `text_`, the copy has no spare capacity
   xattr.size_bytes = text_.size();
   Fid fid = from;
   fid.file = nullptr;
@@ -71,7 +71,8 @@ P9Server::Reply P9Server::XattrCreate(const P9Command& command, Fid& fid) {
   if (command.size_bytes > kMaxValueBytes) return {.error = E2BIG};
   Xattr xattr;
   xattr.name = std::string(command.name(0));
-  // Some names are not for guests, which had better know now than from a clunk.
+  // Guests may not use some names. Refuse these names now, since a guest may not look at the answer
+  // to the CLUNK that sets the attribute.
   const HostError error = tree_.GetXattr(fid.node, xattr.name, text_);
   if (error != 0 && error != ENODATA) return {.error = error};
   xattr.size_bytes = static_cast<size_t>(command.size_bytes);
@@ -113,7 +114,7 @@ P9Server::Reply P9Server::WriteXattr(const P9Command& command, Chain& chain) {
 
 HostError P9Server::SetXattr(NodeId node, const Xattr& xattr) {
   if (xattr.value.size() != xattr.size_bytes) return EINVAL;
-  // How Linux says that it is to be removed.
+  // Linux removes an attribute in this way.
   if (xattr.value.empty() && xattr.flags == XATTR_REPLACE) {
     return tree_.RemoveXattr(node, xattr.name);
   }

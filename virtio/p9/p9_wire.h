@@ -1,5 +1,5 @@
-// What a virtio-9p device and its driver exchange: 9P2000.L. All numbers are little-endian, nothing
-// is aligned; a string is a Le16 of its size and its bytes, without a NUL.
+// What a virtio-9p device and its driver exchange: 9P2000.L. All numbers are little-endian, and
+// nothing is aligned. A string is its size, a Le16, and its bytes, without a NUL.
 // [9P2000.L: diod's protocol.md] [Linux: include/net/9p/9p.h, include/uapi/linux/virtio_9p.h]
 #ifndef VIRTIO_P9_P9_WIRE_H_
 #define VIRTIO_P9_P9_WIRE_H_
@@ -12,7 +12,7 @@
 
 namespace virtio {
 
-// Requests; the answer to each is one more, or kP9Error.
+// Types of requests. The type of an answer is one more than that of its request, or kP9Error.
 enum P9Type : uint8_t {
   kP9Error = 7,
   kP9StatFs = 8,
@@ -50,7 +50,7 @@ inline constexpr absl::string_view kP9UnknownDialect = "unknown";
 inline constexpr uint32_t kP9NoFid = 0xffffffff;
 inline constexpr uint32_t kP9NoUser = 0xffffffff;
 inline constexpr uint32_t kP9MaxWalkNames = 16;
-// Of a message: 1 MiB of data and what goes before them in a read, as Linux counts it.
+// The largest message has 1 MiB of data behind the header of a read, as Linux counts it.
 inline constexpr uint32_t kP9MaxMessageBytes = (1 << 20) + 24;
 inline constexpr uint32_t kP9MinMessageBytes = 4096;  // Linux has the same bound
 
@@ -82,7 +82,7 @@ static_assert(sizeof(P9StatFsReply) == 60 && base::WireType<P9StatFsReply>);
 inline constexpr uint8_t kP9QidDirectory = 0x80;
 inline constexpr uint8_t kP9QidSymLink = 0x02;
 
-// Which file it is, and which version of it; Linux caches no data of version 0.
+// Identifies a file and its version. Linux caches no data of a file with version 0.
 struct P9Qid {
   uint8_t type = 0;
   base::Le32 version;
@@ -96,20 +96,20 @@ struct P9OpenRequest {
 };
 struct P9OpenReply {
   P9Qid qid;
-  base::Le32 io_bytes;  // 0: as much as fits a message
+  base::Le32 io_bytes;  // 0: reads and writes may be as long as a message allows
 };
 static_assert(sizeof(P9OpenReply) == 17);
 
-struct P9TwoFidsRequest {  // RENAME: file, directory; LINK: directory, file; XATTRWALK: fid, new
-                           // fid
+// RENAME: file and directory. LINK: directory and file. XATTRWALK: fid and new fid.
+struct P9TwoFidsRequest {
   base::Le32 fid;
   base::Le32 new_fid;  // a name follows
 };
 
-// What follows a fid and a name.
+// The arguments that follow a fid and a name.
 struct P9CreateArguments {
   base::Le32 flags;  // Linux's O_*
-  base::Le32 mode;   // from which the guest has taken its umask
+  base::Le32 mode;   // the guest has applied its umask already
   base::Le32 gid;
 };
 struct P9MkDirArguments {
@@ -123,12 +123,11 @@ struct P9MkNodArguments {
   base::Le32 gid;
 };
 struct P9XattrCreateArguments {
-  base::Le64
-      size_bytes;    // of the value, which is written to the fid; it is set when that is clunked
-  base::Le32 flags;  // XATTR_*
+  base::Le64 size_bytes;  // of the value, which the guest then writes by the fid
+  base::Le32 flags;       // XATTR_*
 };
 struct P9XattrWalkReply {
-  base::Le64 size_bytes;  // of what can be read of the new fid
+  base::Le64 size_bytes;  // how much can be read by the new fid
 };
 
 struct P9Time {
@@ -159,10 +158,10 @@ inline constexpr uint32_t kP9SetMode = 1 << 0;
 inline constexpr uint32_t kP9SetUid = 1 << 1;
 inline constexpr uint32_t kP9SetGid = 1 << 2;
 inline constexpr uint32_t kP9SetSize = 1 << 3;
-inline constexpr uint32_t kP9SetAccessed = 1 << 4;  // to now
+inline constexpr uint32_t kP9SetAccessed = 1 << 4;  // to now, or with kP9SetAccessedTo
 inline constexpr uint32_t kP9SetModified = 1 << 5;
 inline constexpr uint32_t kP9SetChanged = 1 << 6;
-inline constexpr uint32_t kP9SetAccessedTo = 1 << 7;  // with the above: to the time that is given
+inline constexpr uint32_t kP9SetAccessedTo = 1 << 7;  // to the given time
 inline constexpr uint32_t kP9SetModifiedTo = 1 << 8;
 struct P9SetAttrRequest {
   base::Le32 fid;
@@ -180,7 +179,7 @@ enum P9LockStatus : uint8_t { kP9LockSuccess = 0, kP9LockBlocked = 1, kP9LockErr
 struct P9Lock {
   uint8_t type = 0;
   base::Le64 start;
-  base::Le64 length;  // 0: to the end
+  base::Le64 length;  // 0: to the end of the file
   base::Le32 process;
 };
 struct P9LockRequest {
@@ -189,7 +188,7 @@ struct P9LockRequest {
   base::Le32 flags;
   base::Le64 start;
   base::Le64 length;
-  base::Le32 process;  // the name of the guest follows
+  base::Le32 process;  // the guest's name follows
 };
 static_assert(sizeof(P9LockRequest) == 29 && base::WireType<P9LockRequest>);
 struct P9LockReply {
@@ -197,7 +196,7 @@ struct P9LockReply {
 };
 struct P9GetLockRequest {
   base::Le32 fid;
-  P9Lock lock;  // the name of the guest follows, as in the answer
+  P9Lock lock;  // the guest's name follows, also in the answer
 };
 static_assert(sizeof(P9GetLockRequest) == 25 && base::WireType<P9GetLockRequest>);
 
@@ -219,7 +218,7 @@ struct P9WalkRequest {
   base::Le16 count;  // names follow
 };
 
-struct P9ReadRequest {  // READDIR and WRITE, too; the bytes to be written follow
+struct P9ReadRequest {  // READ, READDIR, and WRITE, whose data follow
   base::Le32 fid;
   base::Le64 offset;
   base::Le32 count;
