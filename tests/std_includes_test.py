@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The check of std includes finds what it is there to find."""
+"""Tests of the check of std includes: it must find each kind of problem."""
 
 import unittest
 
@@ -12,7 +12,7 @@ class StdIncludesTest(unittest.TestCase):
         """Returns what the check says about a tree of {path: text}."""
         return rule.problems_in_tree(std_includes.check, files)
 
-    def test_accepts_what_is_included_and_used(self):
+    def test_accepts_headers_that_are_used(self):
         text = "#include <optional>\n#include <vector>\nstd::vector<int> a = {std::nullopt};\n"
         self.assertEqual(self.problems({"base/a.cc": text}), [])
 
@@ -20,7 +20,7 @@ class StdIncludesTest(unittest.TestCase):
         found = self.problems({"base/a.cc": "#include <string>\nstd::string a = std::move(b);\n"})
         self.assertEqual(found, ["base/a.cc:1: std::move is used without <utility>"])
 
-    def test_finds_a_header_of_which_nothing_is_used(self):
+    def test_finds_an_unused_header(self):
         found = self.problems({"base/a.cc": "#include <errno.h>\n#include <vector>\nint a;\n"})
         self.assertEqual(
             found,
@@ -43,7 +43,7 @@ class StdIncludesTest(unittest.TestCase):
         )
         self.assertEqual(len(self.problems({"base/a.h": header, "base/b.cc": use})), 1)
 
-    def test_one_of_several_headers_will_do(self):
+    def test_one_of_several_headers_is_enough(self):
         self.assertEqual(
             self.problems({"base/a.cc": "#include <map>\nstd::map<int> a; std::erase_if(a);\n"}), []
         )
@@ -54,7 +54,7 @@ class StdIncludesTest(unittest.TestCase):
         text = "#include <cstdint>\n#include <string.h>\nuint8_t a = strlen(b);\n"
         self.assertEqual(self.problems({"base/a.cc": text}), [])
 
-    def test_says_so_if_it_does_not_know_a_name(self):
+    def test_finds_a_name_that_its_table_does_not_have(self):
         found = self.problems({"base/a.cc": "std::flux_capacitor a;\n"})
         self.assertEqual(len(found), 1)
         self.assertIn("std::flux_capacitor is not in the table", found[0])
