@@ -33,7 +33,7 @@ TEST_F(CallWatchTest, ACallThatWaitsFailsWithEagain) {
   for (int i = 0; i < 5; ++i) EXPECT_EQ(Wait(), EAGAIN);
 }
 
-TEST_F(CallWatchTest, QuickCallsReturnTheirOwnErrors) {
+TEST_F(CallWatchTest, QuickCallsReturnTheirResult) {
   for (int i = 0; i < 1000; ++i) {
     EXPECT_EQ(watch_.Run([] { return 0; }), 0);
     EXPECT_EQ(watch_.Run([] { return unlink("/nonexistent/file"); }), ENOENT);

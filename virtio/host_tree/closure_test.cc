@@ -12,7 +12,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-TEST(ParseClosure, AcceptsOnePathALine) {
+TEST(ParseClosure, AcceptsOnePathPerLine) {
   EXPECT_THAT(*ParseClosure("/nix/store/a-x\n/nix/store/b-y\n"), ElementsAre("a-x", "b-y"));
   EXPECT_THAT(*ParseClosure("/nix/store/a-x\n\n/nix/store/b-y"), ElementsAre("a-x", "b-y"));
   EXPECT_THAT(*ParseClosure("/nix/store/a-x"), ElementsAre("a-x"));
@@ -29,7 +29,7 @@ TEST(ParseClosure, AcceptsARegistration) {
   EXPECT_THAT(*ParseClosure(text), ElementsAre("a-x", "b-y"));
 }
 
-TEST(ParseClosure, SaysWhichLineIsWrong) {
+TEST(ParseClosure, ErrorsNameTheLine) {
   const auto error = [](absl::string_view text) {
     return std::string(ParseClosure(text).status().message());
   };
@@ -76,7 +76,7 @@ TEST(ClosureFile, IsOpenedAgainByNameInItsDirectory) {
   EXPECT_EQ(*file->Read(), "two");
 }
 
-TEST(ClosureFile, SaysWhatIsWrong) {
+TEST(ClosureFile, ErrorsNameTheKeyAndTheProblem) {
   TemporaryTree tree(testing::TempDir());
   EXPECT_THAT(ClosureFile::Open("fs[0].closure", tree.Path("no/paths")).status().message(),
               HasSubstr("fs[0].closure: "));

@@ -20,7 +20,7 @@ class DirectoryCacheTest : public testing::Test {
   DirectoryCache cache_{2};
 };
 
-TEST_F(DirectoryCacheTest, ANodeTooManyClosesTheNodeUsedLongestAgo) {
+TEST_F(DirectoryCacheTest, ANodeBeyondTheLimitClosesTheNodeUsedLongestAgo) {
   Keep(a_);
   Keep(b_);
   cache_.Touch(a_);

@@ -30,7 +30,7 @@ TEST_F(HostClosureTest, ClosureHidesHowFullTheHostIs) {
   EXPECT_GT(file_system.f_bsize, 0);
 }
 
-TEST_F(HostClosureTest, OnlyTheClosureExists) {
+TEST_F(HostClosureTest, OnlyNamesOfTheClosureExist) {
   host_.Write("root/a-x/key", "public");
   host_.Write("root/b-y/key", "secret");
   host_.Write("root/c-z", "file");
@@ -96,7 +96,7 @@ TEST_F(HostClosureTest, LargeClosuresAreCheckedToo) {
   EXPECT_THAT(HostTree::Open(options).status().message(), HasSubstr("line 5001: "));
 }
 
-TEST_F(HostClosureTest, SaysWhatIsMissing) {
+TEST_F(HostClosureTest, TheErrorNamesAPathThatIsMissing) {
   host_.Write("root/a-x", "a");
   host_.Write("paths", "/nix/store/a-x\n/nix/store/b-y\n");
   HostTree::Options options;

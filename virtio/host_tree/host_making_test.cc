@@ -43,7 +43,7 @@ TEST_F(HostChangesTest, ANewFileHasTheModeUmaskAndOwnerThatWereAskedFor) {
   EXPECT_EQ(HostStatus("set-id").st_mode, S_IFREG | 06755U);
 }
 
-TEST_F(HostChangesTest, TheUmaskOfTheProcessStays) {
+TEST_F(HostChangesTest, TheUmaskOfTheProcessDoesNotChange) {
   const mode_t before = umask(031);
   Open();
   EXPECT_EQ(MakeFile(kRootNode, "file", {.umask = 0}, 0777).attributes.mode, S_IFREG | 0777U);

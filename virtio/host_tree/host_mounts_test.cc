@@ -198,7 +198,7 @@ TEST_F(HostMountsTest, AShareOfProcfsIsRefusedAtStart) {
 
 // --- Identity of files ---------------------------------------------------------------------------
 
-TEST_F(HostMountsTest, FilesOfTwoFileSystemsHaveTwoNumbers) {
+TEST_F(HostMountsTest, FilesOfTwoFileSystemsHaveDifferentNumbers) {
   MountTmpfs("a");
   MountTmpfs("b");
   ASSERT_EQ(host_.Inode("root/a/x"), host_.Inode("root/b/x"));

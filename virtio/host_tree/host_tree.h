@@ -3,6 +3,11 @@
 // touches host files, and this code knows no protocol. host_root.h says why nothing leads out of
 // the root. Symbolic links are for the guest to resolve.
 //
+// HostTree finds the node that a request is about and calls its parts: HostRoot looks at files and
+// opens them, NodeOpener opens nodes, DirectoryReader reads directories, Ownership knows whose
+// files the guest may change, FileMaker makes files, and ClosureView knows the names of the
+// closure.
+//
 // A HostError is the error that the guest gets. Functions may block on the host's file system, so
 // the thread that calls them should serve nothing but shares. But no function waits for another
 // process that holds a lease on a file, and none waits longer than CallWatch::kPatience for a

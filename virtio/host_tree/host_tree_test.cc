@@ -416,7 +416,7 @@ TEST_F(HostTreeTest, ForgedOffsetsAreHarmless) {
   EXPECT_EQ(tree_->ReadDirectory(NodeId{99}, 0, visit), ESTALE);
 }
 
-TEST_F(HostTreeTest, DoesNotSayWhatIsAboveTheRoot) {
+TEST_F(HostTreeTest, HidesTheDirectoryAboveTheRoot) {
   host_.Directory("root/dir");
   Open();
   const auto visit = [this](const DirectoryEntry& entry) {
@@ -428,7 +428,7 @@ TEST_F(HostTreeTest, DoesNotSayWhatIsAboveTheRoot) {
   EXPECT_EQ(tree_->ReadDirectory(kRootNode, 0, visit), 0);
 }
 
-TEST_F(HostTreeTest, MountsBelowAreNotEntered) {
+TEST_F(HostTreeTest, MountsBelowTheRootAreEnteredOnlyWithSubmounts) {
   host_.Directory("root/mount");
   if (mount("none", host_.Path("root/mount").c_str(), "tmpfs", 0, nullptr) != 0) {
     GTEST_SKIP() << "no right to mount";
