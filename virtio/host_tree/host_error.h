@@ -34,6 +34,8 @@ class [[nodiscard]] HostError {
 
   friend constexpr bool operator==(HostError a, HostError b) { return a.number_ == b.number_; }
   friend constexpr bool operator==(HostError a, int number) { return a.number_ == number; }
+  // clang-tidy 14 does not know the value of an operator that the compiler derives from another.
+  friend constexpr bool operator!=(HostError a, int number) { return a.number_ != number; }
   friend std::ostream& operator<<(std::ostream& out, HostError error) {
     return out << "errno " << error.number_;
   }
