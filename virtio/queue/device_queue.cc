@@ -118,6 +118,11 @@ void DeviceQueue::Complete(Chain& chain, uint32_t written_bytes) {
   if (!ending_turn_) loop_.AtTurnEnd(*this);
 }
 
+void DeviceQueue::GiveBack(Chain& chain) {
+  ring_->Unpop(chain);
+  ReleaseChain(chain);
+}
+
 void DeviceQueue::OnTurnEnd() {
   ending_turn_ = true;
   // Suppress kicks before the interrupt: Serve sees without a kick what the driver makes available
@@ -125,7 +130,8 @@ void DeviceQueue::OnTurnEnd() {
   if (MayServe()) ring_->SuppressKicks();
   Publish();
   Serve();
-  Publish();  // what Serve has completed at once
+  if (MayServe()) OnServed();
+  Publish();  // what was completed at once
   ending_turn_ = false;
   FinishIfQuiet();
 }
@@ -139,7 +145,7 @@ void DeviceQueue::Publish() {
 void DeviceQueue::FinishIfQuiet() {
   if (ring_ == nullptr || ring_->in_flight() > resting_requests()) return;
   std::vector<Done> quiet = std::exchange(pause_done_, {});
-  if (stopping_ && ring_->in_flight() == 0 && !doorbell_watch_.pending()) {
+  if (stopping_ && ring_->in_flight() == 0 && !doorbell_watch_.pending() && !HasOperations()) {
     ring_.reset();
     notifier_ = nullptr;
     stopping_ = false;

@@ -25,8 +25,9 @@ namespace virtio {
 // A counter that one thread increments and any thread may read.
 class QueueCounter {
  public:
-  void Increment() {
-    value_.store(value_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  void Increment() { Add(1); }
+  void Add(uint64_t n) {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
   uint64_t value() const { return value_.load(std::memory_order_relaxed); }
 
@@ -94,10 +95,27 @@ class DeviceQueue : private base::TurnHook {
   // nothing.
   virtual void ResumeRequests() {}
 
+  // Called when the queue has been served at the end of a turn: a device whose buffers wait for the
+  // host fills them now. The driver sees what it completes in the same turn. Default: nothing.
+  virtual void OnServed() {}
+  // Returns whether an operation of the device is under way that belongs to no request. Stop waits
+  // for its end, after which the device calls ServeAtTurnEnd. Default: false.
+  virtual bool HasOperations() const { return false; }
+
   // Ends a request: puts `chain` into the used ring with `written_bytes`. The driver sees it and is
   // interrupted at the end of the turn. Releases `chain` (ReleaseChain); the caller must not use it
   // afterwards.
   void Complete(Chain& chain, uint32_t written_bytes);
+  // Gives `chain` back as if it had not been popped, and releases it. It must be the newest chain
+  // that is in flight, and nothing may have been written to it. Kicks are not enabled: use it when
+  // the queue stops or pauses, or before Serve.
+  void GiveBack(Chain& chain);
+  // Serves the queue at the end of this turn, or of the next if the queue is being served.
+  void ServeAtTurnEnd() { loop_.AtTurnEnd(*this); }
+  // Returns whether the queue is being served at the end of a turn.
+  bool ending_turn() const { return ending_turn_; }
+  // Returns whether the queue is started, neither paused nor stopping, and not broken.
+  bool MayServe() const;
   // Pops available chains as long as there are free requests. A device whose buffers wait for data
   // of the host (console input) calls this when data arrive.
   void Serve();
@@ -126,7 +144,6 @@ class DeviceQueue : private base::TurnHook {
   void OnDoorbell(int32_t result);
   void OnTurnEnd() override;
   Outcome ServeSome();
-  bool MayServe() const;
   void Publish();
   void FinishIfQuiet();
 

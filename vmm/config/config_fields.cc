@@ -139,6 +139,35 @@ void Describe(FieldVisitor& v, DiskConfig& c) {
   v.AtDefaultOnly("disable_aio", "false");
 }
 
+void Describe(FieldVisitor& v, NetConfig& c) {
+  v.Text({.name = "tap",
+          .doc = "TAP interface of the host; made if it does not exist.",
+          .required = true},
+         kIdRules, c.tap);
+  v.Text({"mac",
+          "Address of the guest's interface; derived from `name` or `platform.uuid` if not "
+          "given."},
+         kIdRules, c.mac);
+  v.Text({"host_mac", "Address to give to the host's interface."}, kIdRules, c.host_mac);
+  v.Integer({"mtu", "MTU to give to the host's interface; the guest learns the interface's."},
+            {.min = 68, .max = 65535}, c.mtu);
+  v.Text({"ip", "IPv4 address to give to the host's interface."}, kIdRules, c.ip);
+  v.Text({"mask", "IPv4 network mask to give to the host's interface."}, kIdRules, c.mask);
+  v.Integer({"num_queues", "Receive and transmit queues together: two for each pair."},
+            {.min = 2, .max = 64}, c.num_queues);
+  v.Integer({"queue_size", "Descriptors per queue."},
+            {.min = 64, .max = 32768, .power_of_two = true}, c.queue_size);
+  DescribePciDevice(v, c.id, c.pci_device_id, c.features_mask);
+  v.AtDefaultOnly("vhost_user", "false");
+  v.AtDefaultOnly("vhost_socket", "null");
+  v.AtDefaultOnly("vhost_mode", R"("Client")");
+  v.AtDefaultOnly("fds", "null");
+  v.AtDefaultOnly("rate_limiter_config", "null");
+  v.AtDefaultOnly("offload_tso", "true");
+  v.AtDefaultOnly("offload_ufo", "true");
+  v.AtDefaultOnly("offload_csum", "true");
+}
+
 void Describe(FieldVisitor& v, IdRangeConfig& c) {
   v.Integer({"guest", "First id in the guest."}, {.max = UINT32_MAX}, c.guest);
   v.Integer({"host", "First id on the host."}, {.max = UINT32_MAX}, c.host);
@@ -239,11 +268,14 @@ void Describe(FieldVisitor& v, PlatformConfig& c) {
 }
 
 void Describe(FieldVisitor& v, VmConfig& c) {
+  v.Text({"name", "Name of the VM, from which the addresses of its network devices are derived."},
+         kIdRules, c.name);
   v.Object({"cpus", "Virtual CPUs."}, c.cpus);
   v.Object({"memory", "Guest memory."}, c.memory);
   v.Object({.name = "payload", .doc = "What is booted.", .required = true}, c.payload);
   v.List({"disks", "Virtio block devices, vda first."}, kMaxPciSlot, c.disks);
   v.List({"fs", "Directories of the host, shared by virtio-fs or 9p."}, kMaxPciSlot, c.fs);
+  v.List({"net", "Virtio network devices."}, kMaxPciSlot, c.net);
   v.Object({"rng", "Virtio entropy device."}, c.rng);
   v.Object({"console", "Virtio console, hvc0 in the guest."}, c.console);
   v.Object({"serial", "Serial port (16550A), ttyS0 in the guest."}, c.serial);
@@ -251,10 +283,9 @@ void Describe(FieldVisitor& v, VmConfig& c) {
   v.Bool({"pvpanic", "Add the device through which a guest reports its panic."}, c.pvpanic);
   v.Integer({"io_threads", "Threads that serve the devices' queues."}, {.min = 1, .max = 64},
             c.io_threads);
-  for (const char* name :
-       {"net", "vsock", "rate_limit_groups", "pmem", "generic_vhost_user", "devices",
-        "user_devices", "vdpa", "balloon", "rtc", "tpm", "numa", "pci_segments", "landlock_rules",
-        "pvmemcontrol", "ivshmem", "preserved_fds"}) {
+  for (const char* name : {"vsock", "rate_limit_groups", "pmem", "generic_vhost_user", "devices",
+                           "user_devices", "vdpa", "balloon", "rtc", "tpm", "numa", "pci_segments",
+                           "landlock_rules", "pvmemcontrol", "ivshmem", "preserved_fds"}) {
     v.AtDefaultOnly(name, "null");
   }
   v.AtDefaultOnly("debug_console", R"({"mode": "Off", "file": null, "iobase": 233})");

@@ -148,6 +148,7 @@ void Describe(FieldVisitor& visitor, CpusConfig& config);
 void Describe(FieldVisitor& visitor, MemoryConfig& config);
 void Describe(FieldVisitor& visitor, PayloadConfig& config);
 void Describe(FieldVisitor& visitor, DiskConfig& config);
+void Describe(FieldVisitor& visitor, NetConfig& config);
 void Describe(FieldVisitor& visitor, IdRangeConfig& config);
 void Describe(FieldVisitor& visitor, FsConfig& config);
 void Describe(FieldVisitor& visitor, RngConfig& config);

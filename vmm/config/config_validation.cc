@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "net/mac_address.h"
 #include "vmm/config/config_fields.h"
 #include "vmm/config/key_path.h"
 
@@ -39,6 +40,9 @@ std::vector<PciDevice> PciDevices(VmConfig& c) {
   for (size_t i = 0; i < c.fs.size(); ++i) {
     devices.push_back({JoinIndex("fs", i), c.fs[i].id, c.fs[i].pci_device_id});
   }
+  for (size_t i = 0; i < c.net.size(); ++i) {
+    devices.push_back({JoinIndex("net", i), c.net[i].id, c.net[i].pci_device_id});
+  }
   return devices;
 }
 
@@ -50,6 +54,9 @@ absl::Status CompleteIds(VmConfig& c) {
   }
   for (size_t i = 0; i < c.fs.size(); ++i) {
     if (c.fs[i].id.empty()) c.fs[i].id = absl::StrCat("_fs", i);
+  }
+  for (size_t i = 0; i < c.net.size(); ++i) {
+    if (c.net[i].id.empty()) c.net[i].id = absl::StrCat("_net", i);
   }
   const std::vector<PciDevice> devices = PciDevices(c);
   for (size_t i = 0; i < devices.size(); ++i) {
@@ -244,6 +251,79 @@ absl::Status CheckShares(const VmConfig& c) {
   return absl::OkStatus();
 }
 
+absl::Status CheckMac(const std::string& key, const std::string& mac) {
+  const std::optional<net::MacAddress> parsed = net::ParseMac(mac);
+  if (!parsed.has_value()) {
+    return Invalid(key, absl::StrCat("\"", Printable(mac),
+                                     "\" is no Ethernet address; write it as 02:00:5e:10:00:01"));
+  }
+  if (net::IsMulticast(*parsed) || *parsed == net::MacAddress()) {
+    return Invalid(key, absl::StrCat("\"", mac, "\" is ",
+                                     net::IsMulticast(*parsed) ? "a group's address" : "all zeroes",
+                                     ", which no interface can have; choose one that starts with "
+                                     "02, or leave it out"));
+  }
+  return absl::OkStatus();
+}
+
+// Fills in the addresses of the guest's interfaces.
+absl::Status CompleteMacs(VmConfig& c) {
+  for (size_t i = 0; i < c.net.size(); ++i) {
+    NetConfig& device = c.net[i];
+    const std::string key = absl::StrCat(JoinIndex("net", i), ".mac");
+    if (device.mac.empty()) {
+      const std::optional<std::string>& name = c.name.has_value() ? c.name : c.platform.uuid;
+      if (!name.has_value()) {
+        return Invalid(key,
+                       "missing; give it, or set name, from which vmm derives an address that "
+                       "stays the same");
+      }
+      device.mac = net::FormatMac(net::DeriveMac(*name, i));
+    }
+    RETURN_IF_ERROR(CheckMac(key, device.mac));
+    for (size_t j = 0; j < i; ++j) {
+      if (net::ParseMac(device.mac) == net::ParseMac(c.net[j].mac)) {
+        return Invalid(key, absl::StrCat("\"", device.mac, "\" is also the address of net[", j,
+                                         "]; give each device its own"));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckNets(const VmConfig& c) {
+  constexpr size_t kMaxName = 15;  // IFNAMSIZ without the NUL
+  for (size_t i = 0; i < c.net.size(); ++i) {
+    const NetConfig& device = c.net[i];
+    const std::string path = JoinIndex("net", i);
+    if (device.tap.empty()) {
+      return Invalid(absl::StrCat(path, ".tap"), "missing; name a TAP interface of the host");
+    }
+    if (device.tap.size() > kMaxName || device.tap.find_first_of("/: %") != std::string::npos) {
+      return Invalid(absl::StrCat(path, ".tap"),
+                     absl::StrCat("\"", Printable(device.tap), "\" is no name of an interface; ",
+                                  device.tap.size() > kMaxName
+                                      ? "use at most 15 characters"
+                                      : "use no slash, colon, percent sign or space"));
+    }
+    if (device.host_mac.has_value()) {
+      RETURN_IF_ERROR(CheckMac(absl::StrCat(path, ".host_mac"), *device.host_mac));
+    }
+    if (device.num_queues != 2) {
+      return Invalid(absl::StrCat(path, ".num_queues"),
+                     absl::StrCat(device.num_queues, ", but a device has one pair; set it to 2"));
+    }
+    for (size_t j = 0; j < i; ++j) {
+      if (device.tap == c.net[j].tap) {
+        return Invalid(
+            absl::StrCat(path, ".tap"),
+            absl::StrCat("\"", device.tap, "\" is already net[", j, "]; give each device its own"));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
 // Checks that the file or socket is given if and only if the mode needs it.
 absl::Status CheckSink(absl::string_view path, ConsoleMode mode,
                        const std::optional<std::string>& file,
@@ -319,6 +399,8 @@ absl::Status CompleteAndValidate(VmConfig& config) {
   RETURN_IF_ERROR(CheckMemory(config.memory, config.cpus));
   RETURN_IF_ERROR(CheckDisks(config));
   RETURN_IF_ERROR(CheckShares(config));
+  RETURN_IF_ERROR(CheckNets(config));
+  RETURN_IF_ERROR(CompleteMacs(config));
   // A config from vm.info names the pty of that VM. The new pty gets a name of its own.
   if (config.console.mode == ConsoleMode::kPty) config.console.file.reset();
   if (config.serial.mode == ConsoleMode::kPty) config.serial.file.reset();

@@ -63,6 +63,21 @@ struct DiskConfig {
   bool operator==(const DiskConfig&) const = default;
 };
 
+struct NetConfig {
+  std::string id;  // `_netN` if not given
+  std::string tap;
+  std::string mac;  // derived from the VM's name or UUID if not given
+  std::optional<std::string> host_mac;
+  std::optional<uint32_t> mtu;
+  std::optional<std::string> ip;
+  std::optional<std::string> mask;
+  uint32_t num_queues = 2;
+  uint32_t queue_size = 256;
+  std::optional<uint32_t> pci_device_id;  // set in every validated config
+  std::optional<uint64_t> features_mask;
+  bool operator==(const NetConfig&) const = default;
+};
+
 // Maps ids [host, host + count) of the host to ids [guest, guest + count) of the guest.
 struct IdRangeConfig {
   uint32_t guest = 0;
@@ -159,11 +174,13 @@ struct PlatformConfig {
 };
 
 struct VmConfig {
+  std::optional<std::string> name;
   CpusConfig cpus;
   MemoryConfig memory;
   PayloadConfig payload;
   std::vector<DiskConfig> disks;
   std::vector<FsConfig> fs;
+  std::vector<NetConfig> net;
   RngConfig rng;
   ConsoleConfig console;
   SerialConfig serial;

@@ -12,6 +12,7 @@
 #include "vmm/machine/devices/console.h"
 #include "vmm/machine/devices/disk.h"
 #include "vmm/machine/devices/entropy.h"
+#include "vmm/machine/devices/net.h"
 #include "vmm/machine/devices/share.h"
 #include "vmm/machine/share_limits.h"
 
@@ -58,6 +59,8 @@ absl::Status HostResources::CreateLoops(const VmConfig& config) {
   // Each disk needs a file for its image and one for the doorbell of each queue. All other files
   // fit in the default.
   for (const DiskConfig& disk : config.disks) options.max_files += disk.num_queues + 1;
+  // Each network device needs its port and a doorbell for each queue.
+  for (const NetConfig& device : config.net) options.max_files += device.num_queues * 3 / 2;
   // Clients of a console socket come and go on the first loop, so its file table cannot be fixed.
   const bool has_socket =
       config.console.mode == ConsoleMode::kSocket || config.serial.mode == ConsoleMode::kSocket;
@@ -101,6 +104,9 @@ absl::Status HostResources::CreateDevices(const VmConfig& config,
       RETURN_IF_ERROR(
           devices_.Add(CreateShare(config.fs[i], limits[i], {*memory_, share_loop, devices_, i})));
     }
+  }
+  for (size_t i = 0; i < config.net.size(); ++i) {
+    RETURN_IF_ERROR(devices_.Add(CreateNet(config.net[i], {*memory_, io_loop, devices_, i})));
   }
   // Opened late, so that an error above leaves the terminal as it is.
   RETURN_IF_ERROR(consoles_.Open(config, std::move(on_escape), console_loop()));

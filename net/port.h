@@ -1,0 +1,40 @@
+// Where the frames of a virtual network device come from and go to.
+#ifndef NET_PORT_H_
+#define NET_PORT_H_
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace net {
+
+// The header before each frame: virtio_net_hdr_v1. [VIRTIO 1.2 §5.1.6]
+inline constexpr size_t kVnetHeaderBytes = 12;
+// The longest frame: one whose payload the sender leaves to be segmented (64 KiB), with its
+// Ethernet header and a VLAN tag. [VIRTIO 1.2 §5.1.6.3.1]
+inline constexpr size_t kMaxFrameBytes = 65535 + 14 + 4;
+
+// One queue pair's way to the outside. It belongs to one event loop, except where a comment says
+// otherwise. No call blocks.
+class Port {
+ public:
+  virtual ~Port() = default;
+
+  // The descriptor to poll: POLLIN if Receive may succeed, POLLOUT if Send may. Constant.
+  virtual int fd() const = 0;
+  // Sends a header and the frame after it. Returns 0 or -errno: -EAGAIN if there is no room at the
+  // moment. Any other error means that the frame is lost.
+  virtual int32_t Send(std::span<const iovec> frame) = 0;
+  // Receives a header and the frame after it. Returns the number of bytes, or -errno: -EAGAIN if
+  // there is no frame. What does not fit into `to` is lost.
+  virtual int32_t Receive(std::span<const iovec> to) = 0;
+  // Says which work on received frames the guest does itself: a set of TUN_F_*. Other frames are
+  // completed by the host before Receive returns them. Returns 0 or -errno.
+  virtual int32_t SetOffloads(uint32_t offloads) = 0;
+};
+
+}  // namespace net
+
+#endif  // NET_PORT_H_

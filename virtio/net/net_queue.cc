@@ -1,0 +1,215 @@
+#include "virtio/net/net_queue.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <string.h>
+
+#include <algorithm>
+#include <chrono>
+#include <span>
+
+#include "base/limited_log.h"
+#include "virtio/queue/iovecs.h"
+
+namespace virtio {
+namespace {
+
+// How much a frame costs in steps of the loop's budget: a system call of some microseconds.
+constexpr uint32_t kStepsPerFrame = 16;
+// The pause after an error of the host. A tap that is gone fails at once, for ever.
+constexpr std::chrono::milliseconds kErrorPause{100};
+constexpr size_t kEnoughBytes = sizeof(NetHeader) + net::kMaxFrameBytes;
+
+}  // namespace
+
+// --- Receive -------------------------------------------------------------------------------------
+
+NetReceiveQueue::NetReceiveQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index,
+                                 NetPair& pair)
+    : DeviceQueue(loop, memory, index), pair_(pair), wait_(*this) {}
+
+bool NetReceiveQueue::mergeable() const {
+  return (pair_.features & FeatureBit(VIRTIO_NET_F_MRG_RXBUF)) != 0;
+}
+
+bool NetReceiveQueue::WantsChains() const { return count_ < kMaxBuffers && bytes_ < kEnoughBytes; }
+
+Chain* NetReceiveQueue::AcquireChain() {
+  if (end_ + kMaxChainSegments > kIovecs + 1) {
+    if (begin_ <= kMaxChainSegments) return nullptr;  // a guest with very long chains
+    std::copy(iovecs_.begin() + begin_, iovecs_.begin() + end_, iovecs_.begin() + 1);
+    for (uint32_t i = 0; i < count_; ++i) at(i).end -= begin_ - 1;
+    end_ -= begin_ - 1;
+    begin_ = 1;
+  }
+  Buffer& buffer = at(count_);
+  buffer.SetStorage(std::span(iovecs_).subspan(end_, kMaxChainSegments));
+  return &buffer;
+}
+
+void NetReceiveQueue::Start(Chain& chain) {
+  // The header lies in one buffer, and no byte is readable. [VIRTIO 1.2 §5.1.6.3.1]
+  if (chain.readable_bytes() != 0 || chain.writable_bytes() < sizeof(NetHeader)) {
+    counters_.dropped_malformed.Increment();
+    return Complete(chain, 0);
+  }
+  bytes_ += chain.writable_bytes();
+  end_ += static_cast<uint32_t>(chain.writable().size());
+  static_cast<Buffer&>(chain).end = end_;
+  ++count_;
+  if (ready_ && !ending_turn()) ServeAtTurnEnd();
+}
+
+void NetReceiveQueue::OnServed() {
+  base::TurnBudget& budget = loop().turn_budget();
+  while (ready_ && count_ > 0 && MayServe()) {
+    ReceiveFrame();
+    if (WantsChains()) Serve();
+    if (budget.Spent()) return ServeAtTurnEnd();
+  }
+}
+
+void NetReceiveQueue::TakeHeader() {
+  if (header_pieces_ > 0) return;
+  std::span<iovec> left = std::span(iovecs_).subspan(begin_, at(0).end - begin_);
+  ConsumeFront(left, sizeof(NetHeader),
+               [this](const iovec& piece) { header_target_[header_pieces_++] = piece; });
+  begin_ = at(0).end - static_cast<uint32_t>(left.size());
+}
+
+void NetReceiveQueue::ReceiveFrame() {
+  loop().turn_budget().Spend(kStepsPerFrame);
+  TakeHeader();
+  // Without mergeable buffers a frame has one buffer. The iovec behind it may be the next buffer's.
+  const uint32_t end = mergeable() ? end_ : at(0).end;
+  const uint64_t room = mergeable() ? bytes_ : at(0).original_writable_bytes();
+  const iovec behind = iovecs_[end];
+  iovecs_[begin_ - 1] = {&header_, sizeof(header_)};
+  iovecs_[end] = {excess_.data(), excess_.size()};
+  const size_t count = std::min<size_t>(end - begin_ + 2, IOV_MAX);
+  const int32_t result = pair_.port.Receive(std::span(iovecs_).subspan(begin_ - 1, count));
+  iovecs_[end] = behind;
+  if (result == -EAGAIN) {
+    ready_ = false;
+    loop().Poll(wait_, pair_.file, POLLIN);
+  } else if (result < 0) {
+    LOG_LIMITED(Warning, 10, pair_.id)
+        << pair_.id << ": cannot receive: " << strerrordesc_np(-result);
+    counters_.dropped_host.Increment();
+    ready_ = false;
+    loop().Timeout(wait_, kErrorPause);
+  } else if (static_cast<uint32_t>(result) > room) {
+    counters_.dropped_no_room.Increment();
+  } else if (static_cast<uint32_t>(result) >= sizeof(NetHeader)) {
+    Deliver(static_cast<uint32_t>(result));
+  }
+}
+
+void NetReceiveQueue::Deliver(uint32_t bytes) {
+  counters_.frames.Increment();
+  counters_.bytes.Add(bytes - sizeof(NetHeader));
+  uint32_t used = 0;
+  for (uint32_t left = bytes; left > 0; ++used) {
+    left -= std::min(left, at(used).original_writable_bytes());
+  }
+  header_.num_buffers = static_cast<uint16_t>(used);
+  std::span<const uint8_t> header = base::BytesOf(header_);
+  for (const iovec& piece : std::span(header_target_).first(header_pieces_)) {
+    base::CopyToGuest(piece.iov_base, header.data(), piece.iov_len);
+    memory().MarkWritten(piece);
+    header = header.subspan(piece.iov_len);
+  }
+  for (uint32_t i = begin_; i < at(used - 1).end; ++i) memory().MarkWritten(iovecs_[i]);
+  for (uint32_t i = 0; i < used; ++i) {
+    const uint32_t written = std::min(bytes, at(i).original_writable_bytes());
+    bytes_ -= at(i).original_writable_bytes();
+    bytes -= written;
+    Complete(at(i), written);
+  }
+  Drop(used);
+}
+
+void NetReceiveQueue::Drop(uint32_t count) {
+  header_pieces_ = 0;
+  begin_ = at(count - 1).end;
+  first_ = (first_ + count) % kMaxBuffers;
+  count_ -= count;
+  if (count_ == 0) begin_ = end_ = 1;
+}
+
+void NetReceiveQueue::OnWaited(int32_t result) {
+  if (result >= 0) counters_.wakeups.Increment();
+  ready_ = true;
+  ServeAtTurnEnd();
+}
+
+void NetReceiveQueue::GiveBuffersBack() {
+  while (count_ > 0) GiveBack(at(--count_));
+  header_pieces_ = 0;
+  bytes_ = 0;
+  begin_ = end_ = 1;
+}
+
+void NetReceiveQueue::CancelRequests() {
+  GiveBuffersBack();
+  loop().Cancel(wait_);
+}
+
+void NetReceiveQueue::PauseRequests() { GiveBuffersBack(); }
+
+// --- Transmit ------------------------------------------------------------------------------------
+
+NetTransmitQueue::NetTransmitQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index,
+                                   NetPair& pair)
+    : DeviceQueue(loop, memory, index), pair_(pair), wait_(*this) {
+  chain_.SetStorage(std::span(iovecs_).subspan(1));
+}
+
+Chain* NetTransmitQueue::AcquireChain() {
+  if (in_use_) return nullptr;
+  in_use_ = true;
+  return &chain_;
+}
+
+void NetTransmitQueue::Start(Chain& chain) {
+  loop().turn_budget().Spend(kStepsPerFrame);
+  if (!chain.Pop(header_) || chain.readable().size() >= IOV_MAX ||
+      CheckNetHeader(header_, chain.readable_bytes(), pair_.features) != NetHeaderError::kNone) {
+    counters_.dropped_malformed.Increment();
+    return Complete(chain, 0);
+  }
+  Send();
+}
+
+void NetTransmitQueue::Send() {
+  const std::span<iovec> frame(chain_.readable().data() - 1, chain_.readable().size() + 1);
+  frame[0] = {&header_, sizeof(header_)};
+  const int32_t result = pair_.port.Send(frame);
+  if (result == -EAGAIN) return loop().Poll(wait_, pair_.file, POLLOUT);
+  if (result < 0) {
+    LOG_LIMITED(Warning, 10, pair_.id) << pair_.id << ": cannot send: " << strerrordesc_np(-result);
+    counters_.dropped_host.Increment();
+  } else {
+    counters_.frames.Increment();
+    counters_.bytes.Add(chain_.readable_bytes());
+  }
+  Complete(chain_, 0);
+}
+
+void NetTransmitQueue::OnWaited(int32_t result) {
+  if (result >= 0) counters_.wakeups.Increment();
+  if (in_use_) Send();
+  ServeAtTurnEnd();
+}
+
+void NetTransmitQueue::GiveFrameBack() {
+  if (in_use_) GiveBack(chain_);
+  loop().Cancel(wait_);
+}
+
+void NetTransmitQueue::CancelRequests() { GiveFrameBack(); }
+
+void NetTransmitQueue::PauseRequests() { GiveFrameBack(); }
+
+}  // namespace virtio

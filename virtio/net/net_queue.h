@@ -1,0 +1,148 @@
+// The data path of virtio-net: a receive and a transmit queue for each pair. [VIRTIO 1.2 §5.1.6]
+//
+// Frames go between the guest's buffers and the host by one readv or writev each, without a copy of
+// our own: the kernel copies from or to guest memory. Interrupts and used-ring updates are batched
+// by DeviceQueue. All calls are on the loop of the pair.
+#ifndef VIRTIO_NET_NET_QUEUE_H_
+#define VIRTIO_NET_NET_QUEUE_H_
+
+#include <sys/uio.h>
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "base/event_loop.h"
+#include "base/guest_memory.h"
+#include "net/port.h"
+#include "virtio/net/net_header.h"
+#include "virtio/net/net_wire.h"
+#include "virtio/queue/chain.h"
+#include "virtio/queue/device_queue.h"
+
+namespace virtio {
+
+// What both queues of a pair use.
+struct NetPair {
+  std::string id;  // of the device, for the log
+  net::Port& port;
+  base::LoopFile file;    // the port's, with the pair's loop
+  uint64_t features = 0;  // that the driver has accepted
+};
+
+// Counters of one queue. One thread increments them, any thread may read them.
+struct NetCounters {
+  QueueCounter frames;
+  QueueCounter bytes;              // without NetHeader
+  QueueCounter wakeups;            // the host had frames or room again
+  QueueCounter dropped_malformed;  // what the driver made available cannot be used
+  QueueCounter dropped_host;       // the host refused the frame
+  QueueCounter dropped_no_room;    // the driver's buffers were too small
+};
+
+// Receives frames into the buffers that the driver has made available. The queue keeps buffers for
+// at least one frame of the largest size, so that it can read before it knows a frame's size, and
+// returns those that a frame did not need when it stops or pauses.
+class NetReceiveQueue final : public DeviceQueue {
+ public:
+  NetReceiveQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index, NetPair& pair);
+
+  const NetCounters& net_counters() const { return counters_; }
+
+ private:
+  static constexpr uint32_t kMaxBuffers = 64;
+  struct Buffer : Chain {
+    uint32_t end = 0;  // in iovecs_: behind the last one of this buffer
+  };
+  class Wait final : public base::Operation {
+   public:
+    explicit Wait(NetReceiveQueue& queue) : queue_(queue) {}
+    void OnComplete(int32_t result) override { queue_.OnWaited(result); }
+
+   private:
+    NetReceiveQueue& queue_;
+  };
+
+  Chain* AcquireChain() override;
+  void ReleaseChain(Chain& /*chain*/) override {}
+  void Start(Chain& chain) override;
+  bool WantsChains() const override;
+  void OnServed() override;
+  void CancelRequests() override;
+  void PauseRequests() override;
+  bool HasOperations() const override { return wait_.pending(); }
+
+  bool mergeable() const;
+  void OnWaited(int32_t result);
+  void ReceiveFrame();
+  void TakeHeader();
+  void Deliver(uint32_t bytes);
+  // Forgets the oldest `count` buffers.
+  void Drop(uint32_t count);
+  void GiveBuffersBack();
+  Buffer& at(uint32_t i) { return buffers_[(first_ + i) % kMaxBuffers]; }
+
+  NetPair& pair_;
+  NetCounters counters_;
+  Wait wait_;
+  bool ready_ = true;  // the port may have a frame
+  // Buffers that no frame has used yet, oldest first. Their iovecs lie behind each other in
+  // iovecs_[begin_, end_), so that they are the argument of one readv. There is always room for one
+  // iovec before them and one behind.
+  std::array<Buffer, kMaxBuffers> buffers_;
+  uint32_t first_ = 0;
+  uint32_t count_ = 0;
+  uint64_t bytes_ = 0;
+  static constexpr uint32_t kIovecs = 2 * kMaxChainSegments;
+  uint32_t begin_ = 1;
+  uint32_t end_ = 1;
+  // The bytes of the oldest buffer that get the header are not in iovecs_.
+  std::array<iovec, sizeof(NetHeader)> header_target_;
+  uint32_t header_pieces_ = 0;
+  NetHeader header_;
+  std::array<iovec, 1 + kIovecs + 1> iovecs_;
+  std::array<uint8_t, net::kMaxFrameBytes> excess_;  // of frames that are too large; never read
+};
+
+// Sends the frames that the driver has made available.
+class NetTransmitQueue final : public DeviceQueue {
+ public:
+  NetTransmitQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index, NetPair& pair);
+
+  const NetCounters& net_counters() const { return counters_; }
+
+ private:
+  class Wait final : public base::Operation {
+   public:
+    explicit Wait(NetTransmitQueue& queue) : queue_(queue) {}
+    void OnComplete(int32_t result) override { queue_.OnWaited(result); }
+
+   private:
+    NetTransmitQueue& queue_;
+  };
+
+  Chain* AcquireChain() override;
+  void ReleaseChain(Chain& /*chain*/) override { in_use_ = false; }
+  void Start(Chain& chain) override;
+  void CancelRequests() override;
+  void PauseRequests() override;
+  bool HasOperations() const override { return wait_.pending(); }
+
+  void Send();
+  void OnWaited(int32_t result);
+  // Gives a frame that waits for room back to the ring.
+  void GiveFrameBack();
+
+  NetPair& pair_;
+  NetCounters counters_;
+  Wait wait_;
+  // The single chain that the queue works on. Its iovecs have room for one before them.
+  Chain chain_;
+  bool in_use_ = false;
+  NetHeader header_;
+  std::array<iovec, 1 + kMaxChainSegments> iovecs_;
+};
+
+}  // namespace virtio
+
+#endif  // VIRTIO_NET_NET_QUEUE_H_
