@@ -33,6 +33,9 @@ class Port {
   // Says which work on received frames the guest does itself: a set of TUN_F_*. Other frames are
   // completed by the host before Receive returns them. Returns 0 or -errno.
   virtual int32_t SetOffloads(uint32_t offloads) = 0;
+  // Says whether the host may choose this queue for frames. Ports are active at first. Returns 0 or
+  // -errno. While a port is not active, it neither sends nor receives.
+  virtual int32_t SetActive(bool active) = 0;
 };
 
 }  // namespace net

@@ -24,6 +24,8 @@ namespace net {
 namespace {
 
 constexpr char kDevice[] = "/dev/net/tun";
+// TUN_F_USO4 and TUN_F_USO6, which linux/if_tun.h of Linux 6.1 does not have yet.
+constexpr uint32_t kTunUso = 0x20 | 0x40;
 
 // Ioctls on one interface, by name.
 class Interface {
@@ -165,6 +167,12 @@ int32_t TapPort::SetOffloads(uint32_t offloads) {
   return ioctl(fd_.get(), TUNSETOFFLOAD, static_cast<unsigned long>(offloads)) == 0 ? 0 : -errno;
 }
 
+int32_t TapPort::SetActive(bool active) {
+  ifreq request = {};
+  request.ifr_flags = active ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE;
+  return ioctl(fd_.get(), TUNSETQUEUE, &request) == 0 ? 0 : -errno;
+}
+
 absl::StatusOr<Tap> OpenTap(const TapOptions& options) {
   const std::string what = absl::StrCat(options.key, ": ", options.name);
   Tap tap;
@@ -176,6 +184,9 @@ absl::StatusOr<Tap> OpenTap(const TapOptions& options) {
       return base::ErrnoStatus(-result, absl::StrCat(what, ": cannot set its offloads"));
     }
   }
+  Port& first = *tap.ports.front();
+  tap.has_uso = first.SetOffloads(TUN_F_CSUM | kTunUso) == 0;
+  first.SetOffloads(0);
   ASSIGN_OR_RETURN(const Interface interface, Interface::Open(what, tap.name));
   if (options.mac.has_value()) RETURN_IF_ERROR(interface.SetMac(*options.mac));
   if (options.mtu.has_value()) {

@@ -26,6 +26,7 @@ class TapPort final : public Port {
   int32_t Send(std::span<const iovec> frame) override;
   int32_t Receive(std::span<const iovec> to) override;
   int32_t SetOffloads(uint32_t offloads) override;
+  int32_t SetActive(bool active) override;
 
  private:
   base::UniqueFd fd_;
@@ -46,6 +47,7 @@ struct TapOptions {
 struct Tap {
   std::string name;
   uint32_t mtu = 1500;
+  bool has_uso = false;                      // Linux 6.2: segmentation of UDP datagrams
   std::vector<std::unique_ptr<Port>> ports;  // one for each queue
 };
 

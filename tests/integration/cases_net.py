@@ -74,5 +74,5 @@ def ping_and_tcp(folder):
         check_equal(status, 200, "counters")
         print(counters["_net0"])
         check(counters["_net0"]["rx_bytes"] > len(data), f"{counters['_net0']}")
-        vm.console.send("\n")
+        vm.send("\n")
         vm.wait(0, seconds=60)

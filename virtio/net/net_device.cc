@@ -4,6 +4,7 @@
 #include <linux/virtio_ids.h>
 #include <string.h>
 
+#include <atomic>
 #include <bit>
 #include <utility>
 
@@ -15,105 +16,254 @@
 namespace virtio {
 namespace {
 
+// linux/if_tun.h of Linux 6.1 does not have these values yet.
+constexpr uint32_t kTunUso4 = 0x20;
+constexpr uint32_t kTunUso6 = 0x40;
+// Of ChangeConfig: no driver has accepted all of these, so none is notified.
+constexpr uint64_t kNobody = ~uint64_t{0};
+
 // A driver's feature, and what it means for the frames that the host hands over.
 struct Offload {
   unsigned feature;
   uint32_t tun;
 };
-constexpr Offload kGuestOffloads[] = {
+constexpr Offload kOffloads[] = {
     {VIRTIO_NET_F_GUEST_CSUM, TUN_F_CSUM}, {VIRTIO_NET_F_GUEST_TSO4, TUN_F_TSO4},
     {VIRTIO_NET_F_GUEST_TSO6, TUN_F_TSO6}, {VIRTIO_NET_F_GUEST_ECN, TUN_F_TSO_ECN},
-    {VIRTIO_NET_F_GUEST_UFO, TUN_F_UFO},
+    {VIRTIO_NET_F_GUEST_UFO, TUN_F_UFO},   {kNetFeatureGuestUso4, kTunUso4},
+    {kNetFeatureGuestUso6, kTunUso6},
 };
 
-uint64_t OfferedFeatures(const NetDevice::Options& options) {
+uint64_t OfferedFeatures(const NetDevice::Options& options, size_t pairs) {
   uint64_t features = FeatureBit(VIRTIO_NET_F_MAC) | FeatureBit(VIRTIO_NET_F_MTU) |
-                      FeatureBit(VIRTIO_NET_F_STATUS) | FeatureBit(VIRTIO_NET_F_MRG_RXBUF);
-  if (options.has_offloads) {
-    for (const Offload& offload : kGuestOffloads) features |= FeatureBit(offload.feature);
-    features |= FeatureBit(VIRTIO_NET_F_CSUM) | FeatureBit(VIRTIO_NET_F_HOST_TSO4) |
-                FeatureBit(VIRTIO_NET_F_HOST_TSO6) | FeatureBit(VIRTIO_NET_F_HOST_ECN) |
-                FeatureBit(VIRTIO_NET_F_HOST_UFO);
-  }
-  return features;
+                      FeatureBit(VIRTIO_NET_F_STATUS) | FeatureBit(VIRTIO_NET_F_MRG_RXBUF) |
+                      FeatureBit(VIRTIO_NET_F_CTRL_VQ) | FeatureBit(VIRTIO_NET_F_CTRL_RX) |
+                      FeatureBit(VIRTIO_NET_F_CTRL_RX_EXTRA) | FeatureBit(VIRTIO_NET_F_CTRL_VLAN) |
+                      FeatureBit(VIRTIO_NET_F_CTRL_MAC_ADDR) |
+                      FeatureBit(VIRTIO_NET_F_GUEST_ANNOUNCE);
+  if (pairs > 1) features |= FeatureBit(VIRTIO_NET_F_MQ);
+  if (!options.has_offloads) return features;
+  features |= FeatureBit(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) | kNetGuestOffloads |
+              FeatureBit(VIRTIO_NET_F_CSUM) | FeatureBit(VIRTIO_NET_F_HOST_TSO4) |
+              FeatureBit(VIRTIO_NET_F_HOST_TSO6) | FeatureBit(VIRTIO_NET_F_HOST_ECN) |
+              FeatureBit(VIRTIO_NET_F_HOST_UFO) | FeatureBit(kNetFeatureHostUso);
+  if (options.has_uso) return features;
+  return features & ~(FeatureBit(kNetFeatureGuestUso4) | FeatureBit(kNetFeatureGuestUso6) |
+                      FeatureBit(kNetFeatureHostUso));
 }
 
-// Linux refuses a set in which a member lacks what it requires. [VIRTIO 1.2 §5.1.3.1]
+// Linux refuses a set in which a member lacks what it requires, and USO for only one version of IP.
+// [VIRTIO 1.2 §5.1.3.1]
 uint32_t TunOffloads(uint64_t features) {
   constexpr uint64_t kTso =
       FeatureBit(VIRTIO_NET_F_GUEST_TSO4) | FeatureBit(VIRTIO_NET_F_GUEST_TSO6);
+  constexpr uint64_t kUso = FeatureBit(kNetFeatureGuestUso4) | FeatureBit(kNetFeatureGuestUso6);
   if ((features & FeatureBit(VIRTIO_NET_F_GUEST_CSUM)) == 0) return 0;
   if ((features & kTso) == 0) features &= ~FeatureBit(VIRTIO_NET_F_GUEST_ECN);
+  if ((features & kUso) != kUso) features &= ~kUso;
   uint32_t offloads = 0;
-  for (const Offload& offload : kGuestOffloads) {
+  for (const Offload& offload : kOffloads) {
     if ((features & FeatureBit(offload.feature)) != 0) offloads |= offload.tun;
   }
   return offloads;
 }
 
-void Add(Counters& to, absl::string_view name, uint64_t value) { to[std::string(name)] += value; }
-
-void AddQueue(Counters& to, absl::string_view prefix, const NetCounters& from) {
-  Add(to, absl::StrCat(prefix, "frames"), from.frames.value());
-  Add(to, absl::StrCat(prefix, "bytes"), from.bytes.value());
-  Add(to, absl::StrCat(prefix, "wakeups"), from.wakeups.value());
-  Add(to, absl::StrCat(prefix, "dropped_malformed"), from.dropped_malformed.value());
-  Add(to, absl::StrCat(prefix, "dropped_host"), from.dropped_host.value());
-  Add(to, absl::StrCat(prefix, "dropped_no_room"), from.dropped_no_room.value());
+void AddQueue(Counters& to, const std::string& prefix, const NetCounters& from) {
+  to[prefix + "frames"] += from.frames.value();
+  to[prefix + "bytes"] += from.bytes.value();
+  to[prefix + "wakeups"] += from.wakeups.value();
+  to[prefix + "dropped_malformed"] += from.dropped_malformed.value();
+  to[prefix + "dropped_host"] += from.dropped_host.value();
+  to[prefix + "dropped_link_down"] += from.dropped_link_down.value();
 }
 
 }  // namespace
 
-NetDevice::Queues::Queues(Pair pair, base::LoopFile file, const std::string& id,
+NetDevice::Queues::Queues(Pair pair_options, base::LoopFile file, NetShared& shared,
                           base::GuestMemory& memory, uint16_t first_index)
-    : port(std::move(pair.port)),
-      shared{.id = id, .port = *port, .file = file},
-      receive(pair.loop, memory, first_index, shared),
-      transmit(pair.loop, memory, static_cast<uint16_t>(first_index + 1), shared) {}
+    : port(std::move(pair_options.port)),
+      pair{.shared = shared, .port = *port, .file = file},
+      receive(pair_options.loop, memory, first_index, pair),
+      transmit(pair_options.loop, memory, static_cast<uint16_t>(first_index + 1), pair) {}
 
 absl::StatusOr<std::unique_ptr<NetDevice>> NetDevice::Create(const Options& options,
                                                              std::vector<Pair> pairs,
                                                              base::GuestMemory& memory) {
   CHECK(!pairs.empty() && std::has_single_bit(options.queue_size) &&
         options.queue_size <= kMaxQueueSize);
-  auto device = std::unique_ptr<NetDevice>(new NetDevice(options, pairs.front().loop));
+  base::EventLoop& loop = pairs.front().loop;
+  auto device = std::unique_ptr<NetDevice>(new NetDevice(options, pairs.size(), loop));
   for (Pair& pair : pairs) {
     auto file = pair.loop.AddFile(pair.port->fd());
     if (!file.ok()) return base::Annotate(file.status(), options.id);
     const auto index = static_cast<uint16_t>(2 * device->pairs_.size());
     device->pairs_.push_back(
-        std::make_unique<Queues>(std::move(pair), *file, options.id, memory, index));
+        std::make_unique<Queues>(std::move(pair), *file, device->shared_, memory, index));
     device->AddQueue(device->pairs_.back()->receive, options.queue_size);
     device->AddQueue(device->pairs_.back()->transmit, options.queue_size);
   }
+  device->control_ = device->MakeControlQueue(loop, memory, 2 * pairs.size());
+  device->AddQueue(*device->control_, NetControlQueue::kMaxSize);
+  if (pairs.size() > 1) {
+    device->control_without_mq_ =
+        device->MakeControlQueue(device->pairs_[1]->receive.loop(), memory, 2);
+  }
+  device->SetPairs(1);
   return device;
 }
 
-NetDevice::NetDevice(const Options& options, base::EventLoop& loop)
-    : QueuedDevice({.id = options.id, .type = VIRTIO_ID_NET, .features = OfferedFeatures(options)},
-                   loop),
-      id_(options.id) {
+NetDevice::NetDevice(const Options& options, size_t pairs, base::EventLoop& loop)
+    : QueuedDevice(
+          {.id = options.id, .type = VIRTIO_ID_NET, .features = OfferedFeatures(options, pairs)},
+          loop),
+      mac_(options.mac) {
+  shared_.id = options.id;
   config_.mac = options.mac;
   config_.status = VIRTIO_NET_S_LINK_UP;
-  config_.max_virtqueue_pairs = 1;
+  config_.max_virtqueue_pairs = static_cast<uint16_t>(pairs);
   config_.mtu = options.mtu;
 }
 
+std::unique_ptr<NetControlQueue> NetDevice::MakeControlQueue(base::EventLoop& loop,
+                                                             base::GuestMemory& memory,
+                                                             size_t index) {
+  return std::make_unique<NetControlQueue>(
+      loop, memory, static_cast<uint16_t>(index), shared_.features,
+      [this](const NetCommand& command) { return Execute(command); });
+}
+
 void NetDevice::OnActivated(uint64_t features) {
-  for (const auto& pair : pairs_) pair->shared.features = features;
-  const int32_t result = pairs_.front()->port->SetOffloads(TunOffloads(features));
-  if (result == 0) return;
-  LOG_LIMITED(Warning, 10, id_) << id_ << ": cannot set offloads: " << strerrordesc_np(-result);
+  shared_.features = features;
+  {
+    base::MutexLock lock(shared_.mutex);
+    shared_.filter = NetFilter();
+    shared_.filter.mac = mac_;
+    shared_.filter.has_vlans = (features & FeatureBit(VIRTIO_NET_F_CTRL_VLAN)) != 0;
+  }
+  if (control_without_mq_ != nullptr) {
+    if ((features & FeatureBit(VIRTIO_NET_F_MQ)) != 0) {
+      ReplaceQueue(pairs_[1]->receive);
+    } else {
+      ReplaceQueue(*control_without_mq_);
+    }
+  }
+  SetOffloads(features & kNetGuestOffloads);
 }
 
 void NetDevice::OnDeactivated() {
-  for (const auto& pair : pairs_) pair->shared.features = 0;
+  SetPairs(1);
+  SetMac(mac_);
+  shared_.features = 0;
+}
+
+void NetDevice::SetLink(bool up) {
+  shared_.link_up.store(up, std::memory_order_relaxed);
+  ChangeConfig(FeatureBit(VIRTIO_NET_F_STATUS), [&] {
+    const unsigned rest = config_.status.value() & ~unsigned{VIRTIO_NET_S_LINK_UP};
+    config_.status = static_cast<uint16_t>(rest | (up ? unsigned{VIRTIO_NET_S_LINK_UP} : 0));
+  });
+}
+
+void NetDevice::Announce() {
+  ChangeConfig(FeatureBit(VIRTIO_NET_F_STATUS) | FeatureBit(VIRTIO_NET_F_GUEST_ANNOUNCE), [&] {
+    config_.status = static_cast<uint16_t>(config_.status.value() | VIRTIO_NET_S_ANNOUNCE);
+  });
+}
+
+bool NetDevice::Execute(const NetCommand& command) {
+  if (command.kind == NetCommandKind::kAckAnnounce) {
+    ChangeConfig(kNobody, [&] {
+      config_.status =
+          static_cast<uint16_t>(config_.status.value() & ~unsigned{VIRTIO_NET_S_ANNOUNCE});
+    });
+    return true;
+  }
+  if (command.kind == NetCommandKind::kSetPairs) {
+    if (command.pairs > pairs_.size()) return false;
+    SetPairs(command.pairs);
+    return true;
+  }
+  if (command.kind == NetCommandKind::kSetOffloads) return SetOffloads(command.offloads);
+  if (command.kind == NetCommandKind::kSetMac) {
+    SetMac(command.mac);
+    return true;
+  }
+  base::MutexLock lock(shared_.mutex);
+  NetFilter& filter = shared_.filter;
+  switch (command.kind) {
+    case NetCommandKind::kPromiscuous:
+      filter.promiscuous = command.on;
+      return true;
+    case NetCommandKind::kAllMulticast:
+      filter.all_multicast = command.on;
+      return true;
+    case NetCommandKind::kAllUnicast:
+      filter.all_unicast = command.on;
+      return true;
+    case NetCommandKind::kNoMulticast:
+      filter.no_multicast = command.on;
+      return true;
+    case NetCommandKind::kNoUnicast:
+      filter.no_unicast = command.on;
+      return true;
+    case NetCommandKind::kNoBroadcast:
+      filter.no_broadcast = command.on;
+      return true;
+    case NetCommandKind::kSetMacTables:
+      filter.unicast = command.unicast;
+      filter.multicast = command.multicast;
+      return true;
+    case NetCommandKind::kAddVlan:
+    case NetCommandKind::kRemoveVlan:
+      filter.vlans[command.vlan] = command.kind == NetCommandKind::kAddVlan;
+      return true;
+    default:
+      return false;
+  }
+}
+
+void NetDevice::SetPairs(size_t count) {
+  for (size_t i = 1; i < pairs_.size(); ++i) {
+    Queues& pair = *pairs_[i];
+    // A pair's port and queues are touched on its own loop only. The driver's next frame on the
+    // pair is served behind this function, since queues are served at the end of a turn.
+    pair.receive.loop().Post([this, &pair, active = i < count] {
+      const int32_t result = pair.port->SetActive(active);
+      if (result < 0) {
+        LOG_LIMITED(Warning, 10, shared_.id)
+            << shared_.id << ": cannot " << (active ? "attach" : "detach")
+            << " a queue: " << strerrordesc_np(-result);
+      }
+      pair.receive.SetActive(active && result == 0);
+    });
+  }
+}
+
+bool NetDevice::SetOffloads(uint64_t features) {
+  const int32_t result = pairs_.front()->port->SetOffloads(TunOffloads(features));
+  if (result == 0) return true;
+  LOG_LIMITED(Warning, 10, shared_.id)
+      << shared_.id << ": cannot set offloads: " << strerrordesc_np(-result);
+  return false;
+}
+
+void NetDevice::SetMac(const net::MacAddress& mac) {
+  ChangeConfig(kNobody, [&] { config_.mac = mac; });
+  base::MutexLock lock(shared_.mutex);
+  shared_.filter.mac = mac;
 }
 
 void NetDevice::AddCounters(Counters& counters) const {
   for (const auto& pair : pairs_) {
-    virtio::AddQueue(counters, "rx_", pair->receive.net_counters());
+    const NetCounters& received = pair->receive.net_counters();
+    virtio::AddQueue(counters, "rx_", received);
+    counters["rx_dropped_no_room"] += received.dropped_no_room.value();
+    counters["rx_dropped_filter"] += received.dropped_filter.value();
     virtio::AddQueue(counters, "tx_", pair->transmit.net_counters());
+  }
+  counters["commands_refused"] = control_->refused().value();
+  if (control_without_mq_ != nullptr) {
+    counters["commands_refused"] += control_without_mq_->refused().value();
   }
 }
 

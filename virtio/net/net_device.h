@@ -13,6 +13,8 @@
 #include "base/guest_memory.h"
 #include "net/mac_address.h"
 #include "net/port.h"
+#include "virtio/net/net_command.h"
+#include "virtio/net/net_control_queue.h"
 #include "virtio/net/net_queue.h"
 #include "virtio/net/net_wire.h"
 #include "virtio/queue/queued_device.h"
@@ -26,7 +28,10 @@ class NetDevice final : public QueuedDevice {
     net::MacAddress mac = {};
     uint16_t mtu = 1500;
     uint16_t queue_size = 256;  // power of two
-    bool has_offloads = true;   // the ports take frames that are not segmented or checksummed yet
+    // Whether the ports take and deliver frames that are still to be checksummed and segmented, and
+    // whether this is so for UDP, too (USO).
+    bool has_offloads = true;
+    bool has_uso = false;
   };
   // A queue pair, and the loop that serves it.
   struct Pair {
@@ -40,17 +45,25 @@ class NetDevice final : public QueuedDevice {
                                                            std::vector<Pair> pairs,
                                                            base::GuestMemory& memory);
 
+  // Connects or disconnects the guest, as if a cable was plugged in or out. While disconnected,
+  // frames in both directions are dropped and counted. Any thread.
+  void SetLink(bool up);
+  // Asks the guest to announce its address to the network, after it has moved there. Any thread.
+  void Announce();
+
  private:
   struct Queues {
-    Queues(Pair pair, base::LoopFile file, const std::string& id, base::GuestMemory& memory,
+    Queues(Pair pair, base::LoopFile file, NetShared& shared, base::GuestMemory& memory,
            uint16_t first_index);
     std::unique_ptr<net::Port> port;
-    NetPair shared;
+    NetPair pair;
     NetReceiveQueue receive;
     NetTransmitQueue transmit;
   };
 
-  NetDevice(const Options& options, base::EventLoop& loop);
+  NetDevice(const Options& options, size_t pairs, base::EventLoop& loop);
+  std::unique_ptr<NetControlQueue> MakeControlQueue(base::EventLoop& loop,
+                                                    base::GuestMemory& memory, size_t index);
 
   std::span<const uint8_t> config_bytes() const override { return base::BytesOf(config_); }
   void OnActivated(uint64_t features) override;
@@ -58,9 +71,21 @@ class NetDevice final : public QueuedDevice {
   // For each direction, rx_ and tx_: frames, bytes, wakeups and drops by reason.
   void AddCounters(Counters& counters) const override;
 
-  const std::string id_;
-  NetConfigSpace config_;  // only ChangeConfig changes it
+  // Carries out a driver's command. Loop of the control queue.
+  bool Execute(const NetCommand& command);
+  // Lets the first `count` pairs be used, and no others.
+  void SetPairs(size_t count);
+  bool SetOffloads(uint64_t features);
+  void SetMac(const net::MacAddress& mac);
+
+  const net::MacAddress mac_;  // before a driver sets its own
+  NetConfigSpace config_;      // only ChangeConfig changes it
+  NetShared shared_;
   std::vector<std::unique_ptr<Queues>> pairs_;
+  std::unique_ptr<NetControlQueue> control_;
+  // A driver that does not accept MQ has its control queue behind the first pair. [VIRTIO 1.2
+  // §5.1.2]
+  std::unique_ptr<NetControlQueue> control_without_mq_;
 };
 
 }  // namespace virtio

@@ -9,20 +9,32 @@
 namespace virtio {
 namespace {
 
-// Returns the feature that allows a GSO type, or 0 for a type that is not defined.
-uint64_t FeatureOfGsoType(uint8_t type) {
-  switch (type) {
-    case VIRTIO_NET_HDR_GSO_TCPV4:
-      return FeatureBit(VIRTIO_NET_F_HOST_TSO4);
-    case VIRTIO_NET_HDR_GSO_TCPV6:
-      return FeatureBit(VIRTIO_NET_F_HOST_TSO6);
-    case VIRTIO_NET_HDR_GSO_UDP:
-      return FeatureBit(VIRTIO_NET_F_HOST_UFO);
-    case kNetGsoUdpL4:
-      return FeatureBit(kNetFeatureHostUso);
-    default:
-      return 0;
+// The feature that allows a type of segmentation, in each direction.
+struct GsoType {
+  uint8_t type;
+  uint64_t transmit;
+  uint64_t receive;
+};
+constexpr GsoType kGsoTypes[] = {
+    {VIRTIO_NET_HDR_GSO_TCPV4, FeatureBit(VIRTIO_NET_F_HOST_TSO4),
+     FeatureBit(VIRTIO_NET_F_GUEST_TSO4)},
+    {VIRTIO_NET_HDR_GSO_TCPV6, FeatureBit(VIRTIO_NET_F_HOST_TSO6),
+     FeatureBit(VIRTIO_NET_F_GUEST_TSO6)},
+    {VIRTIO_NET_HDR_GSO_UDP, FeatureBit(VIRTIO_NET_F_HOST_UFO), FeatureBit(VIRTIO_NET_F_GUEST_UFO)},
+    {kNetGsoUdpL4, FeatureBit(kNetFeatureHostUso),
+     FeatureBit(kNetFeatureGuestUso4) | FeatureBit(kNetFeatureGuestUso6)},
+};
+
+uint8_t WithoutEcn(uint8_t gso_type) {
+  return gso_type & static_cast<uint8_t>(~VIRTIO_NET_HDR_GSO_ECN);
+}
+
+// Returns the features one of which allows a type, or 0 for a type that is not defined.
+uint64_t FeaturesOfGsoType(uint8_t type, uint64_t GsoType::*direction) {
+  for (const GsoType& known : kGsoTypes) {
+    if (known.type == type) return known.*direction;
   }
+  return 0;
 }
 
 }  // namespace
@@ -40,9 +52,9 @@ NetHeaderError CheckNetHeader(NetHeader& header, uint32_t frame_bytes, uint64_t 
     return NetHeaderError::kChecksumOutside;
   }
   if (header.gso_type != VIRTIO_NET_HDR_GSO_NONE) {
-    const uint8_t type = header.gso_type & static_cast<uint8_t>(~VIRTIO_NET_HDR_GSO_ECN);
+    const uint8_t type = WithoutEcn(header.gso_type);
     const bool has_ecn = type != header.gso_type;
-    if ((features & FeatureOfGsoType(type)) == 0 ||
+    if ((features & FeaturesOfGsoType(type, &GsoType::transmit)) == 0 ||
         (has_ecn && (features & FeatureBit(VIRTIO_NET_F_HOST_ECN)) == 0)) {
       return NetHeaderError::kUnknownFlag;
     }
@@ -52,6 +64,18 @@ NetHeaderError CheckNetHeader(NetHeader& header, uint32_t frame_bytes, uint64_t 
       static_cast<uint16_t>(std::min<uint32_t>(header.header_length.value(), frame_bytes));
   header.num_buffers = 0;
   return NetHeaderError::kNone;
+}
+
+bool IsNetHeaderFor(const NetHeader& header, uint64_t features) {
+  // DATA_VALID needs GUEST_CSUM too, but is a hint that a driver can ignore.
+  if ((header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) != 0 &&
+      (features & FeatureBit(VIRTIO_NET_F_GUEST_CSUM)) == 0) {
+    return false;
+  }
+  if (header.gso_type == VIRTIO_NET_HDR_GSO_NONE) return true;
+  const uint8_t type = WithoutEcn(header.gso_type);
+  return (features & FeaturesOfGsoType(type, &GsoType::receive)) != 0 &&
+         (type == header.gso_type || (features & FeatureBit(VIRTIO_NET_F_GUEST_ECN)) != 0);
 }
 
 }  // namespace virtio

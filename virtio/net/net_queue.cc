@@ -30,7 +30,7 @@ NetReceiveQueue::NetReceiveQueue(base::EventLoop& loop, base::GuestMemory& memor
     : DeviceQueue(loop, memory, index), pair_(pair), wait_(*this) {}
 
 bool NetReceiveQueue::mergeable() const {
-  return (pair_.features & FeatureBit(VIRTIO_NET_F_MRG_RXBUF)) != 0;
+  return (pair_.shared.features & FeatureBit(VIRTIO_NET_F_MRG_RXBUF)) != 0;
 }
 
 bool NetReceiveQueue::WantsChains() const { return count_ < kMaxBuffers && bytes_ < kEnoughBytes; }
@@ -62,30 +62,34 @@ void NetReceiveQueue::Start(Chain& chain) {
 }
 
 void NetReceiveQueue::OnServed() {
+  base::MutexLock lock(pair_.shared.mutex);
   base::TurnBudget& budget = loop().turn_budget();
-  while (ready_ && count_ > 0 && MayServe()) {
+  while (ready_ && active_ && count_ > 0 && MayServe()) {
     ReceiveFrame();
     if (WantsChains()) Serve();
     if (budget.Spent()) return ServeAtTurnEnd();
   }
 }
 
-void NetReceiveQueue::TakeHeader() {
-  if (header_pieces_ > 0) return;
+void NetReceiveQueue::TakeStart() {
+  if (start_pieces_ > 0) return;
   std::span<iovec> left = std::span(iovecs_).subspan(begin_, at(0).end - begin_);
-  ConsumeFront(left, sizeof(NetHeader),
-               [this](const iovec& piece) { header_target_[header_pieces_++] = piece; });
+  start_bytes_ = 0;
+  ConsumeFront(left, sizeof(start_), [this](const iovec& piece) {
+    start_target_[start_pieces_++] = piece;
+    start_bytes_ += static_cast<uint32_t>(piece.iov_len);
+  });
   begin_ = at(0).end - static_cast<uint32_t>(left.size());
 }
 
 void NetReceiveQueue::ReceiveFrame() {
   loop().turn_budget().Spend(kStepsPerFrame);
-  TakeHeader();
+  TakeStart();
   // Without mergeable buffers a frame has one buffer. The iovec behind it may be the next buffer's.
   const uint32_t end = mergeable() ? end_ : at(0).end;
   const uint64_t room = mergeable() ? bytes_ : at(0).original_writable_bytes();
   const iovec behind = iovecs_[end];
-  iovecs_[begin_ - 1] = {&header_, sizeof(header_)};
+  iovecs_[begin_ - 1] = {&start_, start_bytes_};
   iovecs_[end] = {excess_.data(), excess_.size()};
   const size_t count = std::min<size_t>(end - begin_ + 2, IOV_MAX);
   const int32_t result = pair_.port.Receive(std::span(iovecs_).subspan(begin_ - 1, count));
@@ -94,16 +98,33 @@ void NetReceiveQueue::ReceiveFrame() {
     ready_ = false;
     loop().Poll(wait_, pair_.file, POLLIN);
   } else if (result < 0) {
-    LOG_LIMITED(Warning, 10, pair_.id)
-        << pair_.id << ": cannot receive: " << strerrordesc_np(-result);
+    LOG_LIMITED(Warning, 10, pair_.shared.id)
+        << pair_.shared.id << ": cannot receive: " << strerrordesc_np(-result);
     counters_.dropped_host.Increment();
     ready_ = false;
     loop().Timeout(wait_, kErrorPause);
   } else if (static_cast<uint32_t>(result) > room) {
     counters_.dropped_no_room.Increment();
-  } else if (static_cast<uint32_t>(result) >= sizeof(NetHeader)) {
+  } else if (IsWanted(static_cast<uint32_t>(result))) {
     Deliver(static_cast<uint32_t>(result));
   }
+}
+
+bool NetReceiveQueue::IsWanted(uint32_t bytes) {
+  if (!pair_.shared.link_up.load(std::memory_order_relaxed)) {
+    counters_.dropped_link_down.Increment();
+    return false;
+  }
+  if (bytes < sizeof(NetHeader) || !IsNetHeaderFor(start_.header, pair_.shared.features)) {
+    counters_.dropped_malformed.Increment();
+    return false;
+  }
+  const uint32_t known = std::min(bytes, start_bytes_) - uint32_t{sizeof(NetHeader)};
+  if (!pair_.shared.filter.Accepts(std::span(start_.frame).first(known))) {
+    counters_.dropped_filter.Increment();
+    return false;
+  }
+  return true;
 }
 
 void NetReceiveQueue::Deliver(uint32_t bytes) {
@@ -113,12 +134,13 @@ void NetReceiveQueue::Deliver(uint32_t bytes) {
   for (uint32_t left = bytes; left > 0; ++used) {
     left -= std::min(left, at(used).original_writable_bytes());
   }
-  header_.num_buffers = static_cast<uint16_t>(used);
-  std::span<const uint8_t> header = base::BytesOf(header_);
-  for (const iovec& piece : std::span(header_target_).first(header_pieces_)) {
-    base::CopyToGuest(piece.iov_base, header.data(), piece.iov_len);
-    memory().MarkWritten(piece);
-    header = header.subspan(piece.iov_len);
+  start_.header.num_buffers = static_cast<uint16_t>(used);
+  std::span<const uint8_t> start = base::BytesOf(start_).first(std::min(start_bytes_, bytes));
+  for (const iovec& piece : std::span(start_target_).first(start_pieces_)) {
+    const size_t length = std::min(piece.iov_len, start.size());
+    base::CopyToGuest(piece.iov_base, start.data(), length);
+    memory().MarkWritten({piece.iov_base, length});
+    start = start.subspan(length);
   }
   for (uint32_t i = begin_; i < at(used - 1).end; ++i) memory().MarkWritten(iovecs_[i]);
   for (uint32_t i = 0; i < used; ++i) {
@@ -131,7 +153,7 @@ void NetReceiveQueue::Deliver(uint32_t bytes) {
 }
 
 void NetReceiveQueue::Drop(uint32_t count) {
-  header_pieces_ = 0;
+  start_pieces_ = 0;
   begin_ = at(count - 1).end;
   first_ = (first_ + count) % kMaxBuffers;
   count_ -= count;
@@ -146,7 +168,7 @@ void NetReceiveQueue::OnWaited(int32_t result) {
 
 void NetReceiveQueue::GiveBuffersBack() {
   while (count_ > 0) GiveBack(at(--count_));
-  header_pieces_ = 0;
+  start_pieces_ = 0;
   bytes_ = 0;
   begin_ = end_ = 1;
 }
@@ -157,6 +179,11 @@ void NetReceiveQueue::CancelRequests() {
 }
 
 void NetReceiveQueue::PauseRequests() { GiveBuffersBack(); }
+
+void NetReceiveQueue::SetActive(bool active) {
+  active_ = active;
+  if (started()) ServeAtTurnEnd();
+}
 
 // --- Transmit ------------------------------------------------------------------------------------
 
@@ -175,8 +202,13 @@ Chain* NetTransmitQueue::AcquireChain() {
 void NetTransmitQueue::Start(Chain& chain) {
   loop().turn_budget().Spend(kStepsPerFrame);
   if (!chain.Pop(header_) || chain.readable().size() >= IOV_MAX ||
-      CheckNetHeader(header_, chain.readable_bytes(), pair_.features) != NetHeaderError::kNone) {
+      CheckNetHeader(header_, chain.readable_bytes(), pair_.shared.features) !=
+          NetHeaderError::kNone) {
     counters_.dropped_malformed.Increment();
+    return Complete(chain, 0);
+  }
+  if (!pair_.shared.link_up.load(std::memory_order_relaxed)) {
+    counters_.dropped_link_down.Increment();
     return Complete(chain, 0);
   }
   Send();
@@ -188,7 +220,8 @@ void NetTransmitQueue::Send() {
   const int32_t result = pair_.port.Send(frame);
   if (result == -EAGAIN) return loop().Poll(wait_, pair_.file, POLLOUT);
   if (result < 0) {
-    LOG_LIMITED(Warning, 10, pair_.id) << pair_.id << ": cannot send: " << strerrordesc_np(-result);
+    LOG_LIMITED(Warning, 10, pair_.shared.id)
+        << pair_.shared.id << ": cannot send: " << strerrordesc_np(-result);
     counters_.dropped_host.Increment();
   } else {
     counters_.frames.Increment();

@@ -9,12 +9,15 @@
 #include <sys/uio.h>
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <string>
 
 #include "base/event_loop.h"
 #include "base/guest_memory.h"
+#include "base/mutex.h"
 #include "net/port.h"
+#include "virtio/net/net_filter.h"
 #include "virtio/net/net_header.h"
 #include "virtio/net/net_wire.h"
 #include "virtio/queue/chain.h"
@@ -22,12 +25,20 @@
 
 namespace virtio {
 
+// What all queues of a device use.
+struct NetShared {
+  std::string id;         // of the device, for the log
+  uint64_t features = 0;  // that the driver has accepted; changes only while all queues are stopped
+  std::atomic<bool> link_up = true;
+  base::Mutex mutex;
+  NetFilter filter ABSL_GUARDED_BY(mutex);
+};
+
 // What both queues of a pair use.
 struct NetPair {
-  std::string id;  // of the device, for the log
+  NetShared& shared;
   net::Port& port;
-  base::LoopFile file;    // the port's, with the pair's loop
-  uint64_t features = 0;  // that the driver has accepted
+  base::LoopFile file;  // the port's, with the pair's loop
 };
 
 // Counters of one queue. One thread increments them, any thread may read them.
@@ -37,7 +48,9 @@ struct NetCounters {
   QueueCounter wakeups;            // the host had frames or room again
   QueueCounter dropped_malformed;  // what the driver made available cannot be used
   QueueCounter dropped_host;       // the host refused the frame
+  QueueCounter dropped_link_down;  // see NetDevice::SetLink
   QueueCounter dropped_no_room;    // the driver's buffers were too small
+  QueueCounter dropped_filter;     // the driver does not want the frame
 };
 
 // Receives frames into the buffers that the driver has made available. The queue keeps buffers for
@@ -47,6 +60,8 @@ class NetReceiveQueue final : public DeviceQueue {
  public:
   NetReceiveQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index, NetPair& pair);
 
+  // Begins or ceases to receive: a pair that the driver does not use has an inactive port.
+  void SetActive(bool active);
   const NetCounters& net_counters() const { return counters_; }
 
  private:
@@ -74,8 +89,10 @@ class NetReceiveQueue final : public DeviceQueue {
 
   bool mergeable() const;
   void OnWaited(int32_t result);
-  void ReceiveFrame();
-  void TakeHeader();
+  void ReceiveFrame() ABSL_EXCLUSIVE_LOCKS_REQUIRED(pair_.shared.mutex);
+  void TakeStart();
+  // Returns whether the driver gets the frame that was received; counts it if not.
+  bool IsWanted(uint32_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(pair_.shared.mutex);
   void Deliver(uint32_t bytes);
   // Forgets the oldest `count` buffers.
   void Drop(uint32_t count);
@@ -85,6 +102,7 @@ class NetReceiveQueue final : public DeviceQueue {
   NetPair& pair_;
   NetCounters counters_;
   Wait wait_;
+  bool active_ = true;
   bool ready_ = true;  // the port may have a frame
   // Buffers that no frame has used yet, oldest first. Their iovecs lie behind each other in
   // iovecs_[begin_, end_), so that they are the argument of one readv. There is always room for one
@@ -96,10 +114,18 @@ class NetReceiveQueue final : public DeviceQueue {
   static constexpr uint32_t kIovecs = 2 * kMaxChainSegments;
   uint32_t begin_ = 1;
   uint32_t end_ = 1;
-  // The bytes of the oldest buffer that get the header are not in iovecs_.
-  std::array<iovec, sizeof(NetHeader)> header_target_;
-  uint32_t header_pieces_ = 0;
-  NetHeader header_;
+  // A header and the beginning of a frame are received here, since the header is not complete
+  // before the frame has been received and the filter must see what the guest cannot change.
+  struct FrameStart {
+    NetHeader header;
+    std::array<uint8_t, NetFilter::kFrameBytes> frame;
+  };
+  static_assert(base::WireType<FrameStart>);
+  FrameStart start_;
+  // Where start_ goes: in the oldest buffer, and not in iovecs_.
+  std::array<iovec, sizeof(FrameStart)> start_target_;
+  uint32_t start_pieces_ = 0;
+  uint32_t start_bytes_ = 0;
   std::array<iovec, 1 + kIovecs + 1> iovecs_;
   std::array<uint8_t, net::kMaxFrameBytes> excess_;  // of frames that are too large; never read
 };

@@ -13,6 +13,7 @@
 #include "base/endian.h"
 #include "net/mac_address.h"
 #include "net/port.h"
+#include "virtio/queue/split_queue.h"
 
 namespace virtio {
 
@@ -36,6 +37,22 @@ static_assert(base::WireType<NetHeader> && sizeof(NetHeader) == sizeof(virtio_ne
 static_assert(sizeof(NetHeader) == net::kVnetHeaderBytes);
 static_assert(offsetof(NetHeader, gso_size) == offsetof(virtio_net_hdr_v1, gso_size));
 static_assert(offsetof(NetHeader, num_buffers) == offsetof(virtio_net_hdr_v1, num_buffers));
+
+// What precedes every command on the control queue. [VIRTIO 1.2 §5.1.6.5]
+struct NetControlHeader {
+  uint8_t command_class = 0;  // VIRTIO_NET_CTRL_*
+  uint8_t command = 0;
+};
+static_assert(base::WireType<NetControlHeader>);
+static_assert(sizeof(NetControlHeader) == sizeof(virtio_net_ctrl_hdr));
+
+// The features that say which work on received frames the driver does itself. A driver can switch
+// each of them off and on again. [VIRTIO 1.2 §5.1.6.5.6]
+inline constexpr uint64_t kNetGuestOffloads =
+    FeatureBit(VIRTIO_NET_F_GUEST_CSUM) | FeatureBit(VIRTIO_NET_F_GUEST_TSO4) |
+    FeatureBit(VIRTIO_NET_F_GUEST_TSO6) | FeatureBit(VIRTIO_NET_F_GUEST_ECN) |
+    FeatureBit(VIRTIO_NET_F_GUEST_UFO) | FeatureBit(kNetFeatureGuestUso4) |
+    FeatureBit(kNetFeatureGuestUso6);
 
 // The part of the configuration space that the offered features use. [VIRTIO 1.2 §5.1.4]
 struct NetConfigSpace {

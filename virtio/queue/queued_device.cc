@@ -19,6 +19,13 @@ void QueuedDevice::AddQueue(DeviceQueue& queue, uint16_t max_size) {
   queue_sizes_.push_back(max_size);
 }
 
+void QueuedDevice::ReplaceQueue(DeviceQueue& queue) {
+  CHECK(queue.index() < queues_.size());
+  DeviceQueue*& place = queues_[queue.index()];
+  CHECK(&place->loop() == &queue.loop() && !place->started());
+  place = &queue;
+}
+
 DeviceQueue& QueuedDevice::queue(uint16_t index) const {
   CHECK(index < queues_.size());
   return *queues_[index];

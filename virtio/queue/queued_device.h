@@ -52,6 +52,10 @@ class QueuedDevice : public Device {
   // Adds the queue with the next index. `queue` lives as long as the device and is served on its
   // own loop(). `max_size` is a power of two. Call it only while the device is being made.
   void AddQueue(DeviceQueue& queue, uint16_t max_size);
+  // Lets `queue` take the place of the queue with its index, which is not started. For device types
+  // in which the meaning of an index depends on the accepted features. Call it in OnActivated or
+  // OnDeactivated. The loops of both must be the same.
+  void ReplaceQueue(DeviceQueue& queue);
   // Returns true if any queue is started. Only for devices whose queues are all served on loop().
   bool IsServing() const;
 

@@ -309,9 +309,13 @@ absl::Status CheckNets(const VmConfig& c) {
     if (device.host_mac.has_value()) {
       RETURN_IF_ERROR(CheckMac(absl::StrCat(path, ".host_mac"), *device.host_mac));
     }
-    if (device.num_queues != 2) {
-      return Invalid(absl::StrCat(path, ".num_queues"),
-                     absl::StrCat(device.num_queues, ", but a device has one pair; set it to 2"));
+    if (device.num_queues % 2 != 0 || device.num_queues / 2 > c.cpus.boot_vcpus) {
+      return Invalid(
+          absl::StrCat(path, ".num_queues"),
+          device.num_queues % 2 != 0
+              ? absl::StrCat(device.num_queues, " is odd; give two for each pair")
+              : absl::StrCat(device.num_queues / 2, " pairs are more than the ", c.cpus.boot_vcpus,
+                             " of cpus.boot_vcpus; at most one per vCPU"));
     }
     for (size_t j = 0; j < i; ++j) {
       if (device.tap == c.net[j].tap) {

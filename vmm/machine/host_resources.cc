@@ -60,7 +60,7 @@ absl::Status HostResources::CreateLoops(const VmConfig& config) {
   // fit in the default.
   for (const DiskConfig& disk : config.disks) options.max_files += disk.num_queues + 1;
   // Each network device needs its port and a doorbell for each queue.
-  for (const NetConfig& device : config.net) options.max_files += device.num_queues * 3 / 2;
+  for (const NetConfig& device : config.net) options.max_files += device.num_queues * 3 / 2 + 1;
   // Clients of a console socket come and go on the first loop, so its file table cannot be fixed.
   const bool has_socket =
       config.console.mode == ConsoleMode::kSocket || config.serial.mode == ConsoleMode::kSocket;

@@ -25,6 +25,7 @@ absl::StatusOr<PlacedDevice> CreateNet(const NetConfig& config, const DeviceCont
   options.id = config.id;
   options.mac = *net::ParseMac(config.mac);
   options.mtu = static_cast<uint16_t>(tap.mtu);
+  options.has_uso = tap.has_uso;
   options.queue_size = static_cast<uint16_t>(config.queue_size);
   std::vector<virtio::NetDevice::Pair> pairs;
   for (auto& port : tap.ports) pairs.push_back({std::move(port), context.next_loop()});
