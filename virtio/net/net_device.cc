@@ -118,6 +118,7 @@ NetDevice::NetDevice(const Options& options, size_t pairs, base::EventLoop& loop
           loop),
       mac_(options.mac) {
   shared_.id = options.id;
+  shared_.mtu = options.mtu;
   config_.mac = options.mac;
   config_.status = VIRTIO_NET_S_LINK_UP;
   config_.max_virtqueue_pairs = static_cast<uint16_t>(pairs);
@@ -258,6 +259,7 @@ void NetDevice::AddCounters(Counters& counters) const {
     const NetCounters& received = pair->receive.net_counters();
     virtio::AddQueue(counters, "rx_", received);
     counters["rx_dropped_no_room"] += received.dropped_no_room.value();
+    counters["rx_dropped_too_long"] += received.dropped_too_long.value();
     counters["rx_dropped_filter"] += received.dropped_filter.value();
     virtio::AddQueue(counters, "tx_", pair->transmit.net_counters());
   }

@@ -24,7 +24,7 @@ namespace virtio {
 class NetDevice final : public QueuedDevice {
  public:
   struct Options {
-    std::string id;  // "_net0"
+    std::string id = {};  // "_net0"
     net::MacAddress mac = {};
     uint16_t mtu = 1500;
     uint16_t queue_size = 256;  // power of two

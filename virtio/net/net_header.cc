@@ -66,11 +66,10 @@ NetHeaderError CheckNetHeader(NetHeader& header, uint32_t frame_bytes, uint64_t 
   return NetHeaderError::kNone;
 }
 
-bool IsNetHeaderFor(const NetHeader& header, uint64_t features) {
-  // DATA_VALID needs GUEST_CSUM too, but is a hint that a driver can ignore.
-  if ((header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) != 0 &&
-      (features & FeatureBit(VIRTIO_NET_F_GUEST_CSUM)) == 0) {
-    return false;
+bool PrepareNetHeader(NetHeader& header, uint64_t features) {
+  if ((features & FeatureBit(VIRTIO_NET_F_GUEST_CSUM)) == 0) {
+    if ((header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) != 0) return false;
+    header.flags = 0;  // DATA_VALID
   }
   if (header.gso_type == VIRTIO_NET_HDR_GSO_NONE) return true;
   const uint8_t type = WithoutEcn(header.gso_type);

@@ -23,9 +23,10 @@ enum class NetHeaderError : uint8_t {
 // is a copy, which the guest cannot change any more. Pure and total. [VIRTIO 1.2 §5.1.6.2]
 NetHeaderError CheckNetHeader(NetHeader& header, uint32_t frame_bytes, uint64_t features);
 
-// Returns whether a driver with these `features` can take a received frame with `header`. The host
-// keeps frames that it made for the features of an earlier driver. [VIRTIO 1.2 §5.1.6.4.1]
-bool IsNetHeaderFor(const NetHeader& header, uint64_t features);
+// Returns whether a driver that has accepted `features` can take a received frame with `header`:
+// the host still has frames that it made for the features of an earlier driver. Removes hints that
+// such a driver does not expect. [VIRTIO 1.2 §5.1.6.4.1]
+bool PrepareNetHeader(NetHeader& header, uint64_t features);
 
 }  // namespace virtio
 

@@ -17,6 +17,8 @@ namespace {
 
 // How much a frame costs in steps of the loop's budget: a system call of some microseconds.
 constexpr uint32_t kStepsPerFrame = 16;
+// An Ethernet header with a VLAN tag.
+constexpr uint32_t kMaxEthernetHeader = 18;
 // The pause after an error of the host. A tap that is gone fails at once, for ever.
 constexpr std::chrono::milliseconds kErrorPause{100};
 constexpr size_t kEnoughBytes = sizeof(NetHeader) + net::kMaxFrameBytes;
@@ -115,8 +117,16 @@ bool NetReceiveQueue::IsWanted(uint32_t bytes) {
     counters_.dropped_link_down.Increment();
     return false;
   }
-  if (bytes < sizeof(NetHeader) || !IsNetHeaderFor(start_.header, pair_.shared.features)) {
+  const NetShared& shared = pair_.shared;
+  if (bytes < sizeof(NetHeader) || !PrepareNetHeader(start_.header, shared.features)) {
     counters_.dropped_malformed.Increment();
+    return false;
+  }
+  // [VIRTIO 1.2 §5.1.4.1]
+  if ((shared.features & FeatureBit(VIRTIO_NET_F_MTU)) != 0 &&
+      start_.header.gso_type == VIRTIO_NET_HDR_GSO_NONE &&
+      bytes > sizeof(NetHeader) + kMaxEthernetHeader + shared.mtu) {
+    counters_.dropped_too_long.Increment();
     return false;
   }
   const uint32_t known = std::min(bytes, start_bytes_) - uint32_t{sizeof(NetHeader)};

@@ -29,6 +29,7 @@ namespace virtio {
 struct NetShared {
   std::string id;         // of the device, for the log
   uint64_t features = 0;  // that the driver has accepted; changes only while all queues are stopped
+  uint16_t mtu = 0;       // what the driver reads; constant
   std::atomic<bool> link_up = true;
   base::Mutex mutex;
   NetFilter filter ABSL_GUARDED_BY(mutex);
@@ -50,6 +51,7 @@ struct NetCounters {
   QueueCounter dropped_host;       // the host refused the frame
   QueueCounter dropped_link_down;  // see NetDevice::SetLink
   QueueCounter dropped_no_room;    // the driver's buffers were too small
+  QueueCounter dropped_too_long;   // longer than the MTU
   QueueCounter dropped_filter;     // the driver does not want the frame
 };
 
