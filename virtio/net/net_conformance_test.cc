@@ -163,6 +163,92 @@ TEST(NetConformanceTest, Net_5_1_4_1_StatusFollowsTheLink) {
   EXPECT_EQ(machine.harness().notifier().config_changes, 2u);
 }
 
+// "The device MUST forward transmitted packets of up to mtu (plus low level ethernet header length)
+// size with gso_type NONE or ECN, and do so without fragmentation".
+TEST(NetConformanceTest, Net_5_1_4_1_FramesOfTheMtuAreSentWhole) {
+  NetMachine machine;
+  machine.Start();
+  machine.Transmit(Frame(1514));
+  ASSERT_THAT(machine.port().sent, SizeIs(1));
+  EXPECT_EQ(WithoutHeader(machine.port().sent[0]), Frame(1514));
+}
+
+// "The device MUST ignore flag bits that it does not recognize."
+TEST(NetConformanceTest, Net_5_1_6_2_2_UnknownFlagsAreIgnored) {
+  NetMachine machine;
+  machine.Start();
+  NetHeader header;
+  header.flags = static_cast<uint8_t>(~VIRTIO_NET_HDR_F_NEEDS_CSUM);
+  machine.Transmit(Frame(60), header);
+  ASSERT_THAT(machine.port().sent, SizeIs(1));
+  EXPECT_EQ(machine.port().sent[0][0], 0);
+}
+
+// "If NEEDS_CSUM is not set, the device MUST NOT use the csum_start and csum_offset."
+TEST(NetConformanceTest, Net_5_1_6_2_2_ChecksumFieldsCountOnlyWithTheFlag) {
+  NetMachine machine;
+  machine.Start();
+  NetHeader header;
+  header.checksum_start = 0xffff;
+  header.checksum_offset = 0xffff;
+  machine.Transmit(Frame(60), header);
+  EXPECT_THAT(machine.port().sent, SizeIs(1));
+}
+
+// "The device MUST NOT rely on hdr_len to be correct."
+TEST(NetConformanceTest, Net_5_1_6_2_2_HeaderLengthIsOnlyAHint) {
+  NetMachine machine;
+  machine.Start();
+  for (const int length : {0, 1, 60, 61, 0xffff}) {
+    NetHeader header;
+    header.header_length = static_cast<uint16_t>(length);
+    machine.Transmit(Frame(60), header);
+  }
+  EXPECT_THAT(machine.port().sent, SizeIs(5));
+}
+
+// "The device MUST use all buffers but the last completely, up to the full length".
+TEST(NetConformanceTest, Net_5_1_6_4_1_AllBuffersButTheLastAreFull) {
+  NetMachine machine;
+  machine.Start();
+  machine.OfferBuffers(8, 100);
+  machine.port().Arrive(Frame(348));
+  machine.Run();
+  for (const uint32_t length : {100u, 100u, 100u, 60u}) {
+    EXPECT_EQ(machine.rx().PopUsed()->len, length);
+  }
+}
+
+// "If gso_type differs from NONE, the device MUST also set NEEDS_CSUM and gso_size".
+TEST(NetConformanceTest, Net_5_1_6_4_1_SegmentedFramesHaveAChecksumAndASize) {
+  NetMachine machine;
+  machine.Start();
+  machine.OfferBuffers(8, 4000);
+  NetHeader header;
+  header.gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
+  header.gso_size = 1448;
+  machine.port().Arrive(Frame(3000), header);  // no NEEDS_CSUM
+  header.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+  header.gso_size = 0;
+  machine.port().Arrive(Frame(3000), header);
+  machine.Run();
+  EXPECT_THAT(machine.TakeFrame(), IsEmpty());
+  EXPECT_EQ(machine.Counter("rx_dropped_malformed"), 2u);
+}
+
+TEST(NetConformanceTest, Net_5_1_6_5_2_1_TablesAreEmptyAfterReset) {
+  NetMachine machine;
+  machine.Start();
+  Bytes tables;
+  AppendTable(tables, {kOther});
+  AppendTable(tables, {});
+  EXPECT_EQ(machine.Command(VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, tables), 0);
+  ASSERT_TRUE(machine.harness().Stop(machine.device()));
+  machine.Start();
+  EXPECT_EQ(machine.Command(VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, {0}), 0);
+  EXPECT_FALSE(Reaches(machine, kOther));
+}
+
 // "If VIRTIO_NET_F_MRG_RXBUF has not been negotiated, the device MUST use the full buffer:
 // num_buffers is always set to 1", and with it the number of buffers that the frame takes.
 TEST(NetConformanceTest, Net_5_1_6_4_1_NumBuffersIsTheNumberOfUsedBuffers) {
@@ -280,7 +366,7 @@ TEST(NetConformanceTest, Net_5_1_6_5_3_VlansPassWithoutTheFeature) {
 }
 
 // "If the driver ... ANNOUNCE_ACK, the device MUST clear the VIRTIO_NET_S_ANNOUNCE bit".
-TEST(NetConformanceTest, Net_5_1_6_5_4_1_AnnounceIsClearedWhenAcknowledged) {
+TEST(NetConformanceTest, Net_5_1_6_5_4_2_AnnounceIsClearedWhenAcknowledged) {
   NetMachine machine;
   machine.Start();
   machine.device().Announce();
@@ -293,7 +379,7 @@ TEST(NetConformanceTest, Net_5_1_6_5_4_1_AnnounceIsClearedWhenAcknowledged) {
 
 // "The device MUST queue packets only on any receiveq1 before VQ_PAIRS_SET" and "MUST NOT queue
 // packets on receive queues greater than virtqueue_pairs once it has placed the command as used".
-TEST(NetConformanceTest, Net_5_1_6_5_5_2_OnlyChosenPairsReceive) {
+TEST(NetConformanceTest, Net_5_1_6_5_6_2_OnlyChosenPairsReceive) {
   NetMachine machine(2);
   machine.Start();
   EXPECT_FALSE(machine.port(1).active);
@@ -305,7 +391,7 @@ TEST(NetConformanceTest, Net_5_1_6_5_5_2_OnlyChosenPairsReceive) {
   machine.Start();
 }
 
-TEST(NetConformanceTest, Net_5_1_6_5_6_2_OffloadsAreSwitched) {
+TEST(NetConformanceTest, Net_5_1_6_5_8_OffloadsAreSwitched) {
   NetMachine machine;
   machine.Start();
   Bytes set(8);
@@ -319,7 +405,7 @@ TEST(NetConformanceTest, Net_5_1_6_5_6_2_OffloadsAreSwitched) {
 }
 
 // "The device MUST NOT ... offloads that were not negotiated".
-TEST(NetConformanceTest, Net_5_1_6_5_6_2_OffloadsThatWereNotNegotiatedAreRefused) {
+TEST(NetConformanceTest, Net_5_1_6_5_8_OffloadsThatWereNotNegotiatedAreRefused) {
   NetMachine machine;
   machine.Start(FeatureBit(VIRTIO_NET_F_CTRL_VQ) | FeatureBit(VIRTIO_NET_F_GUEST_CSUM) |
                 FeatureBit(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS));

@@ -42,9 +42,11 @@ uint64_t FeaturesOfGsoType(uint8_t type, uint64_t GsoType::*direction) {
 NetHeaderError CheckNetHeader(NetHeader& header, uint32_t frame_bytes, uint64_t features) {
   if (frame_bytes < ETH_HLEN) return NetHeaderError::kTooShort;
   if (frame_bytes > net::kMaxFrameBytes) return NetHeaderError::kTooLong;
-  const bool needs_checksum = header.flags == VIRTIO_NET_HDR_F_NEEDS_CSUM;
-  if (header.flags != 0 && !(needs_checksum && (features & FeatureBit(VIRTIO_NET_F_CSUM)) != 0)) {
-    return NetHeaderError::kUnknownFlag;
+  // "The device MUST ignore flag bits that it does not recognize." [VIRTIO 1.2 §5.1.6.2.2]
+  header.flags &= VIRTIO_NET_HDR_F_NEEDS_CSUM;
+  const bool needs_checksum = header.flags != 0;
+  if (needs_checksum && (features & FeatureBit(VIRTIO_NET_F_CSUM)) == 0) {
+    return NetHeaderError::kNotNegotiated;
   }
   if (needs_checksum &&
       uint32_t{header.checksum_start.value()} + header.checksum_offset.value() + sizeof(uint16_t) >
@@ -56,7 +58,7 @@ NetHeaderError CheckNetHeader(NetHeader& header, uint32_t frame_bytes, uint64_t 
     const bool has_ecn = type != header.gso_type;
     if ((features & FeaturesOfGsoType(type, &GsoType::transmit)) == 0 ||
         (has_ecn && (features & FeatureBit(VIRTIO_NET_F_HOST_ECN)) == 0)) {
-      return NetHeaderError::kUnknownFlag;
+      return NetHeaderError::kNotNegotiated;
     }
     if (header.gso_size.value() == 0 || !needs_checksum) return NetHeaderError::kBadSegmentation;
   }
@@ -72,6 +74,9 @@ bool PrepareNetHeader(NetHeader& header, uint64_t features) {
     header.flags = 0;  // DATA_VALID
   }
   if (header.gso_type == VIRTIO_NET_HDR_GSO_NONE) return true;
+  if ((header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) == 0 || header.gso_size.value() == 0) {
+    return false;
+  }
   const uint8_t type = WithoutEcn(header.gso_type);
   return (features & FeaturesOfGsoType(type, &GsoType::receive)) != 0 &&
          (type == header.gso_type || (features & FeatureBit(VIRTIO_NET_F_GUEST_ECN)) != 0);

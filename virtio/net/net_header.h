@@ -13,7 +13,7 @@ enum class NetHeaderError : uint8_t {
   kNone,
   kTooShort,         // shorter than an Ethernet header
   kTooLong,          // longer than net::kMaxFrameBytes
-  kUnknownFlag,      // a flag or GSO type that is not defined or was not negotiated
+  kNotNegotiated,    // a checksum or a type of GSO that is undefined or not accepted
   kChecksumOutside,  // the checksum lies outside the frame
   kBadSegmentation,  // GSO without a size or without a checksum to complete
 };

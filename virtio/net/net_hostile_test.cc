@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "tests/fakes/hostile_driver.h"
 #include "virtio/net/testing/net_fixtures.h"
 
@@ -77,6 +79,21 @@ TEST(NetHostileTest, ResetsInEveryState) {
       HostileNet net(seed);
       ResetInEveryState(net.Target(queue), kAllFeatures);
     }
+  }
+}
+
+TEST(NetHostileTest, ServesFramesWithAnyFeatures) {
+  std::mt19937_64 random(1);
+  for (int i = 0; i < 300; ++i) {
+    NetMachine machine(1 + i % 2);
+    machine.Start(machine.device().features() & random());
+    machine.OfferBuffers(4, 2000);
+    machine.port().Arrive(Frame(100));
+    machine.Run();
+    EXPECT_EQ(WithoutHeader(machine.TakeFrame()), Frame(100));
+    machine.Transmit(Frame(90));
+    ASSERT_EQ(machine.port().sent.size(), 1u);
+    EXPECT_EQ(WithoutHeader(machine.port().sent[0]), Frame(90));
   }
 }
 

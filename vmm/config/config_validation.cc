@@ -259,7 +259,7 @@ absl::Status CheckMac(const std::string& key, const std::string& mac) {
   }
   if (net::IsMulticast(*parsed) || *parsed == net::MacAddress()) {
     return Invalid(key, absl::StrCat("\"", mac, "\" is ",
-                                     net::IsMulticast(*parsed) ? "a group's address" : "all zeroes",
+                                     net::IsMulticast(*parsed) ? "a group's address" : "all zeros",
                                      ", which no interface can have; choose one that starts with "
                                      "02, or leave it out"));
   }
