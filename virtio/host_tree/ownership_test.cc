@@ -84,7 +84,9 @@ TEST_F(MappedOwnershipTest, OnlyGroupsOfTheGuestGetSetGroupId) {
   const uint32_t both = S_ISUID | S_ISGID;
   EXPECT_EQ(owners_.LimitSetIds(both, 2000), both);
   EXPECT_EQ(owners_.LimitSetIds(both, 2010), uint32_t{S_ISUID});
-  EXPECT_EQ(Ownership({}, {}, {.any_owner = true}).LimitSetIds(both, 2010), both);
+  // Without privileges, vmm can give files only to groups of its own.
+  const Ownership unprivileged(uids_, gids_, {.uid = 1000, .gids = {2000}});
+  EXPECT_EQ(unprivileged.LimitSetIds(both, 2010), both);
 }
 
 }  // namespace
