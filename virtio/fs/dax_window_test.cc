@@ -46,13 +46,14 @@ class DaxWindowTest : public testing::Test {
     EXPECT_TRUE(stopped);
   }
 
-  // What a guest would read; a test whose files stay whole may look.
+  // Returns the byte that a guest would read. Only for files that are not truncated.
   char At(uint64_t offset) const {
     char value;
     std::memcpy(&value, window_->host() + offset, 1);
     return value;
   }
-  // Those of the window; all others are the allocator's or a sanitizer's.
+  // Returns the number of memory mappings in the window. Other mappings belong to the allocator or
+  // to a sanitizer.
   size_t HostMappings() const {
     const auto start = reinterpret_cast<uintptr_t>(window_->host());
     std::ifstream maps("/proc/self/maps");
@@ -88,7 +89,7 @@ TEST_F(DaxWindowTest, AMappingShowsTheFile) {
   EXPECT_EQ(window_->mapped_ranges(), 1U);
 }
 
-TEST_F(DaxWindowTest, BehindTheEndOfTheFileThereAreZeroes) {
+TEST_F(DaxWindowTest, TheWindowShowsZeroesBehindTheEndOfTheFile) {
   ASSERT_EQ(window_->Map(file_.get(), 2 * kRange, 0, 4 * kRange), 0);
   EXPECT_EQ(At(0), '2');
   EXPECT_EQ(At(kRange), '3');
@@ -99,9 +100,10 @@ TEST_F(DaxWindowTest, BehindTheEndOfTheFileThereAreZeroes) {
   EXPECT_EQ(window_->mapped_ranges(), 0U);
 }
 
-TEST_F(DaxWindowTest, ANewMappingReplacesAllOfTheOld) {
+TEST_F(DaxWindowTest, ANewMappingReplacesTheOldMappingOfItsRanges) {
   ASSERT_EQ(window_->Map(file_.get(), 0, 0, 3 * kRange), 0);
-  // Shorter than what it replaces: nothing of the old one shows behind its end.
+  // The new mapping shows only the last bytes of the file. Behind them the old mapping must not
+  // show.
   ASSERT_EQ(window_->Map(file_.get(), 3 * kRange, kRange, kRange), 0);
   EXPECT_EQ(At(0), '0');
   EXPECT_EQ(At(kRange), '3');
@@ -112,7 +114,7 @@ TEST_F(DaxWindowTest, ANewMappingReplacesAllOfTheOld) {
   for (uint64_t at = 0; at < kSize; at += kRange) EXPECT_EQ(At(at), 0);
 }
 
-TEST_F(DaxWindowTest, OddNumbersAreRefused) {
+TEST_F(DaxWindowTest, InvalidOffsetsAndSizesAreRefused) {
   ASSERT_EQ(window_->Map(file_.get(), 0, 0, kRange), 0);
   const uint64_t huge = UINT64_MAX - kRange + 1;  // a multiple of the range
   for (const uint64_t bad :
@@ -127,13 +129,13 @@ TEST_F(DaxWindowTest, OddNumbersAreRefused) {
   EXPECT_EQ(window_->Map(file_.get(), 0, kRange, kSize), EINVAL);
   EXPECT_EQ(window_->Map(file_.get(), 0, 0, 0), EINVAL);
   EXPECT_EQ(window_->Unmap(0, 0), EINVAL);
-  // Behind the end of the file.
+  // The offset is behind the end of the file.
   EXPECT_EQ(window_->Map(file_.get(), 4 * kRange, 0, kRange), EINVAL);
   EXPECT_EQ(At(0), '0');
   EXPECT_EQ(window_->mapped_ranges(), 1U);
 }
 
-TEST_F(DaxWindowTest, WhatCannotBeMappedLeavesZeroes) {
+TEST_F(DaxWindowTest, AFailedMappingLeavesZeroes) {
   const base::UniqueFd directory(open(host_.Path("").c_str(), O_RDONLY | O_CLOEXEC));
   EXPECT_EQ(window_->Map(directory.get(), 0, 0, kRange), EINVAL);
   const base::UniqueFd closed_to_reads(open(host_.Path("file").c_str(), O_WRONLY | O_CLOEXEC));
@@ -158,13 +160,13 @@ TEST_F(DaxWindowTest, HostMappingsAreBounded) {
   EXPECT_LE(HostMappings(), before);
 }
 
-TEST_F(DaxWindowTest, ATruncatedFileTurnsIntoZeroes) {
+TEST_F(DaxWindowTest, RangesThatLoseTheirFileShowZeroes) {
   ASSERT_EQ(window_->Map(file_.get(), 0, 0, kRange), 0);
   ASSERT_EQ(window_->Map(file_.get(), kRange, 2 * kRange, 2 * kRange), 0);
   host_.Write("other", std::string(kRange, 'o'));
   const base::UniqueFd other(open(host_.Path("other").c_str(), O_RDWR | O_CLOEXEC));
   ASSERT_EQ(window_->Map(other.get(), 0, kRange, kRange), 0);
-  // Less, but what is mapped of the first range is still there.
+  // The file becomes shorter, but still has what the first range shows.
   ASSERT_EQ(truncate(host_.Path("file").c_str(), static_cast<off_t>(kRange + 4096)), 0);
   loop_.RunUntilIdle();
   EXPECT_EQ(window_->truncated_ranges(), 2U);
@@ -173,21 +175,21 @@ TEST_F(DaxWindowTest, ATruncatedFileTurnsIntoZeroes) {
   EXPECT_EQ(At(kRange), 'o');
   EXPECT_EQ(At(2 * kRange), 0);
   EXPECT_EQ(At(4 * kRange - 1), 0);
-  // Growing is no loss, nor is new content.
+  // A file that grows or gets new content loses nothing.
   ASSERT_EQ(ftruncate(other.get(), 3 * kRange), 0);
   ASSERT_EQ(pwrite(other.get(), "n", 1, 0), 1);
   loop_.RunUntilIdle();
   EXPECT_EQ(At(kRange), 'n');
   EXPECT_EQ(window_->truncated_ranges(), 2U);
-  // Nor is what the guest gave back.
+  // What the guest has unmapped cannot be lost.
   ASSERT_EQ(window_->Unmap(kRange, kRange), 0);
   ASSERT_EQ(ftruncate(other.get(), 0), 0);
   loop_.RunUntilIdle();
   EXPECT_EQ(window_->truncated_ranges(), 2U);
 }
 
-// Whatever the moment at which the host truncates a file that is being mapped: a page that cannot
-// be read does not stay.
+// The host may truncate a file at any moment while the file is being mapped. A page that cannot be
+// read must never stay in the window.
 TEST_F(DaxWindowTest, TruncationsWhileMappingAreNoticed) {
   const std::string path = host_.Path("file");
   constexpr int kRounds = 3000;
@@ -196,7 +198,7 @@ TEST_F(DaxWindowTest, TruncationsWhileMappingAreNoticed) {
   std::thread host([&] {
     for (int i = 1; i <= kRounds; ++i) {
       while (round < i) std::this_thread::yield();
-      // Another moment each time.
+      // Truncate at another moment in each round.
       for (std::atomic<int> spin{i % 100 * 5}; spin > 0; --spin) continue;
       EXPECT_EQ(truncate(path.c_str(), 0), 0);
       truncated = i;
@@ -215,7 +217,7 @@ TEST_F(DaxWindowTest, TruncationsWhileMappingAreNoticed) {
   host.join();
 }
 
-TEST_F(DaxWindowTest, WhatIsTruncatedWhileStoppedIsNoticedLater) {
+TEST_F(DaxWindowTest, TruncationsWhileStoppedAreNoticedAfterResume) {
   ASSERT_EQ(window_->Map(file_.get(), 0, 0, kRange), 0);
   int stopped = 0;
   window_->Stop([&stopped] { ++stopped; });
@@ -233,7 +235,7 @@ TEST_F(DaxWindowTest, WhatIsTruncatedWhileStoppedIsNoticedLater) {
   EXPECT_EQ(At(0), 0);
 }
 
-TEST_F(DaxWindowTest, ResumedBeforeItHasStoppedItGoesOn) {
+TEST_F(DaxWindowTest, AResumeBeforeTheStopHasEndedKeepsTheWatch) {
   ASSERT_EQ(window_->Map(file_.get(), 0, 0, kRange), 0);
   bool stopped = false;
   window_->Stop([&stopped] { stopped = true; });
@@ -245,7 +247,7 @@ TEST_F(DaxWindowTest, ResumedBeforeItHasStoppedItGoesOn) {
   EXPECT_EQ(window_->truncated_ranges(), 1U);
 }
 
-TEST_F(DaxWindowTest, TheKernelReadsWhereTheWindowIs) {
+TEST_F(DaxWindowTest, OnlyTheKernelMayReadTheWindowAtItsGuestAddress) {
   ASSERT_EQ(window_->Map(file_.get(), 0, 0, kRange), 0);
   constexpr uint64_t kAddress = uint64_t{1} << 36;
   EXPECT_FALSE(memory_->WindowIoVec(*base::GuestRange::Create(kAddress, 1)).has_value());
@@ -256,7 +258,7 @@ TEST_F(DaxWindowTest, TheKernelReadsWhereTheWindowIs) {
   EXPECT_EQ(iov->iov_len, 3U);
   EXPECT_FALSE(memory_->WindowIoVec(*base::GuestRange::Create(kAddress - 1, 2)).has_value());
   EXPECT_FALSE(memory_->WindowIoVec(*base::GuestRange::Create(kAddress + 1, kSize)).has_value());
-  // It is no RAM.
+  // The window is not RAM.
   EXPECT_FALSE(memory_->Contains(*base::GuestRange::Create(kAddress, 1)));
   EXPECT_FALSE(memory_->IoVec(*base::GuestRange::Create(kAddress, 1)).has_value());
   EXPECT_FALSE(memory_->Load<uint32_t>(kAddress).has_value());

@@ -1,4 +1,4 @@
-// Shares that the host may change: what a guest may keep, and what it has open.
+// What a guest may cache of shares that the host may change, and what it can have open.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 namespace virtio {
 namespace {
 
-TEST(FsCaching, AutoAsksAgain) {
+TEST(FsCaching, WithCacheAutoEntriesAreValidForOneSecond) {
   FsHarness fs({.cache = FsCache::kAuto}, FillStore);
   const auto app = fs.Lookup(1, "1-app").As<fuse_entry_out>();
   EXPECT_EQ(app.entry_valid, 1U);
@@ -26,15 +26,15 @@ TEST(FsCaching, AutoAsksAgain) {
   const uint64_t big = fs.Find(app.nodeid, "big");
   const auto open = fs.Do(FUSE_OPEN, big, Bytes(8));
   EXPECT_EQ(open.error, 0);
-  EXPECT_EQ(open.As<fuse_open_out>().open_flags, 0U);  // what is cached of it is dropped
+  EXPECT_EQ(open.As<fuse_open_out>().open_flags, 0U);  // the guest drops its cached data
   EXPECT_EQ(fs.Do(FUSE_RELEASE, big, Bytes(24)).error, 0);
   EXPECT_EQ(fs.Do(FUSE_OPENDIR, app.nodeid, Bytes(8)).error, 0);
   EXPECT_EQ(fs.Do(FUSE_RELEASEDIR, app.nodeid, Bytes(24)).error, 0);
   EXPECT_EQ(fs.Do(FUSE_OPEN, fs.Find(app.nodeid, "link"), Bytes(8)).error, EACCES);
 }
 
-// As the lower layer of an overlay they say which directories are opaque.
-TEST(FsCaching, UserAttributesAreServedWhereThereIsNoClosure) {
+// In the lower layer of an overlay these attributes say which directories are opaque.
+TEST(FsCaching, UserAttributesAreServedWithoutAClosure) {
   const auto fill = [](const TemporaryTree& host) {
     FillStore(host);
     setxattr(host.Path("root/1-app/big").c_str(), "user.overlay.opaque", "y", 1, 0);
@@ -57,12 +57,12 @@ TEST(FsCaching, UserAttributesAreServedWhereThereIsNoClosure) {
                   .error,
               EROFS);
   }
-  // Of a closure Linux does not ask again.
+  // ENOSYS keeps Linux from asking a closure again.
   FsHarness fs(StoreOptions(), fill);
   EXPECT_EQ(fs.Do(FUSE_GETXATTR, fs.Find(1, "1-app"), opaque).error, ENOSYS);
 }
 
-// Real time, but later.
+// Returns the real time plus kSeconds.
 template <int kSeconds>
 std::chrono::nanoseconds Later() {
   return FsServer::RealTime() + std::chrono::seconds(kSeconds);
@@ -78,14 +78,14 @@ TEST(FsCaching, AnUnchangedFileIsReadOnce) {
     };
     EXPECT_EQ(open(), 0U);
     EXPECT_EQ(open(), uint32_t{FOPEN_KEEP_CACHE});
-    // Rewritten with the same size, right after it was read.
+    // The host writes the file again, with the same size, right after the guest has opened it.
     fs.host().Write("root/1-app/big", RandomText(300'000));
     EXPECT_EQ(open(), 0U);
     EXPECT_EQ(open(), uint32_t{FOPEN_KEEP_CACHE});
   }
 }
 
-TEST(FsCaching, WhatChangedJustBeforeItWasReadIsReadAgain) {
+TEST(FsCaching, AFileThatHasJustChangedIsReadAgain) {
   FsHarness fs({.cache = FsCache::kAuto,
                 .real_time = [] { return FsServer::RealTime() - std::chrono::hours(1); }},
                FillStore);
@@ -109,7 +109,7 @@ TEST(FsCaching, AnUnchangedDirectoryIsListedOnce) {
   EXPECT_EQ(open(), uint32_t{FOPEN_CACHE_DIR | FOPEN_KEEP_CACHE});
 }
 
-TEST(FsCaching, WhatCannotBeWrittenIsNotOpenedForThat) {
+TEST(FsCaching, ReadOnlySharesRefuseToOpenForWriting) {
   for (const FsCache cache : {FsCache::kAuto, FsCache::kNever}) {
     FsHarness fs({.cache = cache}, FillStore);
     const uint64_t big = fs.Find(fs.Find(1, "1-app"), "big");
@@ -120,7 +120,7 @@ TEST(FsCaching, WhatCannotBeWrittenIsNotOpenedForThat) {
   }
 }
 
-TEST(FsCaching, NeverKeepsNothing) {
+TEST(FsCaching, WithCacheNeverTheGuestKeepsNothing) {
   FsHarness fs({.cache = FsCache::kNever}, FillStore);
   const auto app = fs.Lookup(1, "1-app").As<fuse_entry_out>();
   EXPECT_EQ(app.entry_valid, 0U);
@@ -144,7 +144,7 @@ TEST(FsCaching, AnOpenFileStaysWhenTheHostReplacesIt) {
     const auto attributes = fs.Do(FUSE_GETATTR, tool, Bytes(16)).As<fuse_attr_out>();
     EXPECT_EQ(attributes.attr.size, 15U);
     EXPECT_EQ(attributes.attr.nlink, 0U);
-    // By another number, or of another file, it is nobody's.
+    // Another number, or the handle with another file, is refused.
     EXPECT_EQ(fs.Read(tool, 0, 100, handle + 1).error, EBADF);
     EXPECT_EQ(fs.Read(directory, 0, 100, handle).error, EBADF);
     fuse_release_in release = {};
@@ -155,7 +155,7 @@ TEST(FsCaching, AnOpenFileStaysWhenTheHostReplacesIt) {
   }
 }
 
-TEST(FsCaching, OpenFilesAreBoundedWhereTheyStayOpen) {
+TEST(FsCaching, OpenFilesOfReadOnlySharesAreBounded) {
   for (const FsCache cache : {FsCache::kAuto, FsCache::kNever}) {
     FsHarness fs({.cache = cache, .max_open_files = 4}, FillStore);
     const uint64_t tool = fs.Find(fs.Find(fs.Find(1, "1-app"), "bin"), "tool");
@@ -172,7 +172,7 @@ TEST(FsCaching, OpenFilesAreBoundedWhereTheyStayOpen) {
   }
 }
 
-TEST(FsCaching, OpeningWhatCannotBeWrittenLeavesSetIdBitsAlone) {
+TEST(FsCaching, OpeningInAReadOnlyShareLeavesSetIdBitsAlone) {
   FsHarness fs({.cache = FsCache::kAuto}, [](const TemporaryTree& host) {
     host.Write("root/tool", "x");
     ASSERT_EQ(chmod(host.Path("root/tool").c_str(), 06755), 0);

@@ -1,4 +1,4 @@
-// Shares that can be written to.
+// Changes in writable shares.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "virtio/fs/testing/fs_fixtures.h"
 
 namespace virtio {
@@ -68,7 +67,7 @@ class FsChanges : public testing::Test {
     in.write_flags = write_flags;
     return Join(BytesOf(in), Bytes(data.begin(), data.end()));
   }
-  // Returns how much was written, or the negative error.
+  // Returns how many bytes were written, or -errno.
   int64_t Write(const Opened& file, uint64_t offset, const std::string& data, uint32_t flags = 0,
                 uint32_t write_flags = 0) {
     const auto result =
@@ -90,21 +89,19 @@ class FsChanges : public testing::Test {
     return fs.Do(opcode, directory, NameBytes({name})).error;
   }
   std::string OnHost(absl::string_view name) {
-    std::ifstream file(fs.host().Path(absl::StrCat("root/", name)));
+    std::ifstream file(fs.HostPath(name));
     std::stringstream all;
     all << file.rdbuf();
     return file ? all.str() : "none";
   }
   struct stat HostStatus(absl::string_view name) {
-    struct stat status = {};
-    EXPECT_EQ(lstat(fs.host().Path(absl::StrCat("root/", name)).c_str(), &status), 0) << name;
-    return status;
+    return fs.HostStatus(name);
   }
 
   FsHarness fs;
 };
 
-TEST_F(FsChanges, NegotiatesWhatAWritableShareNeeds) {
+TEST_F(FsChanges, InitOffersWhatAWritableShareNeeds) {
   const uint32_t flags = fs.Init().As<fuse_init_out>().flags;
   for (const uint32_t flag : {FUSE_ATOMIC_O_TRUNC, FUSE_DONT_MASK, FUSE_HANDLE_KILLPRIV_V2,
                               FUSE_BIG_WRITES, FUSE_MAX_PAGES, FUSE_AUTO_INVAL_DATA}) {
@@ -136,7 +133,7 @@ TEST_F(FsChanges, ChangesWithoutRoomForTheAnswerAreNotMade) {
   const uint64_t node = fs.Find(directory, "a");
   const Opened file = Open(node);
   for (const auto& [opcode, target, arguments] : AllChanges(directory, node, file.handle)) {
-    if (opcode == FUSE_SETXATTR) break;  // those behind it have no answer
+    if (opcode == FUSE_SETXATTR) break;  // only the changes before it answer with an entry
     EXPECT_EQ(fs.Do(opcode, target, arguments, 100).error, EINVAL) << opcode;
   }
   EXPECT_EQ(fs.Do(FUSE_WRITE, node, WriteArguments(file.handle, 0, "x"), 4).error, EINVAL);
@@ -145,7 +142,7 @@ TEST_F(FsChanges, ChangesWithoutRoomForTheAnswerAreNotMade) {
   EXPECT_EQ(fs.counter("nodes"), 3U);
 }
 
-TEST_F(FsChanges, CreatesWithModeUmaskAndOwner) {
+TEST_F(FsChanges, CreateAppliesModeUmaskAndOwner) {
   fs.SetCaller(1000, 100);
   const Opened file = Create(1, "new", O_RDWR | O_EXCL, 04777, 022);
   EXPECT_EQ(HostStatus("new").st_mode, S_IFREG | 04755U);
@@ -170,7 +167,7 @@ TEST_F(FsChanges, ReadsAndWritesByHandle) {
   EXPECT_EQ(fs.counter("written_bytes"), 14U);
   EXPECT_EQ(Write(reader, 0, "x"), -EBADF);
   EXPECT_EQ(fs.Read(node, 0, 100, writer.handle).error, EBADF);
-  // Handles are of one node, and numbers that were not given out of none.
+  // A handle belongs to one node. Numbers that are no handles are refused.
   const uint64_t other = fs.Find(1, "dir");
   EXPECT_EQ(fs.Read(other, 0, 100, reader.handle).error, EBADF);
   for (const uint64_t handle : {uint64_t{0}, writer.handle + 1, UINT64_MAX}) {
@@ -184,11 +181,12 @@ TEST_F(FsChanges, ReadsAndWritesByHandle) {
   EXPECT_EQ(fs.counter("open_files"), 1U);
 }
 
-TEST_F(FsChanges, WritesAreBounded) {
+TEST_F(FsChanges, WritesWithAWrongSizeOrOffsetAreRefused) {
   const Opened file = Open(fs.Find(1, "file"));
   Bytes wrong = WriteArguments(file.handle, 0, "data");
   wrong.push_back(0);
-  EXPECT_EQ(fs.Do(FUSE_WRITE, file.node, wrong).error, EINVAL);  // more than it says
+  EXPECT_EQ(fs.Do(FUSE_WRITE, file.node, wrong).error,
+            EINVAL);  // one byte more than the request says
   wrong.resize(wrong.size() - 2);
   EXPECT_EQ(fs.Do(FUSE_WRITE, file.node, wrong).error, EINVAL);
   EXPECT_EQ(Write(file, UINT64_MAX, "x"), -EFBIG);
@@ -196,17 +194,17 @@ TEST_F(FsChanges, WritesAreBounded) {
   EXPECT_EQ(OnHost("file"), "content");
 }
 
-TEST_F(FsChanges, AppendsWhereTheEndIsByThen) {
+TEST_F(FsChanges, AppendsGoToTheCurrentEnd) {
   const Opened file = Open(fs.Find(1, "file"), O_RDWR | O_APPEND);
   fs.host().Write("root/file", "content that the host made longer");
   EXPECT_EQ(Write(file, 7, "!", O_APPEND), 1);
   EXPECT_EQ(OnHost("file"), "content that the host made longer!");
-  // Unless it comes from the page cache of a mapping, which has a place.
+  // Data from the page cache of a mapping belong to their offset.
   EXPECT_EQ(Write(file, 0, "C", O_APPEND, FUSE_WRITE_CACHE), 1);
   EXPECT_EQ(OnHost("file"), "Content that the host made longer!");
 }
 
-TEST_F(FsChanges, CreatingWhatIsThereTruncatesAndSaysSo) {
+TEST_F(FsChanges, CreatingAnExistingFileTruncatesTheFile) {
   const auto created =
       fs.Do(FUSE_CREATE, 1,
             Join(BytesOf(fuse_create_in{O_RDWR | O_TRUNC, 0644, 0, 0}), NameBytes({"file"})));
@@ -265,11 +263,11 @@ TEST_F(FsChanges, SetsAttributes) {
   in.valid = FATTR_SIZE | FATTR_FH;
   in.fh = 77;
   EXPECT_EQ(Set(node, in).error, EBADF);
-  in.valid = FATTR_CTIME;  // nothing that the host lets anyone set
+  in.valid = FATTR_CTIME;  // the host lets nobody set this time
   EXPECT_EQ(Set(node, in).error, 0);
 }
 
-TEST_F(FsChanges, UsersTakeSetIdBitsOff) {
+TEST_F(FsChanges, KillSuidgidFlagsTakeSetIdBitsOff) {
   const uint64_t node = fs.Find(1, "file");
   const auto set_ids = [this] { ASSERT_EQ(chmod(fs.host().Path("root/file").c_str(), 06755), 0); };
   const Opened file = Open(node);
@@ -282,7 +280,7 @@ TEST_F(FsChanges, UsersTakeSetIdBitsOff) {
   set_ids();
   EXPECT_EQ(Create(1, "file", O_RDWR | O_TRUNC, 0644, 0, FUSE_OPEN_KILL_SUIDGID).error, 0);
   EXPECT_EQ(HostStatus("file").st_mode & 07777, 0755U);
-  // What was not there has the mode that was asked for.
+  // A new file gets the mode that was asked for.
   EXPECT_EQ(Create(1, "new", O_RDWR | O_TRUNC, 06755, 0, FUSE_OPEN_KILL_SUIDGID).error, 0);
   EXPECT_EQ(HostStatus("new").st_mode & 07777, 06755U);
   set_ids();
@@ -292,7 +290,7 @@ TEST_F(FsChanges, UsersTakeSetIdBitsOff) {
   EXPECT_EQ(HostStatus("file").st_mode & 07777, 0755U);
 }
 
-TEST_F(FsChanges, UsersTakeSetIdBitsOffByWhatHasNoFlagToSaySo) {
+TEST_F(FsChanges, AllocationsAndCopiesByUsersTakeSetIdBitsOff) {
   const uint64_t node = fs.Find(1, "file");
   const Opened file = Open(node);
   const Opened from = Open(fs.Find(fs.Find(1, "dir"), "a"));
@@ -322,7 +320,7 @@ TEST_F(FsChanges, UsersTakeSetIdBitsOffByWhatHasNoFlagToSaySo) {
   }
 }
 
-TEST_F(FsChanges, RenamesWithFlags) {
+TEST_F(FsChanges, RenameObeysItsFlags) {
   const auto rename = [this](absl::string_view from, absl::string_view to, uint32_t flags) {
     return fs
         .Do(FUSE_RENAME2, 1, Join(BytesOf(fuse_rename2_in{1, flags, 0}), NameBytes({from, to})))
@@ -396,7 +394,7 @@ TEST_F(FsChanges, AllocatesSeeksAndCopies) {
   EXPECT_EQ(fs.Do(FUSE_COPY_FILE_RANGE, file.node, BytesOf(copy)).error, EBADF);
 }
 
-TEST_F(FsChanges, ExtendedAttributesAreThoseOfUsers) {
+TEST_F(FsChanges, OnlyExtendedAttributesOfUsersAreServed) {
   const uint64_t node = fs.Find(1, "file");
   const auto set = [this, node](absl::string_view name, const std::string& value) {
     const Bytes start = virtio::BytesOf(base::Le32(static_cast<uint32_t>(value.size())));
@@ -436,14 +434,14 @@ TEST_F(FsChanges, OpenFilesAreBounded) {
   EXPECT_EQ(all.size(), 16U);  // max_open_files
   EXPECT_EQ(Create(1, "new").error, ENFILE);
   EXPECT_EQ(OnHost("new"), "none");
-  // A flush needs no room: a database gives up on one that fails.
+  // A flush is possible beyond the bound, because a database gives up if a flush fails.
   EXPECT_EQ(Flush({1, 0}, 0, FUSE_FSYNCDIR), 0);
   EXPECT_EQ(fs.counter("open_files"), 16U);
   EXPECT_EQ(Release(all.back()), 0);
   EXPECT_EQ(Open(node).error, 0);
 }
 
-TEST_F(FsChanges, TheHostsErrorsAreTheGuests) {
+TEST_F(FsChanges, HostErrorsOfWritesReachTheGuest) {
   const Opened file = Open(fs.Find(1, "file"));
   fs.loop().FailNext(Kind::kWrite, ENOSPC);
   EXPECT_EQ(Write(file, 0, "data"), -ENOSPC);
@@ -477,7 +475,7 @@ TEST_F(FsChanges, ResetWithWritesInFlightClosesEverything) {
   EXPECT_EQ(Write(file, 0, "data"), -EBADF);
 }
 
-TEST_F(FsChanges, AWriteThatAResetEndsIsAnsweredWithTheBytesThatWereWritten) {
+TEST_F(FsChanges, AWriteEndedByAResetReportsTheWrittenBytes) {
   const Opened file = Open(fs.Find(1, "file"));
   fs.loop().ShortenNext(Kind::kWrite, 3);
   fs.driver().EnableInterrupts();
@@ -489,7 +487,7 @@ TEST_F(FsChanges, AWriteThatAResetEndsIsAnsweredWithTheBytesThatWereWritten) {
           .Offer();
   if (fs.driver().Publish()) fs.harness().Kick(FsHarness::kRequests);
   while (fs.counter("short_transfers") == 0) ASSERT_TRUE(fs.loop().RunTurn());
-  fs.loop().FailNext(Kind::kWrite, ECANCELED);  // the write of the rest
+  fs.loop().FailNext(Kind::kWrite, ECANCELED);  // the operation that writes the rest
   ASSERT_TRUE(fs.Stop());
   EXPECT_EQ(fs.Take(head).As<fuse_write_out>().size, 3U);
   EXPECT_EQ(OnHost("file"), "CONtent");
@@ -500,7 +498,7 @@ class FsChangesInPieces : public FsChanges {
   FsChangesInPieces() : FsChanges(FsCache::kAuto, 60) {}
 };
 
-TEST_F(FsChangesInPieces, ShortWritesGoOn) {
+TEST_F(FsChangesInPieces, ShortWritesAreContinued) {
   const Opened file = Open(fs.Find(1, "file"));
   std::string data(3000, 'x');
   for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<char>(i * 7 % 251);
@@ -509,7 +507,7 @@ TEST_F(FsChangesInPieces, ShortWritesGoOn) {
   EXPECT_GT(fs.counter("short_transfers"), 0U);
   EXPECT_EQ(Write(file, 0, data, O_APPEND), 3000);
   EXPECT_EQ(OnHost("file").substr(3100), data);
-  // What was written before an error counts.
+  // The answer reports the bytes that were written before an error.
   fs.loop().ShortenNext(Kind::kWrite, 10);
   fs.loop().FailNext(Kind::kWrite, ENOSPC);
   const int64_t written = Write(file, 0, data);
@@ -521,7 +519,7 @@ class FsChangesUncached : public FsChanges {
   FsChangesUncached() : FsChanges(FsCache::kNever) {}
 };
 
-TEST_F(FsChangesUncached, NothingIsBelieved) {
+TEST_F(FsChangesUncached, NothingMayBeCached) {
   const auto entry = fs.Lookup(1, "file").As<fuse_entry_out>();
   EXPECT_EQ(entry.entry_valid, 0U);
   EXPECT_EQ(entry.attr_valid, 0U);
@@ -558,7 +556,7 @@ TEST_F(FsChanges, ForgedNodesNamesAndHandlesChangeNothing) {
           opcode == FUSE_COPY_FILE_RANGE || opcode == FUSE_SETXATTR || opcode == FUSE_REMOVEXATTR) {
         continue;
       }
-      // All names of the request in place of theirs.
+      // Replace all names of the request by the hostile name.
       size_t start = opcode == FUSE_CREATE || opcode == FUSE_MKNOD || opcode == FUSE_RENAME2 ? 16
                      : opcode == FUSE_MKDIR || opcode == FUSE_LINK || opcode == FUSE_RENAME  ? 8
                                                                                              : 0;

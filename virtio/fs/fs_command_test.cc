@@ -55,7 +55,7 @@ class FsRequestTest : public testing::Test {
   QueueError error_;
 };
 
-TEST_F(FsRequestTest, FramingMeansNothing) {
+TEST_F(FsRequestTest, EveryFramingGivesTheSameCommand) {
   const Bytes bytes = Request(FUSE_LOOKUP, Name(absl::string_view("some-name\0", 10)));
   for (const size_t piece : {size_t{1}, size_t{3}, size_t{40}, size_t{4096}}) {
     const FsCommand command = Parse(bytes, piece);
@@ -75,13 +75,13 @@ TEST_F(FsRequestTest, NamesEndInOneNul) {
   EXPECT_EQ(error("name"), EINVAL);
   EXPECT_EQ(error(absl::string_view("a\0b\0", 4)), EINVAL);
   EXPECT_EQ(error(absl::string_view("a\0\0", 3)), EINVAL);
-  EXPECT_EQ(error(absl::string_view("\0", 1)), 0);  // an empty name: the tree's business
+  EXPECT_EQ(error(absl::string_view("\0", 1)), 0);  // HostTree refuses empty names
   EXPECT_EQ(error(std::string(255, 'x') + '\0'), 0);
   EXPECT_EQ(error(std::string(256, 'x') + '\0'), ENAMETOOLONG);
   EXPECT_EQ(error(std::string(4096, 'x')), ENAMETOOLONG);
 }
 
-TEST_F(FsRequestTest, LengthsMustBeTrue) {
+TEST_F(FsRequestTest, WrongLengthsAreRefused) {
   EXPECT_EQ(Parse(Request(FUSE_GETATTR, Bytes(16))).error, 0);
   EXPECT_EQ(Parse(Request(FUSE_GETATTR, Bytes(16), 1)).error, EINVAL);
   EXPECT_EQ(Parse(Request(FUSE_GETATTR, Bytes(16), -1)).error, EINVAL);
@@ -96,7 +96,7 @@ TEST_F(FsRequestTest, LengthsMustBeTrue) {
   }
 }
 
-TEST_F(FsRequestTest, TwoNamesEndInANulEach) {
+TEST_F(FsRequestTest, EachOfTwoNamesEndsInOneNul) {
   const auto rename = [this](absl::string_view names) {
     return Parse(Request(FUSE_RENAME, Join(BytesOf(fuse_rename_in{5}), Name(names))));
   };
@@ -125,7 +125,7 @@ TEST_F(FsRequestTest, TwoNamesEndInANulEach) {
   EXPECT_EQ(symlink(4096).error, ENAMETOOLONG);
 }
 
-TEST_F(FsRequestTest, ValuesAreAnyBytesOfTheLengthThatIsSaid) {
+TEST_F(FsRequestTest, ValuesMayHaveAnyBytesAndMustHaveTheirLength) {
   const auto set = [this](uint32_t size, absl::string_view text) {
     const Bytes start = Join(virtio::BytesOf(base::Le32(size)), virtio::BytesOf(base::Le32(2)));
     return Parse(Request(FUSE_SETXATTR, Join(start, Name(text))));
@@ -155,7 +155,7 @@ TEST_F(FsRequestTest, DataStayInTheChain) {
   EXPECT_EQ(parse(0).error, EINVAL);
 }
 
-TEST_F(FsRequestTest, WhatHasNoAnswerIsKnownEvenIfMalformed) {
+TEST_F(FsRequestTest, MalformedRequestsWithoutAnswersAreRecognised) {
   EXPECT_FALSE(Parse(Request(FUSE_FORGET, {})).replies);
   EXPECT_FALSE(Parse(Request(FUSE_BATCH_FORGET, {})).replies);
   EXPECT_FALSE(Parse(Request(FUSE_INTERRUPT, {})).replies);

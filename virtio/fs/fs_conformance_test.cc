@@ -34,8 +34,9 @@ Bytes Config(FsDevice& device) {
 // --- Every device --------------------------------------------------------------------------------
 
 // "The device MUST NOT offer feature bits corresponding to features it would not support if
-// accepted by the driver", nor one that needs another: these need none.
-TEST(FsConformanceTest, Fs_2_2_2_OnlyWhatIsUnderstoodIsOffered) {
+// accepted by the driver". A feature must also not be offered without the features that it needs;
+// these features need none.
+TEST(FsConformanceTest, Fs_2_2_2_OnlySupportedFeaturesAreOffered) {
   FsHarness fs({}, Fill);
   EXPECT_EQ(fs.device().features(),
             uint64_t{1} << VIRTIO_RING_F_EVENT_IDX | uint64_t{1} << VIRTIO_RING_F_INDIRECT_DESC);
@@ -87,7 +88,7 @@ TEST(FsConformanceTest, Fs_2_7_8_2_UsedLengthIsWhatWasWritten) {
   const Bytes all = fs.driver().WritableBytes(head);
   EXPECT_EQ(Bytes(all.begin() + 16 + 7, all.end()), Bytes(all.size() - 23, 0xEE));
   EXPECT_EQ(fs.Read(file, 0, 0).Text(), "");
-  EXPECT_EQ(fs.Read(12345, 0, 10).error, ESTALE);  // a header and nothing else
+  EXPECT_EQ(fs.Read(12345, 0, 10).error, ESTALE);  // the answer is only a header
 }
 
 // --- 5.11 ----------------------------------------------------------------------------------------
@@ -104,7 +105,7 @@ TEST(FsConformanceTest, Fs_5_11_3_NotificationsAreNotOffered) {
   EXPECT_EQ(fs.device().features() & 1, 0U);
   EXPECT_EQ(fs.device().config_size(), 40U);
   EXPECT_EQ(fs.device().queue_sizes().size(), 2U);
-  // Queue 1 is one of requests.
+  // Queue 1 is a request queue.
   EXPECT_EQ(fs.DoOn(1, FUSE_LOOKUP, 1, NameBytes({"file"})).error, 0);
 }
 
@@ -154,8 +155,8 @@ TEST(FsConformanceTest, Fs_5_11_6_1_TheNextInitEndsTheSession) {
   EXPECT_EQ(fs.Lookup(1, "file").error, 0);
 }
 
-// The driver chooses the byte order. Ours are x86-64 guests: a session in the other is refused, by
-// an answer that has the length and error of one in ours.
+// The driver chooses the byte order. All guests are x86-64 guests, so a session in the other byte
+// order is refused. The answer has the length and the error in our byte order.
 TEST(FsConformanceTest, Fs_5_11_6_1_SessionsInTheOtherByteOrderAreRefused) {
   FsHarness fs({.initialize = false}, Fill);
   const auto swapped = fs.Do(__builtin_bswap32(FUSE_INIT), 0,
@@ -165,7 +166,7 @@ TEST(FsConformanceTest, Fs_5_11_6_1_SessionsInTheOtherByteOrderAreRefused) {
   EXPECT_EQ(fs.Init().error, 0);
 }
 
-// "The device processes requests in any order": they are independent, and each is answered.
+// "The device processes requests in any order": requests are independent, and each gets an answer.
 TEST(FsConformanceTest, Fs_5_11_6_1_RequestsEndInAnyOrder) {
   for (uint64_t seed = 0; seed < 10; ++seed) {
     FsHarness fs({.harness = {.loop = {.seed = seed}, .queue_size = 64}}, Fill);
@@ -189,8 +190,8 @@ TEST(FsConformanceTest, Fs_5_11_6_1_RequestsEndInAnyOrder) {
 }
 
 // "The device MUST NOT pause processing of the hiprio queue due to activity on a normal request
-// queue": with as many requests in flight as there may be, and more waiting.
-TEST(FsConformanceTest, Fs_5_11_6_2_1_HighPriorityGoesOnBesideRequests) {
+// queue". Here as many requests are in flight as there may be, and more wait.
+TEST(FsConformanceTest, Fs_5_11_6_2_1_HighPriorityIsServedWhileRequestsAreInFlight) {
   FsHarness fs({.max_open_files = 4}, Fill);
   const uint64_t many = fs.Find(1, "many");
   const uint64_t forgotten = fs.Find(1, "file");
@@ -231,7 +232,7 @@ class FsDaxConformanceTest : public testing::Test {
     in.moffset = window_offset;
     return fs.Do(FUSE_SETUPMAPPING, big, BytesOf(in)).error;
   }
-  // What each range begins with, a letter each: "0" without a file.
+  // Returns the first letter of each range, or "0" for a range without a file.
   std::string Ranges() {
     const SharedMemoryRegion& window = fs.device().shared_memory()[0];
     std::string all;
@@ -253,8 +254,8 @@ class FsDaxConformanceTest : public testing::Test {
 };
 
 // "The device MUST support FUSE_READ and FUSE_WRITE requests regardless of whether the DAX Window
-// is being used or not." The share cannot be written to, with or without one.
-TEST_F(FsDaxConformanceTest, Fs_5_11_6_4_1_ReadsGoOnBesideTheWindow) {
+// is being used or not." The share is read-only, so WRITE is refused with and without a window.
+TEST_F(FsDaxConformanceTest, Fs_5_11_6_4_1_ReadsAreServedWithAndWithoutMappings) {
   ASSERT_EQ(Map(0, 0, kRange), 0);
   EXPECT_EQ(fs.Read(big, 0, 3).Text(), "axx");
   EXPECT_EQ(fs.Read(big, 2 * kRange, 3).Text(), "cxx");
@@ -265,8 +266,8 @@ TEST_F(FsDaxConformanceTest, Fs_5_11_6_4_1_ReadsGoOnBesideTheWindow) {
   EXPECT_EQ(Ranges(), "a000");
 }
 
-// "The device MUST allow mappings that completely or partially overlap existing mappings." What a
-// part of a mapping is replaced of is split.
+// "The device MUST allow mappings that completely or partially overlap existing mappings." A
+// mapping of which a part is replaced keeps its other parts.
 TEST_F(FsDaxConformanceTest, Fs_5_11_6_4_1_MappingsMayOverlap) {
   ASSERT_EQ(Map(0, 0, 3 * kRange), 0);
   EXPECT_EQ(Ranges(), "abc0");
@@ -274,7 +275,7 @@ TEST_F(FsDaxConformanceTest, Fs_5_11_6_4_1_MappingsMayOverlap) {
   EXPECT_EQ(Ranges(), "acc0");
   ASSERT_EQ(Map(0, 2 * kRange, 2 * kRange), 0);
   EXPECT_EQ(Ranges(), "acab");
-  ASSERT_EQ(Map(kRange, 2 * kRange, 2 * kRange), 0);  // perfectly
+  ASSERT_EQ(Map(kRange, 2 * kRange, 2 * kRange), 0);  // covers a mapping exactly
   EXPECT_EQ(Ranges(), "acbc");
   ASSERT_EQ(fs.Do(FUSE_REMOVEMAPPING, 1,
                   Join(BytesOf(fuse_removemapping_in{1}),

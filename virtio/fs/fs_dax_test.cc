@@ -1,4 +1,4 @@
-// SETUPMAPPING and REMOVEMAPPING through the device, by drivers that behave and others.
+// SETUPMAPPING and REMOVEMAPPING through the device, from correct and from hostile drivers.
 
 #include <errno.h>
 #include <gtest/gtest.h>
@@ -98,7 +98,7 @@ TEST_F(FsDax, InitOffersAlignmentAndPerInodeDax) {
   EXPECT_EQ(out.flags2, kHasInodeDax2);
   EXPECT_EQ(out.map_alignment, 21);
   EXPECT_EQ(out.minor, 36U);
-  // What the guest does not know is not answered with.
+  // The answer has no flags that the guest does not know.
   const auto plain = fs.Init(7, 31, FUSE_ASYNC_READ).As<fuse_init_out>();
   EXPECT_EQ(plain.flags, uint32_t{FUSE_ASYNC_READ});
   EXPECT_EQ(plain.flags2, 0U);
@@ -120,12 +120,12 @@ TEST_F(FsDax, OnlyLargeFilesAreMarked) {
   EXPECT_EQ(fs.Lookup(FUSE_ROOT_ID, "1-a").As<fuse_entry_out>().attr.flags, 0U);
 }
 
-TEST_F(FsDax, ASmallFileIsMappedIfTheGuestInsists) {  // mount -o dax=always
+TEST_F(FsDax, ASmallFileIsMappedIfTheGuestAsks) {  // mount -o dax=always
   ASSERT_EQ(Map(Node("small"), Mapping(0, 0, kRange)), 0);
   EXPECT_EQ(InWindow(kMinDaxFileBytes - 2, 2), std::string("s\0", 2));
 }
 
-TEST_F(FsDax, NodesThatWereNotGivenOutAreNotMapped) {
+TEST_F(FsDax, UnknownNodesAreNotMapped) {
   const uint64_t big = Node("big");
   for (const uint64_t node : {uint64_t{0}, big + 1, big << 32, ~uint64_t{0}}) {
     EXPECT_EQ(Map(node, Mapping(0, 0, kRange)), ESTALE) << node;
@@ -145,7 +145,7 @@ TEST_F(FsDax, AMappingOutlivesItsNode) {
   EXPECT_EQ(InWindow(0, 3), "big");
 }
 
-TEST_F(FsDax, WritingIsRefused) {
+TEST_F(FsDax, MappingsForWritingAreRefused) {
   const uint64_t big = Node("big");
   EXPECT_EQ(Map(big, Mapping(0, 0, kRange, FUSE_SETUPMAPPING_FLAG_WRITE)), EROFS);
   EXPECT_EQ(Map(big, Mapping(0, 0, kRange, kRead | FUSE_SETUPMAPPING_FLAG_WRITE)), EROFS);
@@ -165,12 +165,12 @@ TEST_F(FsDax, HostileRangesAreRefused) {
     EXPECT_EQ(Remove(Removal({{.moffset = 0, .len = bad}})), EINVAL) << bad;
   }
   EXPECT_EQ(InWindow(0, 3), "big");
-  // Those before a bad one are removed.
+  // Ranges before an invalid range are removed.
   EXPECT_EQ(Remove(Removal({{.moffset = 0, .len = kRange}, {.moffset = 1, .len = 1}})), EINVAL);
   EXPECT_EQ(fs.counter("dax_ranges"), 0U);
 }
 
-TEST_F(FsDax, RemovalsWithOtherCountsThanRanges) {
+TEST_F(FsDax, RemovalsWithAWrongCountAreRefused) {
   const Bytes one = BytesOf(fuse_removemapping_one{.moffset = 0, .len = kRange});
   EXPECT_EQ(Remove(BytesOf(fuse_removemapping_in{0})), 0);
   EXPECT_EQ(Remove(Join(BytesOf(fuse_removemapping_in{2}), one)), EINVAL);
@@ -182,7 +182,7 @@ TEST_F(FsDax, RemovalsWithOtherCountsThanRanges) {
   EXPECT_EQ(Remove(many), 0);
 }
 
-TEST_F(FsDax, ThousandsOfMappings) {
+TEST_F(FsDax, ThousandsOfMappingsTakeNoFilesAndOnlyTheirRanges) {
   const uint64_t big = Node("big");
   for (uint64_t i = 0; i < 3000; ++i) {
     ASSERT_EQ(Map(big, Mapping(i % 3 * kRange, i % 8 * kRange, kRange)), 0);
@@ -209,7 +209,7 @@ TEST_F(FsDax, TheEndOfASessionRemovesAllMappings) {
   });
 }
 
-// Rings that are reset take no mapping away, nor what watches over it.
+// A reset of the queues removes neither mappings nor their watches.
 TEST_F(FsDax, MappingsAreWatchedAfterResetsOfAllRings) {
   ASSERT_EQ(Map(Node("big"), Mapping(0, 0, kRange)), 0);
   DeviceHarness& harness = fs.harness();

@@ -22,7 +22,7 @@ TEST(FsDevice, Fs_5_11_4_ConfigurationHasTagAndQueues) {
   EXPECT_EQ(Bytes(config.begin() + 36, config.end()), (Bytes{1, 0, 0, 0, 0, 0, 0, 0}));
 }
 
-TEST(FsDevice, NegotiatesWhatAnImmutableStoreAllows) {
+TEST(FsDevice, InitOffersWhatAnImmutableStoreAllows) {
   FsHarness fs(StoreOptions(), FillStore);
   const auto init = fs.Init().As<fuse_init_out>();
   EXPECT_EQ(init.major, 7U);
@@ -32,8 +32,8 @@ TEST(FsDevice, NegotiatesWhatAnImmutableStoreAllows) {
                             FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_MAX_PAGES |
                             FUSE_BIG_WRITES | FUSE_CACHE_SYMLINKS | FUSE_EXPLICIT_INVAL_DATA |
                             FUSE_INIT_EXT);
-  EXPECT_EQ(fs.Init(7, 31, 0).As<fuse_init_out>().flags, 0U);  // only what the guest has
-  EXPECT_EQ(fs.Init(8, 1).As<fuse_init_out>().major, 7U);      // it asks again
+  EXPECT_EQ(fs.Init(7, 31, 0).As<fuse_init_out>().flags, 0U);  // only flags that the guest has sent
+  EXPECT_EQ(fs.Init(8, 1).As<fuse_init_out>().major, 7U);      // the guest asks again
   EXPECT_EQ(fs.Init(7, 30).error, EPROTO);
   EXPECT_EQ(fs.Init(6, 99).error, EPROTO);
 }
@@ -56,9 +56,9 @@ TEST(FsDevice, SharedMappingsOfUncachedFilesAreOfferedToGuestsThatKnowThem) {
   }
 }
 
-// Linux answers mount(2) before the reply, and takes the least of the reply and of what
-// read_ahead_kb is by then: a reply that repeats what the guest said would undo what a script has
-// written.
+// Linux returns from mount(2) before the reply arrives, and then lowers read_ahead_kb to the reply.
+// A reply that repeats the guest's own number would undo what a script has written to read_ahead_kb
+// meanwhile.
 TEST(FsDevice, ReadAheadThatIsRaisedBeforeTheReplyIsKept) {
   FsHarness fs(StoreOptions(), FillStore);
   for (const uint32_t guests : {0U, 4096U, 128U << 10, 1U << 20, UINT32_MAX}) {
@@ -67,7 +67,7 @@ TEST(FsDevice, ReadAheadThatIsRaisedBeforeTheReplyIsKept) {
   }
 }
 
-TEST(FsDevice, NothingBeforeInitOrAfterDestroy) {
+TEST(FsDevice, RequestsFailBeforeInitAndAfterDestroy) {
   FsHarness::Options options = StoreOptions();
   options.initialize = false;
   FsHarness fs(options, FillStore);

@@ -1,5 +1,5 @@
-// What is asked to be on the disk when it is answered: flushed by the loop, never by a descriptor
-// that is O_SYNC, which would hold up the thread.
+// Changes that must be on the disk before they are answered. The loop flushes them. No descriptor
+// is O_SYNC, since such a descriptor would flush within the write and hold up the thread.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -57,7 +57,7 @@ class FsFlushTest : public testing::Test {
     in.len = bytes;
     return fs_.Do(FUSE_COPY_FILE_RANGE, from_, BytesOf(in), room);
   }
-  // What the loop has done for `function`, in order.
+  // Returns the operations that the loop has completed during `function`, in order.
   template <typename Function>
   std::vector<Kind> Done(Function function) {
     const size_t from = fs_.loop().events().size();
@@ -71,7 +71,7 @@ class FsFlushTest : public testing::Test {
     }
     return kinds;
   }
-  // How many descriptors of the share's files are O_SYNC or O_DSYNC.
+  // Returns how many descriptors of the share's files are O_SYNC or O_DSYNC.
   int SynchronousDescriptors() {
     int count = 0;
     for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
@@ -90,7 +90,7 @@ class FsFlushTest : public testing::Test {
   uint64_t from_handle_ = 0;
 };
 
-TEST_F(FsFlushTest, TheLoopFlushesWhatWasChangedByASynchronousHandle) {
+TEST_F(FsFlushTest, TheLoopFlushesChangesBySynchronousHandles) {
   const uint64_t handle = Open(to_, O_RDWR | O_SYNC);
   const uint64_t data = Open(to_, O_RDWR | O_DSYNC);
   EXPECT_EQ(SynchronousDescriptors(), 0);
@@ -106,7 +106,7 @@ TEST_F(FsFlushTest, TheLoopFlushesWhatWasChangedByASynchronousHandle) {
             std::vector<Kind>{Kind::kFdatasync});
 }
 
-TEST_F(FsFlushTest, FilesThatAreMadeToBeSynchronousAreFlushedByTheLoopToo) {
+TEST_F(FsFlushTest, TheLoopFlushesFilesThatAreCreatedSynchronous) {
   const fuse_create_in in = {O_RDWR | O_SYNC, S_IFREG | 0644, 0, 0};
   const auto made = fs_.Do(FUSE_CREATE, 1, Join(BytesOf(in), NameBytes({"new"})));
   ASSERT_EQ(made.error, 0);
@@ -118,7 +118,7 @@ TEST_F(FsFlushTest, FilesThatAreMadeToBeSynchronousAreFlushedByTheLoopToo) {
             (std::vector<Kind>{Kind::kWrite, Kind::kFsync}));
 }
 
-TEST_F(FsFlushTest, NothingIsFlushedThatNeedNotBe) {
+TEST_F(FsFlushTest, PlainHandlesAndEmptyCopiesAreNotFlushed) {
   const uint64_t handle = Open(to_, O_RDWR);
   EXPECT_EQ(Done([&] { EXPECT_EQ(Write(handle), 0); }), std::vector<Kind>{Kind::kWrite});
   EXPECT_EQ(Done([&] { EXPECT_EQ(Allocate(handle), 0); }), std::vector<Kind>{Kind::kFallocate});
@@ -127,8 +127,8 @@ TEST_F(FsFlushTest, NothingIsFlushedThatNeedNotBe) {
   EXPECT_EQ(Done([&] { EXPECT_EQ(Copy(synchronous, 0).error, 0); }), std::vector<Kind>());
 }
 
-// As pwritev2 with RWF_DSYNC, and a mount with `sync`.
-TEST_F(FsFlushTest, ASingleWriteCanAskForIt) {
+// pwritev2 with RWF_DSYNC does this, and so do all writes of a mount with the option `sync`.
+TEST_F(FsFlushTest, ASingleWriteCanAskForAFlush) {
   const uint64_t handle = Open(to_, O_RDWR);
   EXPECT_EQ(Done([&] { EXPECT_EQ(Write(handle, O_DSYNC), 0); }),
             (std::vector<Kind>{Kind::kWrite, Kind::kFdatasync}));
@@ -136,14 +136,14 @@ TEST_F(FsFlushTest, ASingleWriteCanAskForIt) {
             (std::vector<Kind>{Kind::kWrite, Kind::kFsync}));
 }
 
-TEST_F(FsFlushTest, WhatCannotBeFlushedIsAnError) {
+TEST_F(FsFlushTest, AFailedFlushIsAnError) {
   const uint64_t handle = Open(to_, O_RDWR | O_DSYNC);
   fs_.loop().FailNext(Kind::kFdatasync, EIO, 3);
   EXPECT_EQ(Write(handle), EIO);
   EXPECT_EQ(Allocate(handle), EIO);
   EXPECT_EQ(Copy(handle).error, EIO);
   EXPECT_EQ(fs_.counter("host_errors"), 3U);
-  // What was written before an error is flushed.
+  // A write that continues after a short write is flushed once, at its end.
   fs_.loop().ShortenNext(Kind::kWrite, 2);
   EXPECT_EQ(Done([&] { EXPECT_EQ(Write(handle), 0); }),
             (std::vector<Kind>{Kind::kWrite, Kind::kWrite, Kind::kFdatasync}));
@@ -155,7 +155,7 @@ TEST_F(FsFlushTest, ACopyWithoutRoomForItsAnswerCopiesNothing) {
   EXPECT_EQ(fs_.Read(to_, 0, 100, handle).Text(), "old");
 }
 
-TEST_F(FsFlushTest, AResetEndsTheFlushBehindACopy) {
+TEST_F(FsFlushTest, AResetEndsTheFlushAfterACopy) {
   for (int turns = 0; turns < 4; ++turns) {
     to_ = fs_.Find(1, "to");
     const uint64_t handle = Open(to_, O_RDWR | O_SYNC);

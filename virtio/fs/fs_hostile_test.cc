@@ -21,7 +21,7 @@ struct Attacked {
 
 class FsHostileTest : public testing::TestWithParam<Attacked> {
  protected:
-  // A new device; the last one is gone.
+  // Makes a new device in place of the last one.
   void Make(uint64_t seed = 0) {
     fs_ = nullptr;
     handle_ = 0;
@@ -52,7 +52,7 @@ class FsHostileTest : public testing::TestWithParam<Attacked> {
                   EXPECT_EQ(fs_->Read(file_, 0, 100, handle_).Text(), "content");
                 }};
   }
-  // A read, or a write that changes nothing.
+  // Returns a read, or a write that changes nothing.
   Bytes Good() {
     if (!GetParam().writable) {
       return fs_->Request(FUSE_READ, file_, FsHarness::ReadArguments(0, 100));
@@ -96,8 +96,8 @@ TEST_P(FsHostileTest, FeatureGames) {
   FeatureGames(Target());
 }
 
-// Nothing outside the share is changed by requests, whatever the host does meanwhile.
-TEST(FsRace, SwappingLinksInNeverChangesWhatIsOutside) {
+// Requests change nothing outside the share, whatever the host does meanwhile.
+TEST(FsRace, NothingOutsideChangesWhileTheHostSwapsLinks) {
   FsHarness fs({.cache = FsCache::kNever, .writable = true}, [](const TemporaryTree& host) {
     for (const char* directory : {"secret", "root/dir"}) {
       host.Write(absl::StrCat(directory, "/a"), "content");
@@ -122,7 +122,7 @@ TEST(FsRace, SwappingLinksInNeverChangesWhatIsOutside) {
       for (const auto& [opcode, target, arguments] : AllChanges(node, file_node, handle)) {
         made += fs.Do(opcode, target, arguments).error == 0 ? 1 : 0;
       }
-      fs.Init();  // forgets all
+      fs.Init();  // makes the device forget all nodes
     }
   }
   EXPECT_EQ(DescribeOutside(fs.host()), before);

@@ -1,5 +1,5 @@
-// Files on which another process of the host holds a lease: requests wait for it, and nothing else
-// does.
+// Files on which another process of the host holds a lease. Requests for such a file wait for that
+// process; nothing else waits.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +34,7 @@ class FsLeaseTest : public testing::Test {
         lease_(fs_.host().Path("root/leased")) {
     node_ = fs_.Find(1, "leased");
   }
-  // Sends a request that does not end now.
+  // Sends a request that does not end at once.
   uint16_t Send(uint32_t opcode, uint64_t node, const Bytes& arguments) {
     const Bytes request = fs_.Request(opcode, node, arguments);
     fs_.driver().EnableInterrupts();
@@ -71,7 +71,7 @@ TEST_F(FsLeaseTest, AnOpenWaitsUntilTheLeaseIsGivenUp) {
   EXPECT_EQ(fs_.loop().in_flight(Kind::kTimeout), 0U);
 }
 
-TEST_F(FsLeaseTest, OthersAreServedMeanwhile) {
+TEST_F(FsLeaseTest, OtherRequestsAreServedDuringTheWait) {
   const uint16_t head = SendOpen();
   const uint64_t other = fs_.Find(1, "other");
   const auto opened = fs_.Do(FUSE_OPEN, other, BytesOf(fuse_open_in{O_RDWR, 0}));
@@ -84,7 +84,7 @@ TEST_F(FsLeaseTest, OthersAreServedMeanwhile) {
   EXPECT_EQ(used->id, head);
 }
 
-TEST_F(FsLeaseTest, TheHolderGetsNoMoreTimeThanTheHostGivesIt) {
+TEST_F(FsLeaseTest, TheWaitEndsAfterTheHostsLeaseBreakTime) {
   const uint16_t head = SendOpen();
   fs_.loop().AdvanceTime(LeaseBreakTime());
   EXPECT_FALSE(fs_.driver().PopUsed().has_value());
@@ -92,7 +92,7 @@ TEST_F(FsLeaseTest, TheHolderGetsNoMoreTimeThanTheHostGivesIt) {
   EXPECT_EQ(fs_.Take(head).error, EAGAIN);
 }
 
-TEST_F(FsLeaseTest, WhatCutsOrMakesAFileWaitsToo) {
+TEST_F(FsLeaseTest, TruncationsAndCreationsWaitForTheLease) {
   fuse_setattr_in cut = {};
   cut.valid = FATTR_SIZE;
   cut.size = 3;
@@ -137,7 +137,7 @@ TEST_F(FsLeaseTest, APauseDoesNotWaitForTheHolder) {
   EXPECT_EQ(fs_.Take(head).error, 0);
 }
 
-TEST_F(FsLeaseTest, AResumeBeforeTheNextTryGoesOnWaiting) {
+TEST_F(FsLeaseTest, AfterAnEarlyResumeTheRequestStillWaits) {
   const uint16_t head = SendOpen();
   EXPECT_TRUE(fs_.harness().Pause(fs_.device()));
   fs_.device().Resume();
@@ -171,9 +171,9 @@ TEST_F(FsLeaseTest, AResetDuringAPauseEndsTheWait) {
   }
 }
 
-TEST_F(FsLeaseTest, WhatTheGuestForgetsMeanwhileIsStale) {
+TEST_F(FsLeaseTest, AFileForgottenDuringTheWaitIsStale) {
   const uint16_t head = SendOpen();
-  // As many lookups as there were.
+  // The FORGET gives back all lookups of the node.
   fs_.driver(FsHarness::kHighPriority).EnableInterrupts();
   const uint16_t forget = fs_.driver(FsHarness::kHighPriority)
                               .Chain()
@@ -191,8 +191,8 @@ TEST_F(FsLeaseTest, WhatTheGuestForgetsMeanwhileIsStale) {
   EXPECT_EQ(header.error, -ESTALE);
 }
 
-TEST_F(FsLeaseTest, HalfOfTheRequestsAreLeftForOthers) {
-  // The device has room for eight at a time here.
+TEST_F(FsLeaseTest, AtMostHalfOfTheRequestsWait) {
+  // This device has room for eight requests at a time.
   for (int i = 0; i < 8; ++i) {
     fs_.driver().EnableInterrupts();
     fs_.driver()
@@ -229,7 +229,7 @@ class FsLeaseReadOnlyTest : public FsLeaseTest {
   FsLeaseReadOnlyTest() : FsLeaseTest(/*writable=*/false) {}
 };
 
-TEST_F(FsLeaseReadOnlyTest, AReadWaits) {
+TEST_F(FsLeaseReadOnlyTest, AReadWaitsForTheLease) {
   const uint16_t head = Send(FUSE_READ, node_, FsHarness::ReadArguments(0, 100));
   lease_.GiveUp();
   fs_.loop().AdvanceTime(std::chrono::seconds(1));
@@ -238,7 +238,7 @@ TEST_F(FsLeaseReadOnlyTest, AReadWaits) {
 
 // --- Delegations ---------------------------------------------------------------------------------
 
-// A FUSE server stands in for the wait of the host's call.
+// A FUSE server imitates a delegated file: calls that change the file wait.
 class FsDelegationTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -255,7 +255,7 @@ class FsDelegationTest : public testing::Test {
     mounts_.RemoveAll();
     fs_.reset();
   }
-  // Sends a request that does not end now.
+  // Sends a request that does not end at once.
   uint16_t Send(uint32_t opcode, uint64_t node, const Bytes& arguments) {
     const Bytes request = fs_->Request(opcode, node, arguments);
     fs_->driver().EnableInterrupts();
@@ -267,7 +267,7 @@ class FsDelegationTest : public testing::Test {
     return head;
   }
 
-  // Takes the answer of a request that was sent before others.
+  // Takes the answer to a request after which others were sent. Returns its errno.
   int TakeError(uint16_t head) {
     const auto used = fs_->driver().PopUsed();
     EXPECT_TRUE(used.has_value() && used->id == head);
@@ -283,7 +283,7 @@ class FsDelegationTest : public testing::Test {
   uint64_t node_ = 0;
 };
 
-TEST_F(FsDelegationTest, ChangesWaitForTheClientAndTheThreadDoesNot) {
+TEST_F(FsDelegationTest, ChangesWaitForTheClientWithoutBlockingTheThread) {
   fuse_setattr_in mode = {};
   mode.valid = FATTR_MODE;
   mode.mode = 0600;
@@ -301,7 +301,7 @@ TEST_F(FsDelegationTest, ChangesWaitForTheClientAndTheThreadDoesNot) {
   for (const FsChange& change : changes) {
     fuse_.Delegate();
     const uint16_t head = Send(change.opcode, change.node, change.arguments);
-    // Others are served meanwhile, and a pause does not wait.
+    // Meanwhile other requests are served, and a pause does not wait.
     EXPECT_EQ(fs_->Do(FUSE_GETATTR, node_, BytesOf(fuse_getattr_in{})).error, 0);
     EXPECT_TRUE(fs_->harness().Pause(fs_->device()));
     fs_->device().Resume();

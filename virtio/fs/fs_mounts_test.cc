@@ -1,4 +1,4 @@
-// Shares with several file systems of the host below them, over FUSE.
+// FUSE shares below whose root other file systems of the host are mounted.
 
 #include <errno.h>
 #include <gtest/gtest.h>
@@ -18,7 +18,7 @@ class FsMounts : public testing::Test {
  protected:
   void SetUp() override {
     if (!mounts_.can_mount()) GTEST_SKIP() << "no right to mount";
-    // Two with a file x, which has the same number in both, and a small one.
+    // Mount two small file systems. Each has a file x, which has the same inode number in both.
     fs_.emplace(FsHarness::Options{.cache = FsCache::kAuto, .writable = true, .submounts = true},
                 [this](TemporaryTree& host) {
                   for (const char* name : {"root/a", "root/b"}) {
@@ -37,7 +37,7 @@ class FsMounts : public testing::Test {
   std::optional<FsHarness> fs_;
 };
 
-TEST_F(FsMounts, FilesHaveOneNumberHoweverTheGuestAsks) {
+TEST_F(FsMounts, AllRequestsReportTheSameInodeNumber) {
   std::set<uint64_t> numbers;
   for (const char* name : {"a", "b"}) {
     const auto directory = fs_->Lookup(FUSE_ROOT_ID, name).As<fuse_entry_out>();
@@ -67,7 +67,7 @@ TEST_F(FsMounts, FilesHaveOneNumberHoweverTheGuestAsks) {
   EXPECT_EQ(numbers.size(), 4U) << "to tar, cp, mv, find and rsync they are one file";
 }
 
-TEST_F(FsMounts, StatFsIsOfTheFileSystemOfTheNode) {
+TEST_F(FsMounts, StatFsDescribesTheFileSystemOfTheNode) {
   const auto bytes = [this](uint64_t node) {
     const auto status = fs_->Do(FUSE_STATFS, node).As<fuse_statfs_out>().st;
     return status.blocks * status.frsize;
@@ -79,13 +79,13 @@ TEST_F(FsMounts, StatFsIsOfTheFileSystemOfTheNode) {
   EXPECT_EQ(fs_->Do(FUSE_STATFS, 99).error, ESTALE);
 }
 
-// A file system below may take them off by rules of its own.
-TEST_F(FsMounts, TheGuestTakesSetIdBitsOff) {
+// A file system that is mounted below may have other rules for set-id bits.
+TEST_F(FsMounts, WithSubmountsTheGuestTakesSetIdBitsOff) {
   EXPECT_EQ(fs_->Init().As<fuse_init_out>().flags & FUSE_HANDLE_KILLPRIV_V2, 0U);
 }
 
-// Where files lie on another machine, that machine takes them off by its own rules.
-TEST(FsKinds, OnlyOnThisMachinesFileSystemsAreSetIdBitsTheHosts) {
+// If the files lie on another machine, that machine takes set-id bits off by its own rules.
+TEST(FsKinds, TheHostTakesSetIdBitsOffOnlyOnLocalFileSystems) {
   const auto init = [](uint64_t magic) {
     FsHarness fs({.cache = FsCache::kAuto, .writable = true, .root_magic = magic},
                  [](TemporaryTree& host) { host.Write("root/file", "content"); });
@@ -98,7 +98,7 @@ TEST(FsKinds, OnlyOnThisMachinesFileSystemsAreSetIdBitsTheHosts) {
   for (const uint64_t magic : {uint64_t{NFS_SUPER_MAGIC}, uint64_t{CIFS_SUPER_MAGIC},
                                uint64_t{SMB2_SUPER_MAGIC}, uint64_t{V9FS_MAGIC}}) {
     EXPECT_EQ(init(magic) & FUSE_HANDLE_KILLPRIV_V2, 0U) << magic;
-    // Nothing else is another's.
+    // All other flags are the same.
     EXPECT_EQ(init(magic) | FUSE_HANDLE_KILLPRIV_V2, init(EXT4_SUPER_MAGIC)) << magic;
   }
 }

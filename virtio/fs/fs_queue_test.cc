@@ -33,13 +33,13 @@ TEST(FsQueue, Fs_2_7_4_1_FramingMeansNothing) {
     const uint16_t head = builder.Offer();
     fs.harness().Publish(FsHarness::kRequests);
     EXPECT_EQ(fs.Take(head).Text(), content.substr(500, 40)) << first;
-    // What is behind the answer is not touched.
+    // The bytes behind the answer are not touched.
     const Bytes all = fs.driver().WritableBytes(head);
     EXPECT_EQ(Bytes(all.begin() + 16 + 40, all.end()), Bytes(all.size() - 56, 0xEE));
   }
 }
 
-TEST(FsQueue, WithoutRoomForAnAnswerNothingIsDone) {
+TEST(FsQueue, RequestsWithoutRoomForAnAnswerDoNothing) {
   FsHarness fs(StoreOptions(), FillStore);
   Bytes name = {'1', '-', 'a', 'p', 'p', 0};
   for (const uint32_t room : {0u, 1u, 15u}) {
@@ -59,7 +59,7 @@ TEST(FsQueue, WithoutRoomForAnAnswerNothingIsDone) {
   EXPECT_EQ(fs.Do(FUSE_GETATTR, 1, Bytes(16), 103).error, EINVAL);
 }
 
-TEST(FsQueue, ShortReadsGoOn) {
+TEST(FsQueue, ShortReadsAreContinued) {
   FsHarness::Options options = StoreOptions();
   options.harness.loop = {.seed = 5, .short_transfer_percent = 80, .short_transfer_unit_bytes = 1};
   FsHarness fs(options, FillStore);
@@ -68,7 +68,7 @@ TEST(FsQueue, ShortReadsGoOn) {
   EXPECT_GT(fs.counter("short_transfers"), 0U);
 }
 
-TEST(FsQueue, WhatTheHostHasCachedIsReadAtOnce) {
+TEST(FsQueue, CachedDataAreReadWithoutAnOperation) {
   for (const FsCache cache : {FsCache::kAlways, FsCache::kAuto}) {
     FsHarness fs({.harness = {.loop = {.cached_percent = 100}, .queue_size = 64}, .cache = cache},
                  FillStore);
@@ -81,7 +81,7 @@ TEST(FsQueue, WhatTheHostHasCachedIsReadAtOnce) {
     };
     EXPECT_EQ(fs.Read(big, 0, 4096, handle).Text(), text.substr(0, 4096));
     EXPECT_EQ(reads(), 1U);
-    // Where nothing changes the end is known, and not asked for.
+    // In a share that never changes the end of the file is known: no read asks for it.
     EXPECT_EQ(fs.Read(big, 299'000, 4096, handle).Text(), text.substr(299'000));
     EXPECT_EQ(reads(), cache == FsCache::kAlways ? 1U : 2U);
     EXPECT_EQ(fs.Read(big, 300'000, 4096, handle).Text(), "");
@@ -93,7 +93,7 @@ TEST(FsQueue, WhatTheHostHasCachedIsReadAtOnce) {
   }
 }
 
-TEST(FsQueue, WhatIsCachedInPartIsReadToItsEnd) {
+TEST(FsQueue, PartlyCachedDataAreReadCompletely) {
   FsHarness fs({.harness = {.loop = {.seed = 7,
                                      .short_transfer_percent = 60,
                                      .short_transfer_unit_bytes = 1,
@@ -120,7 +120,7 @@ TEST(FsQueue, HostErrorsReachTheGuest) {
   EXPECT_EQ(fs.Read(big, 0, 100).error, EAGAIN);
 }
 
-TEST(FsQueue, ManyReadsAreInFlightAndMoreFilesThanMayBeOpen) {
+TEST(FsQueue, ReadsOfMoreFilesThanMayBeOpenAllEnd) {
   FsHarness::Options options = StoreOptions();
   options.harness.loop.seed = 9;
   options.max_open_files = 2;
@@ -176,7 +176,7 @@ TEST(FsQueue, ReadsInFlightHoldNoMoreFilesThanMayBeOpen) {
   }
 }
 
-TEST(FsQueue, StopsWithReadsInFlight) {
+TEST(FsQueue, AStopEndsReadsInFlight) {
   FsHarness fs(StoreOptions(), FillStore);
   const uint64_t big = fs.Find(fs.Find(1, "1-app"), "big");
   fs.driver().EnableInterrupts();
@@ -187,7 +187,7 @@ TEST(FsQueue, StopsWithReadsInFlight) {
         .Writable(100'016)
         .Offer();
   }
-  // The forget arrives while they are under way.
+  // The reads are under way when the device is paused, resumed and stopped.
   if (fs.driver().Publish()) fs.harness().Kick(FsHarness::kRequests);
   fs.loop().RunTurn();
   EXPECT_GT(fs.loop().in_flight(base::FakeEventLoop::Kind::kRead), 0U);

@@ -1,4 +1,4 @@
-// A closure, in which nothing changes: what a guest sees of it, and what it does not.
+// What a guest sees of a closure, in which nothing changes, and what it must not see.
 
 #include <errno.h>
 #include <gmock/gmock.h>
@@ -16,7 +16,7 @@ namespace {
 
 using testing::UnorderedElementsAre;
 
-TEST(FsStore, EverythingBelowTheRootIsForEver) {
+TEST(FsStore, EverythingBelowTheRootMayBeCachedForEver) {
   FsHarness fs(StoreOptions(), FillStore);
   constexpr uint64_t kYear = 365 * 24 * 3600;
   const auto app = fs.Lookup(1, "1-app").As<fuse_entry_out>();
@@ -25,7 +25,7 @@ TEST(FsStore, EverythingBelowTheRootIsForEver) {
   EXPECT_EQ(fs.Lookup(app.nodeid, "none").As<fuse_entry_out>().nodeid, 0U);
   EXPECT_GT(fs.Lookup(app.nodeid, "none").As<fuse_entry_out>().entry_valid, kYear);
   EXPECT_GT(fs.Do(FUSE_GETATTR, app.nodeid, Bytes(16)).As<fuse_attr_out>().attr_valid, kYear);
-  // Names can appear in the root.
+  // Names can appear in the root, so nothing about the root is cached for long.
   EXPECT_EQ(fs.Lookup(1, "none").error, ENOENT);
   EXPECT_EQ(fs.Do(FUSE_GETATTR, 1, Bytes(16)).As<fuse_attr_out>().attr_valid, 1U);
   for (const uint32_t opcode : {FUSE_OPEN, FUSE_OPENDIR, FUSE_FLUSH, FUSE_ACCESS, FUSE_GETXATTR,
@@ -54,7 +54,7 @@ TEST(FsStore, ReadsWithoutOpening) {
   EXPECT_EQ(fs.counter("open_files"), 2U);
 }
 
-TEST(FsStore, OnlyTheClosureIsThere) {
+TEST(FsStore, OnlyTheClosureIsVisible) {
   FsHarness fs(StoreOptions(), FillStore);
   const uint64_t app = fs.Find(1, "1-app");
   EXPECT_THAT(Names(fs.List(1, FUSE_READDIR)), UnorderedElementsAre(".", "..", "1-app"));
@@ -81,8 +81,8 @@ TEST(FsStore, HostileNamesAreRefused) {
   }
   EXPECT_EQ(fs.Lookup(app, std::string(256, 'x')).error, ENAMETOOLONG);
   EXPECT_EQ(fs.Lookup(app, std::string(4096, 'x')).error, ENAMETOOLONG);
-  EXPECT_EQ(fs.Lookup(app, std::string(255, 'x')).As<fuse_entry_out>().nodeid, 0U);  // not there
-  // Any other bytes are a name.
+  EXPECT_EQ(fs.Lookup(app, std::string(255, 'x')).As<fuse_entry_out>().nodeid, 0U);  // is missing
+  // Any other bytes are a valid name.
   fs.host().Write("root/1-app/\xff\xfe\x80", "odd");
   EXPECT_EQ(fs.Read(fs.Find(app, "\xff\xfe\x80"), 0, 10).Text(), "odd");
   for (const uint32_t opcode : {FUSE_READDIR, FUSE_READDIRPLUS}) {
@@ -107,9 +107,9 @@ TEST(FsStore, ForgedOffsetsAreHarmless) {
   for (const auto& listed : fs.List(1, FUSE_READDIRPLUS)) EXPECT_TRUE(all.contains(listed.name));
 }
 
-// Nothing but lookups from the root makes nodes: no link, no number that a file handle of the guest
-// would hold (open_by_handle_at asks for a node's "." and ".." by LOOKUP).
-TEST(FsStore, LinksAndFileHandlesLeadNowhere) {
+// Only lookups from the root make nodes. Neither a link nor a number from a file handle of the
+// guest makes one. (For open_by_handle_at, Linux asks for "." and ".." of a node by LOOKUP.)
+TEST(FsStore, LinksAndFileHandlesReachNoUnknownNode) {
   FsHarness fs(StoreOptions(), FillStore);
   EXPECT_EQ(fs.Init().As<fuse_init_out>().flags & FUSE_EXPORT_SUPPORT, 0U);
   const uint64_t app = fs.Find(1, "1-app");
@@ -126,7 +126,7 @@ TEST(FsStore, LinksAndFileHandlesLeadNowhere) {
             EROFS);
 }
 
-TEST(FsStore, ForgedNodesAreNobodys) {
+TEST(FsStore, ForgedNodesAreRefused) {
   FsHarness fs(StoreOptions(), FillStore);
   const uint64_t app = fs.Find(1, "1-app");
   const uint64_t secret = fs.host().Inode("root/2-secret/key");
@@ -145,7 +145,7 @@ TEST(FsStore, ForgedNodesAreNobodys) {
   EXPECT_EQ(fs.counter("nodes"), 2U);
 }
 
-TEST(FsStore, StaleNodesAreNobodys) {
+TEST(FsStore, ForgottenNodesAreStale) {
   FsHarness fs(StoreOptions(), FillStore);
   const uint64_t app = fs.Find(1, "1-app");
   const uint64_t big = fs.Find(app, "big");
@@ -157,7 +157,7 @@ TEST(FsStore, StaleNodesAreNobodys) {
   EXPECT_NE(fs.Find(app, "big"), big);
 }
 
-TEST(FsStore, ForgettingInBatches) {
+TEST(FsStore, BatchForgetForgetsAllItsNodes) {
   FsHarness fs(StoreOptions(), FillStore);
   const uint64_t app = fs.Find(1, "1-app");
   const uint64_t big = fs.Find(app, "big");
@@ -169,14 +169,14 @@ TEST(FsStore, ForgettingInBatches) {
   batch = Join(batch, BytesOf(fuse_forget_one{12345, 1}));
   fs.Send(FsHarness::kHighPriority, fs.Request(FUSE_BATCH_FORGET, 0, batch));
   EXPECT_EQ(fs.counter("nodes"), 3U);
-  // One that promises more than it has.
+  // A batch that has fewer entries than its count says.
   batch = Join(BytesOf(fuse_batch_forget_in{1000, 0}), BytesOf(fuse_forget_one{bin, UINT64_MAX}));
   fs.Send(FsHarness::kRequests, fs.Request(FUSE_BATCH_FORGET, 0, batch));
   EXPECT_EQ(fs.counter("nodes"), 2U);
   fs.Send(FsHarness::kHighPriority, fs.Request(FUSE_INTERRUPT, 0, Bytes(8)));
 }
 
-TEST(FsStore, ReadDirPlusHandsNodesOut) {
+TEST(FsStore, ReadDirPlusReturnsNodes) {
   FsHarness fs(StoreOptions(), FillStore);
   const uint64_t many = fs.Find(fs.Find(1, "1-app"), "many");
   const auto listed = fs.List(many, FUSE_READDIRPLUS, 1000);
@@ -195,7 +195,7 @@ TEST(FsStore, ReadDirPlusHandsNodesOut) {
   EXPECT_EQ(fs.counter("nodes"), 3U);
   EXPECT_THAT(Names(fs.List(many, FUSE_READDIR)), testing::ContainerEq(Names(listed)));
   EXPECT_EQ(fs.counter("nodes"), 3U);
-  // An entry that does not fit is no end.
+  // An entry that does not fit is an error, not the end of the directory.
   EXPECT_EQ(fs.Do(FUSE_READDIR, many, FsHarness::ReadArguments(0, 20), 20).error, EINVAL);
   EXPECT_EQ(fs.Do(FUSE_READDIRPLUS, many, FsHarness::ReadArguments(0, 4096), 100).error, EINVAL);
 }
@@ -213,7 +213,7 @@ TEST(FsStore, RefusesWrites) {
   }
 }
 
-TEST(FsStore, CountsWhatIsAskedBelowTheRoot) {
+TEST(FsStore, RequestsBelowTheRootAreCounted) {
   FsHarness fs(StoreOptions(), FillStore);
   fs.Do(FUSE_GETATTR, 1, Bytes(16));
   const uint64_t app = fs.Find(1, "1-app");
@@ -229,7 +229,7 @@ TEST(FsStore, CountsWhatIsAskedBelowTheRoot) {
   EXPECT_EQ(fs.counter("statfs"), 1U);
 }
 
-TEST(FsStore, ClosureGrows) {
+TEST(FsStore, NamesAddedToTheClosureAppear) {
   FsHarness fs(StoreOptions(), FillStore);
   EXPECT_EQ(fs.Lookup(1, "2-secret").error, ENOENT);
   fs.host().Write("closure", "/nix/store/2-secret\n");

@@ -1,4 +1,4 @@
-// SYNCFS: what the guest has written is on the host's disk before the guest is told so.
+// SYNCFS is answered only when the host has synced what the guest has written.
 
 #include <errno.h>
 #include <gtest/gtest.h>
@@ -16,7 +16,7 @@ namespace {
 
 constexpr uint16_t kQueue = FsHarness::kRequests;
 
-// A share whose host has syncs that end when the test says so.
+// A share whose syncs on the host end when the test says so.
 class FsSync : public testing::Test {
  protected:
   FsHarness::Options Options() {
@@ -30,7 +30,7 @@ class FsSync : public testing::Test {
     };
     return options;
   }
-  // Sends a SYNCFS and returns its place in the ring.
+  // Sends a SYNCFS and returns the head of its chain.
   uint16_t Ask() {
     const uint16_t head = fs_.driver()
                               .Chain()
@@ -41,7 +41,7 @@ class FsSync : public testing::Test {
     fs_.harness().Publish(kQueue);
     return head;
   }
-  // Lets the host's call end, with an errno.
+  // Lets the host's call end with `error`.
   void EndSync(int error = 0) {
     ASSERT_FALSE(jobs_.empty());
     result_ = error;
@@ -49,7 +49,7 @@ class FsSync : public testing::Test {
     jobs_.pop_front();
     fs_.loop().RunUntilIdle();
   }
-  // What the guest was told of the request at `head`; none if nothing yet.
+  // Returns the errno of the answer to the request at `head`, or nullopt if there is no answer yet.
   std::optional<int> Answer(uint16_t head) {
     const auto used = fs_.driver().PopUsed();
     if (!used.has_value()) return std::nullopt;
@@ -69,13 +69,13 @@ TEST_F(FsSync, SyncfsIsAnsweredOnceTheHostHasSynced) {
   const uint16_t head = Ask();
   EXPECT_EQ(jobs_.size(), 1U);
   EXPECT_EQ(Answer(head), std::nullopt);
-  EXPECT_EQ(fs_.Lookup(1, "none").As<fuse_entry_out>().nodeid, 0U);  // others are served meanwhile
+  EXPECT_EQ(fs_.Lookup(1, "none").As<fuse_entry_out>().nodeid, 0U);  // others are served
   EndSync();
   EXPECT_EQ(Answer(head), 0);
   EXPECT_EQ(fs_.counter("host_syncs"), 1U);
 }
 
-TEST_F(FsSync, SyncfsTellsTheHostsError) {
+TEST_F(FsSync, SyncfsReturnsTheHostsError) {
   const uint16_t head = Ask();
   EndSync(EIO);
   EXPECT_EQ(Answer(head), EIO);
@@ -99,12 +99,12 @@ TEST_F(FsSync, RequestsShareOneCallThatBeginsAfterThem) {
 TEST_F(FsSync, AResetDoesNotWaitForAHostThatHangs) {
   for (int reset = 0; reset < 20; ++reset) {
     Ask();
-    EXPECT_EQ(jobs_.size(), 1U);  // however often the guest begins anew
+    EXPECT_EQ(jobs_.size(), 1U);  // no reset adds another call
     ASSERT_TRUE(fs_.Stop());
     fs_.Start();
   }
   const uint16_t head = Ask();
-  EndSync();  // began before the question
+  EndSync();  // this call began before the request
   EXPECT_EQ(Answer(head), std::nullopt);
   EndSync();
   EXPECT_EQ(Answer(head), 0);
@@ -122,13 +122,13 @@ TEST_F(FsSync, APauseWaitsForTheAnswer) {
   fs_.device().Resume();
 }
 
-TEST_F(FsSync, NothingBeforeInit) {
+TEST_F(FsSync, SyncfsFailsBeforeInit) {
   EXPECT_EQ(fs_.Do(FUSE_DESTROY, 0).error, 0);
   EXPECT_EQ(fs_.Do(FUSE_SYNCFS, 1, BytesOf(uint64_t{0})).error, EIO);
   EXPECT_TRUE(jobs_.empty());
 }
 
-TEST(FsSyncReadOnly, NothingIsWrittenWhereNothingCanBe) {
+TEST(FsSyncReadOnly, ReadOnlySharesSyncNothing) {
   FsHarness fs({.cache = FsCache::kAuto}, [](const TemporaryTree&) {});
   EXPECT_EQ(fs.Do(FUSE_SYNCFS, 1, BytesOf(uint64_t{0})).error, ENOSYS);
   EXPECT_EQ(fs.counter("host_syncs"), 0U);

@@ -16,7 +16,7 @@ using Answer = KeptContents::Answer;
 constexpr NodeId kFile{7};
 constexpr nanoseconds kNow = seconds(1000);
 
-// A file of 10 bytes that was last changed `age` before kNow.
+// Returns the attributes of a file of 10 bytes that was last changed `age` before kNow.
 FileAttributes Changed(nanoseconds age) {
   const nanoseconds at = kNow - age;
   FileAttributes file;
@@ -36,7 +36,7 @@ TEST(KeptContents, AnUnchangedFileIsKeptFromTheSecondOpenOn) {
   EXPECT_EQ(kept.Open(NodeId{8}, file, false, kNow), Answer::kRenew);
 }
 
-TEST(KeptContents, AnyChangeDropsWhatIsCached) {
+TEST(KeptContents, AnyChangeDropsCachedData) {
   const auto after = [](auto change) {
     KeptContents kept(10);
     FileAttributes file = Changed(seconds(5));
@@ -51,27 +51,27 @@ TEST(KeptContents, AnyChangeDropsWhatIsCached) {
   EXPECT_EQ(after([](FileAttributes& file) { --file.changed.seconds; }), Answer::kRenew);
 }
 
-TEST(KeptContents, WhatChangedJustBeforeItWasReadIsReadAgain) {
+TEST(KeptContents, AFileThatHasJustChangedIsReadAgain) {
   for (const bool coarse : {false, true}) {
     const nanoseconds tick = coarse ? KeptContents::kCoarseTick : KeptContents::kTick;
     KeptContents kept(10);
     const FileAttributes young = Changed(tick - nanoseconds(1));
     EXPECT_EQ(kept.Open(kFile, young, coarse, kNow), Answer::kDrop);
-    // The same file, later: what was read the first time may be older than it is.
+    // The file is the same later, but the guest may have read it before its last change.
     EXPECT_EQ(kept.Open(kFile, young, coarse, kNow + seconds(10)), Answer::kRenew);
     EXPECT_EQ(kept.Open(kFile, young, coarse, kNow + seconds(20)), Answer::kKeepAll);
     EXPECT_EQ(kept.Open(NodeId{8}, Changed(tick), coarse, kNow), Answer::kRenew);
   }
 }
 
-TEST(KeptContents, AWholeSecondMayBeAllThatTheFileSystemKnows) {
+TEST(KeptContents, TimesOfWholeSecondsCountAsCoarse) {
   KeptContents kept(10);
   const FileAttributes file = Changed(nanoseconds(0));
   EXPECT_EQ(kept.Open(kFile, file, false, kNow + milliseconds(1999)), Answer::kDrop);
   EXPECT_EQ(kept.Open(kFile, file, false, kNow + milliseconds(2000)), Answer::kRenew);
 }
 
-TEST(KeptContents, TimesOfTheHostCanBeAny) {
+TEST(KeptContents, AnyTimeOfTheHostIsAccepted) {
   KeptContents kept(10);
   for (const int64_t odd : {std::numeric_limits<int64_t>::min(),
                             std::numeric_limits<int64_t>::max(), int64_t{-1}, int64_t{0}}) {
@@ -79,13 +79,13 @@ TEST(KeptContents, TimesOfTheHostCanBeAny) {
     file.modified.seconds = file.changed.seconds = odd;
     EXPECT_EQ(kept.Open(kFile, file, false, kNow), odd > 1000 ? Answer::kDrop : Answer::kRenew);
   }
-  // The host's clock is set back.
+  // The clock of the host was set back.
   const FileAttributes file = Changed(seconds(5));
   EXPECT_EQ(kept.Open(kFile, file, false, kNow), Answer::kRenew);
   EXPECT_EQ(kept.Open(kFile, file, false, kNow - seconds(1)), Answer::kRenew);
 }
 
-TEST(KeptContents, AListingIsKeptAsLongAsItsEntriesAreBelieved) {
+TEST(KeptContents, AListingIsKeptAsLongAsItsEntriesAreValid) {
   KeptContents kept(10);
   const FileAttributes directory = Changed(seconds(5));
   const auto open = [&](nanoseconds at) {
@@ -97,7 +97,7 @@ TEST(KeptContents, AListingIsKeptAsLongAsItsEntriesAreBelieved) {
   EXPECT_EQ(open(kNow + milliseconds(1999)), Answer::kKeepAll);
 }
 
-TEST(KeptContents, WhatIsRememberedIsBounded) {
+TEST(KeptContents, RememberedFilesAreBounded) {
   KeptContents kept(3);
   const FileAttributes file = Changed(seconds(5));
   for (uint64_t i = 0; i < 100; ++i) {

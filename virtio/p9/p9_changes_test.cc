@@ -23,7 +23,7 @@ constexpr uint32_t kRoot = P9Harness::kRoot;
 
 // --- Making --------------------------------------------------------------------------------------
 
-TEST_F(P9ChangesTest, P9_lcreate_CreatingTurnsTheDirectorysFidIntoTheOpenFiles) {
+TEST_F(P9ChangesTest, P9_lcreate_TheDirectorysFidBecomesTheFidOfTheOpenFile) {
   const uint32_t fid = p9_.Find({"dir"});
   const auto created = p9_.Create(fid, "new", O_WRONLY | O_CREAT | O_EXCL, 0640);
   ASSERT_EQ(created.error, 0);
@@ -31,7 +31,7 @@ TEST_F(P9ChangesTest, P9_lcreate_CreatingTurnsTheDirectorysFidIntoTheOpenFiles) 
   EXPECT_EQ(p9_.Write(fid, 0, "hello"), 5);
   EXPECT_EQ(p9_.HostText("dir/new"), "hello");
   EXPECT_EQ(p9_.HostStatus("dir/new").st_mode, mode_t{S_IFREG | 0640});
-  EXPECT_EQ(p9_.Read(fid, 0, 10).error, EBADF);  // not opened for that
+  EXPECT_EQ(p9_.Read(fid, 0, 10).error, EBADF);  // the fid is not open for reading
   EXPECT_EQ(p9_.Create(fid, "other", O_RDWR, 0644).error, EBADF);
   EXPECT_EQ(p9_.GetAttributes(fid).As<P9AttributesReply>().size_bytes.value(), 5U);
   EXPECT_EQ(p9_.Clunk(fid).error, 0);
@@ -39,7 +39,7 @@ TEST_F(P9ChangesTest, P9_lcreate_CreatingTurnsTheDirectorysFidIntoTheOpenFiles) 
   EXPECT_EQ(p9_.counter("open_files"), 0U);
 }
 
-TEST_F(P9ChangesTest, P9_lcreate_CreatingWhatIsThere) {
+TEST_F(P9ChangesTest, P9_lcreate_AnExistingNameIsOpenedUnlessExcl) {
   const uint32_t fid = p9_.Find({});
   EXPECT_EQ(p9_.Create(fid, "file", O_RDWR | O_EXCL, 0644).error, EEXIST);
   EXPECT_EQ(p9_.Create(fid, "dir", O_RDWR, 0644).error, EISDIR);
@@ -51,8 +51,8 @@ TEST_F(P9ChangesTest, P9_lcreate_CreatingWhatIsThere) {
   EXPECT_EQ(p9_.ReadText(fid, 0, 100), "");
 }
 
-TEST_F(P9ChangesTest, ModesAreAsTheGuestSays) {
-  umask(077);  // is ours, not the guest's
+TEST_F(P9ChangesTest, NewFilesHaveTheModeThatTheGuestSends) {
+  umask(077);  // must have no effect: the guest has applied its own umask
   p9_.Created("shared", O_RDWR, 06666);
   EXPECT_EQ(p9_.MakeDirectory(kRoot, "sticky", 01777).error, 0);
   EXPECT_EQ(p9_.MakeNode(kRoot, "pipe", S_IFIFO | 0622).error, 0);
@@ -64,28 +64,28 @@ TEST_F(P9ChangesTest, ModesAreAsTheGuestSays) {
   EXPECT_EQ(p9_.MakeNode(kRoot, "odd", 0xffffffff).error, EINVAL);
 }
 
-TEST_F(P9ChangesTest, WhatIsMadeBelongsToWhoAttachedAndItsGroup) {
+TEST_F(P9ChangesTest, NewFilesBelongToTheAttachedUserAndTheSentGroup) {
   if (geteuid() != 0) GTEST_SKIP() << "needs to give files away";
   EXPECT_EQ(p9_.Attach(2, "", 1234).error, 0);
   EXPECT_EQ(p9_.MakeDirectory(2, "theirs", 0777, 4321).error, 0);
   EXPECT_EQ(p9_.HostStatus("theirs").st_uid, 1234U);
   EXPECT_EQ(p9_.HostStatus("theirs").st_gid, 4321U);
-  // What is walked to is walked to by the same user.
+  // A fid that is walked from another fid acts for the same user.
   EXPECT_EQ(p9_.Walked(2, 3, {"theirs"}), 1);
   EXPECT_EQ(p9_.Create(3, "file", O_RDWR, 0644, 77).error, 0);
   EXPECT_EQ(p9_.HostStatus("theirs/file").st_uid, 1234U);
   EXPECT_EQ(p9_.HostStatus("theirs/file").st_gid, 77U);
-  EXPECT_EQ(p9_.Attach(4, "", kP9NoUser).error, 0);  // the one who mounts
+  EXPECT_EQ(p9_.Attach(4, "", kP9NoUser).error, 0);  // no user: root
   EXPECT_EQ(p9_.MakeLink(4, "link", "target").error, 0);
   EXPECT_EQ(p9_.HostStatus("link").st_uid, 0U);
-  // A set-group-id directory gives its group on.
+  // A new file in a set-group-id directory gets the group of the directory.
   EXPECT_EQ(p9_.SetAttributes(p9_.Find({"theirs"}), {.valid = kP9SetMode, .mode = 02777}).error, 0);
   EXPECT_EQ(p9_.Walked(2, 5, {"theirs"}), 1);
   EXPECT_EQ(p9_.Create(5, "inherited", O_RDWR, 0644, 77).error, 0);
   EXPECT_EQ(p9_.HostStatus("theirs/inherited").st_gid, 4321U);
 }
 
-TEST(P9ChangesOwnersTest, MapsApplyBothWays) {
+TEST(P9ChangesOwnersTest, OwnerMapsApplyInBothDirections) {
   if (geteuid() != 0) GTEST_SKIP() << "needs to give files away";
   P9Harness p9({.writable = true,
                 .uids = OwnerMap({{.guest = 0, .host = 5000, .count = 10}}),
@@ -107,7 +107,7 @@ TEST(P9ChangesOwnersTest, MapsApplyBothWays) {
   EXPECT_EQ(p9.MakeDirectory(3, "unmapped").error, EPERM);
 }
 
-TEST_F(P9ChangesTest, P9_link_LinksOfBothKinds) {
+TEST_F(P9ChangesTest, P9_link_MakesHardLinksAndSymbolicLinks) {
   EXPECT_EQ(p9_.MakeLink(kRoot, "soft", "../outside").error, 0);
   EXPECT_EQ(p9_.OfFid(kP9ReadLink, p9_.Find({"soft"})).Text(2), "../outside");
   EXPECT_EQ(p9_.MakeLink(kRoot, "soft", "x").error, EEXIST);
@@ -152,12 +152,12 @@ TEST_F(P9ChangesTest, HostileNamesAreRefused) {
   }
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(p9_.HostPath("")), {}), 2);
   EXPECT_EQ(p9_.HostText("../outside"), "of no concern");
-  // Any other bytes are a name.
+  // Any other bytes are a valid name.
   EXPECT_EQ(p9_.MakeDirectory(kRoot, "\xff\xfe\x80").error, 0);
   EXPECT_TRUE(IsOnHost("\xff\xfe\x80"));
 }
 
-TEST_F(P9ChangesTest, ForgedFidsAreNobodys) {
+TEST_F(P9ChangesTest, ForgedFidsAreRefused) {
   for (const uint32_t fid : {0U, 999U, 0x7fffffffU, kP9NoFid}) {
     EXPECT_EQ(p9_.Create(fid, "new", O_RDWR, 0644).error, EBADF);
     EXPECT_EQ(p9_.MakeDirectory(fid, "new").error, EBADF);
@@ -178,7 +178,7 @@ TEST_F(P9ChangesTest, ForgedFidsAreNobodys) {
 
 // --- Renaming and removing -----------------------------------------------------------------------
 
-TEST_F(P9ChangesTest, P9_renameat_RenamingMovesWhatFidsName) {
+TEST_F(P9ChangesTest, P9_renameat_FidsFollowTheRenamedFile) {
   const uint32_t dir = p9_.Find({"dir"});
   const uint32_t inner = p9_.Opened({"dir", "inner"});
   EXPECT_EQ(p9_.MakeDirectory(kRoot, "to").error, 0);
@@ -193,7 +193,7 @@ TEST_F(P9ChangesTest, P9_renameat_RenamingMovesWhatFidsName) {
   EXPECT_EQ(p9_.RenameAt(kRoot, "to", p9_.Find({"to", "moved"}), "below").error, EINVAL);
 }
 
-TEST_F(P9ChangesTest, P9_rename_RenamingByFid) {
+TEST_F(P9ChangesTest, P9_rename_RenamesTheFileOfTheFid) {
   const uint32_t inner = p9_.Find({"dir", "inner"});
   EXPECT_EQ(p9_.Do(kP9Rename, P9Bytes().Number(inner).Number(kRoot).String("outer")).error, 0);
   EXPECT_EQ(p9_.HostText("outer"), "inner content");
@@ -202,7 +202,7 @@ TEST_F(P9ChangesTest, P9_rename_RenamingByFid) {
   EXPECT_EQ(p9_.Do(kP9Rename, P9Bytes().Number(kRoot).Number(kRoot).String("x")).error, EBUSY);
 }
 
-TEST_F(P9ChangesTest, WhatIsReplacedStaysOpen) {
+TEST_F(P9ChangesTest, AReplacedFileStaysOpen) {
   const uint32_t file = p9_.Opened({"file"});
   EXPECT_EQ(p9_.RenameAt(p9_.Find({"dir"}), "inner", kRoot, "file").error, 0);
   EXPECT_EQ(p9_.ReadText(file, 0, 100), "content");
@@ -222,32 +222,32 @@ TEST_F(P9ChangesTest, UnlinkedFilesCanBeUsedWhileTheyAreOpen) {
   EXPECT_EQ(p9_.ReadText(file, 0, 100), "cont");
   EXPECT_EQ(LinksOf(file), 0U);
   EXPECT_EQ(p9_.OfFid(kP9FSync, file).error, 0);
-  EXPECT_EQ(p9_.OfFid(kP9Remove, file).error, ESTALE);  // and the fid is gone
+  EXPECT_EQ(p9_.OfFid(kP9Remove, file).error, ESTALE);  // ends the fid
   EXPECT_EQ(p9_.OfFid(kP9Remove, file).error, EBADF);
   EXPECT_EQ(p9_.counter("nodes"), 1U);
   EXPECT_EQ(p9_.counter("open_files"), 0U);
 }
 
-TEST_F(P9ChangesTest, P9_remove_RemovingByNameAndByFid) {
+TEST_F(P9ChangesTest, P9_remove_TheFidEndsEvenIfTheFileStays) {
   EXPECT_EQ(p9_.Unlink(kRoot, "dir").error, EISDIR);
   EXPECT_EQ(p9_.Unlink(kRoot, "file", AT_REMOVEDIR).error, ENOTDIR);
   EXPECT_EQ(p9_.Unlink(kRoot, "dir", AT_REMOVEDIR).error, ENOTEMPTY);
   EXPECT_EQ(p9_.Unlink(kRoot, "none").error, ENOENT);
   const uint32_t full = p9_.Find({"dir"});
   EXPECT_EQ(p9_.OfFid(kP9Remove, full).error, ENOTEMPTY);
-  EXPECT_EQ(p9_.GetAttributes(full).error, EBADF);  // gone either way
+  EXPECT_EQ(p9_.GetAttributes(full).error, EBADF);  // the fid has ended
   EXPECT_EQ(p9_.OfFid(kP9Remove, p9_.Find({"dir", "inner"})).error, 0);
   const uint32_t dir = p9_.Opened({"dir"});
   EXPECT_EQ(p9_.Unlink(kRoot, "dir", AT_REMOVEDIR).error, 0);
   for (const auto& listed : p9_.List(dir)) EXPECT_EQ(listed.name[0], '.');
-  EXPECT_EQ(p9_.Create(dir, "new", O_RDWR, 0644).error, EBADF);  // is open
+  EXPECT_EQ(p9_.Create(dir, "new", O_RDWR, 0644).error, EBADF);  // the fid is open
   EXPECT_EQ(p9_.MakeDirectory(dir, "new").error, ENOENT);
   EXPECT_EQ(p9_.GetAttributes(dir).error, 0);
 }
 
 // --- Attributes ----------------------------------------------------------------------------------
 
-TEST_F(P9ChangesTest, P9_setattr_SetsAttributes) {
+TEST_F(P9ChangesTest, P9_setattr_SetsTheAttributesOfTheMask) {
   const uint32_t file = p9_.Find({"file"});
   EXPECT_EQ(p9_.SetAttributes(file, {.valid = kP9SetMode, .mode = S_IFDIR | 04751}).error, 0);
   EXPECT_EQ(p9_.HostStatus("file").st_mode, mode_t{S_IFREG | 04751});
@@ -265,7 +265,7 @@ TEST_F(P9ChangesTest, P9_setattr_SetsAttributes) {
   EXPECT_EQ(p9_.SetAttributes(file, {.valid = kP9SetModified}).error, 0);  // to now
   EXPECT_GT(p9_.HostStatus("file").st_mtim.tv_sec, 1'700'000'000);
   EXPECT_EQ(p9_.HostStatus("file").st_atim.tv_sec, -5);
-  // Numbers that are orders to the host are no times.
+  // Numbers of nanoseconds that have a meaning for the host are refused.
   for (const uint64_t odd : {uint64_t{UTIME_NOW}, uint64_t{UTIME_OMIT}, uint64_t{1'000'000'000}}) {
     EXPECT_EQ(p9_.SetAttributes(file, {.valid = both, .accessed = {0, odd}}).error, EINVAL);
     EXPECT_EQ(p9_.SetAttributes(file, {.valid = both, .modified = {0, odd}}).error, EINVAL);

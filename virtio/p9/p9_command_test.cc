@@ -49,7 +49,7 @@ class P9RequestTest : public testing::Test {
   QueueError error_;
 };
 
-TEST_F(P9RequestTest, FramingMeansNothing) {
+TEST_F(P9RequestTest, EveryFramingGivesTheSameCommand) {
   const Bytes bytes = WalkOf(3).String("some").String("").String("name").Message(kP9Walk, 77);
   for (const size_t piece : {size_t{1}, size_t{3}, size_t{40}, size_t{4096}}) {
     const P9Command& command = Parse(bytes, piece);
@@ -80,17 +80,17 @@ TEST_F(P9RequestTest, WalksHaveAtMostSixteenNames) {
   EXPECT_EQ(command_.name_count, 0U);
 }
 
-TEST_F(P9RequestTest, NamesAreBoundedAndWhole) {
+TEST_F(P9RequestTest, TooLongAndTruncatedNamesAreRefused) {
   EXPECT_EQ(Error(kP9Walk, WalkOf(1).String(std::string(255, 'x'))), 0);
   EXPECT_EQ(Error(kP9Walk, WalkOf(1).String(std::string(256, 'x'))), ENAMETOOLONG);
   EXPECT_EQ(Error(kP9Walk, WalkOf(1).String(std::string(4096, 'x'))), ENAMETOOLONG);
-  EXPECT_EQ(Error(kP9Walk, WalkOf(2).String("a")), EINVAL);  // one is missing
-  EXPECT_EQ(Error(kP9Walk, WalkOf(1).Number(uint16_t{3}).Number(uint8_t{1})), EINVAL);  // is short
-  EXPECT_EQ(Error(kP9Walk, WalkOf(1).String(absl::string_view("a\0/", 3))), 0);  // the tree's
+  EXPECT_EQ(Error(kP9Walk, WalkOf(2).String("a")), EINVAL);  // a name is missing
+  EXPECT_EQ(Error(kP9Walk, WalkOf(1).Number(uint16_t{3}).Number(uint8_t{1})), EINVAL);  // cut off
+  EXPECT_EQ(Error(kP9Walk, WalkOf(1).String(absl::string_view("a\0/", 3))), 0);  // for HostTree
   EXPECT_EQ(command_.name(0), absl::string_view("a\0/", 3));
 }
 
-TEST_F(P9RequestTest, SizesMustBeTrue) {
+TEST_F(P9RequestTest, WrongSizesAreRefused) {
   const P9Bytes fid = P9Bytes().Number(1U);
   EXPECT_EQ(Error(kP9Clunk, fid), 0);
   EXPECT_EQ(Error(kP9Clunk, fid, 1), EINVAL);
@@ -111,7 +111,7 @@ TEST_F(P9RequestTest, SizesMustBeTrue) {
   }
 }
 
-TEST_F(P9RequestTest, VersionsAreKnownOrNot) {
+TEST_F(P9RequestTest, OnlyOneDialectIsKnown) {
   const auto known = [this](absl::string_view dialect) {
     EXPECT_EQ(Error(kP9Version, P9Bytes().Number(8192U).String(dialect)), 0);
     return command_.known_dialect;
@@ -140,7 +140,7 @@ TEST_F(P9RequestTest, AttachTakesTheNameOfTheTree) {
 
 // --- Changes -------------------------------------------------------------------------------------
 
-TEST_F(P9RequestTest, WhatIsCreatedHasNameModeAndOwner) {
+TEST_F(P9RequestTest, CreationsHaveNameModeAndOwner) {
   const auto named = [] { return P9Bytes().Number(5U).String("new"); };
   EXPECT_EQ(Error(kP9Create, named().Number(0102U).Number(0640U).Number(9U)), 0);
   EXPECT_EQ(command_.fid, 5U);
@@ -162,7 +162,7 @@ TEST_F(P9RequestTest, WhatIsCreatedHasNameModeAndOwner) {
   }
 }
 
-TEST_F(P9RequestTest, TargetsOfSymbolicLinksAreLong) {
+TEST_F(P9RequestTest, TargetsOfSymbolicLinksMayBeLong) {
   const auto link = [](size_t bytes) {
     return P9Bytes().Number(5U).String(std::string(255, 'n')).String(std::string(bytes, 't'));
   };
@@ -174,7 +174,7 @@ TEST_F(P9RequestTest, TargetsOfSymbolicLinksAreLong) {
   EXPECT_EQ(Error(kP9SymLink, link(10)), EINVAL);
 }
 
-TEST_F(P9RequestTest, FidsOfTwoFilesAndTheirNames) {
+TEST_F(P9RequestTest, TwoFidsAndTheirNamesAreParsed) {
   for (const uint8_t type : {kP9Link, kP9Rename, kP9XattrWalk}) {
     EXPECT_EQ(Error(type, P9Bytes().Number(5U).Number(6U).String("name")), 0);
     EXPECT_EQ(command_.fid, 5U);
@@ -205,7 +205,7 @@ TEST_F(P9RequestTest, DataOfWritesStayInTheChain) {
     EXPECT_EQ(Error(kP9Write, write(count)), EINVAL);
 }
 
-TEST_F(P9RequestTest, AttributesLocksAndXattrs) {
+TEST_F(P9RequestTest, AttributesLocksAndXattrsAreParsed) {
   P9Bytes attributes;
   attributes.Number(5U).Number(0x1ffU).Number(0644U).Number(1U).Number(2U).Number(uint64_t{3});
   for (uint64_t i = 10; i < 14; ++i) attributes.Number(i);

@@ -1,5 +1,5 @@
-// What VIRTIO 1.2 demands of every device, what Linux's virtio_9p.h and 9P2000.L do of this one, as
-// far as no other test covers it. tests/conformance lists the clauses.
+// The demands of VIRTIO 1.2 for every device, and of Linux's virtio_9p.h and 9P2000.L for this
+// device, that no other test covers. tests/conformance lists the clauses.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +26,7 @@ Bytes Config(P9Device& device) {
 
 // --- VIRTIO --------------------------------------------------------------------------------------
 
-TEST(P9ConformanceTest, P9_2_2_2_OnlyWhatIsUnderstoodIsOffered) {
+TEST(P9ConformanceTest, P9_2_2_2_OnlySupportedFeaturesAreOffered) {
   P9Harness p9(StoreOptions(), FillStore);
   EXPECT_EQ(p9.device().features(), uint64_t{1} << VIRTIO_RING_F_EVENT_IDX |
                                         uint64_t{1} << VIRTIO_RING_F_INDIRECT_DESC |
@@ -74,8 +74,9 @@ TEST(P9ConformanceTest, P9_2_7_8_2_UsedLengthIsWhatWasWritten) {
 
 // --- 9P2000.L ------------------------------------------------------------------------------------
 
-// Each answer is one more than its request, or Rlerror with an errno, has the request's tag and
-// says its own size: Do checks all of that. Here with every tag at once.
+// The type of an answer is one more than that of its request, or Rlerror with an errno. The answer
+// has the request's tag and its own size. P9Harness::Do checks all of that; here many requests with
+// different tags are in flight at once.
 TEST(P9ConformanceTest, P9_message_AnswersHaveTypeTagAndSize) {
   P9Harness p9(StoreOptions(), FillStore);
   const uint32_t tool = p9.Opened({"1-app", "bin", "tool"});
@@ -99,8 +100,8 @@ TEST(P9ConformanceTest, P9_message_AnswersHaveTypeTagAndSize) {
   EXPECT_EQ(p9.Read(999, 0, 1).error, EBADF);
 }
 
-// A message that is shorter or longer than it says is refused.
-TEST(P9ConformanceTest, P9_message_SizesMustBeTrue) {
+// A message that is shorter or longer than its header says is refused.
+TEST(P9ConformanceTest, P9_message_WrongSizesAreRefused) {
   P9Harness p9(StoreOptions(), FillStore);
   for (const int error : {-8, -1, 1, 100}) {
     p9.driver().EnableInterrupts();
@@ -113,7 +114,7 @@ TEST(P9ConformanceTest, P9_message_SizesMustBeTrue) {
 }
 
 // lopen(9P2000.L): "it is an error if the fid has been opened".
-TEST(P9ConformanceTest, P9_lopen_OnceForEachFid) {
+TEST(P9ConformanceTest, P9_lopen_AFidIsOpenedOnlyOnce) {
   P9Harness p9(StoreOptions(), FillStore);
   const uint32_t tool = p9.Opened({"1-app", "bin", "tool"});
   EXPECT_EQ(p9.Open(tool).error, EBADF);
@@ -122,8 +123,8 @@ TEST(P9ConformanceTest, P9_lopen_OnceForEachFid) {
   EXPECT_EQ(p9.Open(directory).error, EBADF);
 }
 
-// The entry behind the last one begins at the offset that the last one names.
-TEST(P9ConformanceTest, P9_readdir_GoesOnAtTheOffsetOfTheLastEntry) {
+// The offset in an entry is where the next entry begins.
+TEST(P9ConformanceTest, P9_readdir_ContinuesAtTheOffsetOfTheLastEntry) {
   P9Harness p9(StoreOptions(), FillStore);
   const uint32_t many = p9.Opened({"1-app", "many"});
   const auto listed = p9.List(many);
@@ -141,7 +142,7 @@ TEST(P9ConformanceTest, P9_readlink_TargetsAreNotResolved) {
   EXPECT_EQ(p9.OfFid(kP9ReadLink, p9.Find({"1-app", "link"})).Text(2), "../2-secret/key");
 }
 
-TEST(P9ConformanceTest, P9_statfs_NamesTheFileSystem) {
+TEST(P9ConformanceTest, P9_statfs_ReportsTheTypeOf9P) {
   P9Harness p9(StoreOptions(), FillStore);
   const auto reply = p9.OfFid(kP9StatFs, kRoot).As<P9StatFsReply>();
   EXPECT_EQ(reply.type.value(), 0x01021997U);  // V9FS_MAGIC
@@ -170,8 +171,8 @@ TEST(P9ConformanceTest, P9_symlink_AnswersWithTheQid) {
   EXPECT_EQ(p9.OfFid(kP9ReadLink, p9.Find({"soft"})).Text(2), "/anything");
 }
 
-// With AT_REMOVEDIR a directory, without it anything else.
-TEST(P9ConformanceTest, P9_unlinkat_IsOfTheRightKind) {
+// With AT_REMOVEDIR only directories are removed, without it only other files.
+TEST(P9ConformanceTest, P9_unlinkat_OnlyRemovedirRemovesDirectories) {
   P9Harness p9({.writable = true}, FillStore);
   EXPECT_EQ(p9.MakeDirectory(kRoot, "new").error, 0);
   EXPECT_EQ(p9.Unlink(kRoot, "new").error, EISDIR);
@@ -180,8 +181,8 @@ TEST(P9ConformanceTest, P9_unlinkat_IsOfTheRightKind) {
   EXPECT_EQ(p9.Unlink(p9.Find({"1-app"}), "big").error, 0);
 }
 
-// Who is in the way, or "unlock".
-TEST(P9ConformanceTest, P9_getlock_NamesWhoIsInTheWay) {
+// The answer is the lock that is in the way, or "unlock".
+TEST(P9ConformanceTest, P9_getlock_ReturnsTheLockInTheWay) {
   P9Harness p9({.writable = true}, FillStore);
   const uint32_t one = p9.Find({"1-app", "big"});
   const uint32_t other = p9.Find({"1-app", "big"});
@@ -196,7 +197,7 @@ TEST(P9ConformanceTest, P9_getlock_NamesWhoIsInTheWay) {
   EXPECT_EQ(lock.process.value(), 1U);
 }
 
-TEST(P9ConformanceTest, P9_auth_IsNotNeeded) {
+TEST(P9ConformanceTest, P9_auth_IsRefused) {
   P9Harness p9(StoreOptions(), FillStore);
   EXPECT_EQ(p9.Do(kP9Auth, P9Bytes().Number(9U).String("").String("")).error, EOPNOTSUPP);
 }

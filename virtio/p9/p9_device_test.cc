@@ -23,7 +23,7 @@ constexpr uint32_t kRoot = P9Harness::kRoot;
 
 // --- Session -------------------------------------------------------------------------------------
 
-TEST(P9Device, P9_config_HasTheTag) {
+TEST(P9Device, P9_config_HasTheTagWithoutNul) {
   P9Harness p9(StoreOptions(), FillStore);
   EXPECT_EQ(p9.device().type(), 9);
   EXPECT_EQ(p9.device().features() & 1, 1U);  // VIRTIO_9P_MOUNT_TAG
@@ -50,10 +50,10 @@ TEST(P9Device, P9_version_NegotiatesDialectAndSize) {
   EXPECT_EQ(p9.Version(4095).error, EMSGSIZE);
   EXPECT_EQ(p9.Version(0).error, EMSGSIZE);
   EXPECT_EQ(p9.Version(8192, "9P2000.u").Text(4), std::string("\x07\0", 2) + "unknown");
-  EXPECT_EQ(p9.Attach(5).error, EPROTO);  // nothing was agreed on
+  EXPECT_EQ(p9.Attach(5).error, EPROTO);  // no size was agreed on
 }
 
-TEST(P9Device, P9_version_NothingGoesBefore) {
+TEST(P9Device, P9_version_MessagesBeforeVersionAreRefused) {
   P9Harness::Options options = StoreOptions();
   options.attach = false;
   P9Harness p9(options, FillStore);
@@ -69,7 +69,7 @@ TEST(P9Device, P9_version_NothingGoesBefore) {
   EXPECT_EQ(p9.GetAttributes(kRoot).error, 0);
 }
 
-TEST(P9Device, P9_version_ForgetsEverythingAsAResetDoes) {
+TEST(P9Device, P9_version_EndsTheSessionAsAResetDoes) {
   P9Harness p9(StoreOptions(), FillStore);
   p9.ReadText(p9.Opened({"1-app", "bin", "tool"}), 0, 10);
   EXPECT_EQ(p9.counter("nodes"), 4U);
@@ -88,37 +88,37 @@ TEST(P9Device, P9_version_ForgetsEverythingAsAResetDoes) {
   EXPECT_EQ(p9.ReadText(p9.Opened({"1-app", "bin", "tool"}), 0, 10), "content of");
 }
 
-TEST(P9Device, P9_attach_ToTheOneTree) {
+TEST(P9Device, P9_attach_OnlyTheOneTreeCanBeAttached) {
   P9Harness p9(StoreOptions(), FillStore);
   EXPECT_EQ(p9.Attach(2, "/").error, 0);
   EXPECT_EQ(p9.Attach(3, "1-app").error, ENOENT);
   EXPECT_EQ(p9.Attach(3, "..").error, ENOENT);
-  EXPECT_EQ(p9.Attach(2).error, EBADF);  // in use
+  EXPECT_EQ(p9.Attach(2).error, EBADF);  // the fid is in use
   EXPECT_EQ(p9.Attach(kP9NoFid).error, EBADF);
   EXPECT_EQ(p9.Do(kP9Auth, P9Bytes().Number(9U).String("").String("")).error, EOPNOTSUPP);
 }
 
 // --- Walking -------------------------------------------------------------------------------------
 
-TEST(P9Walk, P9_walk_TakesSeveralNamesAndStopsAtTheFirstThatIsNotThere) {
+TEST(P9Walk, P9_walk_StopsAtTheFirstMissingName) {
   P9Harness p9(StoreOptions(), FillStore);
   EXPECT_EQ(p9.Walked(kRoot, 2, {"1-app", "bin", "tool"}), 3);
   EXPECT_EQ(p9.GetAttributes(2).As<P9AttributesReply>().size_bytes.value(), 15U);
   EXPECT_EQ(p9.Walked(kRoot, 3, {"1-app", "none", "tool"}), 1);
   EXPECT_EQ(p9.Walked(kRoot, 3, {"1-app", "bin", "tool", "x"}), 3);
-  EXPECT_EQ(p9.GetAttributes(3).error, EBADF);  // not the whole way: no fid
+  EXPECT_EQ(p9.GetAttributes(3).error, EBADF);  // the walk failed: no fid
   EXPECT_EQ(p9.Walked(kRoot, 3, {"none", "1-app"}), -ENOENT);
   EXPECT_EQ(p9.Walked(2, 3, {"x"}), -ENOTDIR);
   EXPECT_EQ(p9.counter("nodes"), 4U);
   EXPECT_EQ(p9.counter("fids"), 2U);
 }
 
-TEST(P9Walk, P9_walk_WithoutNamesMakesAClone) {
+TEST(P9Walk, P9_walk_WithoutNamesCopiesTheFid) {
   P9Harness p9(StoreOptions(), FillStore);
   const uint32_t tool = p9.Opened({"1-app", "bin", "tool"});
   EXPECT_EQ(p9.Walked(tool, 2, {}), 0);
   EXPECT_EQ(p9.Clunk(tool).error, 0);
-  EXPECT_EQ(p9.Read(2, 0, 10).error, EBADF);  // a clone is not open
+  EXPECT_EQ(p9.Read(2, 0, 10).error, EBADF);  // a copy of a fid is not open
   EXPECT_EQ(p9.Open(2).error, 0);
   EXPECT_EQ(p9.ReadText(2, 0, 7), "content");
   EXPECT_EQ(p9.Walked(2, 2, {}), 0);
@@ -126,7 +126,7 @@ TEST(P9Walk, P9_walk_WithoutNamesMakesAClone) {
   EXPECT_EQ(p9.counter("nodes"), 1U);
 }
 
-TEST(P9Walk, P9_walk_ReplacesTheFidItBeginsAtOnlyAtTheEnd) {
+TEST(P9Walk, P9_walk_ReplacesItsOwnFidOnlyAfterSuccess) {
   P9Harness p9(StoreOptions(), FillStore);
   const uint32_t fid = p9.Find({"1-app"});
   EXPECT_EQ(p9.Walked(fid, fid, {"bin", "none"}), 1);
@@ -136,7 +136,7 @@ TEST(P9Walk, P9_walk_ReplacesTheFidItBeginsAtOnlyAtTheEnd) {
   EXPECT_EQ(p9.counter("nodes"), 1U);
 }
 
-TEST(P9Walk, P9_walk_DoesNotTakeFidsThatAreInUseOrUnknown) {
+TEST(P9Walk, P9_walk_RefusesFidsThatAreInUseOrUnknown) {
   P9Harness p9(StoreOptions(), FillStore);
   const uint32_t app = p9.Find({"1-app"});
   EXPECT_EQ(p9.Walked(kRoot, app, {}), -EBADF);
@@ -145,7 +145,7 @@ TEST(P9Walk, P9_walk_DoesNotTakeFidsThatAreInUseOrUnknown) {
   EXPECT_EQ(p9.counter("fids"), 2U);
 }
 
-TEST(P9Walk, P9_walk_ParentsEndAtTheRoot) {
+TEST(P9Walk, P9_walk_TheParentOfTheRootIsTheRoot) {
   P9Harness p9(StoreOptions(), FillStore);
   const auto inode = [&p9](const std::vector<std::string>& names) {
     const uint32_t fid = p9.Find(names);
@@ -162,8 +162,8 @@ TEST(P9Walk, P9_walk_ParentsEndAtTheRoot) {
   EXPECT_EQ(p9.Walked(kRoot, 2, {"1-app", "big", ".."}), 2);
 }
 
-// What the host moves out of the share stays open, and leads nowhere else.
-TEST(P9Walk, ParentOfWhatWasMovedOutIsNotTheHosts) {
+// An open directory that the host moves out of the share stays open. Its parents stay in the share.
+TEST(P9Walk, TheParentOfADirectoryMovedOutStaysInTheShare) {
   P9Harness p9({}, FillStore);
   const uint32_t bin = p9.Find({"1-app", "bin"});
   EXPECT_EQ(p9.Open(bin).error, 0);
@@ -187,18 +187,18 @@ TEST(P9Walk, HostileNamesAreRefused) {
   }
   EXPECT_EQ(p9.Walked(app, 2, {std::string(4096, 'x')}), -ENAMETOOLONG);
   EXPECT_EQ(p9.Walked(app, 2, {std::string(255, 'x')}), -ENOENT);
-  EXPECT_EQ(p9.Walked(app, 2, {"\xff\xfe\x80"}), -ENOENT);  // any bytes are a name
+  EXPECT_EQ(p9.Walked(app, 2, {"\xff\xfe\x80"}), -ENOENT);  // any bytes are a valid name
   p9.host().Write("root/1-app/\xff\xfe\x80", "odd");
   EXPECT_EQ(p9.ReadText(p9.Opened({"1-app", "\xff\xfe\x80"}), 0, 10), "odd");
 }
 
 TEST(P9Walk, FidsAreBounded) {
-  P9Harness p9(StoreOptions(), FillStore);  // 100, one of them the root's
+  P9Harness p9(StoreOptions(), FillStore);  // allows 100 fids; the root has one
   for (uint32_t fid = 2; fid <= 100; ++fid) EXPECT_EQ(p9.Walked(kRoot, fid, {"1-app"}), 1);
   EXPECT_EQ(p9.Walked(kRoot, 101, {"1-app", "bin"}), -ENFILE);
   EXPECT_EQ(p9.Walked(kRoot, 101, {}), -ENFILE);
   EXPECT_EQ(p9.Attach(101).error, ENFILE);
-  EXPECT_EQ(p9.Walked(2, 2, {"bin"}), 1);  // takes no other
+  EXPECT_EQ(p9.Walked(2, 2, {"bin"}), 1);  // needs no further fid
   EXPECT_EQ(p9.counter("nodes"), 3U);
   EXPECT_EQ(p9.Clunk(2).error, 0);
   EXPECT_EQ(p9.Walked(kRoot, 101, {"1-app"}), 1);
@@ -206,7 +206,7 @@ TEST(P9Walk, FidsAreBounded) {
   EXPECT_EQ(p9.counter("nodes"), 1U);
 }
 
-TEST(P9Walk, P9_clunk_UnknownAndClunkedFidsAreNobodys) {
+TEST(P9Walk, P9_clunk_ClunkedAndUnknownFidsAreRefused) {
   P9Harness p9(StoreOptions(), FillStore);
   const uint32_t app = p9.Find({"1-app"});
   EXPECT_EQ(p9.Clunk(app).error, 0);
@@ -226,7 +226,7 @@ TEST(P9Walk, P9_clunk_UnknownAndClunkedFidsAreNobodys) {
 
 // --- Store mode ----------------------------------------------------------------------------------
 
-TEST(P9Store, OnlyTheClosureIsThere) {
+TEST(P9Store, OnlyTheClosureIsVisible) {
   P9Harness p9(StoreOptions(), FillStore);
   const uint32_t root = p9.Opened({});
   const uint32_t app = p9.Find({"1-app"});
@@ -236,13 +236,13 @@ TEST(P9Store, OnlyTheClosureIsThere) {
   EXPECT_EQ(p9.Walked(kRoot, 2, {"..", "2-secret", "key"}), 1);
   EXPECT_EQ(p9.Walked(app, 2, {"..", "2-secret", "key"}), 1);
   EXPECT_EQ(p9.Walked(app, 2, {"bin", "..", "..", "2-secret"}), 3);
-  EXPECT_EQ(p9.Walked(app, 2, {"link", "key"}), 1);  // links are the guest's
+  EXPECT_EQ(p9.Walked(app, 2, {"link", "key"}), 1);  // the guest resolves links
   EXPECT_EQ(p9.OfFid(kP9ReadLink, p9.Find({"1-app", "link"})).Text(2), "../2-secret/key");
   EXPECT_EQ(p9.OfFid(kP9ReadLink, app).error, EINVAL);
   EXPECT_EQ(p9.Open(p9.Find({"1-app", "link"})).error, EACCES);
 }
 
-TEST(P9Store, ClosureGrows) {
+TEST(P9Store, NamesAddedToTheClosureAppear) {
   P9Harness p9(StoreOptions(), FillStore);
   EXPECT_EQ(p9.Walked(kRoot, 2, {"2-secret"}), -ENOENT);
   p9.host().Write("closure", "/nix/store/2-secret\n");
@@ -251,7 +251,7 @@ TEST(P9Store, ClosureGrows) {
   EXPECT_EQ(p9.Walked(kRoot, 3, {"1-app"}), 1);
 }
 
-TEST(P9Store, P9_qid_HasInodeTypeAndAVersion) {
+TEST(P9Store, P9_qid_HasInodeTypeAndVersion) {
   P9Harness p9(StoreOptions(), FillStore);
   const auto walk = p9.Walk(kRoot, 2, {"1-app", "big"});
   const auto qids = walk.Text(2);
@@ -271,7 +271,7 @@ TEST(P9Store, P9_qid_HasInodeTypeAndAVersion) {
   EXPECT_EQ(link.qid.type, kP9QidSymLink);
 }
 
-TEST(P9Caching, VersionsFollowTheContentsOrSayNothing) {
+TEST(P9Caching, QidVersionsChangeWithTheContentsOrAreZero) {
   const auto versions = [](P9Versions mode) {
     P9Harness p9({.versions = mode}, FillStore);
     const uint32_t big = p9.Find({"1-app", "big"});
@@ -309,7 +309,7 @@ TEST(P9Caching, P9_lopen_AnOpenFileStaysWhenTheHostReplacesIt) {
   }
 }
 
-TEST(P9Store, P9_getattr_AttributesAreTheHosts) {
+TEST(P9Store, P9_getattr_ReturnsTheHostsAttributes) {
   P9Harness p9(StoreOptions(), [](const TemporaryTree& host) {
     FillStore(host);
     const timespec times[2] = {{-5, 7}, {1234567890, 123456789}};
@@ -326,7 +326,7 @@ TEST(P9Store, P9_getattr_AttributesAreTheHosts) {
   EXPECT_EQ(tool.accessed.nanoseconds.value(), 7U);
   EXPECT_EQ(tool.modified.seconds.value(), 1234567890U);
   EXPECT_EQ(tool.modified.nanoseconds.value(), 123456789U);
-  // The root's would tell what else there is.
+  // The number of links of the root would tell how many directories the host has there.
   EXPECT_EQ(p9.GetAttributes(kRoot).As<P9AttributesReply>().links.value(), 1U);
   const auto file_system = p9.OfFid(kP9StatFs, kRoot).As<P9StatFsReply>();
   EXPECT_EQ(file_system.type.value(), 0x01021997U);
@@ -334,19 +334,19 @@ TEST(P9Store, P9_getattr_AttributesAreTheHosts) {
   EXPECT_EQ(file_system.max_name_bytes.value(), 255U);
 }
 
-TEST(P9Store, P9_readdir_ListsInPieces) {
+TEST(P9Store, P9_readdir_ReturnsWholeEntriesThatFit) {
   P9Harness p9(StoreOptions(), FillStore);
   const uint32_t many = p9.Opened({"1-app", "many"});
   const auto listed = p9.List(many, 300);
   EXPECT_EQ(listed.size(), 52U);
   EXPECT_EQ(Names(listed).size(), 52U);
-  EXPECT_EQ(p9.counter("nodes"), 3U);  // listing holds nothing
+  EXPECT_EQ(p9.counter("nodes"), 3U);  // listing holds no nodes
   for (const auto& entry : listed) {
     if (entry.name[0] == '.') continue;
     EXPECT_EQ(entry.entry.type, DT_REG);
     EXPECT_EQ(entry.entry.qid.path.value(), p9.host().Inode("root/1-app/many/" + entry.name));
   }
-  // An entry that does not fit is no end; nor is a count of nothing.
+  // An entry that does not fit is an error, not the end of the directory. So is a count of 0.
   for (const uint32_t count : {0U, 1U, 24U}) {
     EXPECT_EQ(p9.Do(kP9ReadDir, P9Harness::ReadArguments(many, 0, count)).error, EINVAL);
   }
@@ -381,18 +381,18 @@ TEST(P9Store, RefusesWrites) {
     EXPECT_EQ(p9.Open(tool, static_cast<uint32_t>(flags)).error, EROFS) << flags;
   }
   EXPECT_EQ(p9.Open(tool, O_DIRECTORY).error, ENOTDIR);
-  EXPECT_EQ(p9.Read(tool, 0, 10).error, EBADF);  // none of these opened it
+  EXPECT_EQ(p9.Read(tool, 0, 10).error, EBADF);  // no open has succeeded
   EXPECT_EQ(p9.Open(tool, O_CREAT | O_NONBLOCK).error, 0);
   EXPECT_EQ(p9.Write(tool, 0, "x"), -EROFS);
   EXPECT_EQ(p9.OfFid(kP9FSync, tool).error, 0);
-  // The fid is gone although the file is not.
+  // The fid ends although the file stays.
   EXPECT_EQ(p9.OfFid(kP9Remove, tool).error, EROFS);
   EXPECT_EQ(p9.OfFid(kP9Remove, tool).error, EBADF);
   EXPECT_EQ(p9.Walked(kRoot, tool, {"1-app", "bin", "tool"}), 3);
   EXPECT_EQ(p9.counter("written_bytes"), 0U);
 }
 
-TEST(P9Store, P9_error_WhatIsNotServedSaysSo) {
+TEST(P9Store, P9_error_UnservedMessagesGetAnError) {
   P9Harness p9(StoreOptions(), FillStore);
   for (const int type : {0, 6, 7, 111, 255}) {
     EXPECT_EQ(p9.Do(static_cast<uint8_t>(type), P9Bytes().Number(kRoot)).error, EOPNOTSUPP) << type;

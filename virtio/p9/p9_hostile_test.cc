@@ -15,10 +15,10 @@
 namespace virtio {
 namespace {
 
-// With and without the right to write.
+// The parameter says whether the share is writable.
 class P9HostileTest : public testing::TestWithParam<bool> {
  protected:
-  // A new device; the last one is gone.
+  // Makes a new device in place of the last one.
   void Make(uint64_t seed = 0) {
     p9_ = nullptr;
     P9Harness::Options options;
@@ -32,7 +32,7 @@ class P9HostileTest : public testing::TestWithParam<bool> {
             .device = p9_->device(),
             .queue = 0,
             .writable = true,
-            // A session, whatever became of the last one, up to a read.
+            // Begins a new session, whatever state the last one is in, and reads or writes.
             .offer_good =
                 [this] {
                   p9_->Offer(kP9Version, 1, P9Bytes().Number(8192U).String(kP9Dialect), 64);
@@ -47,7 +47,7 @@ class P9HostileTest : public testing::TestWithParam<bool> {
                   EXPECT_EQ(p9_->ReadText(2, 0, 100), "content");
                 }};
   }
-  // A read, or a write that changes nothing.
+  // Offers a read, or a write that changes nothing.
   void OfferTransfer() {
     if (GetParam()) {
       p9_->Offer(kP9Write, 2, P9Harness::WriteArguments(2, 0, "content"), 64);
@@ -59,8 +59,8 @@ class P9HostileTest : public testing::TestWithParam<bool> {
   std::unique_ptr<P9Harness> p9_;
 };
 
-// Begins a session and tries every change in a directory and of a file in it; returns how many were
-// made.
+// Begins a session and tries every change in a directory and of a file in it. Returns how many
+// changes succeeded.
 int ChangeAll(P9Harness& p9, const std::string& directory, const std::string& name) {
   constexpr uint32_t kDirectory = 10;
   constexpr uint32_t kFile = 11;
@@ -118,8 +118,8 @@ TEST_P(P9HostileTest, FeatureGames) {
 
 INSTANTIATE_TEST_SUITE_P(Shares, P9HostileTest, testing::Values(false, true));
 
-// Nothing outside the share is changed by messages, whatever the host does meanwhile.
-TEST(P9Race, SwappingLinksInNeverChangesWhatIsOutside) {
+// Messages change nothing outside the share, whatever the host does meanwhile.
+TEST(P9Race, NothingOutsideChangesWhileTheHostSwapsLinks) {
   P9Harness p9({.versions = P9Versions::kContents, .writable = true},
                [](const TemporaryTree& host) {
                  for (const char* directory : {"secret", "root/dir"}) {

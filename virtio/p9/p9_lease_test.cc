@@ -42,7 +42,7 @@ class P9LeaseTest : public testing::TestWithParam<bool> {
 
 TEST_P(P9LeaseTest, AnOpenWaitsUntilTheLeaseIsGivenUp) {
   const uint16_t head = SendOpen();
-  EXPECT_EQ(p9_.Walk(P9Harness::kRoot, 900, {}).error, 0);  // others are served
+  EXPECT_EQ(p9_.Walk(P9Harness::kRoot, 900, {}).error, 0);  // other requests are served
   lease_.GiveUp();
   p9_.loop().AdvanceTime(std::chrono::seconds(1));
   EXPECT_EQ(p9_.Take(head, kP9Open, 7).error, 0);
@@ -75,7 +75,7 @@ TEST_P(P9LeaseTest, APauseDoesNotWaitForTheHolder) {
   EXPECT_EQ(p9_.Take(head, kP9Open, 7).error, 0);
 }
 
-TEST_P(P9LeaseTest, TheHolderGetsNoMoreTimeThanTheHostGivesIt) {
+TEST_P(P9LeaseTest, TheWaitEndsAfterTheHostsLeaseBreakTime) {
   const uint16_t head = SendOpen();
   p9_.loop().AdvanceTime(LeaseBreakTime());
   EXPECT_FALSE(p9_.driver().PopUsed().has_value());
@@ -87,8 +87,8 @@ INSTANTIATE_TEST_SUITE_P(Shares, P9LeaseTest, testing::Bool());
 
 // --- Delegations ---------------------------------------------------------------------------------
 
-// A FUSE server stands in for the wait of the host's call.
-TEST(P9DelegationTest, ChangesWaitForTheClientAndTheThreadDoesNot) {
+// A FUSE server imitates delegated files: calls that change a file wait.
+TEST(P9DelegationTest, ChangesWaitForTheClientWithoutBlockingTheThread) {
   HostMounts mounts;
   ForgetfulFuse fuse(4);
   if (!mounts.can_mount() || !fuse.is_there()) GTEST_SKIP() << "no FUSE, or no right to mount";
@@ -108,7 +108,7 @@ TEST(P9DelegationTest, ChangesWaitForTheClientAndTheThreadDoesNot) {
     const uint16_t head = p9.Offer(type, 7, message, 64);
     p9.harness().Publish(0);
     EXPECT_EQ(p9.loop().in_flight(base::FakeEventLoop::Kind::kTimeout), 1U) << int{type};
-    EXPECT_EQ(p9.Walk(kRoot, 900, {}).error, 0);  // others are served
+    EXPECT_EQ(p9.Walk(kRoot, 900, {}).error, 0);  // other requests are served
     EXPECT_EQ(p9.Clunk(900).error, 0);
     EXPECT_EQ(fuse.changes(), made);
     fuse.GiveBack();

@@ -1,4 +1,4 @@
-// What a guest may not take of the host by 9P, and what it has been promised.
+// Bounds on what a guest takes of the host by 9P, and promises that the host must keep.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +43,7 @@ P9Harness::Result XattrCreate(P9Harness& p9, uint32_t fid, uint64_t size) {
   return p9.Do(kP9XattrCreate, P9Bytes().Number(fid).String("user.x").Number(size).Number(0U));
 }
 
-TEST(P9Limits, FidsOfSmallExtendedAttributesAreFewAndGivenBack) {
+TEST(P9Limits, FidsOfExtendedAttributesAreBoundedAndReleased) {
   P9Harness p9({.max_fids = 20'000, .writable = true}, Fill);
   if (setxattr(p9.HostPath("file").c_str(), "user.empty", "", 0, 0) != 0) {
     GTEST_SKIP() << "the file system has no extended attributes";
@@ -59,14 +59,14 @@ TEST(P9Limits, FidsOfSmallExtendedAttributesAreFewAndGivenBack) {
     EXPECT_EQ(error, ENOMEM);
     EXPECT_GE(count, 500U);
     EXPECT_LE(count, 1024U);
-    EXPECT_EQ(p9.Clunk(10'000 + count).error, EBADF);  // the fid is not made
+    EXPECT_EQ(p9.Clunk(10'000 + count).error, EBADF);  // there is no such fid
     EXPECT_EQ(XattrCreate(p9, p9.Find({"other"}), 0).error, ENOMEM);
     for (uint32_t i = 0; i < count; ++i) EXPECT_EQ(p9.Clunk(10'000 + i).error, 0);
   }
   EXPECT_EQ(XattrWalk(p9, file, 50, "user.empty").error, 0);
 }
 
-TEST(P9Limits, LargeExtendedAttributesAreGivenBack) {
+TEST(P9Limits, MemoryOfLargeExtendedAttributesIsReleased) {
   P9Harness p9({.writable = true}, Fill);
   if (setxattr(p9.HostPath("file").c_str(), "user.host", "value", 5, 0) != 0) {
     GTEST_SKIP() << "the file system has no extended attributes";
@@ -83,7 +83,7 @@ TEST(P9Limits, LargeExtendedAttributesAreGivenBack) {
   }
 }
 
-TEST(P9Limits, DataThatCannotBeTakenAreNoPartOfAnExtendedAttribute) {
+TEST(P9Limits, AFailedWriteAddsNothingToAnExtendedAttribute) {
   const TemporaryTree host(testing::TempDir());
   host.Write("root/file", "content");
   if (setxattr(host.Path("root/file").c_str(), "user.host", "value", 5, 0) != 0) {
@@ -136,12 +136,12 @@ TEST(P9Limits, DataThatCannotBeTakenAreNoPartOfAnExtendedAttribute) {
 
 // --- Messages ------------------------------------------------------------------------------------
 
-TEST(P9Limits, NoMessageIsLargerThanWasAgreedOn) {
+TEST(P9Limits, MessagesLargerThanTheAgreedSizeAreRefused) {
   P9Harness p9({.writable = true}, Fill);
   EXPECT_EQ(p9.Version(4096).error, 0);
   EXPECT_EQ(p9.Attach(kRoot).error, 0);
   const uint32_t file = p9.Created("new");
-  const int most = 4096 - 23;  // what is before the data
+  const int most = 4096 - 23;  // a WRITE has 23 bytes before its data
   const std::string data(static_cast<size_t>(most) + 1, 'x');
   EXPECT_EQ(p9.Write(file, 0, data), -EMSGSIZE);
   EXPECT_EQ(p9.HostText("new"), "");
@@ -149,7 +149,7 @@ TEST(P9Limits, NoMessageIsLargerThanWasAgreedOn) {
   EXPECT_EQ(p9.counter("malformed_requests"), 1U);
 }
 
-TEST(P9Limits, WithNoSizeAgreedOnMessagesAreSmall) {
+TEST(P9Limits, BeforeVersionLargeMessagesAreRefused) {
   P9Harness p9({.attach = false}, Fill);
   EXPECT_EQ(p9.Version(1 << 20, std::string(4096, 'x')).error, EMSGSIZE);
   EXPECT_EQ(p9.Version(1 << 20, std::string(4000, 'x')).error, 0);
@@ -200,7 +200,7 @@ TEST(P9Limits, DescriptorsOfFilesAndLocksAreBounded) {
   }
 }
 
-TEST(P9Limits, AShareMayHaveOneFileOpenAtLeast) {
+TEST(P9Limits, AShareCanAlwaysOpenOneFile) {
   for (const uint32_t most : {1U, 2U, 3U, 4U}) {
     P9Harness p9({.max_open_files = most, .writable = true}, Fill);
     for (const char* name : {"file", "other", "file"}) {
@@ -212,8 +212,9 @@ TEST(P9Limits, AShareMayHaveOneFileOpenAtLeast) {
   }
 }
 
-// With no descriptor to be had nobody knows whether a file could be opened again: later it can.
-TEST(P9Limits, AFileIsNotGoneForLackOfDescriptors) {
+// While the process has no descriptor left, nobody can tell whether a file could be opened again.
+// The file must not count as lost: later it can be opened.
+TEST(P9Limits, AFileIsOpenedAgainAfterALackOfDescriptors) {
   P9Harness p9({.max_open_files = 2, .writable = true}, Fill);
   const uint32_t file = p9.Find({"file"});
   const uint32_t other = p9.Find({"other"});
@@ -237,7 +238,7 @@ TEST(P9Limits, AFileIsNotGoneForLackOfDescriptors) {
 
 // --- Promises ------------------------------------------------------------------------------------
 
-// What ended after the first `from` events, in order.
+// Returns the writes and flushes that completed after the first `from` events, in order.
 std::vector<Kind> Ended(P9Harness& p9, size_t from) {
   std::vector<Kind> kinds;
   const auto& events = p9.loop().events();
@@ -255,7 +256,7 @@ std::vector<Kind> WriteEnds(P9Harness& p9, uint32_t fid) {
   return Ended(p9, from);
 }
 
-TEST(P9Promises, SynchronousWritesAreOnTheDisk) {
+TEST(P9Promises, SynchronousWritesAreFlushed) {
   P9Harness p9({.max_open_files = 2, .writable = true}, Fill);
   const std::vector<Kind> plain = {Kind::kWrite};
   const std::vector<Kind> data = {Kind::kWrite, Kind::kFdatasync};
@@ -265,27 +266,28 @@ TEST(P9Promises, SynchronousWritesAreOnTheDisk) {
     EXPECT_EQ(p9.Open(fid, flags).error, 0);
     return fid;
   };
-  // Whoever else has the file open in the same way.
+  // The fids share one descriptor, but each write flushes only what its own fid asks for.
   const uint32_t none = opened(O_WRONLY);
   const uint32_t with_data = opened(O_WRONLY | O_DSYNC);
   const uint32_t with_all = opened(O_WRONLY | O_SYNC | O_APPEND);
-  const uint32_t created = p9.Created("new", O_WRONLY | O_CREAT | O_EXCL | O_SYNC);  // closes it
+  const uint32_t created =
+      p9.Created("new", O_WRONLY | O_CREAT | O_EXCL | O_SYNC);  // closes "file"
   EXPECT_EQ(WriteEnds(p9, created), all);
   EXPECT_EQ(WriteEnds(p9, none), plain);
   EXPECT_EQ(WriteEnds(p9, with_data), data);
   EXPECT_EQ(WriteEnds(p9, with_all), all);
-  EXPECT_EQ(WriteEnds(p9, created), all);  // was closed in between
+  EXPECT_EQ(WriteEnds(p9, created), all);  // "new" was closed in between
   EXPECT_EQ(p9.HostText("new"), "data");
 }
 
-TEST(P9Promises, WhatCannotBeFlushedIsNotWritten) {
+TEST(P9Promises, AFailedFlushFailsTheWrite) {
   P9Harness p9({.writable = true}, Fill);
   const uint32_t file = p9.Find({"file"});
   EXPECT_EQ(p9.Open(file, O_WRONLY | O_DSYNC).error, 0);
   p9.loop().FailNext(Kind::kFdatasync, EIO);
   EXPECT_EQ(p9.Write(file, 0, "data"), -EIO);
   EXPECT_EQ(p9.counter("host_errors"), 1U);
-  // What was written before an error is flushed too.
+  // A write that continues after a short write is flushed once, at its end.
   p9.loop().ShortenNext(Kind::kWrite, 2);
   const size_t from = p9.loop().events().size();
   EXPECT_EQ(p9.Write(file, 0, "data"), 4);
@@ -293,7 +295,7 @@ TEST(P9Promises, WhatCannotBeFlushedIsNotWritten) {
   EXPECT_EQ(p9.Write(file, 0, ""), 0);
 }
 
-TEST(P9Promises, SynchronousWritesCanBeFlushedAndLeft) {
+TEST(P9Promises, AnInterruptedSynchronousWriteSucceedsOnlyIfFlushed) {
   for (uint64_t seed = 0; seed < 30; ++seed) {
     P9Harness p9({.harness = {.loop = {.seed = seed}, .queue_size = 64}, .writable = true}, Fill);
     const uint32_t file = p9.Created("new", O_WRONLY | O_SYNC);
@@ -340,7 +342,7 @@ TEST(P9Promises, TruncationByUsersTakesSetIdBitsOff) {
     EXPECT_EQ(p9.Open(fid, O_WRONLY).error, 0);
     EXPECT_EQ(p9.Write(fid, 0, ""), 0);
   };
-  // By who opens what is there as if to make it.
+  // Truncates by a CREATE of an existing file.
   const auto create = [&](uint32_t) {
     EXPECT_EQ(p9.Walked(10, 12, {}), 0);
     EXPECT_EQ(p9.Create(12, "file", O_WRONLY | O_TRUNC, 0644).error, 0);
@@ -351,14 +353,14 @@ TEST(P9Promises, TruncationByUsersTakesSetIdBitsOff) {
   EXPECT_EQ(mode_after(1234, open), 0755U);
   EXPECT_EQ(mode_after(1234, create), 0755U);
   EXPECT_EQ(mode_after(1234, write_nothing), 06755U);
-  if (geteuid() != 0) return;  // an unprivileged process takes them off in any case
+  if (geteuid() != 0) return;  // changes by an unprivileged process always take the bits off
   EXPECT_EQ(mode_after(0, set_size), 06755U);
   EXPECT_EQ(mode_after(0, open), 06755U);
   EXPECT_EQ(mode_after(0, create), 06755U);
 }
 
-// O_TRUNC cuts what was there; what is new has the mode that was asked for.
-TEST(P9Promises, WhatIsMadeKeepsItsSetIdBits) {
+// O_TRUNC takes set-id bits off existing files only. A new file has the mode that was asked for.
+TEST(P9Promises, NewFilesKeepTheirSetIdBits) {
   if (geteuid() != 0) GTEST_SKIP() << "needs to give files away";
   P9Harness p9({.writable = true}, Fill);
   EXPECT_EQ(p9.Attach(10, "", 1234).error, 0);

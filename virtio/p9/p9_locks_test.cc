@@ -1,4 +1,4 @@
-// Locks of a 9P guest, among its own processes and with the host's.
+// Locks of the processes of a 9P guest, against each other and against processes of the host.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@ namespace {
 
 constexpr uint32_t kRoot = P9Harness::kRoot;
 
-// Another process of the host, as locks see it.
+// Acts like another process of the host: its locks belong to another open file.
 class HostLocker {
  public:
   explicit HostLocker(const std::string& path) : fd_(open(path.c_str(), O_RDWR | O_CLOEXEC)) {}
@@ -34,7 +34,7 @@ class HostLocker {
 
 TEST_F(P9ChangesTest, P9_lock_LocksAreSeenByTheHost) {
   const uint32_t file = p9_.Find({"file"});
-  EXPECT_EQ(p9_.Lock(file, kP9WriteLock, 0, 0, 1), -EBADF);  // is not open
+  EXPECT_EQ(p9_.Lock(file, kP9WriteLock, 0, 0, 1), -EBADF);  // the fid is not open
   EXPECT_EQ(p9_.Open(file, O_RDWR).error, 0);
   const HostLocker host(p9_.HostPath("file"));
   EXPECT_EQ(p9_.Lock(file, kP9WriteLock, 10, 10, 1), kP9LockSuccess);
@@ -56,7 +56,7 @@ TEST_F(P9ChangesTest, P9_lock_LocksAreSeenByTheHost) {
   EXPECT_EQ(p9_.counter("open_files"), 0U);
 }
 
-TEST_F(P9ChangesTest, P9_lock_LocksOfOneGuestsProcesses) {
+TEST_F(P9ChangesTest, P9_lock_ProcessesOfTheGuestBlockEachOther) {
   const auto opened = [this] {
     const uint32_t fid = p9_.Find({"file"});
     EXPECT_EQ(p9_.Open(fid, O_RDWR).error, 0);
@@ -65,33 +65,33 @@ TEST_F(P9ChangesTest, P9_lock_LocksOfOneGuestsProcesses) {
   const uint32_t a = opened();
   const uint32_t b = opened();
   const HostLocker host(p9_.HostPath("file"));
-  // Two readers: the host sees one until the last of them gives up.
+  // Two processes have read locks. The host sees a lock until both have given up theirs.
   EXPECT_EQ(p9_.Lock(a, kP9ReadLock, 0, 100, 1), kP9LockSuccess);
   EXPECT_EQ(p9_.Lock(b, kP9ReadLock, 50, 100, 2), kP9LockSuccess);
   EXPECT_EQ(p9_.Lock(b, kP9WriteLock, 0, 10, 2), kP9LockBlocked);
   EXPECT_EQ(p9_.GetLock(b, kP9WriteLock, 0, 10, 2).process.value(), 1U);
   EXPECT_EQ(p9_.Lock(a, kP9Unlock, 0, 0, 1), kP9LockSuccess);
   EXPECT_TRUE(host.Set(F_WRLCK, 0, 50));
-  EXPECT_EQ(p9_.GetLock(a, kP9Unlock, 0, 10, 1).type, kP9WriteLock);  // as Linux asks
+  EXPECT_EQ(p9_.GetLock(a, kP9Unlock, 0, 10, 1).type, kP9WriteLock);  // Linux asks like this
   EXPECT_EQ(p9_.GetLock(a, kP9Unlock, 200, 10, 1).type, kP9Unlock);
   EXPECT_FALSE(host.Set(F_WRLCK, 50, 1));
   EXPECT_TRUE(host.Set(F_UNLCK, 0, 50));
-  // A process is the same whichever fid it acts by, and unlocks by any of them.
+  // A process owns its locks by whichever fid it has set them, and can unlock them by any fid.
   EXPECT_EQ(p9_.Lock(b, kP9WriteLock, 0, 0, 2), kP9LockSuccess);
   EXPECT_EQ(p9_.Lock(a, kP9WriteLock, 10, 10, 2), kP9LockSuccess);
   EXPECT_EQ(p9_.Lock(a, kP9Unlock, 0, 0, 2), kP9LockSuccess);
   EXPECT_TRUE(host.Set(F_WRLCK, 0, 0));
   EXPECT_TRUE(host.Set(F_UNLCK, 0, 0));
-  EXPECT_EQ(p9_.counter("open_files"), 1U);  // both fids' one
+  EXPECT_EQ(p9_.counter("open_files"), 1U);  // the fids share a descriptor
 }
 
-TEST_F(P9ChangesTest, HostileLocks) {
+TEST_F(P9ChangesTest, InvalidLocksAreRefusedAndLocksAreBounded) {
   const uint32_t file = p9_.Created("locked");
   EXPECT_EQ(p9_.Lock(file, 3, 0, 0, 1), -EINVAL);
   EXPECT_EQ(p9_.Lock(file, kP9WriteLock, uint64_t{1} << 63, 0, 1), -EINVAL);
   EXPECT_EQ(p9_.Lock(file, kP9WriteLock, 1, UINT64_MAX, 1), -EINVAL);
   EXPECT_EQ(p9_.Lock(kRoot, kP9WriteLock, 0, 0, 1), -EBADF);
-  // As many as one likes, to a bound; what was there can be given up.
+  // The number of locks is bounded. At the bound locks can still be given up.
   int status = kP9LockSuccess;
   int count = 0;
   for (uint64_t at = 0; status == kP9LockSuccess && count < 5000; at += 2, ++count) {
@@ -101,7 +101,7 @@ TEST_F(P9ChangesTest, HostileLocks) {
   EXPECT_EQ(count, 1025);
   EXPECT_EQ(p9_.Lock(file, kP9Unlock, 0, 0, 1), kP9LockSuccess);
   EXPECT_EQ(p9_.Lock(file, kP9WriteLock, 0, 0, 1), kP9LockSuccess);
-  // One large lock cut to pieces is bounded the same.
+  // The same bound holds for the pieces of one large lock.
   status = kP9LockSuccess;
   count = 0;
   for (uint64_t at = 1; status == kP9LockSuccess && count < 5000; at += 2, ++count) {

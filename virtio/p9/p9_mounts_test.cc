@@ -1,4 +1,4 @@
-// Shares with several file systems of the host below them, over 9P.
+// 9P shares below whose root other file systems of the host are mounted.
 
 #include <gtest/gtest.h>
 
@@ -50,7 +50,8 @@ TEST(P9Mounts, FilesOfTwoFileSystemsHaveTwoQidsAndMountsTwoGenerations) {
     }
   }
   EXPECT_EQ(paths.size(), 4U);
-  // One file by two mounts: one number, for cp, but two inodes in a guest that caches.
+  // A file that is reached by two mounts has one inode number, as cp expects. A guest that caches
+  // must treat it as two files, so the generations differ.
   EXPECT_EQ(attributes({"a"}).qid.path.value(), attributes({"bound"}).qid.path.value());
   EXPECT_NE(attributes({"a"}).generation.value(), attributes({"bound"}).generation.value());
   EXPECT_EQ(attributes({}).generation.value(), 0U);

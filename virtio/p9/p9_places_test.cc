@@ -1,4 +1,4 @@
-// Removing and renaming by fid act on the name that the fid was walked by.
+// REMOVE and RENAME of a fid act on the name that the fid was walked by.
 
 #include "virtio/p9/p9_places.h"
 
@@ -32,7 +32,7 @@ class P9PlacesTest : public P9ChangesTest {
 
 TEST_F(P9PlacesTest, P9_remove_RemovesTheNameThatTheFidWasWalkedBy) {
   const uint32_t file = p9_.Find({"file"});
-  const uint32_t other = p9_.Find({"other"});  // found last: the node's name from here on
+  const uint32_t other = p9_.Find({"other"});  // the node now has this name
   EXPECT_EQ(Remove(file), 0);
   EXPECT_FALSE(IsOnHost("file"));
   EXPECT_TRUE(IsOnHost("other"));
@@ -47,7 +47,7 @@ TEST_F(P9PlacesTest, P9_rename_RenamesTheNameThatTheFidWasWalkedBy) {
   EXPECT_TRUE(IsOnHost("dir/moved"));
   EXPECT_TRUE(IsOnHost("other"));
   EXPECT_FALSE(IsOnHost("file"));
-  // The fid follows, and so do copies of it, wherever its directory is by then.
+  // The fid and its copies follow the file, even if its directory is renamed.
   EXPECT_EQ(p9_.Walked(file, 70, {}), 0);
   EXPECT_EQ(p9_.RenameAt(kRoot, "dir", kRoot, "renamed").error, 0);
   EXPECT_EQ(Remove(70), 0);
@@ -57,7 +57,7 @@ TEST_F(P9PlacesTest, P9_rename_RenamesTheNameThatTheFidWasWalkedBy) {
   EXPECT_EQ(Remove(other), 0);
 }
 
-TEST_F(P9PlacesTest, FidsFollowTheirNameWhicheverWayItIsRenamed) {
+TEST_F(P9PlacesTest, FidsFollowTheirFileAfterARenameByName) {
   const uint32_t file = p9_.Find({"file"});
   EXPECT_EQ(p9_.RenameAt(kRoot, "file", p9_.Find({"dir"}), "by-name").error, 0);
   p9_.Find({"other"});
@@ -69,7 +69,7 @@ TEST_F(P9PlacesTest, FidsFollowTheirNameWhicheverWayItIsRenamed) {
 TEST_F(P9PlacesTest, RenamingOntoAnotherNameOfTheFileMovesNothing) {
   const uint32_t file = p9_.Find({"file"});
   const uint32_t other = p9_.Find({"other"});
-  EXPECT_EQ(Rename(file, kRoot, "other"), 0);  // as rename(2)
+  EXPECT_EQ(Rename(file, kRoot, "other"), 0);  // does nothing, like rename(2)
   EXPECT_EQ(Rename(file, kRoot, "file"), 0);
   EXPECT_EQ(Remove(file), 0);
   EXPECT_FALSE(IsOnHost("file"));
@@ -77,14 +77,14 @@ TEST_F(P9PlacesTest, RenamingOntoAnotherNameOfTheFileMovesNothing) {
   EXPECT_FALSE(IsOnHost("other"));
 }
 
-TEST_F(P9PlacesTest, AFileThatTookTheNameIsNotTheFids) {
-  // Put there by the guest.
+TEST_F(P9PlacesTest, AFidDoesNotActOnAFileThatTookItsName) {
+  // The guest gives the name to another file.
   const uint32_t inner = p9_.Find({"dir", "inner"});
   const uint32_t replaced = p9_.Find({"file"});
   EXPECT_EQ(Rename(inner, kRoot, "file"), 0);
   EXPECT_EQ(Remove(replaced), ESTALE);
   EXPECT_EQ(p9_.HostText("file"), "inner content");
-  // By the host.
+  // The host gives the name to another file.
   const uint32_t other = p9_.Find({"other"});
   std::filesystem::remove(p9_.HostPath("other"));
   p9_.host().Write("root/other", "of the host");
@@ -95,10 +95,10 @@ TEST_F(P9PlacesTest, AFileThatTookTheNameIsNotTheFids) {
   EXPECT_FALSE(IsOnHost("file"));
 }
 
-TEST_F(P9PlacesTest, WhatIsCreatedHasThePlaceWhereItWasMade) {
+TEST_F(P9PlacesTest, ANewFileHasThePlaceWhereItWasMade) {
   const uint32_t made = p9_.Find({"dir"});
   ASSERT_EQ(p9_.Create(made, "new", O_RDWR, 0644).error, 0);
-  EXPECT_EQ(p9_.Link(kRoot, made, "linked").error, 0);  // the node's name from here on
+  EXPECT_EQ(p9_.Link(kRoot, made, "linked").error, 0);  // found below: the node's name then
   p9_.Find({"linked"});
   EXPECT_EQ(Remove(made), 0);
   EXPECT_FALSE(IsOnHost("dir/new"));
@@ -109,15 +109,15 @@ TEST_F(P9PlacesTest, PlacesAreGivenUpWithTheirFids) {
   for (int round = 0; round < 50; ++round) {
     const uint32_t file = p9_.Find({"dir", "inner"});
     EXPECT_EQ(p9_.Walked(file, 70, {}), 0);
-    EXPECT_EQ(p9_.Walked(kRoot, 71, {"dir", "inner", "below"}), 2);  // no fid
+    EXPECT_EQ(p9_.Walked(kRoot, 71, {"dir", "inner", "below"}), 2);  // the walk fails: no fid
     EXPECT_EQ(p9_.Clunk(file).error, 0);
     EXPECT_EQ(p9_.Clunk(70).error, 0);
   }
   EXPECT_EQ(p9_.counter("nodes"), 1U);
 }
 
-// Names take memory of the host: all together have a bound, whatever they are renamed to.
-TEST(P9Places, NamesHaveABound) {
+// Names take memory of the host, so the size of all names together is bounded, also after renames.
+TEST(P9Places, NamesOfPlacesAreBounded) {
   TemporaryTree host(testing::TempDir());
   host.Directory("root");
   HostTree::Options options;

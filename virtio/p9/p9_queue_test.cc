@@ -19,7 +19,7 @@ namespace {
 
 constexpr uint32_t kRoot = P9Harness::kRoot;
 
-TEST(P9Queue, P9_read_NeverMoreThanTheFileHas) {
+TEST(P9Queue, P9_read_ReturnsNothingBehindTheEnd) {
   P9Harness p9(StoreOptions(), FillStore);
   const uint32_t tool = p9.Opened({"1-app", "bin", "tool"});
   EXPECT_EQ(p9.ReadText(tool, 0, 4096), "content of tool");
@@ -38,7 +38,7 @@ TEST(P9Queue, P9_read_NeverMoreThanTheFileHas) {
 TEST(P9Queue, P9_version_AnswersAreNeverLongerThanAgreed) {
   P9Harness p9(StoreOptions(), FillStore);
   p9.host().Link(std::string(4095, 'x'), "root/1-app/long");
-  EXPECT_EQ(p9.OfFid(kP9ReadLink, p9.Find({"1-app", "long"})).error, EMSGSIZE);  // no room
+  EXPECT_EQ(p9.OfFid(kP9ReadLink, p9.Find({"1-app", "long"})).error, EMSGSIZE);  // does not fit
   EXPECT_EQ(p9.Do(kP9ReadLink, P9Bytes().Number(p9.Find({"1-app", "long"})), 8192).Text(2),
             std::string(4095, 'x'));
   EXPECT_EQ(p9.Version(4096).error, 0);
@@ -62,13 +62,13 @@ TEST(P9Queue, P9_2_7_4_1_FramingMeansNothing) {
     const uint16_t head = builder.Offer();
     p9.harness().Publish(0);
     EXPECT_EQ(p9.Take(head, kP9Read, 9).Text(4), content.substr(500, 40)) << first;
-    // What is behind the answer is not touched.
+    // The bytes behind the answer are not touched.
     const Bytes all = p9.driver().WritableBytes(head);
     EXPECT_EQ(Bytes(all.begin() + 11 + 40, all.end()), Bytes(all.size() - 51, 0xEE));
   }
 }
 
-TEST(P9Queue, WithoutRoomForAnAnswerNothingIsDone) {
+TEST(P9Queue, RequestsWithoutRoomForAnAnswerDoNothing) {
   P9Harness p9(StoreOptions(), FillStore);
   const P9Bytes walk = P9Bytes().Number(kRoot).Number(2U).Number(uint16_t{1}).String("1-app");
   for (const uint32_t room : {0u, 1u, 10u}) {
@@ -87,7 +87,7 @@ TEST(P9Queue, WithoutRoomForAnAnswerNothingIsDone) {
   EXPECT_EQ(p9.counter("fids"), 1U);
 }
 
-TEST(P9Queue, ShortReadsGoOn) {
+TEST(P9Queue, ShortReadsAreContinued) {
   P9Harness::Options options = StoreOptions();
   options.harness.loop = {.seed = 5, .short_transfer_percent = 80, .short_transfer_unit_bytes = 1};
   P9Harness p9(options, FillStore);
@@ -106,7 +106,7 @@ TEST(P9Queue, HostErrorsReachTheGuest) {
   EXPECT_EQ(p9.Read(big, 0, 100).error, EAGAIN);
 }
 
-TEST(P9Queue, StopsWithReadsAndFlushesInFlight) {
+TEST(P9Queue, AStopEndsReadsAndFlushesInFlight) {
   P9Harness p9(StoreOptions(), FillStore);
   const uint32_t big = p9.Opened({"1-app", "big"});
   p9.driver().EnableInterrupts();
@@ -141,9 +141,9 @@ TEST(P9Queue, PauseWaitsForReadsAndFlushes) {
   EXPECT_TRUE(p9.driver().PopUsed().has_value());
 }
 
-// A guest may use the buffers of what it flushed again: the answer to the flush comes last, also to
-// a flush of the flush.
-TEST(P9Queue, P9_flush_IsAnsweredBehindWhatItFlushes) {
+// Once a flush is answered, a guest may use the buffers of the flushed request again. So the answer
+// to the flush comes after the request's, and the same holds for a flush of the flush.
+TEST(P9Queue, P9_flush_IsAnsweredAfterTheFlushedMessage) {
   for (uint64_t seed = 0; seed < 20; ++seed) {
     P9Harness::Options options = StoreOptions();
     options.harness.loop.seed = seed;
@@ -168,7 +168,7 @@ TEST(P9Queue, P9_flush_IsAnsweredBehindWhatItFlushes) {
   }
 }
 
-TEST(P9Queue, P9_flush_OfNothingIsAnsweredAtOnce) {
+TEST(P9Queue, P9_flush_OfAnUnusedTagIsAnsweredAtOnce) {
   P9Harness p9(StoreOptions(), FillStore);
   for (const uint16_t tag : {uint16_t{0}, uint16_t{101}, uint16_t{0xffff}}) {
     EXPECT_EQ(p9.Do(kP9Flush, P9Bytes().Number(tag)).error, 0);
@@ -176,7 +176,7 @@ TEST(P9Queue, P9_flush_OfNothingIsAnsweredAtOnce) {
   EXPECT_EQ(p9.counter("flush"), 3U);
 }
 
-TEST(P9Queue, ClunkingOrLeavingAFileBeingReadIsHarmless) {
+TEST(P9Queue, AClunkOrVersionDuringAReadIsHarmless) {
   for (const bool leave : {false, true}) {
     P9Harness p9(StoreOptions(), FillStore);
     const uint32_t big = p9.Opened({"1-app", "big"});

@@ -1,4 +1,4 @@
-// What a 9P guest writes, and how many files it may have open for that.
+// Writes of a 9P guest, and the number of files that are open for them.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,9 +19,9 @@ namespace {
 
 constexpr uint32_t kRoot = P9Harness::kRoot;
 
-TEST_F(P9ChangesTest, P9_write_Writes) {
+TEST_F(P9ChangesTest, P9_write_ReportsTheWrittenBytes) {
   const uint32_t file = p9_.Find({"file"});
-  EXPECT_EQ(p9_.Write(file, 0, "x"), -EBADF);  // is not open
+  EXPECT_EQ(p9_.Write(file, 0, "x"), -EBADF);  // the fid is not open
   EXPECT_EQ(p9_.Open(file, O_RDWR).error, 0);
   EXPECT_EQ(p9_.Write(file, 3, "TENT"), 4);
   EXPECT_EQ(p9_.Write(file, 0, ""), 0);
@@ -39,7 +39,7 @@ TEST_F(P9ChangesTest, P9_write_Writes) {
   EXPECT_EQ(p9_.counter("written_bytes"), 7U);
 }
 
-TEST_F(P9ChangesTest, AppendsGoToTheEndWhereverThatIs) {
+TEST_F(P9ChangesTest, AppendsGoToTheCurrentEnd) {
   const uint32_t file = p9_.Find({"file"});
   EXPECT_EQ(p9_.Open(file, O_WRONLY | O_APPEND).error, 0);
   p9_.host().Write("root/file", "changed by the host");
@@ -47,7 +47,7 @@ TEST_F(P9ChangesTest, AppendsGoToTheEndWhereverThatIs) {
   EXPECT_EQ(p9_.HostText("file"), "changed by the host!");
 }
 
-TEST_F(P9ChangesTest, UsersTakeSetIdBitsOffWhatTheyWriteTo) {
+TEST_F(P9ChangesTest, WritesByUsersTakeSetIdBitsOff) {
   for (const uint32_t uid : {0U, 1234U}) {
     const uint32_t root = 10 + 2 * (uid != 0 ? 1 : 0);
     EXPECT_EQ(p9_.Attach(root, "", uid).error, 0);
@@ -55,13 +55,13 @@ TEST_F(P9ChangesTest, UsersTakeSetIdBitsOffWhatTheyWriteTo) {
     EXPECT_EQ(p9_.Open(root + 1, O_WRONLY).error, 0);
     ASSERT_EQ(chmod(p9_.host().Path("root/file").c_str(), 06755), 0);
     EXPECT_EQ(p9_.Write(root + 1, 0, "x"), 1);
-    if (uid != 0 || geteuid() == 0) {  // an unprivileged writer takes them off in any case
+    if (uid != 0 || geteuid() == 0) {  // writes of an unprivileged process always take the bits off
       EXPECT_EQ(p9_.HostStatus("file").st_mode & 07777, uid == 0 ? 06755U : 0755U);
     }
   }
 }
 
-TEST_F(P9ChangesTest, OpeningTruncates) {
+TEST_F(P9ChangesTest, OpenTruncates) {
   const uint32_t file = p9_.Find({"file"});
   EXPECT_EQ(p9_.Open(file, O_WRONLY | O_TRUNC).error, 0);
   EXPECT_EQ(p9_.HostText("file"), "");
@@ -86,7 +86,7 @@ TEST_F(P9ChangesTest, P9_2_7_4_1_WriteFramingMeansNothing) {
   }
 }
 
-TEST_F(P9ChangesTest, P9_write_CountsOfWritesMustBeTrue) {
+TEST_F(P9ChangesTest, P9_write_WrongCountsAreRefused) {
   const uint32_t file = p9_.Created("counted");
   for (const uint32_t count : {0U, 1U, 3U, UINT32_MAX}) {
     const auto bytes = P9Bytes().Number(file).Number(uint64_t{0}).Number(count);
@@ -107,7 +107,7 @@ TEST_F(P9ChangesTest, HostErrorsOfWritesReachTheGuest) {
   EXPECT_EQ(p9_.Do(kP9FSync, P9Bytes().Number(file).Number(1U)).error, EIO);
   EXPECT_EQ(p9_.OfFid(kP9FSync, file).error, 0);
   EXPECT_EQ(p9_.counter("host_errors"), 4U);
-  // The guest caused this error: it says nothing about the host.
+  // The guest caused this error. It says nothing about the host.
   p9_.loop().FailNext(base::FakeEventLoop::Kind::kWrite, EFBIG);
   EXPECT_EQ(p9_.Write(file, 0, "data"), -EFBIG);
   EXPECT_EQ(p9_.counter("host_errors"), 4U);
@@ -119,7 +119,7 @@ TEST_F(P9ChangesTest, P9_fsync_DirectoriesCanBeFlushed) {
   EXPECT_EQ(p9_.counter("open_files"), 0U);
 }
 
-TEST(P9WritesTest, ShortWritesGoOn) {
+TEST(P9WritesTest, ShortWritesAreContinued) {
   P9Harness p9({.harness = {.loop = {.seed = 5,
                                      .short_transfer_percent = 80,
                                      .short_transfer_unit_bytes = 1},
@@ -136,7 +136,7 @@ TEST(P9WritesTest, ShortWritesGoOn) {
   EXPECT_GT(p9.counter("short_transfers"), 0U);
 }
 
-TEST(P9WritesTest, FidsInUseCanBeClunkedFlushedAndLeft) {
+TEST(P9WritesTest, AClunkFlushVersionOrRemoveDuringAWriteIsHarmless) {
   for (uint64_t seed = 0; seed < 30; ++seed) {
     P9Harness p9({.harness = {.loop = {.seed = seed}, .queue_size = 64}, .writable = true},
                  [](const TemporaryTree&) {});
@@ -157,7 +157,7 @@ TEST(P9WritesTest, FidsInUseCanBeClunkedFlushedAndLeft) {
 
 // --- Bounds --------------------------------------------------------------------------------------
 
-TEST(P9FilesTest, FidsBeyondWhatMayBeOpenAreOpenedAgain) {
+TEST(P9FilesTest, FilesBeyondTheBoundAreOpenedAgain) {
   P9Harness p9({.max_open_files = 5, .writable = true}, [](const TemporaryTree&) {});
   std::vector<uint32_t> fids;
   for (int i = 0; i < 20; ++i) {
@@ -166,7 +166,7 @@ TEST(P9FilesTest, FidsBeyondWhatMayBeOpenAreOpenedAgain) {
     EXPECT_LE(p9.counter("open_files"), 4U);
   }
   for (int i = 0; i < 20; ++i) {
-    // Wherever it is now.
+    // The file is opened again under its new name.
     EXPECT_EQ(p9.RenameAt(kRoot, absl::StrCat(i), kRoot, absl::StrCat("moved-", i)).error, 0);
     EXPECT_EQ(p9.Write(fids[static_cast<size_t>(i)], 20, "second"), 6);
     EXPECT_LE(p9.counter("open_files"), 4U);
@@ -175,7 +175,7 @@ TEST(P9FilesTest, FidsBeyondWhatMayBeOpenAreOpenedAgain) {
   EXPECT_EQ(p9.HostText("moved-7").substr(20), "second");
 }
 
-TEST(P9FilesTest, WhatCannotBeOpenedAgainStaysOpen) {
+TEST(P9FilesTest, FilesThatCannotBeOpenedAgainStayOpen) {
   P9Harness p9({.max_open_files = 5, .writable = true}, [](const TemporaryTree& host) {
     for (int i = 0; i < 20; ++i) host.Write(absl::StrCat("root/other-", i), "x");
   });
@@ -191,12 +191,12 @@ TEST(P9FilesTest, WhatCannotBeOpenedAgainStaysOpen) {
   EXPECT_EQ(p9.ReadText(unlinked, 0, 10), "unlinked");
   EXPECT_EQ(p9.ReadText(replaced, 0, 10), "replaced");
   EXPECT_EQ(p9.Write(forbidden, 0, "x"), 1);
-  // All four are needed now, which does not keep names from going.
+  // All four descriptors are needed now. Names can still be removed.
   const uint32_t fourth = p9.Created("fourth");
   EXPECT_EQ(p9.Unlink(kRoot, "forbidden").error, 0);
   EXPECT_EQ(p9.Unlink(kRoot, "fourth").error, 0);
   EXPECT_EQ(p9.Open(p9.Find({"other-1"}), O_RDWR).error, ENFILE);
-  // A flush needs no room: of a directory, nor of a file that is not open.
+  // A directory, or a file that is not open, can be flushed although no file can be opened.
   const auto flush = [&](uint32_t fid) { return p9.OfFid(kP9FSync, fid).error; };
   EXPECT_EQ(flush(kRoot), 0);
   EXPECT_EQ(flush(p9.Find({"other-1"})), 0);

@@ -1,4 +1,4 @@
-// Extended attributes by 9P.
+// Extended attributes over 9P.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,7 @@ class P9XattrTest : public P9ChangesTest {
                                 uint32_t flags = 0) {
     return p9_.Do(kP9XattrCreate, P9Bytes().Number(fid).String(name).Number(size).Number(flags));
   }
-  // 0 or an errno, as Linux sets one.
+  // Sets an attribute as Linux does. Returns 0 or an errno.
   int Set(absl::string_view name, absl::string_view value, uint32_t flags = 0) {
     const uint32_t fid = p9_.Find({"file"});
     if (const int error = XattrCreate(fid, name, value.size(), flags).error; error != 0) {
@@ -48,7 +48,7 @@ class P9XattrTest : public P9ChangesTest {
   }
 };
 
-TEST_F(P9XattrTest, P9_xattrwalk_AreReadThroughAFid) {
+TEST_F(P9XattrTest, P9_xattrwalk_ValuesAreReadByAFid) {
   const uint32_t file = p9_.Find({"file"});
   EXPECT_EQ(XattrWalk(file, 50, "user.host").As<base::Le64>().value(), 5U);
   EXPECT_EQ(p9_.ReadText(50, 0, 100), "value");
@@ -64,12 +64,12 @@ TEST_F(P9XattrTest, P9_xattrwalk_AreReadThroughAFid) {
   EXPECT_EQ(p9_.ReadText(50, 0, 100), std::string("user.host\0", 10));
   EXPECT_EQ(XattrWalk(file, 52, "user.none").error, ENODATA);
   EXPECT_EQ(XattrWalk(file, 52, "security.capability").error, EOPNOTSUPP);
-  EXPECT_EQ(p9_.OfFid(kP9Remove, 50).error, EBADF);  // the file stays, the fid goes
+  EXPECT_EQ(p9_.OfFid(kP9Remove, 50).error, EBADF);  // the file stays, the fid ends
   EXPECT_EQ(p9_.Clunk(50).error, EBADF);
   EXPECT_TRUE(IsOnHost("file"));
 }
 
-TEST_F(P9XattrTest, P9_xattrcreate_AreSetWhenTheFidIsClunked) {
+TEST_F(P9XattrTest, P9_xattrcreate_ClunkSetsTheValue) {
   const uint32_t fid = p9_.Find({"file"});
   EXPECT_EQ(XattrCreate(fid, "user.new", 6).error, 0);
   EXPECT_EQ(p9_.Write(fid, 0, "abc"), 3);
@@ -83,7 +83,7 @@ TEST_F(P9XattrTest, P9_xattrcreate_AreSetWhenTheFidIsClunked) {
   EXPECT_EQ(Set("user.none", "x", XATTR_REPLACE), ENODATA);
   EXPECT_EQ(Set("user.empty", ""), 0);
   EXPECT_EQ(HostValue("user.empty"), "");
-  EXPECT_EQ(Set("user.new", "", XATTR_REPLACE), 0);  // Linux's removexattr
+  EXPECT_EQ(Set("user.new", "", XATTR_REPLACE), 0);  // Linux removes like this
   EXPECT_EQ(HostValue("user.new"), "?");
   EXPECT_EQ(Set("user.new", "", XATTR_REPLACE), ENODATA);
   for (const char* name : {"trusted.x", "security.x", "system.posix_acl_access", "x", ""}) {
@@ -91,12 +91,12 @@ TEST_F(P9XattrTest, P9_xattrcreate_AreSetWhenTheFidIsClunked) {
   }
 }
 
-TEST_F(P9XattrTest, P9_xattrcreate_HalfWrittenOnesAreNotSet) {
+TEST_F(P9XattrTest, P9_xattrcreate_IncompleteValuesAreNotSet) {
   const uint32_t fid = p9_.Find({"file"});
   EXPECT_EQ(XattrCreate(fid, "user.half", 6).error, 0);
   EXPECT_EQ(p9_.Write(fid, 0, "abc"), 3);
   EXPECT_EQ(p9_.Clunk(fid).error, EINVAL);
-  EXPECT_EQ(p9_.GetAttributes(fid).error, EBADF);  // the fid is gone
+  EXPECT_EQ(p9_.GetAttributes(fid).error, EBADF);  // the fid has ended
   EXPECT_EQ(HostValue("user.half"), "?");
   const uint32_t left = p9_.Find({"file"});
   EXPECT_EQ(XattrCreate(left, "user.half", 1).error, 0);
@@ -114,14 +114,14 @@ TEST_F(P9XattrTest, ValuesAreBounded) {
   while (reserved < 50 && XattrCreate(p9_.Find({"file"}), "user.large", 65536).error == 0) {
     ++reserved;
   }
-  EXPECT_EQ(reserved, 15);  // a MiB, with what goes with them
+  EXPECT_EQ(reserved, 15);  // 1 MiB with their names and bookkeeping
   EXPECT_EQ(p9_.Version().error, 0);
   EXPECT_EQ(p9_.Attach(kRoot).error, 0);
   EXPECT_EQ(Set("user.small", "x"), 0);
 }
 
-// As the lower layer of an overlay it says which directories are opaque.
-TEST(P9XattrReadOnly, UserAttributesAreServedWhereThereIsNoClosure) {
+// In the lower layer of an overlay these attributes say which directories are opaque.
+TEST(P9XattrReadOnly, UserAttributesAreServedWithoutAClosure) {
   const auto fill = [](const TemporaryTree& host) {
     host.Write("root/dir/file", "content");
     setxattr(host.Path("root/dir").c_str(), "user.overlay.opaque", "y", 1, 0);

@@ -1,4 +1,4 @@
-// A file system device on a temporary tree, and a driver that speaks FUSE to it.
+// A file system device on a temporary tree, and its driver, which speaks FUSE.
 #ifndef VIRTIO_FS_TESTING_FS_FIXTURES_H_
 #define VIRTIO_FS_TESTING_FS_FIXTURES_H_
 
@@ -28,7 +28,7 @@ Bytes BytesOf(const T& value) {
   return Bytes(bytes, bytes + sizeof(T));
 }
 
-// A name, or several, each with a NUL.
+// Returns the bytes of one or more names, each with a NUL.
 inline Bytes NameBytes(std::initializer_list<absl::string_view> names) {
   Bytes bytes;
   for (const absl::string_view name : names) {
@@ -43,14 +43,14 @@ inline Bytes Join(Bytes a, const Bytes& b) {
   return a;
 }
 
-// A request that would change something: opcode, node and arguments.
+// A request that changes something.
 struct FsChange {
   uint32_t opcode;
   uint64_t node;
   Bytes arguments;
 };
 
-// One of each kind, in a directory with "a" and the directory "empty", and on a file.
+// Returns one change of each kind. `directory` must have the file "a" and the directory "empty".
 inline std::vector<FsChange> AllChanges(uint64_t directory, uint64_t file, uint64_t handle = 0) {
   fuse_setattr_in setattr = {};
   setattr.valid = FATTR_MODE;
@@ -91,7 +91,7 @@ inline std::vector<FsChange> AllChanges(uint64_t directory, uint64_t file, uint6
   };
 }
 
-// Syncs nothing, and uses no thread.
+// Returns options with which nothing is synced and no thread is used.
 inline FileSystemSync::Options SyncsAtOnce() {
   return {.sync = [](int) { return HostError(); },
           .sync_all = [] {},
@@ -174,8 +174,8 @@ class FsHarness : public ShareHarness<FsDevice> {
     return Join(Header(opcode, node, arguments.size()), arguments);
   }
 
-  // Sends a request whose answer may have `room` bytes behind the header, and checks how the answer
-  // is made.
+  // Sends a request whose answer may have `room` bytes behind the header. Checks the header of the
+  // answer.
   Result Do(uint32_t opcode, uint64_t node, const Bytes& arguments = {}, uint32_t room = 4096) {
     return DoOn(kRequests, opcode, node, arguments, room);
   }
@@ -202,7 +202,7 @@ class FsHarness : public ShareHarness<FsDevice> {
     }
     return {.error = -header.error, .data = *data};
   }
-  // Sends what has no answer.
+  // Sends a request that has no answer.
   void Send(uint16_t queue, const Bytes& request) {
     driver(queue).EnableInterrupts();
     const uint16_t head = driver(queue).Chain().Readable(request).Offer();
@@ -227,7 +227,7 @@ class FsHarness : public ShareHarness<FsDevice> {
     EXPECT_EQ(result.error, 0) << name;
     return result.error == 0 ? result.As<fuse_entry_out>().nodeid : 0;
   }
-  // Who asks from here on.
+  // Sets the user and the group that later requests come from.
   void SetCaller(uint32_t uid, uint32_t gid) {
     uid_ = uid;
     gid_ = gid;

@@ -1,4 +1,4 @@
-// A 9P share that can be written to.
+// A writable 9P share.
 #ifndef VIRTIO_P9_TESTING_P9_CHANGES_FIXTURES_H_
 #define VIRTIO_P9_TESTING_P9_CHANGES_FIXTURES_H_
 

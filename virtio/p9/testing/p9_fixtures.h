@@ -1,4 +1,4 @@
-// A 9P device on a temporary tree, and a driver that speaks 9P2000.L to it.
+// A 9P device on a temporary tree, and its driver, which speaks 9P2000.L.
 #ifndef VIRTIO_P9_TESTING_P9_FIXTURES_H_
 #define VIRTIO_P9_TESTING_P9_FIXTURES_H_
 
@@ -21,7 +21,8 @@
 
 namespace virtio {
 
-// The bytes of a message: numbers as wide as their types, strings with their size.
+// Builds the bytes of a message. Numbers are as wide as their types; strings have their size before
+// them.
 class P9Bytes {
  public:
   template <typename T>
@@ -35,7 +36,7 @@ class P9Bytes {
     return *this;
   }
   const Bytes& get() const { return bytes_; }
-  // With the header before it; `size_error` is added to the size in it.
+  // Returns the message with its header. `size_error` is added to the size in the header.
   Bytes Message(uint8_t type, uint16_t tag, int size_error = 0) const {
     P9Bytes message;
     message.Number(static_cast<uint32_t>(static_cast<int>(bytes_.size()) + 7 + size_error));
@@ -50,7 +51,7 @@ class P9Bytes {
 
 class P9Harness : public ShareHarness<P9Device> {
  public:
-  static constexpr uint32_t kRoot = 1;  // the fid
+  static constexpr uint32_t kRoot = 1;  // the fid of the root
   struct Options {
     DeviceHarness::Options harness = {.loop = {}, .queue_size = 64};
     P9Versions versions = P9Versions::kConstant;
@@ -99,8 +100,8 @@ class P9Harness : public ShareHarness<P9Device> {
 
   FakeDriver& driver() { return harness().driver(0); }
 
-  // Sends a message whose answer may have `room` bytes behind the header, and checks how the answer
-  // is made.
+  // Sends a message whose answer may have `room` bytes behind the header. Checks the header of the
+  // answer.
   Result Do(uint8_t type, const P9Bytes& arguments, uint32_t room = 4096) {
     driver().EnableInterrupts();
     const uint16_t head = Offer(type, ++tag_, arguments, room);
@@ -138,7 +139,7 @@ class P9Harness : public ShareHarness<P9Device> {
     for (const std::string& name : names) bytes.String(name);
     return Do(kP9Walk, bytes, room);
   }
-  // How many names a walk took; -errno if none.
+  // Walks, and returns how many names the walk took, or -errno.
   int Walked(uint32_t fid, uint32_t new_fid, const std::vector<std::string>& names) {
     const Result result = Walk(fid, new_fid, names);
     if (result.error != 0) return -result.error;
@@ -146,7 +147,7 @@ class P9Harness : public ShareHarness<P9Device> {
     EXPECT_EQ(result.data.size(), 2 + walked * sizeof(P9Qid));
     return walked;
   }
-  // A new fid for what `names` lead to from the root.
+  // Returns a new fid of the file that `names` lead to from the root.
   uint32_t Find(const std::vector<std::string>& names) {
     EXPECT_EQ(Walked(kRoot, ++fid_, names), static_cast<int>(names.size()));
     return fid_;
@@ -156,7 +157,7 @@ class P9Harness : public ShareHarness<P9Device> {
     EXPECT_EQ(Open(fid).error, 0);
     return fid;
   }
-  // A new fid for the file that is made in the root, open as `flags` say.
+  // Makes a file in the root and returns its new fid, which is open as `flags` say.
   uint32_t Created(const std::string& name, uint32_t flags = O_RDWR, uint32_t mode = 0644) {
     const uint32_t fid = Find({});
     EXPECT_EQ(Create(fid, name, flags, mode).error, 0);
@@ -207,7 +208,7 @@ class P9Harness : public ShareHarness<P9Device> {
     for (const char c : data) bytes.Number(static_cast<uint8_t>(c));
     return bytes;
   }
-  // How many bytes were written; -errno if none.
+  // Returns how many bytes were written, or -errno.
   int Write(uint32_t fid, uint64_t offset, absl::string_view data) {
     const Result result = Do(kP9Write, WriteArguments(fid, offset, data));
     return result.error != 0 ? -result.error : static_cast<int>(result.As<base::Le32>().value());
@@ -218,14 +219,14 @@ class P9Harness : public ShareHarness<P9Device> {
     bytes.Number(fid).Number(type).Number(0U).Number(start).Number(length).Number(process);
     return bytes.String("guest");
   }
-  // The status, or -errno.
+  // Returns the status, or -errno.
   int Lock(uint32_t fid, uint8_t type, uint64_t start, uint64_t length, uint32_t process) {
     const Result result = Do(kP9Lock, LockArguments(fid, type, start, length, process));
     if (result.error != 0) return -result.error;
     EXPECT_EQ(result.data.size(), 1U);
     return result.data[0];
   }
-  // Who is in the way: the lock's type, start, length and process.
+  // Returns the lock that is in the way.
   P9Lock GetLock(uint32_t fid, uint8_t type, uint64_t start, uint64_t length, uint32_t process) {
     P9Bytes bytes;
     bytes.Number(fid).Number(type).Number(start).Number(length).Number(process).String("guest");
