@@ -98,6 +98,8 @@ class FakeEventLoop final : public EventLoop {
   const std::vector<Event>& events() const { return events_; }
   // Returns how often ReadCached has found data or the end of the file.
   size_t cached_reads() const { return cached_reads_; }
+  // Returns how often Now was called.
+  uint64_t clock_reads() const { return clock_reads_; }
   // Returns how often AddFile was called: a ring keeps these files in its table for ever.
   uint64_t files_added() const { return files_added_; }
 
@@ -133,7 +135,10 @@ class FakeEventLoop final : public EventLoop {
   void AtTurnEnd(TurnHook& hook) override;
   void Post(Function function) override;
   bool OnLoopThread() const override;
-  std::chrono::nanoseconds Now() const override { return now_; }
+  std::chrono::nanoseconds Now() const override {
+    ++clock_reads_;
+    return now_;
+  }
 
  private:
   struct File {
@@ -185,6 +190,7 @@ class FakeEventLoop final : public EventLoop {
   std::mt19937_64 random_;
   const std::thread::id thread_ = std::this_thread::get_id();
   std::chrono::nanoseconds now_{1'000'000'000};
+  mutable uint64_t clock_reads_ = 0;
   std::vector<std::optional<File>> files_;
   std::vector<Pending> pending_;  // in the order in which they were started
   std::vector<std::pair<Kind, int>> failures_;
