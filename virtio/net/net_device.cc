@@ -72,6 +72,7 @@ void AddQueue(Counters& to, const std::string& prefix, const NetCounters& from) 
   to[prefix + "frames"] += from.frames.value();
   to[prefix + "bytes"] += from.bytes.value();
   to[prefix + "wakeups"] += from.wakeups.value();
+  to[prefix + "throttled"] += from.throttled.value();
   to[prefix + "dropped_malformed"] += from.dropped_malformed.value();
   to[prefix + "dropped_host"] += from.dropped_host.value();
   to[prefix + "dropped_link_down"] += from.dropped_link_down.value();
@@ -116,7 +117,8 @@ NetDevice::NetDevice(const Options& options, size_t pairs, base::EventLoop& loop
     : QueuedDevice(
           {.id = options.id, .type = VIRTIO_ID_NET, .features = OfferedFeatures(options, pairs)},
           loop),
-      mac_(options.mac) {
+      mac_(options.mac),
+      shared_(options.rate_limits) {
   shared_.id = options.id;
   shared_.mtu = options.mtu;
   config_.mac = options.mac;

@@ -13,6 +13,7 @@
 #include "base/guest_memory.h"
 #include "net/mac_address.h"
 #include "net/port.h"
+#include "net/rate_limiter.h"
 #include "virtio/net/net_command.h"
 #include "virtio/net/net_control_queue.h"
 #include "virtio/net/net_queue.h"
@@ -32,6 +33,8 @@ class NetDevice final : public QueuedDevice {
     // whether this is so for UDP, too (USO).
     bool has_offloads = true;
     bool has_uso = false;
+    // Of each direction: of what all pairs receive, and of what all pairs send.
+    net::RateLimiter::Limits rate_limits = {};
   };
   // A queue pair, and the loop that serves it.
   struct Pair {
@@ -68,7 +71,7 @@ class NetDevice final : public QueuedDevice {
   std::span<const uint8_t> config_bytes() const override { return base::BytesOf(config_); }
   void OnActivated(uint64_t features) override;
   void OnDeactivated() override;
-  // For each direction, rx_ and tx_: frames, bytes, wakeups and drops by reason.
+  // For each direction, rx_ and tx_: frames, bytes, waits and drops by reason.
   void AddCounters(Counters& counters) const override;
 
   // Carries out a driver's command. Loop of the control queue.

@@ -29,7 +29,10 @@ constexpr size_t kEnoughBytes = sizeof(NetHeader) + net::kMaxFrameBytes;
 
 NetReceiveQueue::NetReceiveQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index,
                                  NetPair& pair)
-    : DeviceQueue(loop, memory, index), pair_(pair), wait_(*this) {}
+    : DeviceQueue(loop, memory, index),
+      pair_(pair),
+      wait_(*this),
+      reservation_(pair.shared.receive_limiter) {}
 
 bool NetReceiveQueue::mergeable() const {
   return (pair_.shared.features & FeatureBit(VIRTIO_NET_F_MRG_RXBUF)) != 0;
@@ -66,11 +69,21 @@ void NetReceiveQueue::Start(Chain& chain) {
 void NetReceiveQueue::OnServed() {
   base::MutexLock lock(pair_.shared.mutex);
   base::TurnBudget& budget = loop().turn_budget();
-  while (ready_ && active_ && count_ > 0 && MayServe()) {
+  while (ready_ && active_ && count_ > 0 && MayServe() && MayReceive()) {
     ReceiveFrame();
     if (WantsChains()) Serve();
     if (budget.Spent()) return ServeAtTurnEnd();
   }
+}
+
+bool NetReceiveQueue::MayReceive() {
+  // One byte at first: every frame has more, and takes the rest when it has been received.
+  const std::chrono::nanoseconds wait = reservation_.Take(1, loop());
+  if (wait == wait.zero()) return true;
+  counters_.throttled.Increment();
+  ready_ = false;
+  loop().Timeout(wait_, wait);
+  return false;
 }
 
 void NetReceiveQueue::TakeStart() {
@@ -105,10 +118,14 @@ void NetReceiveQueue::ReceiveFrame() {
     counters_.dropped_host.Increment();
     ready_ = false;
     loop().Timeout(wait_, kErrorPause);
-  } else if (static_cast<uint32_t>(result) > room) {
-    counters_.dropped_no_room.Increment();
-  } else if (IsWanted(static_cast<uint32_t>(result))) {
-    Deliver(static_cast<uint32_t>(result));
+  } else {
+    const auto bytes = static_cast<uint32_t>(result);
+    reservation_.Use(bytes - std::min(bytes, uint32_t{sizeof(NetHeader)}));
+    if (bytes > room) {
+      counters_.dropped_no_room.Increment();
+    } else if (IsWanted(bytes)) {
+      Deliver(bytes);
+    }
   }
 }
 
@@ -185,6 +202,7 @@ void NetReceiveQueue::GiveBuffersBack() {
 
 void NetReceiveQueue::CancelRequests() {
   GiveBuffersBack();
+  reservation_.Cancel();
   loop().Cancel(wait_);
 }
 
@@ -199,12 +217,16 @@ void NetReceiveQueue::SetActive(bool active) {
 
 NetTransmitQueue::NetTransmitQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index,
                                    NetPair& pair)
-    : DeviceQueue(loop, memory, index), pair_(pair), wait_(*this) {
+    : DeviceQueue(loop, memory, index),
+      pair_(pair),
+      wait_(*this),
+      reservation_(pair.shared.transmit_limiter) {
   chain_.SetStorage(std::span(iovecs_).subspan(1));
 }
 
 Chain* NetTransmitQueue::AcquireChain() {
-  if (in_use_) return nullptr;
+  // A wait of a frame that was given back may not have ended yet. OnWaited serves the queue again.
+  if (in_use_ || wait_.pending()) return nullptr;
   in_use_ = true;
   return &chain_;
 }
@@ -221,7 +243,14 @@ void NetTransmitQueue::Start(Chain& chain) {
     counters_.dropped_link_down.Increment();
     return Complete(chain, 0);
   }
-  Send();
+  BeginSend();
+}
+
+void NetTransmitQueue::BeginSend() {
+  const std::chrono::nanoseconds wait = reservation_.Take(chain_.readable_bytes(), loop());
+  if (wait == wait.zero()) return Send();
+  counters_.throttled.Increment();
+  loop().Timeout(wait_, wait);
 }
 
 void NetTransmitQueue::Send() {
@@ -237,16 +266,18 @@ void NetTransmitQueue::Send() {
     counters_.frames.Increment();
     counters_.bytes.Add(chain_.readable_bytes());
   }
+  reservation_.Use(0);
   Complete(chain_, 0);
 }
 
 void NetTransmitQueue::OnWaited(int32_t result) {
   if (result >= 0) counters_.wakeups.Increment();
-  if (in_use_) Send();
+  if (in_use_) BeginSend();
   ServeAtTurnEnd();
 }
 
 void NetTransmitQueue::GiveFrameBack() {
+  reservation_.Cancel();
   if (in_use_) GiveBack(chain_);
   loop().Cancel(wait_);
 }

@@ -17,6 +17,7 @@
 #include "base/guest_memory.h"
 #include "base/mutex.h"
 #include "net/port.h"
+#include "net/rate_limiter.h"
 #include "virtio/net/net_filter.h"
 #include "virtio/net/net_header.h"
 #include "virtio/net/net_wire.h"
@@ -27,10 +28,15 @@ namespace virtio {
 
 // What all queues of a device use.
 struct NetShared {
+  explicit NetShared(const net::RateLimiter::Limits& limits)
+      : receive_limiter(limits), transmit_limiter(limits) {}
+
   std::string id;         // of the device, for the log
   uint64_t features = 0;  // that the driver has accepted; changes only while all queues are stopped
   uint16_t mtu = 0;       // what the driver reads; constant
   std::atomic<bool> link_up = true;
+  net::RateLimiter receive_limiter;
+  net::RateLimiter transmit_limiter;
   base::Mutex mutex;
   NetFilter filter ABSL_GUARDED_BY(mutex);
 };
@@ -47,6 +53,7 @@ struct NetCounters {
   QueueCounter frames;
   QueueCounter bytes;              // without NetHeader
   QueueCounter wakeups;            // the host had frames or room again
+  QueueCounter throttled;          // waits for the rate limit
   QueueCounter dropped_malformed;  // what the driver made available cannot be used
   QueueCounter dropped_host;       // the host refused the frame
   QueueCounter dropped_link_down;  // see NetDevice::SetLink
@@ -91,6 +98,8 @@ class NetReceiveQueue final : public DeviceQueue {
 
   bool mergeable() const;
   void OnWaited(int32_t result);
+  // Returns whether the rate limit lets a frame through. Otherwise waits until it does.
+  bool MayReceive();
   void ReceiveFrame() ABSL_EXCLUSIVE_LOCKS_REQUIRED(pair_.shared.mutex);
   void TakeStart();
   // Returns whether the driver gets the frame that was received; counts it if not.
@@ -104,8 +113,9 @@ class NetReceiveQueue final : public DeviceQueue {
   NetPair& pair_;
   NetCounters counters_;
   Wait wait_;
+  net::RateReservation reservation_;  // for the next frame, whose length is not known yet
   bool active_ = true;
-  bool ready_ = true;  // the port may have a frame
+  bool ready_ = true;  // the port may have a frame, and the rate limit lets it through
   // Buffers that no frame has used yet, oldest first. Their iovecs lie behind each other in
   // iovecs_[begin_, end_), so that they are the argument of one readv. There is always room for one
   // iovec before them and one behind.
@@ -156,14 +166,17 @@ class NetTransmitQueue final : public DeviceQueue {
   void PauseRequests() override;
   bool HasOperations() const override { return wait_.pending(); }
 
+  // Sends the frame, now or when the rate limit lets it through.
+  void BeginSend();
   void Send();
   void OnWaited(int32_t result);
-  // Gives a frame that waits for room back to the ring.
+  // Gives a frame that waits back to the ring.
   void GiveFrameBack();
 
   NetPair& pair_;
   NetCounters counters_;
   Wait wait_;
+  net::RateReservation reservation_;  // for the frame in chain_
   // The single chain that the queue works on. Its iovecs have room for one before them.
   Chain chain_;
   bool in_use_ = false;
