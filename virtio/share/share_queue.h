@@ -14,11 +14,11 @@
 #include "base/event_loop.h"
 #include "base/guest_memory.h"
 #include "virtio/host_tree/host_error.h"
-#include "virtio/host_tree/leased_requests.h"
 #include "virtio/queue/chain.h"
 #include "virtio/queue/device_queue.h"
 #include "virtio/queue/read_target.h"
 #include "virtio/queue/request_slab.h"
+#include "virtio/share/leased_requests.h"
 #include "virtio/share/share_counters.h"
 #include "virtio/share/share_server.h"
 

@@ -1,6 +1,6 @@
 // The requests of one queue that have met a lease of another process and are executed again later.
-#ifndef VIRTIO_HOST_TREE_LEASED_REQUESTS_H_
-#define VIRTIO_HOST_TREE_LEASED_REQUESTS_H_
+#ifndef VIRTIO_SHARE_LEASED_REQUESTS_H_
+#define VIRTIO_SHARE_LEASED_REQUESTS_H_
 
 #include <algorithm>
 #include <cstdint>
@@ -79,4 +79,4 @@ class LeasedRequests {
 
 }  // namespace virtio
 
-#endif  // VIRTIO_HOST_TREE_LEASED_REQUESTS_H_
+#endif  // VIRTIO_SHARE_LEASED_REQUESTS_H_
