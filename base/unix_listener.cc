@@ -146,6 +146,20 @@ absl::Status RemoveStale(const std::string& path, const sockaddr_un& address, Pa
 
 }  // namespace
 
+absl::StatusOr<UniqueFd> ConnectUnix(const std::string& path, milliseconds patience) {
+  ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(path));
+  ASSIGN_OR_RETURN(UniqueFd fd, OpenSocket(0));
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(patience);
+  timeval timeout = {};
+  timeout.tv_sec = seconds.count();
+  timeout.tv_usec = std::chrono::microseconds(patience - seconds).count();
+  if (setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) != 0 ||
+      connect(fd.get(), Generic(address), sizeof(address)) != 0) {
+    return ErrnoStatus(errno, absl::StrCat(path, ": cannot connect"));
+  }
+  return fd;
+}
+
 absl::StatusOr<UnixListener> UnixListener::Listen(const std::string& path, const Options& options) {
   ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(path));
   Patience patience(options);

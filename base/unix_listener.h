@@ -1,5 +1,5 @@
-// A listening Unix socket: either one that this object creates at a path, or one that was passed
-// in.
+// Unix stream sockets: listening sockets, which are created at a path or were passed in, and
+// connections to the sockets of other programs.
 #ifndef BASE_UNIX_LISTENER_H_
 #define BASE_UNIX_LISTENER_H_
 
@@ -13,6 +13,11 @@
 #include "base/unique_fd.h"
 
 namespace base {
+
+// Connects to the socket at `path`. Blocks for up to `patience` while as many clients wait there as
+// the program at the other end allows; passt allows one. Errors, all starting with "PATH: ":
+// InvalidArgument if the path is too long for a socket, or errno (EAGAIN when the time is up).
+absl::StatusOr<UniqueFd> ConnectUnix(const std::string& path, std::chrono::milliseconds patience);
 
 class UnixListener {
  public:

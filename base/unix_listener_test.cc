@@ -75,6 +75,20 @@ class UnixListenerTest : public testing::Test {
   std::vector<milliseconds> waits_;
 };
 
+TEST_F(UnixListenerTest, ConnectUnixWaitsForALimitedTime) {
+  EXPECT_EQ(ConnectUnix(path_, milliseconds(1)).status().message(),
+            path_ + ": cannot connect: No such file or directory (ENOENT)");
+  EXPECT_THAT(std::string(ConnectUnix(std::string(108, 'x'), milliseconds(1)).status().message()),
+              HasSubstr("the name of a socket has 1 to 107 bytes"));
+  const auto listener = UnixListener::Listen(path_, {.backlog = 0});
+  ASSERT_TRUE(listener.ok());
+  const auto first = ConnectUnix(path_, milliseconds(1));
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ(fcntl(first->get(), F_GETFD), FD_CLOEXEC);
+  EXPECT_EQ(ConnectUnix(path_, milliseconds(1)).status().message(),
+            path_ + ": cannot connect: Resource temporarily unavailable (EAGAIN)");
+}
+
 TEST_F(UnixListenerTest, ListensWithMode0600WhateverTheUmask) {
   const mode_t before = umask(0);
   const auto listener = UnixListener::Listen(path_);
