@@ -2,6 +2,7 @@
 #ifndef NET_PORT_H_
 #define NET_PORT_H_
 
+#include <poll.h>
 #include <sys/uio.h>
 
 #include <cstddef>
@@ -22,10 +23,16 @@ class Port {
  public:
   virtual ~Port() = default;
 
-  // The descriptor to poll: POLLIN if Receive may succeed, POLLOUT if Send may. Constant.
+  // The descriptor to poll: POLLIN if Receive may succeed. Constant.
   virtual int fd() const = 0;
-  // Sends a header and the frame after it. Returns 0 or -errno: -EAGAIN if there is no room at the
-  // moment. Any other error means that the frame is lost.
+  // What to poll after Send returned -EAGAIN. Constant.
+  struct Readiness {
+    int fd;
+    uint32_t events;
+  };
+  virtual Readiness send_readiness() const { return {fd(), POLLOUT}; }
+  // Sends a header, which is the first iovec, and the frame after it. Returns 0 or -errno: -EAGAIN
+  // if there is no room at the moment. Any other error means that the frame is lost.
   virtual int32_t Send(std::span<const iovec> frame) = 0;
   // Receives a header and the frame after it. Returns the number of bytes, or -errno: -EAGAIN if
   // there is no frame. What does not fit into `to` is lost.

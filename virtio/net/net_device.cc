@@ -80,10 +80,14 @@ void AddQueue(Counters& to, const std::string& prefix, const NetCounters& from) 
 
 }  // namespace
 
-NetDevice::Queues::Queues(Pair pair_options, base::LoopFile file, NetShared& shared,
-                          base::GuestMemory& memory, uint16_t first_index)
+NetDevice::Queues::Queues(Pair pair_options, base::LoopFile file, base::LoopFile send_file,
+                          NetShared& shared, base::GuestMemory& memory, uint16_t first_index)
     : port(std::move(pair_options.port)),
-      pair{.shared = shared, .port = *port, .file = file},
+      pair{.shared = shared,
+           .port = *port,
+           .file = file,
+           .send_file = send_file,
+           .send_events = port->send_readiness().events},
       receive(pair_options.loop, memory, first_index, pair),
       transmit(pair_options.loop, memory, static_cast<uint16_t>(first_index + 1), pair) {}
 
@@ -97,9 +101,12 @@ absl::StatusOr<std::unique_ptr<NetDevice>> NetDevice::Create(const Options& opti
   for (Pair& pair : pairs) {
     auto file = pair.loop.AddFile(pair.port->fd());
     if (!file.ok()) return base::Annotate(file.status(), options.id);
+    const int send_fd = pair.port->send_readiness().fd;
+    auto send_file = send_fd == pair.port->fd() ? file : pair.loop.AddFile(send_fd);
+    if (!send_file.ok()) return base::Annotate(send_file.status(), options.id);
     const auto index = static_cast<uint16_t>(2 * device->pairs_.size());
-    device->pairs_.push_back(
-        std::make_unique<Queues>(std::move(pair), *file, device->shared_, memory, index));
+    device->pairs_.push_back(std::make_unique<Queues>(std::move(pair), *file, *send_file,
+                                                      device->shared_, memory, index));
     device->AddQueue(device->pairs_.back()->receive, options.queue_size);
     device->AddQueue(device->pairs_.back()->transmit, options.queue_size);
   }

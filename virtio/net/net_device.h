@@ -56,8 +56,8 @@ class NetDevice final : public QueuedDevice {
 
  private:
   struct Queues {
-    Queues(Pair pair, base::LoopFile file, NetShared& shared, base::GuestMemory& memory,
-           uint16_t first_index);
+    Queues(Pair pair, base::LoopFile file, base::LoopFile send_file, NetShared& shared,
+           base::GuestMemory& memory, uint16_t first_index);
     std::unique_ptr<net::Port> port;
     NetPair pair;
     NetReceiveQueue receive;

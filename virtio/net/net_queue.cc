@@ -257,7 +257,7 @@ void NetTransmitQueue::Send() {
   const std::span<iovec> frame(chain_.readable().data() - 1, chain_.readable().size() + 1);
   frame[0] = {&header_, sizeof(header_)};
   const int32_t result = pair_.port.Send(frame);
-  if (result == -EAGAIN) return loop().Poll(wait_, pair_.file, POLLOUT);
+  if (result == -EAGAIN) return loop().Poll(wait_, pair_.send_file, pair_.send_events);
   if (result < 0) {
     LOG_LIMITED(Warning, 10, pair_.shared.id)
         << pair_.shared.id << ": cannot send: " << strerrordesc_np(-result);

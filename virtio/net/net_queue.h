@@ -46,6 +46,9 @@ struct NetPair {
   NetShared& shared;
   net::Port& port;
   base::LoopFile file;  // the port's, with the pair's loop
+  // What to poll before sending again.
+  base::LoopFile send_file;
+  uint32_t send_events = 0;
 };
 
 // Counters of one queue. One thread increments them, any thread may read them.
