@@ -140,16 +140,20 @@ void Describe(FieldVisitor& v, DiskConfig& c) {
 }
 
 void Describe(FieldVisitor& v, NetConfig& c) {
-  v.Text({.name = "tap",
-          .doc = "TAP interface of the host; made if it does not exist.",
-          .required = true},
+  v.Text({"tap",
+          "TAP interface of the host; made if it does not exist. Either `tap` or `socket` is "
+          "needed."},
          kIdRules, c.tap);
+  v.Text({"socket", "Unix socket of a running passt, which is the network then."}, kSocketRules,
+         c.socket);
   v.Text({"mac",
           "Address of the guest's interface; derived from `name` or `platform.uuid` if not "
           "given."},
          kIdRules, c.mac);
   v.Text({"host_mac", "Address to give to the host's interface."}, kIdRules, c.host_mac);
-  v.Integer({"mtu", "MTU to give to the host's interface; the guest learns the interface's."},
+  v.Integer({"mtu",
+             "MTU to give to the host's interface; the guest learns the interface's. With `socket` "
+             "the guest's MTU, 65520 by default and at most."},
             {.min = 68, .max = 65535}, c.mtu);
   v.Text({"ip", "IPv4 address to give to the host's interface."}, kIdRules, c.ip);
   v.Text({"mask", "IPv4 network mask to give to the host's interface."}, kIdRules, c.mask);

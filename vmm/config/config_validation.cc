@@ -291,38 +291,78 @@ absl::Status CompleteMacs(VmConfig& c) {
   return absl::OkStatus();
 }
 
-absl::Status CheckNets(const VmConfig& c) {
+absl::Status CheckTap(absl::string_view path, const NetConfig& device, const CpusConfig& cpus) {
   constexpr size_t kMaxName = 15;  // IFNAMSIZ without the NUL
+  if (device.tap.size() > kMaxName || device.tap.find_first_of("/: %") != std::string::npos) {
+    return Invalid(
+        absl::StrCat(path, ".tap"),
+        absl::StrCat("\"", Printable(device.tap), "\" is no name of an interface; ",
+                     device.tap.size() > kMaxName ? "use at most 15 characters"
+                                                  : "use no slash, colon, percent sign or space"));
+  }
+  if (device.host_mac.has_value()) {
+    RETURN_IF_ERROR(CheckMac(absl::StrCat(path, ".host_mac"), *device.host_mac));
+  }
+  if (device.num_queues % 2 != 0 || device.num_queues / 2 > cpus.boot_vcpus) {
+    return Invalid(
+        absl::StrCat(path, ".num_queues"),
+        device.num_queues % 2 != 0
+            ? absl::StrCat(device.num_queues, " is odd; give two for each pair")
+            : absl::StrCat(device.num_queues / 2, " pairs are more than the ", cpus.boot_vcpus,
+                           " of cpus.boot_vcpus; at most one per vCPU"));
+  }
+  return absl::OkStatus();
+}
+
+// Refuses what only a TAP interface has.
+absl::Status CheckStream(absl::string_view path, const NetConfig& device) {
+  struct TapKey {
+    const char* name;
+    bool given;
+  };
+  for (const TapKey& key :
+       {TapKey{"host_mac", device.host_mac.has_value()}, TapKey{"ip", device.ip.has_value()},
+        TapKey{"mask", device.mask.has_value()}}) {
+    if (!key.given) continue;
+    return Invalid(JoinKey(path, key.name),
+                   absl::StrCat("given, and ", path,
+                                ".socket too, so that the host has no interface; remove one"));
+  }
+  if (device.num_queues != 2) {
+    return Invalid(absl::StrCat(path, ".num_queues"),
+                   absl::StrCat(device.num_queues,
+                                ", but a socket carries one pair; set it to 2 "
+                                "or leave it out"));
+  }
+  if (device.mtu.value_or(0) > kMaxPasstMtu) {
+    return Invalid(
+        absl::StrCat(path, ".mtu"),
+        absl::StrCat(*device.mtu, " is more than passt can carry; at most ", kMaxPasstMtu));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckNets(const VmConfig& c) {
   for (size_t i = 0; i < c.net.size(); ++i) {
     const NetConfig& device = c.net[i];
     const std::string path = JoinIndex("net", i);
-    if (device.tap.empty()) {
-      return Invalid(absl::StrCat(path, ".tap"), "missing; name a TAP interface of the host");
-    }
-    if (device.tap.size() > kMaxName || device.tap.find_first_of("/: %") != std::string::npos) {
+    if (device.tap.empty() && !device.socket.has_value()) {
       return Invalid(absl::StrCat(path, ".tap"),
-                     absl::StrCat("\"", Printable(device.tap), "\" is no name of an interface; ",
-                                  device.tap.size() > kMaxName
-                                      ? "use at most 15 characters"
-                                      : "use no slash, colon, percent sign or space"));
+                     "missing, and no socket either; name a TAP interface of the host, or the "
+                     "socket of a passt");
     }
-    if (device.host_mac.has_value()) {
-      RETURN_IF_ERROR(CheckMac(absl::StrCat(path, ".host_mac"), *device.host_mac));
+    if (!device.tap.empty() && device.socket.has_value()) {
+      return Invalid(absl::StrCat(path, ".socket"),
+                     absl::StrCat("given, and ", path, ".tap too; remove one"));
     }
-    if (device.num_queues % 2 != 0 || device.num_queues / 2 > c.cpus.boot_vcpus) {
-      return Invalid(
-          absl::StrCat(path, ".num_queues"),
-          device.num_queues % 2 != 0
-              ? absl::StrCat(device.num_queues, " is odd; give two for each pair")
-              : absl::StrCat(device.num_queues / 2, " pairs are more than the ", c.cpus.boot_vcpus,
-                             " of cpus.boot_vcpus; at most one per vCPU"));
-    }
+    RETURN_IF_ERROR(device.socket.has_value() ? CheckStream(path, device)
+                                              : CheckTap(path, device, c.cpus));
     for (size_t j = 0; j < i; ++j) {
-      if (device.tap == c.net[j].tap) {
-        return Invalid(
-            absl::StrCat(path, ".tap"),
-            absl::StrCat("\"", device.tap, "\" is already net[", j, "]; give each device its own"));
-      }
+      if (device.tap != c.net[j].tap || device.socket != c.net[j].socket) continue;
+      const bool is_tap = !device.tap.empty();
+      return Invalid(absl::StrCat(path, is_tap ? ".tap" : ".socket"),
+                     absl::StrCat("\"", Printable(is_tap ? device.tap : *device.socket),
+                                  "\" is already net[", j, "]; give each device its own"));
     }
   }
   return absl::OkStatus();

@@ -63,9 +63,14 @@ struct DiskConfig {
   bool operator==(const DiskConfig&) const = default;
 };
 
+// passt's limit.
+inline constexpr uint32_t kMaxPasstMtu = 65520;
+
 struct NetConfig {
   std::string id;  // `_netN` if not given
+  // Exactly one of these two is given.
   std::string tap;
+  std::optional<std::string> socket;
   std::string mac;  // derived from the VM's name or UUID if not given
   std::optional<std::string> host_mac;
   std::optional<uint32_t> mtu;

@@ -59,8 +59,8 @@ absl::Status HostResources::CreateLoops(const VmConfig& config) {
   // Each disk needs a file for its image and one for the doorbell of each queue. All other files
   // fit in the default.
   for (const DiskConfig& disk : config.disks) options.max_files += disk.num_queues + 1;
-  // Each network device needs its port and a doorbell for each queue.
-  for (const NetConfig& device : config.net) options.max_files += device.num_queues * 3 / 2 + 1;
+  // Each network device needs up to two files for each port and a doorbell for each queue.
+  for (const NetConfig& device : config.net) options.max_files += device.num_queues * 2 + 1;
   // Clients of a console socket come and go on the first loop, so its file table cannot be fixed.
   const bool has_socket =
       config.console.mode == ConsoleMode::kSocket || config.serial.mode == ConsoleMode::kSocket;

@@ -108,6 +108,12 @@ TEST_F(HostResourcesTest, ErrorsNameTheKeyTheObjectAndTheAdvice) {
        "may read"},
       {R"("fs": [{"tag": "s", "path": "folder", "closure": "folder", "readonly": true}])",
        "fs[0].closure: folder: not a regular file; name a file that this user may read"},
+      {R"("name": "a", "net": [{"socket": "none"}])",
+       "net[0].socket: none: cannot connect: No such file or directory (ENOENT); start passt "
+       "--socket with this path"},
+      {R"("name": "a", "net": [{"socket": "private"}])",
+       "net[0].socket: private: cannot connect: Permission denied (EACCES); let this user write to "
+       "the socket"},
       {R"("serial": {"mode": "File", "file": "none/out"})",
        "serial.file: none/out: cannot open for writing (make its folder first): No such file or "
        "directory (ENOENT)"},

@@ -8,8 +8,8 @@
 
 namespace vmm {
 
-// Opens the TAP interface. Each queue pair gets a loop of the context. Errors: one line with the
-// key, the object and the errno.
+// Opens the TAP interface or connects to passt. Each queue pair gets a loop of the context. Errors:
+// one line with the key, the object and the errno.
 absl::StatusOr<PlacedDevice> CreateNet(const NetConfig& config, const DeviceContext& context);
 
 }  // namespace vmm
