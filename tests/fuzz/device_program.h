@@ -42,7 +42,7 @@ class FuzzInput {
 // Steps that a driver can take on any device.
 class DeviceProgram {
  public:
-  static constexpr uint64_t kRamBytes = 2 << 20;
+  static constexpr uint64_t kRamBytes = 4 << 20;
   static constexpr uint16_t kQueueSize = 8;
 
   // The first bytes of the input choose the seed and the features.

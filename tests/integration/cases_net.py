@@ -3,11 +3,15 @@
 import contextlib
 import hashlib
 import os
+import re
 import socket
 import subprocess
 import threading
+import time
 
+from cases_leaks import Ledger
 from harness import (
+    READY,
     Api,
     Vm,
     case,
@@ -18,74 +22,262 @@ from harness import (
     wait_until,
 )
 
-HOST = "10.77.0.1"
-GUEST = "10.77.0.2"
 MEGABYTES = 32
+TAP = "vmtest0"
+OFFLOADS = 1 << 0 | 1 << 1 | 0b1111 << 7 | 0b1111 << 11 | 0b111 << 54  # [VIRTIO 1.2 §5.1.3]
 
 
-def net_config(test, kernel="cloud", net=None, **more):
-    """Returns a vm.json whose guest has its interface up with the address GUEST."""
-    setup = f"ip link set eth0 up; ip addr add {GUEST}/24 dev eth0; "
-    config = vm_config(kernel=kernel, test=setup + test, name="net-test", **more)
+class Network:
+    """The addresses of the host and of a guest, in one network of each version of IP."""
+
+    def __init__(self, number, guest=2):
+        self.host = f"10.77.{number}.1"
+        self.guest = f"10.77.{number}.{guest}"
+        self.host6 = f"fd77:{number}::1"
+        self.guest6 = f"fd77:{number}::{guest}"
+
+
+def ip(*arguments):
+    subprocess.run(["ip", *arguments], check=True)
+
+
+def net_config(kernel="cloud", net=None, **more):
+    """Returns a vm.json with a network device, whose guest runs a shell."""
+    config = vm_config(kernel=kernel, memory="512M", name="net-test", **more)
     config["payload"]["initramfs"] = guest_files(kernel)["net-initrd"]
-    config["net"] = [{"tap": "vmtest0", "ip": HOST, "mask": "255.255.255.0", **(net or {})}]
+    config["net"] = [{"tap": TAP, **(net or {})}]
     return config
+
+
+def set_up(vm, network, mtu=1500):
+    """Gives the guest its addresses."""
+    vm.expect(READY)
+    vm.shell(
+        f"ip link set eth0 mtu {mtu} up; ip addr add {network.guest}/24 dev eth0; "
+        f"ip -6 addr add {network.guest6}/64 dev eth0 nodad"
+    )
+
+
+def set_up_host(network, interface=TAP):
+    ip("addr", "replace", f"{network.host}/24", "dev", interface)
+    ip("-6", "addr", "replace", f"{network.host6}/64", "dev", interface, "nodad")
+
+
+def check_ping(vm, address, size=56):
+    answer = vm.shell(f"ping -c 3 -W 9 -s {size} {address}")
+    check("3 packets received" in answer, f"ping {address}: {answer}")
 
 
 class Sink:
     """Accepts one TCP connection, and hashes what it gets."""
 
     def __init__(self, address, port):
-        self.server = socket.create_server((address, port))
-        self.digest = self.bytes = None
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self.server = socket.create_server((address, port), family=family)
+        self.digest = None
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
     def _run(self):
         client, _ = self.server.accept()
-        digest, total = hashlib.sha256(), 0
+        digest = hashlib.sha256()
         while data := client.recv(1 << 20):
             digest.update(data)
-            total += len(data)
-        self.digest, self.bytes = digest.hexdigest(), total
+        self.digest = digest.hexdigest()
         client.close()
+        self.server.close()
 
 
-@case("net-ping-and-tcp-by-tap")
-def ping_and_tcp(folder):
-    data = os.urandom(1 << 20) * MEGABYTES
-    test = (
-        f"ping -c 3 -W 5 {HOST} | grep received; "
-        f"echo LISTENING; nc -l -p 7000 </dev/null | tee /big | sha256sum; "
-        f"nc {HOST} 7001 </big; echo SENT; cat /sys/class/net/eth0/address; "
-        "cat /sys/class/net/eth0/mtu; ls -l /sys/class/net/eth0/device | sed 's/.*virtio/v/'; "
-        "echo END; read line"
+def connect(address, port, seconds=60):
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return socket.create_connection((address, port), timeout=seconds)
+        except ConnectionRefusedError:
+            check(time.monotonic() < deadline, f"nothing listens on {address} {port}")
+            time.sleep(0.1)
+
+
+def check_tcp(vm, host, guest, megabytes=MEGABYTES):
+    """Moves data to the guest and back, and compares its digests."""
+    data = os.urandom(1 << 20) * megabytes
+    wanted = hashlib.sha256(data).hexdigest()
+    vm.send("nc -l -p 7000 </dev/null >/big; sha256sum /big\n")
+    client = connect(guest, 7000)
+    client.sendall(data)
+    client.close()
+    check_equal(vm.expect(r"([0-9a-f]{64})\s").group(1), wanted, f"what {guest} got")
+    sink = Sink(host, 7001)
+    vm.shell(f"nc {host} 7001 </big; rm /big", seconds=180)
+    sink.thread.join(60)
+    check_equal(sink.digest, wanted, f"what {host} got back")
+
+
+def check_udp(vm, network, count=2000, size=1472):
+    """Counts the datagrams that reach the guest, and lets the guest write a file by TFTP."""
+    arrived = "awk '/^Udp: [0-9]/ {print $3}' /proc/net/snmp"  # to ports on which nobody listens
+    before = int(vm.shell(arrived))
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    for i in range(count):
+        sender.sendto(bytes(size), (network.guest, 9999))
+        if i % 50 == 49:
+            time.sleep(0.05)  # the interface's queue holds 500 frames
+    time.sleep(1)
+    check_equal(int(vm.shell(arrived)) - before, count, "datagrams that reached the guest")
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind((network.host, 6969))
+    server.settimeout(60)
+    vm.send(f"seq 1 5000 >/seq; tftp -p -l /seq -r seq {network.host} 6969; echo PUT-$?\n")
+    received = b""
+    data, peer = server.recvfrom(2048)
+    check_equal(data[:2], b"\0\2", "a write request")
+    server.sendto(b"\0\4\0\0", peer)
+    while True:
+        data, peer = server.recvfrom(2048)
+        received += data[4:]
+        server.sendto(b"\0\4" + data[2:4], peer)
+        if len(data) < 516:
+            break
+    vm.expect("PUT-0")
+    check_equal(received, b"".join(b"%d\n" % i for i in range(1, 5001)), "the file of TFTP")
+    server.close()
+
+
+@contextlib.contextmanager
+def flood(address):
+    """Sends datagrams to an address as fast as the host can, and has them answered if possible."""
+    stop = threading.Event()
+
+    def run():
+        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sender.setblocking(False)
+        while not stop.is_set():
+            for _ in range(20):
+                with contextlib.suppress(OSError):
+                    sender.sendto(bytes(200), (address, 7))
+            time.sleep(0.002)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def counters(api):
+    status, answer = api.call("GET", "vm.counters")
+    check_equal(status, 200, "vm.counters")
+    return answer["_net0"]
+
+
+def rebind(vm, times):
+    """Resets the device, by taking it from its driver and giving it back."""
+    vm.shell(
+        "cd /sys/bus/virtio/drivers/virtio_net; device=$(ls -d virtio* | head -n 1); "
+        f"for i in $(seq {times}); do echo $device >unbind; echo $device >bind; done; cd /",
+        seconds=600,
     )
-    api = f"{folder}/api.sock"
-    with Vm(folder, net_config(test, memory="512M"), "--api-socket", api) as vm:
-        found = vm.expect(r"(\d) packets received,")
-        check_equal(found.group(1), "3", "answers to ping")
-        sink = Sink(HOST, 7001)
-        vm.expect("LISTENING")
-        client = None
-        while client is None:
-            try:
-                client = socket.create_connection((GUEST, 7000), timeout=60)
-            except ConnectionRefusedError:
-                pass
-        client.sendall(data)
-        client.shutdown(socket.SHUT_WR)
-        wanted = hashlib.sha256(data).hexdigest()
-        check_equal(vm.expect(r"([0-9a-f]{64})\s").group(1), wanted, "what the guest got")
-        vm.expect("SENT")
-        vm.expect("END")
-        sink.thread.join(60)
-        check_equal(sink.digest, wanted, "what the host got back")
-        status, counters = Api(api).call("GET", "vm.counters")
-        check_equal(status, 200, "counters")
-        print(counters["_net0"])
-        check(counters["_net0"]["rx_bytes"] > len(data), f"{counters['_net0']}")
-        vm.send("\n")
+
+
+@case("net-by-tap")
+def by_tap(folder):
+    network = Network(1)
+    api = Api(f"{folder}/api.sock")
+    config = net_config(
+        vcpus=2,
+        net={"ip": network.host, "mask": "255.255.255.0", "mtu": 9000, "num_queues": 4},
+    )
+    config["io_threads"] = 2
+    with Vm(folder, config, "--api-socket", api.path) as vm:
+        set_up(vm, network, mtu=9000)
+        set_up_host(network)
+        check_equal(vm.shell("cat /sys/class/net/eth0/address"), "aa:9b:a5:12:11:84", "the address")
+        queues = vm.shell("ls /sys/class/net/eth0/queues | tr '\\n' ' '")
+        check_equal(queues.split(), ["rx-0", "rx-1", "tx-0", "tx-1"], "queues")
+        for address in (network.host, network.host6):
+            check_ping(vm, address)
+            check_ping(vm, address, size=8900)
+        check_tcp(vm, network.host, network.guest)
+        check_tcp(vm, network.host6, network.guest6, megabytes=4)
+        check_udp(vm, network)
+        seen = counters(api)
+        check(seen["rx_bytes"] > MEGABYTES << 20, f"{seen}")
+        check(seen["rx_frames"] < seen["rx_bytes"] / 9000, f"frames are not merged: {seen}")
+        with flood(network.guest):
+            for _ in range(20):
+                check_equal(api.call("PUT", "vm.pause")[0], 204, "pause")
+                check_equal(api.call("PUT", "vm.resume")[0], 204, "resume")
+            rebind(vm, 20)
+        vm.shell(f"ip link set eth0 up; ip addr add {network.guest}/24 dev eth0")
+        check_ping(vm, network.host)
+        ip("link", "del", TAP)
+        vm.shell(f"ping -c 2 -W 1 {network.host}")
+        seen = counters(api)
+        check(seen["tx_dropped_host"] > 0, f"{seen}")
+        check(vm.stderr().count("_net0: cannot") < 10, vm.stderr())
+        vm.send("poweroff -f\n")
+        vm.wait(0, seconds=60)
+
+
+@case("net-by-tap-without-offloads-6.12")
+def without_offloads(folder):
+    network = Network(2)
+    config = net_config(kernel="backports", net={"features_mask": ~OFFLOADS & (1 << 64) - 1})
+    with Vm(folder, config) as vm:
+        set_up(vm, network)
+        set_up_host(network)
+        for address in (network.host, network.host6):
+            check_ping(vm, address)
+        check_tcp(vm, network.host, network.guest)
+        check_udp(vm, network)
+        vm.send("poweroff -f\n")
+        vm.wait(0, seconds=60)
+
+
+@case("net-of-two-guests-on-a-bridge", boots=2)
+def two_guests(folder):
+    ip("link", "add", "vmbridge0", "type", "bridge")
+    ip("link", "set", "vmbridge0", "up")
+    networks = [Network(3, guest=10), Network(3, guest=11)]
+    set_up_host(networks[0], "vmbridge0")
+    with contextlib.ExitStack() as stack:
+        vms = []
+        for i, network in enumerate(networks):
+            config = net_config(kernel="cloud", net={"tap": f"vmtest{i}"})
+            config["name"] = f"guest-{i}"
+            vms.append(stack.enter_context(Vm(folder, config)))
+            set_up(vms[i], network)
+            ip("link", "set", f"vmtest{i}", "master", "vmbridge0")
+        check_ping(vms[0], networks[1].guest)
+        check_ping(vms[0], networks[1].guest6)
+        check_ping(vms[1], networks[0].host)
+        vms[1].send("nc -l -p 7000 </dev/null >/big; sha256sum /big\n")
+        sent = vms[0].shell(
+            f"head -c {MEGABYTES << 20} /dev/urandom >/big; sha256sum /big; sleep 1; "
+            f"nc {networks[1].guest} 7000 </big",
+            seconds=240,
+        )
+        got = vms[1].expect(r"([0-9a-f]{64})\s").group(1)
+        check_equal(got, re.search(r"[0-9a-f]{64}", sent).group(0), "what the other guest got")
+        for vm in vms:
+            vm.send("poweroff -f\n")
+            vm.wait(0, seconds=60)
+    ip("link", "del", "vmbridge0")
+
+
+@case("net-leaves-nothing-behind", full=True)
+def no_leaks(folder):
+    network = Network(4)
+    ledger = Ledger()
+    with Vm(folder, net_config()) as vm:
+        set_up(vm, network)
+        set_up_host(network)
+        with flood(network.guest):
+            rebind(vm, 20)
+            ledger.check("resets of a network device under load", 200, lambda: rebind(vm, 200))
+        vm.send("poweroff -f\n")
         vm.wait(0, seconds=60)
 
 

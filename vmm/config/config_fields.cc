@@ -27,7 +27,7 @@ void DescribePciDevice(FieldVisitor& v, std::string& id, std::optional<uint32_t>
   v.Text(
       {"id", "Name of the device in messages, counters and the API; unique, `_KIND` by default."},
       kIdRules, id);
-  v.Integer({"pci_device_id", "PCI slot; by default the lowest free slot, in a fixed order."},
+  v.Integer({"pci_device_id", "PCI slot; by default a free slot, in a fixed order."},
             {.min = 1, .max = kMaxPciSlot}, pci_device_id);
   v.Integer({"features_mask", "Virtio feature bits that may be offered; for tests only."}, {},
             features_mask);

@@ -25,6 +25,7 @@ struct PciDevice {
   std::string path;
   std::string& id;
   std::optional<uint32_t>& slot;
+  bool is_net = false;
 };
 
 // Returns the PCI devices in the order in which they get slots.
@@ -41,7 +42,7 @@ std::vector<PciDevice> PciDevices(VmConfig& c) {
     devices.push_back({JoinIndex("fs", i), c.fs[i].id, c.fs[i].pci_device_id});
   }
   for (size_t i = 0; i < c.net.size(); ++i) {
-    devices.push_back({JoinIndex("net", i), c.net[i].id, c.net[i].pci_device_id});
+    devices.push_back({JoinIndex("net", i), c.net[i].id, c.net[i].pci_device_id, true});
   }
   return devices;
 }
@@ -89,15 +90,18 @@ absl::Status AssignPciSlots(VmConfig& c) {
     }
     owner = &device;
   }
-  uint32_t lowest = 1;
+  // Guests name network interfaces after their slots (enp0s30), so network devices count from the
+  // other end: a disk that is added renames none. The highest slot is left to pvpanic.
+  uint32_t lowest = 1, highest_net = kMaxPciSlot - 1;
   for (PciDevice& device : devices) {
     if (device.slot.has_value()) continue;
     while (lowest <= kMaxPciSlot && owners.at(lowest) != nullptr) ++lowest;
+    while (highest_net > lowest && owners.at(highest_net) != nullptr) --highest_net;
     if (lowest > kMaxPciSlot) {
       return Invalid(device.path, "no PCI slot is free for it: there are 31; remove a device");
     }
-    owners.at(lowest) = &device;
-    device.slot = lowest;
+    device.slot = device.is_net && owners.at(highest_net) == nullptr ? highest_net : lowest;
+    owners.at(*device.slot) = &device;
   }
   c.pvpanic_pci_slot = 0;
   if (!c.pvpanic) return absl::OkStatus();

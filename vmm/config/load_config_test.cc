@@ -145,6 +145,18 @@ TEST(ParseVmConfig, AcceptsEveryKeyOfCloudHypervisorAtItsDefault) {
   EXPECT_FALSE(config->pvpanic);
 }
 
+// Guests name interfaces after slots.
+TEST(ParseVmConfig, SlotsOfNetworkDevicesDoNotDependOnOtherDevices) {
+  const char* const kNet = R"("net": [{"tap": "a"}, {"tap": "b"}], "name": "web")";
+  for (const char* const others :
+       {"", R"(, "disks": [{"path": "/a"}, {"path": "/b"}])", R"(, "pvpanic": false)"}) {
+    const auto config = Parse(absl::StrCat(R"({"payload": {"kernel": "/k"}, )", kNet, others, "}"));
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_EQ(config->net[0].pci_device_id, 30U);
+    EXPECT_EQ(config->net[1].pci_device_id, 29U);
+  }
+}
+
 TEST(ParseVmConfig, AssignsSlotsInAFixedOrder) {
   const auto config = Parse(R"({"payload": {"kernel": "/k"}, "rng": {"pci_device_id": 31},
     "disks": [{"path": "/a"}, {"path": "/b", "pci_device_id": 2}, {"path": "/c"}]})");
