@@ -46,7 +46,7 @@ class Interface {
   absl::Status Do(unsigned long operation, ifreq& request, absl::string_view verb) const {
     if (ioctl(socket_.get(), operation, &request) == 0) return absl::OkStatus();
     const int error = errno;
-    const absl::Status status = base::ErrnoStatus(error, absl::StrCat(what_, ": cannot ", verb));
+    absl::Status status = base::ErrnoStatus(error, absl::StrCat(what_, ": cannot ", verb));
     if (error != EPERM) return status;
     return base::Advise(status, "give vmm CAP_NET_ADMIN, or set it on the host and remove the key");
   }
@@ -103,7 +103,7 @@ class Interface {
 // Why TUNSETIFF failed, and what to do about it.
 absl::Status AttachError(int error, const std::string& what, const TapOptions& options,
                          bool exists) {
-  const absl::Status status = base::ErrnoStatus(error, absl::StrCat(what, ": cannot open it"));
+  absl::Status status = base::ErrnoStatus(error, absl::StrCat(what, ": cannot open it"));
   switch (error) {
     case EPERM:
       if (!exists) {

@@ -52,10 +52,12 @@ def net_config(kernel="cloud", net=None, **more):
 def set_up(vm, network, mtu=1500):
     """Gives the guest its addresses."""
     vm.expect(READY)
-    vm.shell(
+    output = vm.shell(
+        "echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad; "
         f"ip link set eth0 mtu {mtu} up; ip addr add {network.guest}/24 dev eth0; "
-        f"ip -6 addr add {network.guest6}/64 dev eth0 nodad"
+        f"ip -6 addr add {network.guest6}/64 dev eth0"
     )
+    check_equal(output, "", "messages of ip")
 
 
 def set_up_host(network, interface=TAP):
