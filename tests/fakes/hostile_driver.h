@@ -329,9 +329,6 @@ inline void ExpectServiceWithAnyFeatures(const HostileTarget& target) {
   EXPECT_EQ(target.harness.notifier().needs_reset, 0u);
 }
 
-// The old name, which the tests of virtio/fs and virtio/p9 still use.
-inline void FeatureGames(const HostileTarget& target) { ExpectServiceWithAnyFeatures(target); }
-
 }  // namespace virtio
 
 #endif  // TESTS_FAKES_HOSTILE_DRIVER_H_

@@ -91,9 +91,9 @@ TEST_P(FsHostileTest, ResetsInEveryState) {
   }
 }
 
-TEST_P(FsHostileTest, FeatureGames) {
+TEST_P(FsHostileTest, ServesRequestsWithAnyFeatures) {
   Make();
-  FeatureGames(Target());
+  ExpectServiceWithAnyFeatures(Target());
 }
 
 // Requests change nothing outside the share, whatever the host does meanwhile.

@@ -124,7 +124,7 @@ int MoveAll(HostTree& tree, NodeId one, NodeId two) {
   return made;
 }
 
-TEST(HostTreeRace, SwappingLinksInNeverChangesWhatIsOutside) {
+TEST(HostTreeRace, NothingOutsideChangesWhileTheHostSwapsLinks) {
   TemporaryTree host(testing::TempDir());
   host.Write("secret/file", "secret");
   host.Write("secret/new", "secret");

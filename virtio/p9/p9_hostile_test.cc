@@ -111,9 +111,9 @@ TEST_P(P9HostileTest, ResetsInEveryState) {
   }
 }
 
-TEST_P(P9HostileTest, FeatureGames) {
+TEST_P(P9HostileTest, ServesRequestsWithAnyFeatures) {
   Make();
-  FeatureGames(Target());
+  ExpectServiceWithAnyFeatures(Target());
 }
 
 INSTANTIATE_TEST_SUITE_P(Shares, P9HostileTest, testing::Values(false, true));
