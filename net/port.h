@@ -32,7 +32,8 @@ class Port {
   };
   virtual Readiness send_readiness() const { return {fd(), POLLOUT}; }
   // Sends a header, which is the first iovec, and the frame after it. Returns 0 or -errno: -EAGAIN
-  // if there is no room at the moment. Any other error means that the frame is lost.
+  // if there is no room at the moment, -EPERM if the frame is not allowed to leave. Any error but
+  // -EAGAIN means that the frame is lost.
   virtual int32_t Send(std::span<const iovec> frame) = 0;
   // Receives a header and the frame after it. Returns the number of bytes, or -errno: -EAGAIN if
   // there is no frame. What does not fit into `to` is lost.

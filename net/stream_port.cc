@@ -88,16 +88,30 @@ int32_t StreamPort::Send(std::span<const iovec> frame) {
   if (const int32_t result = SendRest(); result != 0) return result;
 
   Length length(static_cast<uint32_t>(bytes));
-  std::copy(frame.begin() + 1, frame.end(), iovecs_.begin() + 1);
   iovecs_[0] = {&length, sizeof(length)};
+  size_t count = 1;
+  size_t skip = 0;
+  if (filter_.has_value()) {
+    skip = std::min(bytes, head_.size());
+    if (!CopyHead(frame.subspan(1), skip)) return -EFAULT;
+    if (!filter_->MayLeave(std::span(head_).first(skip))) return -EPERM;
+    iovecs_[count++] = {head_.data(), skip};
+  }
+  for (const iovec& piece : frame.subspan(1)) {
+    const size_t skipped = std::min(skip, piece.iov_len);
+    skip -= skipped;
+    if (skipped == piece.iov_len) continue;
+    if (count == iovecs_.size()) return -EINVAL;
+    iovecs_[count++] = {static_cast<uint8_t*>(piece.iov_base) + skipped, piece.iov_len - skipped};
+  }
   msghdr message = {};
   message.msg_iov = iovecs_.data();
-  message.msg_iovlen = frame.size();
+  message.msg_iovlen = count;
   const ssize_t sent = sendmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
   if (sent >= 0) {
     const size_t total = sizeof(length) + bytes;
     if (static_cast<size_t>(sent) < total) {
-      KeepRest(frame.size(), static_cast<size_t>(sent), total);
+      KeepRest(count, static_cast<size_t>(sent), total);
     }
     return 0;
   }
@@ -109,15 +123,31 @@ int32_t StreamPort::Send(std::span<const iovec> frame) {
   return -EPIPE;
 }
 
+// GUEST: a frame may lie in a window, whose memory only the kernel may read, since it may be gone.
+// So the kernel copies, by way of a file.
+bool StreamPort::CopyHead(std::span<const iovec> frame, size_t bytes) {
+  std::array<iovec, kClassifiedBytes> pieces;
+  size_t count = 0;
+  size_t left = bytes;
+  for (const iovec& piece : frame) {
+    if (left == 0) break;
+    if (piece.iov_len == 0) continue;
+    pieces[count] = {piece.iov_base, std::min(piece.iov_len, left)};
+    left -= pieces[count++].iov_len;
+  }
+  const auto wanted = static_cast<ssize_t>(bytes);
+  return pwritev(copier_.get(), pieces.data(), static_cast<int>(count), 0) == wanted &&
+         pread(copier_.get(), head_.data(), bytes, 0) == wanted;
+}
+
 void StreamPort::KeepRest(size_t count, size_t sent, size_t total) {
   const size_t left = total - sent;
   size_t first = 0;
   while (sent >= iovecs_[first].iov_len) sent -= iovecs_[first++].iov_len;
   iovecs_[first].iov_base = static_cast<uint8_t*>(iovecs_[first].iov_base) + sent;
   iovecs_[first].iov_len -= sent;
-  // GUEST: the frame may lie in a window, whose memory only the kernel may read, since it may be
-  // gone. So the kernel copies, by way of a file. If it cannot, the end of the frame is what the
-  // file had before: other bytes of the same guest.
+  // The kernel copies, as in CopyHead. If it cannot, the end of the frame is what the file had
+  // before: other bytes of the same guest.
   if (pwritev(copier_.get(), iovecs_.data() + first, static_cast<int>(count - first), 0) < 0 ||
       pread(copier_.get(), rest_.data(), left, 0) != static_cast<ssize_t>(left)) {
     return Disconnect(absl::StrCat("cannot keep a frame: ", strerrordesc_np(errno)));
@@ -197,6 +227,7 @@ int32_t StreamPort::Receive(std::span<const iovec> to) {
     if (done < kHeader.size()) continue;
     copy(piece, at, frame + (done - kHeader.size()), bytes - (done - kHeader.size()));
   }
+  if (filter_.has_value()) filter_->OnArrival({frame, bytes});
   begin_ += sizeof(Length) + bytes;
   return static_cast<int32_t>(done);
 }

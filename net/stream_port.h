@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -19,6 +20,7 @@
 #include "absl/status/statusor.h"
 #include "base/endian.h"
 #include "base/unique_fd.h"
+#include "net/guest_filter.h"
 #include "net/port.h"
 
 namespace net {
@@ -41,6 +43,10 @@ class StreamPort final : public Port {
   // Sets what Connect, Send and Receive call when a connection fails or its peer ends it, once for
   // each connection. `on_down` must not call the port.
   void SetOnDown(OnDown on_down) { on_down_ = std::move(on_down); }
+  // Has `filter` decide which frames may leave; Send returns -EPERM for the others. The beginning
+  // of each frame is copied for that, by two more system calls, so that the guest cannot change
+  // what the filter has seen.
+  void SetFilter(GuestFilter filter) { filter_.emplace(std::move(filter)); }
   // Uses `socket`, a connected Unix stream socket, from now on, instead of the one before.
   void Connect(base::UniqueFd socket);
   bool connected() const { return connected_; }
@@ -69,6 +75,9 @@ class StreamPort final : public Port {
   // Has the receive set report the socket when it is readable, and if `writable` also when it is
   // writable.
   void WatchReceive(int operation, bool writable);
+  // Copies the first `bytes` bytes of a frame to head_. Returns false if the kernel cannot read
+  // them.
+  bool CopyHead(std::span<const iovec> frame, size_t bytes);
   // Keeps what the kernel did not take of the message in iovecs_.
   void KeepRest(size_t count, size_t sent, size_t total);
   // Sends what was kept. Returns 0 if there is nothing left, -EAGAIN or -EPIPE.
@@ -81,10 +90,12 @@ class StreamPort final : public Port {
 
   const base::UniqueFd receive_set_;
   const base::UniqueFd send_set_;
-  const base::UniqueFd copier_;  // a memory file, see KeepRest
+  const base::UniqueFd copier_;  // a memory file, see CopyHead and KeepRest
   base::UniqueFd socket_;
   bool connected_ = false;
   OnDown on_down_;
+  std::optional<GuestFilter> filter_;
+  std::array<uint8_t, kClassifiedBytes> head_;  // what filter_ sees of a frame
   // What has been received and not been handed out: [begin_, end_).
   const std::unique_ptr<uint8_t[]> buffer_;
   size_t begin_ = 0;

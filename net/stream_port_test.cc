@@ -338,6 +338,65 @@ TEST_F(StreamPortTest, OffersNoOffload) {
   EXPECT_EQ(port_->SetOffloads(1), -EOPNOTSUPP);
 }
 
+// An IPv4 frame from the guest, whose transport header is at the end of its first 42 bytes.
+Bytes UdpFrame(uint8_t from, uint16_t from_port, uint8_t to, uint16_t to_port, size_t bytes) {
+  Bytes frame = Frame(bytes);
+  const Bytes headers = {8,
+                         0,
+                         0x45,
+                         0,
+                         0,
+                         200,
+                         0,
+                         0,
+                         0,
+                         0,
+                         64,
+                         17,
+                         0,
+                         0,
+                         10,
+                         0,
+                         0,
+                         from,
+                         10,
+                         0,
+                         0,
+                         to,
+                         static_cast<uint8_t>(from_port >> 8),
+                         static_cast<uint8_t>(from_port),
+                         static_cast<uint8_t>(to_port >> 8),
+                         static_cast<uint8_t>(to_port)};
+  std::copy(headers.begin(), headers.end(), frame.begin() + 12);
+  return frame;
+}
+
+TEST_F(StreamPortTest, FilterLetsOnlyAnswersOut) {
+  port_->SetFilter(GuestFilter({5000}));
+  const Bytes answer = UdpFrame(2, 5000, 1, 777, 1000);
+  EXPECT_EQ(Send(answer), -EPERM);
+  EXPECT_THAT(Read(), IsEmpty());
+  Arrive(OnTheWire(UdpFrame(1, 777, 2, 5000, 100)));
+  Receive();
+  // However the frame is laid out, what leaves is what the filter saw, and all of the frame.
+  for (const size_t piece : {1, 7, 42, 93, 94, 95, 5000}) {
+    EXPECT_EQ(Send(answer, piece), 0) << piece;
+    EXPECT_EQ(Read(), OnTheWire(answer)) << piece;
+  }
+  EXPECT_EQ(Send(UdpFrame(2, 5000, 1, 53, 1000)), -EPERM);
+  EXPECT_EQ(Send(Frame(14)), -EPERM);
+}
+
+TEST_F(StreamPortTest, FrameWhoseBeginningTheFilterCannotSeeIsLost) {
+  port_->SetFilter(GuestFilter({}));
+  Bytes header(kVnetHeaderBytes);
+  void* hole = mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(hole, MAP_FAILED);
+  const std::vector<iovec> pieces = {{header.data(), header.size()}, {hole, 100}};
+  EXPECT_EQ(port_->Send(pieces), -EFAULT);
+  munmap(hole, 4096);
+}
+
 // A peer that sends anything: the port hands out good frames or ends the connection, and each call
 // ends.
 TEST_F(StreamPortTest, AnyStreamIsFramesOrAnEnd) {
