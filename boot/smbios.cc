@@ -68,6 +68,25 @@ struct SystemInformation {  // type 1 [DSP0134 §7.2]
 };
 static_assert(sizeof(SystemInformation) == 0x1B);
 
+struct SystemEnclosure {  // type 3, as of version 2.3 [DSP0134 §7.4]
+  Header header;
+  uint8_t manufacturer;
+  uint8_t type;
+  uint8_t version;
+  uint8_t serial_number;
+  uint8_t asset_tag;
+  uint8_t boot_up_state;
+  uint8_t power_supply_state;
+  uint8_t thermal_state;
+  uint8_t security_status;
+  Le32 oem_defined;
+  uint8_t height;
+  uint8_t power_cords;
+  uint8_t contained_elements;
+  uint8_t contained_element_bytes;
+};
+static_assert(sizeof(SystemEnclosure) == 0x15);
+
 struct EndOfTable {  // type 127 [DSP0134 §7.45]
   Header header;
 };
@@ -85,6 +104,8 @@ constexpr uint8_t kExtensionAcpi = 1 << 0;            // first extension byte
 constexpr uint8_t kExtensionVirtualMachine = 1 << 4;  // second
 constexpr uint8_t kWakeUpPowerSwitch = 6;
 constexpr uint8_t kNotPresent = 0xFF;
+constexpr uint8_t kEnclosureOther = 1;
+constexpr uint8_t kStateUnknown = 2;
 // A constant, so that a VM's tables do not change with the build. LINUX: ACPI's PCI windows are
 // trusted by default only if the firmware is of 2008 or later.
 constexpr char kReleaseDate[] = "01/01/2025";
@@ -148,6 +169,7 @@ absl::Status CheckStrings(const SmbiosConfig& config) {
   RETURN_IF_ERROR(CheckString(config.serial_number, "SMBIOS serial number"));
   RETURN_IF_ERROR(CheckString(config.sku_number, "SMBIOS SKU number"));
   RETURN_IF_ERROR(CheckString(config.family, "SMBIOS family"));
+  RETURN_IF_ERROR(CheckString(config.chassis_asset_tag, "SMBIOS chassis asset tag"));
   if (config.oem_strings.size() > kMaxStrings) {
     return absl::InvalidArgumentError(
         absl::StrFormat("platform.oem_strings: there are %d strings, at most %d fit; remove some",
@@ -195,6 +217,21 @@ void AddSystemInformation(const SmbiosConfig& config, TableBuilder& table) {
   table.Add(system, std::move(strings));
 }
 
+void AddSystemEnclosure(const SmbiosConfig& config, TableBuilder& table) {
+  if (config.chassis_asset_tag.empty()) return;
+  StringSet strings;
+  SystemEnclosure enclosure = {};
+  enclosure.header.type = 3;
+  enclosure.manufacturer = strings.Add(config.manufacturer);
+  enclosure.type = kEnclosureOther;
+  enclosure.asset_tag = strings.Add(config.chassis_asset_tag);
+  enclosure.boot_up_state = kStateUnknown;
+  enclosure.power_supply_state = kStateUnknown;
+  enclosure.thermal_state = kStateUnknown;
+  enclosure.security_status = kStateUnknown;
+  table.Add(enclosure, std::move(strings));
+}
+
 void AddOemStrings(const SmbiosConfig& config, TableBuilder& table) {
   if (config.oem_strings.empty()) return;
   StringSet strings;
@@ -226,6 +263,7 @@ absl::StatusOr<std::vector<uint8_t>> BuildSmbios(const SmbiosConfig& config) {
   TableBuilder table;
   AddBiosInformation(table);
   AddSystemInformation(config, table);
+  AddSystemEnclosure(config, table);
   AddOemStrings(config, table);
   table.Add(EndOfTable{{127, 0, {}}}, StringSet());
   const uint64_t needed = kTableOffset + table.bytes().size();

@@ -22,12 +22,13 @@ struct SmbiosConfig {
   std::string serial_number;
   std::string sku_number;
   std::string family;
+  std::string chassis_asset_tag;
   std::vector<std::string> oem_strings;  // at most 255, none of them empty
 };
 
 // Returns the bytes for the start of `area`: the 64-bit entry point, then the structures of types
-// 0, 1, 11 (if there are OEM strings) and 127. Fails if a string contains a NUL or the tables do
-// not fit.
+// 0, 1, 3 (if there is an asset tag), 11 (if there are OEM strings) and 127. Fails if a string
+// contains a NUL or the tables do not fit.
 absl::StatusOr<std::vector<uint8_t>> BuildSmbios(const SmbiosConfig& config);
 
 }  // namespace boot

@@ -112,6 +112,18 @@ TEST(SmbiosTest, HasTheStructuresInOrder) {
   EXPECT_EQ(Walk(*BuildSmbios(Config())).size(), 3u) << "no type 11 without strings";
 }
 
+TEST(SmbiosTest, S7_4_AssetTagIsInTheEnclosure) {
+  SmbiosConfig config = Config();
+  config.chassis_asset_tag = "rack-7";
+  const auto structures = Walk(*BuildSmbios(config));
+  ASSERT_EQ(structures.size(), 4u);
+  const auto& enclosure = structures[2];
+  ASSERT_EQ(enclosure.fixed.size(), 0x15u);
+  EXPECT_EQ(enclosure.fixed[0], 3);
+  ASSERT_EQ(enclosure.fixed[8], enclosure.strings.size()) << "the number of the tag";
+  EXPECT_EQ(enclosure.strings.back(), "rack-7");
+}
+
 TEST(SmbiosTest, S7_2_1_UuidIsMixedEndian) {
   const auto system = Walk(*BuildSmbios(Config()))[1];
   EXPECT_EQ(Bytes(system.fixed.begin() + 8, system.fixed.begin() + 24),

@@ -138,6 +138,7 @@ absl::Status PlaceSmbios(const PlatformConfig& platform, base::GuestMemory& memo
   smbios.serial_number = platform.serial_number.value_or("");
   smbios.sku_number = platform.system_sku_number.value_or("");
   smbios.family = platform.system_family.value_or("");
+  smbios.chassis_asset_tag = platform.chassis_asset_tag.value_or("");
   smbios.oem_strings = platform.oem_strings;
   const auto bytes = boot::BuildSmbios(smbios);
   if (!bytes.ok()) return bytes.status();
