@@ -62,8 +62,8 @@ class RateReservation {
   // already: its owner has waited.
   std::chrono::nanoseconds Take(uint64_t bytes, const base::EventLoop& loop);
   bool held() const { return held_; }
-  // The operation has happened, and `bytes` is its length after all, which is not below what was
-  // taken.
+  // The operation has happened. `bytes` is its length if that was not known before: a length below
+  // what was taken takes nothing more.
   void Use(uint64_t bytes);
   // The operation does not happen: puts back what was taken. No effect if nothing is held.
   void Cancel();

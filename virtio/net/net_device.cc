@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <bit>
+#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -172,6 +173,18 @@ void NetDevice::SetLink(bool up) {
     const unsigned rest = config_.status.value() & ~unsigned{VIRTIO_NET_S_LINK_UP};
     config_.status = static_cast<uint16_t>(rest | (up ? unsigned{VIRTIO_NET_S_LINK_UP} : 0));
   });
+}
+
+void NetDevice::SetRateLimits(const net::RateLimiter::Limits& limits) {
+  const std::chrono::nanoseconds now = loop().Now();
+  shared_.receive_limiter.Change(limits, now);
+  shared_.transmit_limiter.Change(limits, now);
+  for (const auto& pair : pairs_) {
+    pair->receive.loop().Post([&queues = *pair] {
+      queues.receive.OnRateLimitChanged();
+      queues.transmit.OnRateLimitChanged();
+    });
+  }
 }
 
 void NetDevice::Announce() {

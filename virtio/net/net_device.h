@@ -51,6 +51,8 @@ class NetDevice final : public QueuedDevice {
   // Connects or disconnects the guest, as if a cable was plugged in or out. While disconnected,
   // frames in both directions are dropped and counted. Any thread.
   void SetLink(bool up);
+  // Sets other limits for each direction. Frames that wait are tried again. Any thread.
+  void SetRateLimits(const net::RateLimiter::Limits& limits);
   // Asks the guest to announce its address to the network, after it has moved there. Any thread.
   void Announce();
 

@@ -213,6 +213,11 @@ void NetReceiveQueue::SetActive(bool active) {
   if (started()) ServeAtTurnEnd();
 }
 
+void NetReceiveQueue::OnRateLimitChanged() {
+  reservation_.Cancel();
+  loop().Cancel(wait_);  // OnWaited tries again
+}
+
 // --- Transmit ------------------------------------------------------------------------------------
 
 NetTransmitQueue::NetTransmitQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index,
@@ -239,14 +244,15 @@ void NetTransmitQueue::Start(Chain& chain) {
     counters_.dropped_malformed.Increment();
     return Complete(chain, 0);
   }
-  if (!pair_.shared.link_up.load(std::memory_order_relaxed)) {
-    counters_.dropped_link_down.Increment();
-    return Complete(chain, 0);
-  }
   BeginSend();
 }
 
 void NetTransmitQueue::BeginSend() {
+  if (!pair_.shared.link_up.load(std::memory_order_relaxed)) {
+    reservation_.Cancel();
+    counters_.dropped_link_down.Increment();
+    return Complete(chain_, 0);
+  }
   const std::chrono::nanoseconds wait = reservation_.Take(chain_.readable_bytes(), loop());
   if (wait == wait.zero()) return Send();
   counters_.throttled.Increment();
@@ -283,6 +289,11 @@ void NetTransmitQueue::GiveFrameBack() {
   reservation_.Cancel();
   if (in_use_) GiveBack(chain_);
   loop().Cancel(wait_);
+}
+
+void NetTransmitQueue::OnRateLimitChanged() {
+  reservation_.Cancel();
+  loop().Cancel(wait_);  // OnWaited tries again
 }
 
 void NetTransmitQueue::CancelRequests() { GiveFrameBack(); }

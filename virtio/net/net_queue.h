@@ -74,6 +74,8 @@ class NetReceiveQueue final : public DeviceQueue {
 
   // Begins or ceases to receive: a pair that the driver does not use has an inactive port.
   void SetActive(bool active);
+  // Ends a wait for the rate limit, which has changed, and begins another if necessary.
+  void OnRateLimitChanged();
   const NetCounters& net_counters() const { return counters_; }
 
  private:
@@ -150,6 +152,8 @@ class NetTransmitQueue final : public DeviceQueue {
  public:
   NetTransmitQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index, NetPair& pair);
 
+  // Ends a wait for the rate limit, which has changed, and begins another if necessary.
+  void OnRateLimitChanged();
   const NetCounters& net_counters() const { return counters_; }
 
  private:
@@ -169,7 +173,7 @@ class NetTransmitQueue final : public DeviceQueue {
   void PauseRequests() override;
   bool HasOperations() const override { return wait_.pending(); }
 
-  // Sends the frame, now or when the rate limit lets it through.
+  // Sends the frame now or when the rate limit lets it through, unless the link is down then.
   void BeginSend();
   void Send();
   void OnWaited(int32_t result);

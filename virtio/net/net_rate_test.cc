@@ -230,6 +230,21 @@ TEST(NetRateTest, FramesThatTheDriverDoesNotGetCountToo) {
   EXPECT_EQ(machine.Counter("rx_dropped_link_down"), 2u);
 }
 
+TEST(NetRateTest, FrameThatWaitsIsDroppedWhenTheLinkGoesDown) {
+  LimitedMachine machine(Ops(1, 1000));
+  machine.Transmit(Frame(60));
+  machine.Transmit(Frame(61));
+  machine.device().SetLink(false);
+  machine.loop().AdvanceTime(seconds(2));
+  EXPECT_THAT(machine.port().sent, SizeIs(1));
+  EXPECT_EQ(machine.Counter("tx_dropped_link_down"), 1u);
+  EXPECT_TRUE(machine.tx().PopUsed().has_value());
+  EXPECT_TRUE(machine.tx().PopUsed().has_value());
+  machine.device().SetLink(true);
+  machine.Transmit(Frame(62));
+  EXPECT_THAT(machine.port().sent, SizeIs(2));
+}
+
 TEST(NetRateTest, FullPortCostsTheTokensOfAFrameOnce) {
   LimitedMachine machine(Ops(2, 60'000));
   machine.port().SetFull(true);
@@ -239,6 +254,67 @@ TEST(NetRateTest, FullPortCostsTheTokensOfAFrameOnce) {
   machine.port().SetFull(false);
   machine.Run();
   EXPECT_THAT(machine.port().sent, SizeIs(2));
+}
+
+TEST(NetRateTest, WaitingFramesPassWhenTheLimitIsRaisedOrRemoved) {
+  for (const net::RateLimiter::Limits& limits : {Ops(1000, 1), net::RateLimiter::Limits()}) {
+    LimitedMachine machine(Ops(1, 3'600'000));
+    machine.OfferBuffers(20, 2000);
+    for (uint32_t i = 0; i < 4; ++i) {
+      machine.port().Arrive(Frame(60 + i));
+      machine.Transmit(Frame(60 + i));
+    }
+    EXPECT_THAT(machine.port().sent, SizeIs(1));
+    EXPECT_EQ(machine.port().waiting(), 3u);
+    machine.device().SetRateLimits(limits);
+    machine.loop().AdvanceTime(milliseconds(10));
+    ASSERT_THAT(machine.port().sent, SizeIs(4));
+    for (uint32_t i = 0; i < 4; ++i) {
+      EXPECT_EQ(WithoutHeader(machine.port().sent[i]), Frame(60 + i));
+      EXPECT_EQ(WithoutHeader(machine.TakeFrame()), Frame(60 + i));
+    }
+  }
+}
+
+TEST(NetRateTest, LimitCanBeSetWhileFramesFlow) {
+  LimitedMachine machine({});
+  machine.TransmitFor(seconds(1), milliseconds(20), 1500);
+  const uint64_t before = machine.Counter("tx_bytes");
+  machine.device().SetRateLimits(Bandwidth(12'500, 100));
+  machine.TransmitFor(seconds(60), milliseconds(20), 1500);
+  EXPECT_NEAR(Ratio(machine.Counter("tx_bytes") - before, 60 * 125'000), 1, 0.05);
+  machine.device().SetRateLimits(Bandwidth(25'000, 100));
+  const uint64_t between = machine.Counter("tx_bytes");
+  machine.TransmitFor(seconds(60), milliseconds(20), 1500);
+  EXPECT_NEAR(Ratio(machine.Counter("tx_bytes") - between, 60 * 250'000), 1, 0.05);
+}
+
+TEST(NetRateTest, ChangesOfTheLimitGiveNoFramesAway) {
+  LimitedMachine machine(Ops(2, 3'600'000));
+  machine.FillTransmit(60);
+  for (int i = 0; i < 50; ++i) {
+    machine.device().SetRateLimits(Ops(2, 3'600'000));
+    machine.Run();
+  }
+  EXPECT_EQ(machine.Counter("tx_frames"), 2u);
+}
+
+TEST(NetRateTest, LimitOfAStoppedOrPausedDeviceCanChange) {
+  LimitedMachine machine(Ops(1, 3'600'000));
+  machine.Transmit(Frame(60));
+  machine.Transmit(Frame(61));
+  ASSERT_TRUE(machine.harness().Pause(machine.device()));
+  machine.device().SetRateLimits({});
+  machine.Run();
+  EXPECT_THAT(machine.port().sent, SizeIs(1));
+  machine.device().Resume();
+  machine.Run();
+  EXPECT_THAT(machine.port().sent, SizeIs(2));
+  ASSERT_TRUE(machine.harness().Stop(machine.device()));
+  machine.device().SetRateLimits(Ops(1, 1000));
+  machine.Start();
+  machine.Transmit(Frame(62));
+  EXPECT_THAT(machine.port().sent, SizeIs(3));
 }
 
 // Returns how often the clock is read for 20 frames in each direction.
