@@ -69,7 +69,9 @@ BlockDevice::BlockDevice(const Options& options, BlockImage image, base::EventLo
           {.id = options.id, .type = VIRTIO_ID_BLOCK, .features = OfferedFeatures(options, image)},
           loop),
       image_(std::move(image)),
-      config_(MakeConfig(options)) {
+      config_(MakeConfig(options)),
+      limiter_(options.rate_limits),
+      shared_(options.shared_limiter != nullptr ? *options.shared_limiter : limiter_) {
   shared_.id = options.id;
   shared_.path = image_.path();
   shared_.serial = (options.serial.empty() ? options.id : options.serial).substr(0, 20);
@@ -133,6 +135,12 @@ void BlockDevice::Resize(uint64_t size_bytes) {
   ChangeConfig(/*features=*/0, [this, after] { config_.capacity_sectors = after; });
 }
 
+void BlockDevice::OnRateLimitChanged() {
+  loop().Post([this] {
+    for (const auto& queue : queues_) queue->OnRateLimitChanged();
+  });
+}
+
 void BlockDevice::AddCounters(Counters& counters) const {
   const BlockShared::Counters& c = shared_.counters;
   counters["read_ops"] = c.read_ops;
@@ -151,6 +159,7 @@ void BlockDevice::AddCounters(Counters& counters) const {
   counters["bounced_requests"] = c.bounced;
   counters["unaligned_writes"] = c.unaligned_writes;
   counters["syncs"] = c.syncs;
+  counters["throttled"] = c.throttled;
 }
 
 }  // namespace virtio

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -55,7 +56,9 @@ BlockQueue::BlockQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_
     : DeviceQueue(loop, memory, index),
       shared_(shared),
       slab_(std::move(slab)),
-      bounce_(std::move(bounce)) {}
+      bounce_(std::move(bounce)),
+      reservation_(shared.limiter),
+      wait_(*this) {}
 
 void BlockRequest::OnComplete(int32_t result) { queue.OnComplete(*this, result); }
 
@@ -82,12 +85,62 @@ BlockRequestList BlockRequestList::TakeAllOf(const BlockQueue& queue) {
 
 // --- Parse and submit ----------------------------------------------------------------------------
 
+Chain* BlockQueue::AcquireChain() {
+  // The wait of a request that was given back may not have ended yet. OnWaited serves the queue
+  // again.
+  return throttled_ != nullptr || wait_.pending() ? nullptr : slab_.Acquire(*this);
+}
+
 void BlockQueue::Start(Chain& chain) {
   BlockRequest& request = static_cast<BlockRequest&>(chain);
   ParseBlockRequest(chain, shared_.limits, request.command);
   request.retries = 0;
   request.range = 0;
   request.offset = request.command.offset_bytes;
+  switch (request.command.kind) {
+    case BlockKind::kRead:
+    case BlockKind::kWrite:
+    case BlockKind::kFlush:
+    case BlockKind::kDiscard:
+    case BlockKind::kWriteZeroes:
+      return BeginLimited(request);
+    default:
+      return Begin(request);
+  }
+}
+
+void BlockQueue::BeginLimited(BlockRequest& request) {
+  const BlockCommand& command = request.command;
+  const bool transfer = command.kind == BlockKind::kRead || command.kind == BlockKind::kWrite;
+  const std::chrono::nanoseconds wait =
+      reservation_.Take(transfer ? command.data_bytes : 0, loop());
+  if (wait > wait.zero()) {
+    ++shared_.counters.throttled;
+    throttled_ = &request;
+    return loop().Timeout(wait_, wait);
+  }
+  reservation_.Use(0);
+  Begin(request);
+}
+
+void BlockQueue::OnWaited() {
+  if (throttled_ != nullptr) BeginLimited(*std::exchange(throttled_, nullptr));
+  ServeAtTurnEnd();
+}
+
+void BlockQueue::OnRateLimitChanged() {
+  reservation_.Cancel();
+  loop().Cancel(wait_);  // OnWaited tries again
+}
+
+void BlockQueue::GiveThrottledBack() {
+  reservation_.Cancel();
+  if (throttled_ != nullptr) GiveBack(*std::exchange(throttled_, nullptr));
+  loop().Cancel(wait_);
+}
+
+void BlockQueue::Begin(BlockRequest& request) {
+  Chain& chain = request;
   switch (request.command.kind) {
     case BlockKind::kRead:
     case BlockKind::kWrite:
@@ -508,6 +561,7 @@ void BlockQueue::ReleaseBuffer(BlockRequest& request) {
 }
 
 void BlockQueue::CancelRequests() {
+  GiveThrottledBack();
   // Collect all of them first: a request that leaves lets the next one begin, which must not be one
   // of these.
   BlockRequestList waiting_for_turn;

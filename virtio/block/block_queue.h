@@ -14,6 +14,7 @@
 #include "base/event_loop.h"
 #include "base/guest_memory.h"
 #include "base/log.h"
+#include "net/rate_limiter.h"
 #include "virtio/block/block_bounce.h"
 #include "virtio/block/block_command.h"
 #include "virtio/block/block_write_order.h"
@@ -71,6 +72,9 @@ class BlockRequestList {
 
 // State that the queues of one device share. Owned by the device; used only on its loop.
 struct BlockShared {
+  // `rate_limiter` outlives this object. Other devices may share it.
+  explicit BlockShared(net::RateLimiter& rate_limiter) : limiter(rate_limiter) {}
+
   struct Counters {
     uint64_t read_ops = 0;
     uint64_t read_bytes = 0;
@@ -88,7 +92,10 @@ struct BlockShared {
     uint64_t bounced = 0;           // requests copied because of alignment
     uint64_t unaligned_writes = 0;  // writes of parts of blocks: read, changed, written back
     uint64_t syncs = 0;             // fdatasyncs started
+    uint64_t throttled = 0;         // requests that waited for the rate limit
   };
+
+  net::RateLimiter& limiter;
 
   std::string id;      // for log lines
   std::string path;    // path of the image, for log lines
@@ -134,14 +141,34 @@ class BlockQueue final : public DeviceQueue {
   BlockQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index, BlockShared& shared,
              RequestSlab<BlockRequest> slab, std::optional<BouncePool> bounce);
 
+  // Ends a wait for the rate limit, which has changed, and begins another if necessary.
+  void OnRateLimitChanged();
+
  private:
   friend struct BlockRequest;
 
-  Chain* AcquireChain() override { return slab_.Acquire(*this); }
+  class Wait final : public base::Operation {
+   public:
+    explicit Wait(BlockQueue& queue) : queue_(queue) {}
+    void OnComplete(int32_t /*result*/) override { queue_.OnWaited(); }
+
+   private:
+    BlockQueue& queue_;
+  };
+
+  Chain* AcquireChain() override;
   void ReleaseChain(Chain& chain) override { slab_.Release(static_cast<BlockRequest&>(chain)); }
   void Start(Chain& chain) override;
   void CancelRequests() override;
+  void PauseRequests() override { GiveThrottledBack(); }
+  bool HasOperations() const override { return wait_.pending(); }
 
+  // Begins a request, now or when the rate limit lets it through.
+  void BeginLimited(BlockRequest& request);
+  void Begin(BlockRequest& request);
+  void OnWaited();
+  // Gives the request that waits for the rate limit back to the ring.
+  void GiveThrottledBack();
   bool IsRead(const BlockRequest& request) const {
     return request.command.kind == BlockKind::kRead;
   }
@@ -188,6 +215,10 @@ class BlockQueue final : public DeviceQueue {
   std::optional<BouncePool> bounce_;
   BlockRequestList waiting_for_buffer_;
   bool giving_buffers_ = false;  // in ReleaseBuffer
+  // The newest request, if it waits for the rate limit. Nothing is popped behind it.
+  BlockRequest* throttled_ = nullptr;
+  net::RateReservation reservation_;  // for the request that is about to begin
+  Wait wait_;
 };
 
 }  // namespace virtio
