@@ -108,6 +108,37 @@ void Describe(FieldVisitor& v, PayloadConfig& c) {
   v.AtDefaultOnly("fw_cfg_config", "null");
 }
 
+void Describe(FieldVisitor& v, BandwidthConfig& c) {
+  v.Integer({.name = "size", .doc = "Bytes in each refill_time.", .required = true},
+            {.min = 1, .is_size = true}, c.size);
+  v.Integer({"one_time_burst", "Bytes at the start beyond the size, once."}, {.is_size = true},
+            c.one_time_burst);
+  v.Integer(
+      {.name = "refill_time", .doc = "Milliseconds in which size may pass.", .required = true},
+      {.min = 1}, c.refill_time);
+}
+
+void Describe(FieldVisitor& v, OpsConfig& c) {
+  v.Integer({.name = "size", .doc = "Operations in each refill_time.", .required = true},
+            {.min = 1}, c.size);
+  v.Integer({"one_time_burst", "Operations at the start beyond the size, once."}, {},
+            c.one_time_burst);
+  v.Integer(
+      {.name = "refill_time", .doc = "Milliseconds in which size may pass.", .required = true},
+      {.min = 1}, c.refill_time);
+}
+
+void Describe(FieldVisitor& v, RateLimiterConfig& c) {
+  v.Object({"bandwidth", "Most bytes."}, c.bandwidth);
+  v.Object({"ops", "Most operations."}, c.ops);
+}
+
+void Describe(FieldVisitor& v, RateLimitGroupConfig& c) {
+  v.Text({.name = "id", .doc = "Name of the group.", .required = true}, kIdRules, c.id);
+  v.Object({"rate_limiter_config", "Limits of all disks of the group together."},
+           c.rate_limiter_config);
+}
+
 void Describe(FieldVisitor& v, DiskConfig& c) {
   v.Text({.name = "path", .doc = "Raw image file or block device.", .required = true}, kPathRules,
          c.path);
@@ -127,11 +158,13 @@ void Describe(FieldVisitor& v, DiskConfig& c) {
          {.kind = TextKind::kAscii, .max_bytes = 20}, c.serial);
   v.Enum({"image_type", "Format of the image. Unknown means Raw; the format is never detected."},
          {.names = kImageTypes, .not_supported = kForeignImageTypes}, c.image_type);
+  v.Object({"rate_limiter_config", "Limits of what the guest reads and writes."},
+           c.rate_limiter_config);
+  v.Text({"rate_limit_group", "Group of disks that share a limit: an id of rate_limit_groups."},
+         kIdRules, c.rate_limit_group);
   DescribePciDevice(v, c.id, c.pci_device_id, c.features_mask);
   v.AtDefaultOnly("vhost_user", "false");
   v.AtDefaultOnly("vhost_socket", "null");
-  v.AtDefaultOnly("rate_limit_group", "null");
-  v.AtDefaultOnly("rate_limiter_config", "null");
   v.AtDefaultOnly("queue_affinity", "null");
   v.AtDefaultOnly("backing_files", "false");
   v.AtDefaultOnly("lock_granularity", R"("ByteRange")");
@@ -161,12 +194,14 @@ void Describe(FieldVisitor& v, NetConfig& c) {
             {.min = 2, .max = 64}, c.num_queues);
   v.Integer({"queue_size", "Descriptors per queue."},
             {.min = 64, .max = 32768, .power_of_two = true}, c.queue_size);
+  v.Object({"rate_limiter_config",
+            "Limits of what the guest sends, and the same limits of what the guest receives."},
+           c.rate_limiter_config);
   DescribePciDevice(v, c.id, c.pci_device_id, c.features_mask);
   v.AtDefaultOnly("vhost_user", "false");
   v.AtDefaultOnly("vhost_socket", "null");
   v.AtDefaultOnly("vhost_mode", R"("Client")");
   v.AtDefaultOnly("fds", "null");
-  v.AtDefaultOnly("rate_limiter_config", "null");
   v.AtDefaultOnly("offload_tso", "true");
   v.AtDefaultOnly("offload_ufo", "true");
   v.AtDefaultOnly("offload_csum", "true");
@@ -277,6 +312,7 @@ void Describe(FieldVisitor& v, VmConfig& c) {
   v.Object({"cpus", "Virtual CPUs."}, c.cpus);
   v.Object({"memory", "Guest memory."}, c.memory);
   v.Object({.name = "payload", .doc = "What is booted.", .required = true}, c.payload);
+  v.List({"rate_limit_groups", "Limits that disks share."}, kMaxPciSlot, c.rate_limit_groups);
   v.List({"disks", "Virtio block devices, vda first."}, kMaxPciSlot, c.disks);
   v.List({"fs", "Directories of the host, shared by virtio-fs or 9p."}, kMaxPciSlot, c.fs);
   v.List({"net", "Virtio network devices."}, kMaxPciSlot, c.net);
@@ -287,9 +323,9 @@ void Describe(FieldVisitor& v, VmConfig& c) {
   v.Bool({"pvpanic", "Add the device through which a guest reports its panic."}, c.pvpanic);
   v.Integer({"io_threads", "Threads that serve the devices' queues."}, {.min = 1, .max = 64},
             c.io_threads);
-  for (const char* name : {"vsock", "rate_limit_groups", "pmem", "generic_vhost_user", "devices",
-                           "user_devices", "vdpa", "balloon", "rtc", "tpm", "numa", "pci_segments",
-                           "landlock_rules", "pvmemcontrol", "ivshmem", "preserved_fds"}) {
+  for (const char* name : {"vsock", "pmem", "generic_vhost_user", "devices", "user_devices", "vdpa",
+                           "balloon", "rtc", "tpm", "numa", "pci_segments", "landlock_rules",
+                           "pvmemcontrol", "ivshmem", "preserved_fds"}) {
     v.AtDefaultOnly(name, "null");
   }
   v.AtDefaultOnly("debug_console", R"({"mode": "Off", "file": null, "iobase": 233})");

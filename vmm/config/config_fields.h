@@ -147,6 +147,10 @@ class FieldVisitor {
 void Describe(FieldVisitor& visitor, CpusConfig& config);
 void Describe(FieldVisitor& visitor, MemoryConfig& config);
 void Describe(FieldVisitor& visitor, PayloadConfig& config);
+void Describe(FieldVisitor& visitor, BandwidthConfig& config);
+void Describe(FieldVisitor& visitor, OpsConfig& config);
+void Describe(FieldVisitor& visitor, RateLimiterConfig& config);
+void Describe(FieldVisitor& visitor, RateLimitGroupConfig& config);
 void Describe(FieldVisitor& visitor, DiskConfig& config);
 void Describe(FieldVisitor& visitor, NetConfig& config);
 void Describe(FieldVisitor& visitor, IdRangeConfig& config);

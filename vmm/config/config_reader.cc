@@ -351,4 +351,14 @@ absl::StatusOr<VmConfig> ReadVmConfig(const JsonValue& root, const PathRules& pa
   return config;
 }
 
+absl::StatusOr<RateLimitGroupConfig> ReadRateLimit(const JsonValue& root) {
+  const auto* object = root.get<JsonObject>();
+  if (object == nullptr) {
+    return absl::InvalidArgumentError("must be a JSON object such as {\"id\": \"_net0\"}");
+  }
+  RateLimitGroupConfig config;
+  RETURN_IF_ERROR(Reader(PathRules()).Read(*object, config));
+  return config;
+}
+
 }  // namespace vmm

@@ -20,6 +20,9 @@ struct PathRules {
 // counts as absent. Returns the first error found as "KEY.PATH: what is wrong; what to do".
 absl::StatusOr<VmConfig> ReadVmConfig(const JsonValue& root, const PathRules& path_rules);
 
+// Reads the body of vm.set-rate-limit, in the same way.
+absl::StatusOr<RateLimitGroupConfig> ReadRateLimit(const JsonValue& root);
+
 }  // namespace vmm
 
 #endif  // VMM_CONFIG_CONFIG_READER_H_

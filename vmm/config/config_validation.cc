@@ -73,6 +73,14 @@ absl::Status CompleteIds(VmConfig& c) {
                                           devices[j].path, "; give each device its own"));
       }
     }
+    // vm.set-rate-limit takes the id of either.
+    for (size_t j = 0; j < c.rate_limit_groups.size(); ++j) {
+      if (devices[i].id == c.rate_limit_groups[j].id) {
+        return Invalid(JoinKey(JoinIndex("rate_limit_groups", j), "id"),
+                       absl::StrCat("\"", Printable(devices[i].id), "\" is also the id of ",
+                                    devices[i].path, "; choose another"));
+      }
+    }
   }
   return absl::OkStatus();
 }
@@ -144,6 +152,59 @@ absl::Status CheckMemory(const MemoryConfig& memory, const CpusConfig& cpus) {
   return absl::OkStatus();
 }
 
+absl::Status CheckTokenBucket(const std::string& path, const TokenBucketConfig& bucket) {
+  if (bucket == TokenBucketConfig()) return absl::OkStatus();
+  if (!bucket.size.has_value()) {
+    return Invalid(JoinKey(path, "size"), "missing; give what may pass in each refill_time");
+  }
+  if (!bucket.refill_time.has_value()) {
+    return Invalid(JoinKey(path, "refill_time"),
+                   "missing; give the milliseconds in which size may pass");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckRateLimiter(const std::string& path, const RateLimiterConfig& limiter) {
+  RETURN_IF_ERROR(CheckTokenBucket(JoinKey(path, "bandwidth"), limiter.bandwidth));
+  return CheckTokenBucket(JoinKey(path, "ops"), limiter.ops);
+}
+
+absl::Status CheckRateLimitGroups(const VmConfig& c) {
+  const std::vector<RateLimitGroupConfig>& groups = c.rate_limit_groups;
+  for (size_t i = 0; i < groups.size(); ++i) {
+    const std::string path = JoinIndex("rate_limit_groups", i);
+    if (groups[i].id.empty()) {
+      return Invalid(JoinKey(path, "id"), "missing; give the name that disks refer to");
+    }
+    RETURN_IF_ERROR(
+        CheckRateLimiter(JoinKey(path, "rate_limiter_config"), groups[i].rate_limiter_config));
+    for (size_t j = 0; j < i; ++j) {
+      if (groups[i].id == groups[j].id) {
+        return Invalid(JoinKey(path, "id"),
+                       absl::StrCat("\"", Printable(groups[i].id), "\" is also rate_limit_groups[",
+                                    j, "]; give each group its own"));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckRateLimitGroup(const std::string& path, const DiskConfig& disk,
+                                 const std::vector<RateLimitGroupConfig>& groups) {
+  if (!disk.rate_limit_group.has_value()) return absl::OkStatus();
+  const std::string key = JoinKey(path, "rate_limit_group");
+  if (disk.rate_limiter_config != RateLimiterConfig()) {
+    return Invalid(key, "given, and rate_limiter_config too; a disk has one of them");
+  }
+  if (std::none_of(groups.begin(), groups.end(), [&](const RateLimitGroupConfig& group) {
+        return group.id == *disk.rate_limit_group;
+      })) {
+    return Invalid(key, absl::StrCat("\"", Printable(*disk.rate_limit_group),
+                                     "\" is no id of rate_limit_groups; add it there"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckDisks(const VmConfig& c) {
   for (size_t i = 0; i < c.disks.size(); ++i) {
     const DiskConfig& disk = c.disks[i];
@@ -156,6 +217,9 @@ absl::Status CheckDisks(const VmConfig& c) {
                      absl::StrCat(disk.num_queues, " queues are more than the ", c.cpus.boot_vcpus,
                                   " of cpus.boot_vcpus; at most one per vCPU"));
     }
+    RETURN_IF_ERROR(
+        CheckRateLimiter(JoinKey(path, "rate_limiter_config"), disk.rate_limiter_config));
+    RETURN_IF_ERROR(CheckRateLimitGroup(path, disk, c.rate_limit_groups));
     for (size_t j = 0; j < i; ++j) {
       const DiskConfig& other = c.disks[j];
       if (disk.path == other.path && !(disk.readonly && other.readonly)) {
@@ -361,6 +425,8 @@ absl::Status CheckNets(const VmConfig& c) {
     }
     RETURN_IF_ERROR(device.socket.has_value() ? CheckStream(path, device)
                                               : CheckTap(path, device, c.cpus));
+    RETURN_IF_ERROR(
+        CheckRateLimiter(JoinKey(path, "rate_limiter_config"), device.rate_limiter_config));
     for (size_t j = 0; j < i; ++j) {
       if (device.tap != c.net[j].tap || device.socket != c.net[j].socket) continue;
       const bool is_tap = !device.tap.empty();
@@ -445,6 +511,7 @@ absl::Status CompleteAndValidate(VmConfig& config) {
   }
   RETURN_IF_ERROR(CheckCpus(config.cpus));
   RETURN_IF_ERROR(CheckMemory(config.memory, config.cpus));
+  RETURN_IF_ERROR(CheckRateLimitGroups(config));
   RETURN_IF_ERROR(CheckDisks(config));
   RETURN_IF_ERROR(CheckShares(config));
   RETURN_IF_ERROR(CheckNets(config));
@@ -455,6 +522,13 @@ absl::Status CompleteAndValidate(VmConfig& config) {
   RETURN_IF_ERROR(CheckConsoles(config.console, config.serial));
   RETURN_IF_ERROR(CompleteIds(config));
   return AssignPciSlots(config);
+}
+
+absl::Status ValidateRateLimit(const RateLimitGroupConfig& change) {
+  if (change.id.empty()) {
+    return Invalid("id", "missing; name a device or a group of rate_limit_groups");
+  }
+  return CheckRateLimiter("rate_limiter_config", change.rate_limiter_config);
 }
 
 }  // namespace vmm

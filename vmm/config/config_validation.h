@@ -16,6 +16,9 @@ namespace vmm {
 // list therefore moves no network device, after whose slots guests name their interfaces.
 absl::Status CompleteAndValidate(VmConfig& config);
 
+// Checks a change of the rate limits of a device or a group. Errors read as above.
+absl::Status ValidateRateLimit(const RateLimitGroupConfig& change);
+
 }  // namespace vmm
 
 #endif  // VMM_CONFIG_CONFIG_VALIDATION_H_

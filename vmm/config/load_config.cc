@@ -81,6 +81,19 @@ absl::StatusOr<VmConfig> ParseVmConfig(absl::string_view text, const ParseOption
   return base::Annotate(config.status(), options.source);
 }
 
+absl::StatusOr<RateLimitGroupConfig> ParseRateLimit(absl::string_view text,
+                                                    absl::string_view source) {
+  const auto parse = [text]() -> absl::StatusOr<RateLimitGroupConfig> {
+    ASSIGN_OR_RETURN(const JsonValue root, ParseJson(text));
+    ASSIGN_OR_RETURN(RateLimitGroupConfig change, ReadRateLimit(root));
+    RETURN_IF_ERROR(ValidateRateLimit(change));
+    return change;
+  };
+  absl::StatusOr<RateLimitGroupConfig> change = parse();
+  if (change.ok()) return change;
+  return base::Annotate(change.status(), source);
+}
+
 absl::StatusOr<VmConfig> LoadVmConfig(const std::string& path,
                                       const std::vector<std::string>& overrides) {
   const std::string source = path == "-" ? "standard input" : Printable(path, PATH_MAX);

@@ -26,6 +26,11 @@ struct ParseOptions {
 // max_vcpus are set. Errors are one line "SOURCE: KEY.PATH: what is wrong; what to do".
 absl::StatusOr<VmConfig> ParseVmConfig(absl::string_view text, const ParseOptions& options);
 
+// Parses and validates the body of vm.set-rate-limit: the id of a device or a group, and its new
+// limits. Errors are like those of ParseVmConfig.
+absl::StatusOr<RateLimitGroupConfig> ParseRateLimit(absl::string_view text,
+                                                    absl::string_view source);
+
 // Reads the file `path` ("-" means standard input) and parses it. Relative paths in the file are
 // relative to its directory (for standard input, to the working directory). All paths of the result
 // are absolute.

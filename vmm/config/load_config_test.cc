@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -90,6 +91,34 @@ TEST(ParseVmConfig, ReadsEveryKindOfValue) {
   EXPECT_EQ(config->platform.oem_strings, (std::vector<std::string>{"a", "b"}));
   EXPECT_FALSE(config->pvpanic);
   EXPECT_EQ(config->io_threads, 2U);
+}
+
+TEST(ParseVmConfig, ReadsRateLimits) {
+  const auto config = Parse(R"({"payload": {"kernel": "/k"}, "name": "web",
+    "rate_limit_groups": [{"id": "slow", "rate_limiter_config":
+        {"ops": {"size": 1, "one_time_burst": 2, "refill_time": 3}}}],
+    "disks": [{"path": "/a", "rate_limit_group": "slow"},
+              {"path": "/b", "rate_limiter_config": {"bandwidth": null, "ops": null}}],
+    "net": [{"tap": "t", "rate_limiter_config": {
+        "bandwidth": {"size": "10M", "one_time_burst": null, "refill_time": 100},
+        "ops": {"size": 18446744073709551615, "one_time_burst": 0,
+                "refill_time": 18446744073709551615}}}]})");
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_EQ(config->rate_limit_groups.size(), 1U);
+  EXPECT_EQ(config->rate_limit_groups[0].id, "slow");
+  const RateLimiterConfig& group = config->rate_limit_groups[0].rate_limiter_config;
+  EXPECT_EQ(group.bandwidth, TokenBucketConfig());
+  EXPECT_EQ(group.ops, (TokenBucketConfig{.size = 1, .one_time_burst = 2, .refill_time = 3}));
+  EXPECT_EQ(config->disks[0].rate_limit_group, "slow");
+  EXPECT_EQ(config->disks[1].rate_limiter_config, RateLimiterConfig());
+  const RateLimiterConfig& net = config->net[0].rate_limiter_config;
+  EXPECT_EQ(net.bandwidth.size, 10 * kMiB);
+  EXPECT_EQ(net.bandwidth.one_time_burst, std::nullopt);
+  EXPECT_EQ(net.bandwidth.refill_time, 100U);
+  EXPECT_EQ(net.ops.size, UINT64_MAX);
+  EXPECT_EQ(net.ops.one_time_burst, 0U);
+  EXPECT_EQ(net.ops.refill_time, UINT64_MAX);
+  EXPECT_EQ(*Parse(PrintVmConfig(*config, PrintStyle::kCompact)), *config);
 }
 
 TEST(ParseVmConfig, SizesTakeSuffixesOfPowersOf1024) {

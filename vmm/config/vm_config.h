@@ -45,6 +45,30 @@ struct PayloadConfig {
   bool operator==(const PayloadConfig&) const = default;
 };
 
+// A token bucket. In a validated config, all or nothing is given but the burst.
+struct TokenBucketConfig {
+  std::optional<uint64_t> size;
+  std::optional<uint64_t> one_time_burst;
+  std::optional<uint64_t> refill_time;  // milliseconds
+  bool operator==(const TokenBucketConfig&) const = default;
+};
+struct BandwidthConfig : TokenBucketConfig {};  // of bytes
+struct OpsConfig : TokenBucketConfig {};        // of frames or requests
+
+// How much a device may read and write.
+struct RateLimiterConfig {
+  BandwidthConfig bandwidth;
+  OpsConfig ops;
+  bool operator==(const RateLimiterConfig&) const = default;
+};
+
+// A limit that disks share.
+struct RateLimitGroupConfig {
+  std::string id;
+  RateLimiterConfig rate_limiter_config;
+  bool operator==(const RateLimitGroupConfig&) const = default;
+};
+
 enum class ImageType : uint8_t { kUnknown, kRaw };
 
 struct DiskConfig {
@@ -58,6 +82,8 @@ struct DiskConfig {
   uint32_t queue_size = 128;
   std::optional<std::string> serial;
   ImageType image_type = ImageType::kUnknown;
+  RateLimiterConfig rate_limiter_config;
+  std::optional<std::string> rate_limit_group;
   std::optional<uint32_t> pci_device_id;  // set in every validated config
   std::optional<uint64_t> features_mask;
   bool operator==(const DiskConfig&) const = default;
@@ -78,6 +104,7 @@ struct NetConfig {
   std::optional<std::string> mask;
   uint32_t num_queues = 2;
   uint32_t queue_size = 256;
+  RateLimiterConfig rate_limiter_config;  // for each direction
   std::optional<uint32_t> pci_device_id;  // set in every validated config
   std::optional<uint64_t> features_mask;
   bool operator==(const NetConfig&) const = default;
@@ -183,6 +210,7 @@ struct VmConfig {
   CpusConfig cpus;
   MemoryConfig memory;
   PayloadConfig payload;
+  std::vector<RateLimitGroupConfig> rate_limit_groups;
   std::vector<DiskConfig> disks;
   std::vector<FsConfig> fs;
   std::vector<NetConfig> net;
