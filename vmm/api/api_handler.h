@@ -10,6 +10,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "vmm/config/vm_config.h"
 
 namespace vmm {
 
@@ -40,6 +41,8 @@ class ApiHandler {
   // nevertheless.
   virtual void ReloadClosures(
       absl::AnyInvocable<void(absl::StatusOr<std::vector<DeviceCounters>>)> done) = 0;
+  // Sets the rate limits of the device or the group of disks `change.id`.
+  virtual void SetRateLimit(const RateLimitGroupConfig& change, Done done) = 0;
   virtual void Pause(Done done) = 0;
   virtual void Resume(Done done) = 0;
   virtual void PressPowerButton(Done done) = 0;

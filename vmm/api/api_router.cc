@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "vmm/config/json_value.h"
+#include "vmm/config/load_config.h"
 
 namespace vmm {
 namespace {
@@ -21,13 +22,16 @@ namespace {
 constexpr absl::string_view kRoot = "/api/v1/";
 
 using Action = void (*)(ApiHandler& handler, ApiReply reply);
+// For endpoints that have a body.
+using BodyAction = void (*)(const std::string& body, ApiHandler& handler, ApiReply reply);
 
 struct Endpoint {
   absl::string_view name;
   absl::string_view method;
   bool has_body;
-  Action action;       // null: not supported yet
+  Action action;       // null: not supported yet, unless there is a body_action
   bool waits = false;  // the answer waits for the VM or a device
+  BodyAction body_action = nullptr;
 };
 
 HttpResponse StatusResponse(const absl::Status& status) {
@@ -91,6 +95,12 @@ void ReloadClosures(ApiHandler& handler, ApiReply reply) {
       });
 }
 
+void SetRateLimit(const std::string& body, ApiHandler& handler, ApiReply reply) {
+  const absl::StatusOr<RateLimitGroupConfig> change = ParseRateLimit(body, "request body");
+  if (!change.ok()) return reply(StatusResponse(change.status()));
+  handler.SetRateLimit(*change, NoContent(std::move(reply)));
+}
+
 template <void (ApiHandler::*kFunction)(ApiHandler::Done)>
 void Command(ApiHandler& handler, ApiReply reply) {
   (handler.*kFunction)(NoContent(std::move(reply)));
@@ -102,6 +112,7 @@ constexpr auto kEndpoints = std::to_array<Endpoint>({
     {"vm.info", "GET", false, Info},
     {"vm.counters", "GET", false, Counters, true},
     {"vm.reload-closures", "PUT", false, ReloadClosures, true},
+    {"vm.set-rate-limit", "PUT", true, nullptr, false, SetRateLimit},
     {"vm.pause", "PUT", false, Command<&ApiHandler::Pause>, true},
     {"vm.resume", "PUT", false, Command<&ApiHandler::Resume>, true},
     {"vm.power-button", "PUT", false, Command<&ApiHandler::PressPowerButton>},
@@ -165,7 +176,9 @@ std::optional<HttpResponse> Refusal(const HttpRequest& request, const Route& rou
     return ErrorResponse(
         400, absl::StrCat(name, ": the method is ", endpoint->method, ", not ", request.method));
   }
-  if (endpoint->action == nullptr) return ErrorResponse(501, absl::StrCat(name, ": not supported"));
+  if (endpoint->action == nullptr && endpoint->body_action == nullptr) {
+    return ErrorResponse(501, absl::StrCat(name, ": not supported"));
+  }
   if (!endpoint->has_body && !request.body.empty()) {
     return ErrorResponse(400, absl::StrCat(name, ": takes no body"));
   }
@@ -183,6 +196,9 @@ void RouteApiRequest(const HttpRequest& request, ApiHandler& handler, ApiReply r
   const Route route = Find(request);
   if (std::optional<HttpResponse> refusal = Refusal(request, route)) {
     return reply(*std::move(refusal));
+  }
+  if (const BodyAction action = route.endpoint->body_action; action != nullptr) {
+    return action(request.body, handler, std::move(reply));
   }
   route.endpoint->action(handler, std::move(reply));
 }

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -60,6 +61,44 @@ TEST_F(ApiRouterTest, ReloadingClosuresReturnsHowManyPathsEachShareGained) {
   EXPECT_THAT(handler_.calls, ElementsAre("reload-closures", "reload-closures"));
 }
 
+TEST_F(ApiRouterTest, SetRateLimitReadsItsBody) {
+  const auto set = [this](const std::string& body) {
+    return Ask("PUT", "/api/v1/vm.set-rate-limit", body);
+  };
+  EXPECT_EQ(set(R"({"id": "_net0", "rate_limiter_config":
+                    {"bandwidth": {"size": "1M", "refill_time": 100}}})")
+                .status,
+            204);
+  EXPECT_EQ(handler_.rate_limit.id, "_net0");
+  EXPECT_EQ(handler_.rate_limit.rate_limiter_config.bandwidth,
+            (TokenBucketConfig{.size = 1 << 20, .one_time_burst = {}, .refill_time = 100}));
+  EXPECT_EQ(handler_.rate_limit.rate_limiter_config.ops, TokenBucketConfig());
+  // Without limits, there is no limit any more.
+  EXPECT_EQ(set(R"({"id": "_net0"})").status, 204);
+  EXPECT_EQ(handler_.rate_limit.rate_limiter_config, RateLimiterConfig());
+  EXPECT_THAT(handler_.calls, ElementsAre("set-rate-limit", "set-rate-limit"));
+  for (const auto& [body, answer] : std::vector<std::pair<std::string, std::string>>{
+           {R"({"rate_limiter_config": {}})",
+            "request body: id: missing; name a device or a group of rate_limit_groups"},
+           {R"({"id": "a", "rate_limiter_config": {"ops": {"size": 1}}})",
+            "request body: rate_limiter_config.ops.refill_time: missing; give the milliseconds in "
+            "which size may pass"},
+           {R"({"id": "a", "rate_limiter_config": {"ops": {"size": 0, "refill_time": 1}}})",
+            "request body: rate_limiter_config.ops.size: must be a whole number from 1 to "
+            "18446744073709551615, not 0"},
+           {"[]", "request body: must be a JSON object such as {\\\"id\\\": \\\"_net0\\\"}"},
+       }) {
+    const HttpResponse response = set(body);
+    EXPECT_EQ(response.status, 400) << body;
+    EXPECT_EQ(response.body, "[\"" + answer + "\"]");
+  }
+  EXPECT_EQ(set("").status, 400);
+  EXPECT_EQ(set("{").status, 400);
+  EXPECT_THAT(handler_.calls, ElementsAre("set-rate-limit", "set-rate-limit"));
+  handler_.status = absl::NotFoundError("_net7: no such device");
+  EXPECT_EQ(set(R"({"id": "_net7"})").status, 404);
+}
+
 TEST_F(ApiRouterTest, CommandsReachTheHandlerAndAnswer204) {
   for (const char* name :
        {"vm.pause", "vm.resume", "vm.power-button", "vm.reboot", "vmm.shutdown"}) {
@@ -113,6 +152,7 @@ TEST_F(ApiRouterTest, RequestsAnsweredAtOnceNeverWaitForTheVm) {
   EXPECT_TRUE(at_once("GET", "vm.info"));
   EXPECT_TRUE(at_once("PUT", "vmm.shutdown"));
   EXPECT_TRUE(at_once("PUT", "vm.power-button"));
+  EXPECT_TRUE(at_once("PUT", "vm.set-rate-limit"));
   EXPECT_TRUE(at_once("GET", "vm.pause")) << "a wrong method is refused at once";
   EXPECT_TRUE(at_once("PUT", "vm.create")) << "an unsupported command is refused at once";
   for (const char* name : {"vm.pause", "vm.resume", "vm.reboot", "vm.reload-closures"}) {

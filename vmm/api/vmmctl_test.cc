@@ -93,6 +93,28 @@ TEST_F(VmmctlTest, CommandsPrintNothing) {
   EXPECT_THAT(handler_.calls, ElementsAre("pause", "resume", "power-button", "reboot", "shutdown"));
 }
 
+TEST_F(VmmctlTest, SetsRateLimits) {
+  ASSERT_TRUE(thread_->Start().ok());
+  Outcome outcome = Ask(R"(set-rate-limit _net0 '{"ops": {"size": 100, "refill_time": 1000}}')");
+  EXPECT_EQ(outcome.output, "");
+  EXPECT_EQ(outcome.status, 0);
+  outcome = Ask("set-rate-limit _net0 '{'");
+  EXPECT_EQ(outcome.status, 2);
+  outcome = Ask("set-rate-limit _net0");
+  EXPECT_EQ(outcome.status, 2);
+  outcome = Ask(R"(set-rate-limit _net0 '{"ops": {"size": 100}}')");
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_EQ(
+      outcome.output,
+      "vmmctl: vm.set-rate-limit: request body: rate_limiter_config.ops.refill_time: missing; "
+      "give the milliseconds in which size may pass (HTTP 400)\n");
+  thread_->Stop();
+  EXPECT_THAT(handler_.calls, ElementsAre("set-rate-limit"));
+  EXPECT_EQ(handler_.rate_limit.id, "_net0");
+  EXPECT_EQ(handler_.rate_limit.rate_limiter_config.ops,
+            (TokenBucketConfig{.size = 100, .one_time_burst = {}, .refill_time = 1000}));
+}
+
 TEST_F(VmmctlTest, PrintsTheServersErrors) {
   handler_.status = absl::FailedPreconditionError("the VM is \"paused\"");
   ASSERT_TRUE(thread_->Start().ok());

@@ -59,6 +59,16 @@ VmInfo ApiAdapter::Info() {
   if (config.serial.mode == ConsoleMode::kPty) {
     config.serial.file = host_.consoles().serial()->host_path();
   }
+  for (const auto& [id, limits] : rate_limits_) {
+    const auto set = [&](auto& list) {
+      for (auto& element : list) {
+        if (element.id == id) element.rate_limiter_config = limits;
+      }
+    };
+    set(config.disks);
+    set(config.net);
+    set(config.rate_limit_groups);
+  }
   return {.config_json = PrintVmConfig(config, PrintStyle::kCompact),
           .state = ToString(controller_.state()),
           .memory_actual_size_bytes = host_.memory().total_bytes()};
@@ -96,6 +106,12 @@ void ApiAdapter::ReloadClosures(
           });
     };
   });
+}
+
+void ApiAdapter::SetRateLimit(const RateLimitGroupConfig& change, Done done) {
+  const absl::Status status = host_.SetRateLimits(change.id, change.rate_limiter_config);
+  if (status.ok()) rate_limits_[change.id] = change.rate_limiter_config;
+  done(status);
 }
 
 void ApiAdapter::PressPowerButton(Done done) {

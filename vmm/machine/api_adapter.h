@@ -2,6 +2,8 @@
 #ifndef VMM_MACHINE_API_ADAPTER_H_
 #define VMM_MACHINE_API_ADAPTER_H_
 
+#include <map>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -24,6 +26,7 @@ class ApiAdapter final : public ApiHandler {
   void Counters(absl::AnyInvocable<void(std::vector<DeviceCounters>)> done) override;
   void ReloadClosures(
       absl::AnyInvocable<void(absl::StatusOr<std::vector<DeviceCounters>>)> done) override;
+  void SetRateLimit(const RateLimitGroupConfig& change, Done done) override;
   void Pause(Done done) override { controller_.Pause(std::move(done)); }
   void Resume(Done done) override { controller_.Resume(std::move(done)); }
   void PressPowerButton(Done done) override;
@@ -35,6 +38,7 @@ class ApiAdapter final : public ApiHandler {
   HostResources& host_;
   base::EventLoop& control_loop_;
   CounterGatherer counters_;
+  std::map<std::string, RateLimiterConfig> rate_limits_;  // that were set, by id
 };
 
 }  // namespace vmm

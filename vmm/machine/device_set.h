@@ -20,6 +20,7 @@
 #include "absl/strings/string_view.h"
 #include "base/event_loop.h"
 #include "base/guest_memory.h"
+#include "net/rate_limiter.h"
 #include "virtio/device.h"
 #include "virtio/transport/device_doorbells.h"
 
@@ -53,6 +54,12 @@ class HostSide {
   // Reads the closure again and calls `report` once, on the loop of the device. While an earlier
   // read has not finished, reports Unavailable at once instead. Call only if has_closure().
   virtual void ReloadClosure(ClosureReport /*report*/) {}
+  // Sets other rate limits. Error: InvalidArgument if the device has none of its own.
+  virtual absl::Status SetRateLimits(const net::RateLimiter::Limits& /*limits*/) {
+    return absl::InvalidArgumentError("has no rate limits");
+  }
+  // The limit of a group of disks has changed: tries requests again that wait.
+  virtual void OnGroupLimitChanged() {}
   // Releases the locks on the host's files. Call after all threads have ended and the file is
   // written through.
   virtual void Unlock() {}

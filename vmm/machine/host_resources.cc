@@ -9,10 +9,12 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "vmm/config/key_path.h"
 #include "vmm/machine/devices/console.h"
 #include "vmm/machine/devices/disk.h"
 #include "vmm/machine/devices/entropy.h"
 #include "vmm/machine/devices/net.h"
+#include "vmm/machine/devices/rate_limits.h"
 #include "vmm/machine/devices/share.h"
 #include "vmm/machine/share_limits.h"
 
@@ -93,8 +95,15 @@ absl::Status HostResources::CreateDevices(const VmConfig& config,
     return share_threads_[next_share++ % share_threads_.size()]->loop();
   };
   const auto loop_of_console = [&]() -> base::EventLoop& { return console_loop(); };
+  for (const RateLimitGroupConfig& group : config.rate_limit_groups) {
+    rate_limit_groups_.try_emplace(group.id, MakeRateLimits(group.rate_limiter_config));
+  }
   for (size_t i = 0; i < config.disks.size(); ++i) {
-    RETURN_IF_ERROR(devices_.Add(CreateDisk(config.disks[i], {*memory_, io_loop, devices_, i})));
+    const DiskConfig& disk = config.disks[i];
+    net::RateLimiter* const group = disk.rate_limit_group.has_value()
+                                        ? &rate_limit_groups_.at(*disk.rate_limit_group)
+                                        : nullptr;
+    RETURN_IF_ERROR(devices_.Add(CreateDisk(disk, group, {*memory_, io_loop, devices_, i})));
   }
   if (!config.fs.empty()) {
     ASSIGN_OR_RETURN(const uint64_t max_descriptors, RaiseDescriptorLimit());
@@ -120,6 +129,20 @@ absl::Status HostResources::CreateDevices(const VmConfig& config,
 absl::Status HostResources::Start() {
   for (const auto& thread : share_threads_) RETURN_IF_ERROR(thread->Start());
   for (const auto& thread : io_threads_) RETURN_IF_ERROR(thread->Start());
+  return absl::OkStatus();
+}
+
+absl::Status HostResources::SetRateLimits(const std::string& id, const RateLimiterConfig& config) {
+  const net::RateLimiter::Limits limits = MakeRateLimits(config);
+  if (const PlacedDevice* placed = devices_.Find(id); placed != nullptr) {
+    return base::Annotate(placed->host_side->SetRateLimits(limits), id);
+  }
+  const auto group = rate_limit_groups_.find(id);
+  if (group == rate_limit_groups_.end()) {
+    return absl::NotFoundError(absl::StrCat(Printable(id), ": no such device or group"));
+  }
+  group->second.Change(limits, io_threads_[0]->loop().Now());
+  for (const PlacedDevice& placed : devices_.all()) placed.host_side->OnGroupLimitChanged();
   return absl::OkStatus();
 }
 

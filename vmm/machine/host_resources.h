@@ -5,7 +5,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
@@ -15,6 +17,7 @@
 #include "base/event_loop.h"
 #include "base/guest_memory.h"
 #include "base/loop_thread.h"
+#include "net/rate_limiter.h"
 #include "vmm/config/vm_config.h"
 #include "vmm/machine/consoles.h"
 #include "vmm/machine/device_set.h"
@@ -50,6 +53,10 @@ class HostResources {
   base::EventLoop& console_loop() { return io_threads_[0]->loop(); }
   DeviceSet& devices() { return devices_; }
 
+  // Sets the rate limits of the device or group `id` while the VM runs. Control thread. Errors:
+  // NotFound, or InvalidArgument for a device that has no limits of its own.
+  absl::Status SetRateLimits(const std::string& id, const RateLimiterConfig& config);
+
   // Stops the threads, then writes the disks through, so that even a forced end loses no write that
   // was acknowledged to the guest. Call after the guest has ended. A thread that still hangs in a
   // call of the host after `thread_patience` is logged and left behind. The process must end next,
@@ -75,6 +82,7 @@ class HostResources {
   // Shares wait for the host's file systems on threads that serve nothing else.
   std::vector<std::unique_ptr<base::LoopThread>> share_threads_;
   Consoles consoles_;
+  std::map<std::string, net::RateLimiter> rate_limit_groups_;  // by id
   DeviceSet devices_;
 };
 

@@ -156,5 +156,30 @@ TEST_F(HostResourcesTest, SharesMayHaveAsManyQueuesAsTheConfigAllows) {
   EXPECT_EQ(Error(absl::StrCat(R"("fs": [)", shares, "]")), "");
 }
 
+TEST_F(HostResourcesTest, RateLimitsCanBeSetByTheIdOfADeviceOrAGroup) {
+  for (const char* name : {"a.raw", "b.raw"}) std::ofstream(Path(name)) << std::string(4096, 'x');
+  const auto config = ParseVmConfig(R"({"console": {"mode": "Null"}, "memory": {"size": "64M"},
+      "payload": {"kernel": "kernel"}, "rate_limit_groups": [{"id": "slow"}],
+      "disks": [{"path": "a.raw"}, {"path": "b.raw", "rate_limit_group": "slow"}]})",
+                                    {.source = "test", .base_dir = folder_});
+  ASSERT_TRUE(config.ok()) << config.status();
+  const auto host = HostResources::Open(
+      *config, [] { return 39u; }, [] {});
+  ASSERT_TRUE(host.ok()) << host.status();
+  RateLimiterConfig limits;
+  limits.ops.size = 1;
+  limits.ops.refill_time = 1000;
+  const auto error = [&](const std::string& id) {
+    return std::string((*host)->SetRateLimits(id, limits).message());
+  };
+  EXPECT_EQ(error("_disk0"), "");
+  EXPECT_EQ(error("slow"), "");
+  EXPECT_EQ(error("_disk1"),
+            "_disk1: its limit is that of the group slow; give the id of the group");
+  EXPECT_EQ(error("_rng"), "_rng: has no rate limits");
+  EXPECT_EQ(error("fast"), "fast: no such device or group");
+  EXPECT_EQ((*host)->SetRateLimits("fast", limits).code(), absl::StatusCode::kNotFound);
+}
+
 }  // namespace
 }  // namespace vmm

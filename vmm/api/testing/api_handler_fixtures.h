@@ -26,6 +26,10 @@ class FakeApiHandler final : public ApiHandler {
     if (!status.ok()) return done(status);
     done(std::vector<DeviceCounters>{{"_fs0", {{"paths_added", 2}}}});
   }
+  void SetRateLimit(const RateLimitGroupConfig& change, Done done) override {
+    rate_limit = change;
+    Answer("set-rate-limit", std::move(done));
+  }
   void Pause(Done done) override { Answer("pause", std::move(done)); }
   void Resume(Done done) override { Answer("resume", std::move(done)); }
   void PressPowerButton(Done done) override { Answer("power-button", std::move(done)); }
@@ -33,6 +37,7 @@ class FakeApiHandler final : public ApiHandler {
   void ShutdownVmm(Done done) override { Answer("shutdown", std::move(done)); }
 
   std::vector<std::string> calls;
+  RateLimitGroupConfig rate_limit;  // of the last SetRateLimit
   std::string config_json = "{\"memory\":{\"size\":1048576}}";
   absl::Status status;     // of each answer
   bool keep_back = false;  // answers go to `kept` instead

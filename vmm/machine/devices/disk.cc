@@ -1,6 +1,8 @@
 #include "vmm/machine/devices/disk.h"
 
 #include <memory>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -9,6 +11,8 @@
 #include "virtio/block/block_device.h"
 #include "virtio/block/block_image.h"
 #include "virtio/block/image_lock.h"
+#include "vmm/config/key_path.h"
+#include "vmm/machine/devices/rate_limits.h"
 #include "vmm/machine/disk_measurer.h"
 
 namespace vmm {
@@ -17,9 +21,11 @@ namespace {
 class DiskHostSide final : public HostSide {
  public:
   // `device` outlives this object.
-  DiskHostSide(virtio::BlockDevice& device, HostFile file)
+  DiskHostSide(virtio::BlockDevice& device, HostFile file,
+               const std::optional<std::string>& rate_limit_group)
       : device_(device),
         file_(std::move(file)),
+        rate_limit_group_(rate_limit_group),
         measurer_([&device](const absl::StatusOr<uint64_t>& size) {
           if (!size.ok()) {
             // UNLIMITED: only a SIGHUP from the host causes this line.
@@ -36,6 +42,19 @@ class DiskHostSide final : public HostSide {
       LOG(Warning) << device_.id() << ": " << status.message();
     }
   }
+  absl::Status SetRateLimits(const net::RateLimiter::Limits& limits) override {
+    if (rate_limit_group_.has_value()) {
+      return absl::InvalidArgumentError(absl::StrCat("its limit is that of the group ",
+                                                     Printable(*rate_limit_group_),
+                                                     "; give the id of the group"));
+    }
+    device_.limiter().Change(limits, device_.loop().Now());
+    device_.OnRateLimitChanged();
+    return absl::OkStatus();
+  }
+  void OnGroupLimitChanged() override {
+    if (rate_limit_group_.has_value()) device_.OnRateLimitChanged();
+  }
   // Without this, the io_uring's reference to the file would keep the lock for a moment after the
   // end of the process.
   void Unlock() override { virtio::UnlockImage(file_.fd); }
@@ -43,6 +62,7 @@ class DiskHostSide final : public HostSide {
  private:
   virtio::BlockDevice& device_;
   const HostFile file_;
+  const std::optional<std::string> rate_limit_group_;
   DiskMeasurer measurer_;
 };
 
@@ -64,7 +84,8 @@ absl::Status CheckNotInUse(const HostFile& file, const DeviceSet& others) {
 
 }  // namespace
 
-absl::StatusOr<PlacedDevice> CreateDisk(const DiskConfig& config, const DeviceContext& context) {
+absl::StatusOr<PlacedDevice> CreateDisk(const DiskConfig& config, net::RateLimiter* group,
+                                        const DeviceContext& context) {
   HostFile file;
   file.key = absl::StrCat("disks[", context.index, "].path");
   file.path = config.path;
@@ -84,10 +105,13 @@ absl::StatusOr<PlacedDevice> CreateDisk(const DiskConfig& config, const DeviceCo
   options.serial = config.serial.value_or("");
   options.num_queues = static_cast<uint16_t>(config.num_queues);
   options.queue_size = static_cast<uint16_t>(config.queue_size);
+  options.rate_limits = MakeRateLimits(config.rate_limiter_config);
+  options.shared_limiter = group;
   ASSIGN_OR_RETURN(auto device, virtio::BlockDevice::Create(options, std::move(image),
                                                             context.next_loop(), context.memory));
   file.lost_writes_error = &device->lost_writes_error();
-  auto host_side = std::make_unique<DiskHostSide>(*device, std::move(file));
+  auto host_side =
+      std::make_unique<DiskHostSide>(*device, std::move(file), config.rate_limit_group);
   return Place(std::move(device), config, std::move(host_side));
 }
 

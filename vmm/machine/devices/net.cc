@@ -1,6 +1,7 @@
 #include "vmm/machine/devices/net.h"
 
 #include <chrono>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,10 +13,11 @@
 #include "net/stream_port.h"
 #include "net/tap.h"
 #include "virtio/net/net_device.h"
+#include "vmm/machine/devices/net_host_side.h"
 #include "vmm/machine/devices/net_link.h"
+#include "vmm/machine/devices/rate_limits.h"
 
 namespace vmm {
-
 namespace {
 
 constexpr std::chrono::seconds kConnectPatience{1};
@@ -25,6 +27,7 @@ virtio::NetDevice::Options OptionsOf(const NetConfig& config) {
   options.id = config.id;
   options.mac = *net::ParseMac(config.mac);
   options.queue_size = static_cast<uint16_t>(config.queue_size);
+  options.rate_limits = MakeRateLimits(config.rate_limiter_config);
   return options;
 }
 
@@ -45,7 +48,8 @@ absl::StatusOr<PlacedDevice> CreateTapNet(const NetConfig& config, const DeviceC
   for (auto& port : tap.ports) pairs.push_back({std::move(port), context.next_loop()});
   ASSIGN_OR_RETURN(auto device,
                    virtio::NetDevice::Create(options, std::move(pairs), context.memory));
-  return Place(std::move(device), config);
+  auto host_side = std::make_unique<NetHostSide>(*device);
+  return Place(std::move(device), config, std::move(host_side));
 }
 
 absl::StatusOr<PlacedDevice> CreateSocketNet(const NetConfig& config,

@@ -34,7 +34,7 @@ absl::StatusOr<std::unique_ptr<NetLink>> NetLink::Create(virtio::NetDevice& devi
     device.SetLink(false);
     loss.Report();
   });
-  return std::unique_ptr<NetLink>(new NetLink(std::move(reconnector)));
+  return std::unique_ptr<NetLink>(new NetLink(device, std::move(reconnector)));
 }
 
 }  // namespace vmm

@@ -12,13 +12,13 @@
 #include "net/reconnector.h"
 #include "net/stream_port.h"
 #include "virtio/net/net_device.h"
-#include "vmm/machine/device_set.h"
+#include "vmm/machine/devices/net_host_side.h"
 
 namespace vmm {
 
 // When the connection is lost, the guest sees its link go down. When there is a new connection, the
 // link goes up and the guest announces its address.
-class NetLink final : public HostSide {
+class NetLink final : public NetHostSide {
  public:
   using Open = absl::AnyInvocable<absl::StatusOr<base::UniqueFd>()>;
 
@@ -30,8 +30,8 @@ class NetLink final : public HostSide {
                                                          Open open);
 
  private:
-  explicit NetLink(std::unique_ptr<net::Reconnector> reconnector)
-      : reconnector_(std::move(reconnector)) {}
+  NetLink(virtio::NetDevice& device, std::unique_ptr<net::Reconnector> reconnector)
+      : NetHostSide(device), reconnector_(std::move(reconnector)) {}
 
   const std::unique_ptr<net::Reconnector> reconnector_;
 };
