@@ -255,7 +255,8 @@ def two_guests(folder):
         check_ping(vms[0], networks[1].guest)
         check_ping(vms[0], networks[1].guest6)
         check_ping(vms[1], networks[0].host)
-        vms[1].send("nc -l -p 7000 </dev/null >/big; sha256sum /big\n")
+        # At the end of its input, busybox nc ends the connection: the FIFO has no end.
+        vms[1].send("mkfifo /input; nc -l -p 7000 <>/input >/big; sha256sum /big\n")
         sent = vms[0].shell(
             f"head -c {MEGABYTES << 20} /dev/urandom >/big; sha256sum /big; sleep 1; "
             f"nc {networks[1].guest} 7000 </big",
