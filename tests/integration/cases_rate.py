@@ -29,7 +29,7 @@ def seen(api, device):
     return answer[device]
 
 
-@case("net-at-its-rate-limit")
+@case("net-at-its-rate-limit", full=True)
 def net(folder):
     network = Network(9)
     api = Api(f"{folder}/api.sock")
@@ -73,7 +73,7 @@ def net(folder):
         vm.wait(0, seconds=60)
 
 
-@case("disks-at-their-rate-limit")
+@case("disks-at-their-rate-limit", full=True)
 def disks(folder):
     api = Api(f"{folder}/api.sock")
     for name in ("a", "b", "c"):
