@@ -69,11 +69,17 @@ void NetReceiveQueue::Start(Chain& chain) {
 void NetReceiveQueue::OnServed() {
   base::MutexLock lock(pair_.shared.mutex);
   base::TurnBudget& budget = loop().turn_budget();
-  while (ready_ && active_ && count_ > 0 && MayServe() && MayReceive()) {
+  while (ready_ && active_ && count_ > 0 && MayServe() && HasRoom() && MayReceive()) {
     ReceiveFrame();
     if (WantsChains()) Serve();
     if (budget.Spent()) return ServeAtTurnEnd();
   }
+}
+
+// A frame waits for buffers, if its size is known and the driver can still add some. passt recovers
+// from lost frames only after seconds.
+bool NetReceiveQueue::HasRoom() {
+  return !mergeable() || !WantsChains() || pair_.port.NextBytes() <= bytes_;
 }
 
 bool NetReceiveQueue::MayReceive() {

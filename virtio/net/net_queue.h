@@ -104,6 +104,7 @@ class NetReceiveQueue final : public DeviceQueue {
   bool mergeable() const;
   void OnWaited(int32_t result);
   // Returns whether the rate limit lets a frame through. Otherwise waits until it does.
+  bool HasRoom();
   bool MayReceive();
   void ReceiveFrame() ABSL_EXCLUSIVE_LOCKS_REQUIRED(pair_.shared.mutex);
   void TakeStart();

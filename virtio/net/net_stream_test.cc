@@ -106,6 +106,22 @@ TEST_F(NetStreamTest, FramesArriveBeforeAndAfterANewConnection) {
   }
 }
 
+TEST_F(NetStreamTest, LargeFrameWaitsUntilTheDriverHasAddedEnoughBuffers) {
+  FakeDriver& rx = harness_.driver(kRx);
+  const Bytes wire = OnTheWire(Frame(60000));
+  ASSERT_EQ(send(peer_.get(), wire.data(), wire.size(), 0), ssize_t(wire.size()));
+  for (int i = 0; i < 41; ++i) {
+    EXPECT_FALSE(rx.PopUsed().has_value()) << i;
+    rx.Chain().Writable(1500).Offer();
+    harness_.Publish(kRx);
+    harness_.loop().RunUntilIdle();
+  }
+  size_t bytes = 0;
+  while (const auto used = rx.PopUsed()) bytes += used->len;
+  EXPECT_EQ(bytes, sizeof(NetHeader) + 60000);
+  EXPECT_EQ(device_->counters()["rx_dropped_no_room"], 0u);
+}
+
 TEST_F(NetStreamTest, FrameThatWaitsForRoomIsCountedAsLostWhenThePeerGoes) {
   for (int i = 0; i < 30; ++i) Transmit(Frame(30000));
   const uint64_t sent = device_->counters()["tx_frames"];
