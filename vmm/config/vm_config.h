@@ -89,7 +89,8 @@ struct DiskConfig {
   bool operator==(const DiskConfig&) const = default;
 };
 
-// passt's limit.
+// Of a guest that is connected to passt: the default, and passt's limit.
+inline constexpr uint32_t kDefaultPasstMtu = 1500;
 inline constexpr uint32_t kMaxPasstMtu = 65520;
 
 struct NetConfig {
