@@ -94,16 +94,12 @@ class LayeringTest(unittest.TestCase):
         layers = ["host_tree", "share", "fs"]
         for lower, upper in zip(layers, layers[1:]):
             with self.subTest(lower):
-                name, include = f"virtio__{lower}__", f'"virtio/{lower}/a.h"'
-                self.assertEqual(
-                    self.problems(**{name + "a_dot_h": "", f"virtio__{upper}__b_dot_cc": include}),
-                    [],
+                below, above = f"virtio/{lower}", f"virtio/{upper}"
+                self.assert_accepted({f"{below}/a.h": "", f"{above}/b.cc": f'"{below}/a.h"'})
+                self.assert_refused(
+                    f"may not include {above}/",
+                    {f"{above}/a.h": "", f"{below}/b.cc": f'"{above}/a.h"'},
                 )
-                include = f'"virtio/{upper}/a.h"'
-                found = self.problems(
-                    **{f"virtio__{upper}__a_dot_h": "", name + "b_dot_cc": include}
-                )
-                self.assertIn(f"may not include virtio/{upper}/", found[0])
 
     def test_refuses_an_architecture_outside_of_its_folders_but_in_tests(self):
         self.assert_refused(

@@ -26,10 +26,12 @@ class NodeOpenerTest : public testing::Test {
   }
 
   TemporaryTree host_{testing::TempDir()};
-  DirectoryCache directories_{2};
   HostRoot root_{*OpenRoot("fs[0]", host_.path(), std::nullopt), /*submounts=*/false, directories_};
   NodeTable nodes_{root_.identity(), NodeTable::BytesFor(10),
                    [this](Node& node) { directories_.Close(node); }};
+  // LIFETIME: ends before nodes_, because it closes the nodes that it holds open. root_ only keeps
+  // the reference until a test calls it.
+  DirectoryCache directories_{2};
   NodeOpener opener_{root_, directories_};
 };
 
