@@ -59,7 +59,10 @@ VmInfo ApiAdapter::Info() {
   if (config.serial.mode == ConsoleMode::kPty) {
     config.serial.file = host_.consoles().serial()->host_path();
   }
-  for (const auto& [id, limits] : rate_limits_) {
+  for (const auto& entry : rate_limits_) {
+    // A lambda of clang 14 cannot use structured bindings.
+    const std::string& id = entry.first;
+    const RateLimiterConfig& limits = entry.second;
     const auto set = [&](auto& list) {
       for (auto& element : list) {
         if (element.id == id) element.rate_limiter_config = limits;
