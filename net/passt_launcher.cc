@@ -191,6 +191,7 @@ absl::StatusOr<std::unique_ptr<PasstLauncher>> PasstLauncher::Start(
                                   absl::StrCat(kSocketFd)};
   all.insert(all.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
+  pointers.reserve(all.size() + 1);
   for (std::string& argument : all) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
   const pid_t child = fork();
