@@ -9,8 +9,8 @@
 namespace vmm {
 
 absl::StatusOr<std::unique_ptr<NetLink>> NetLink::Create(virtio::NetDevice& device,
-                                                         net::StreamPort& port, std::string name,
-                                                         Open open) {
+                                                         net::StreamPort& port,
+                                                         const std::string& name, Open open) {
   net::Reconnector::Functions functions;
   functions.open = std::move(open);
   functions.opened = [&device, &port, name](base::UniqueFd socket) {

@@ -26,8 +26,8 @@ class NetLink final : public NetHostSide {
   // is what the far end is called in the log. `open` must not block for long. Call it before the
   // loop of the device runs. Errors: ResourceExhausted.
   static absl::StatusOr<std::unique_ptr<NetLink>> Create(virtio::NetDevice& device,
-                                                         net::StreamPort& port, std::string name,
-                                                         Open open);
+                                                         net::StreamPort& port,
+                                                         const std::string& name, Open open);
 
  private:
   NetLink(virtio::NetDevice& device, std::unique_ptr<net::Reconnector> reconnector)
