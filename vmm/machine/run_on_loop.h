@@ -15,17 +15,19 @@ namespace vmm {
 template <typename F>
 void RunOnLoop(base::EventLoop& loop, F&& function) {
   if (loop.OnLoopThread()) return std::forward<F>(function)();
-  base::Mutex mutex;
-  base::CondVar changed;
-  bool done = false;
+  struct {
+    base::Mutex mutex;
+    base::CondVar changed;
+    bool done ABSL_GUARDED_BY(mutex) = false;
+  } end;
   loop.Post([&] {
     function();
-    base::MutexLock lock(mutex);
-    done = true;
-    changed.NotifyOne();
+    base::MutexLock lock(end.mutex);
+    end.done = true;
+    end.changed.NotifyOne();
   });
-  base::MutexLock lock(mutex);
-  while (!done) changed.Wait(mutex);
+  base::MutexLock lock(end.mutex);
+  while (!end.done) end.changed.Wait(end.mutex);
 }
 
 }  // namespace vmm
