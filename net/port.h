@@ -42,7 +42,7 @@ class Port {
   // there is no frame. What does not fit into `to` is lost.
   virtual int32_t Receive(std::span<const iovec> to) = 0;
   // Says which work on received frames the guest does itself: a set of TUN_F_*. Other frames are
-  // completed by the host before Receive returns them. Returns 0 or -errno.
+  // completed by the host before Receive returns them. Returns 0 or -errno. Any thread.
   virtual int32_t SetOffloads(uint32_t offloads) = 0;
   // Says whether the host may choose this queue for frames. Ports are active at first. Returns 0 or
   // -errno. While a port is not active, it neither sends nor receives.

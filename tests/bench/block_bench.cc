@@ -30,35 +30,10 @@
 #include "absl/strings/str_format.h"
 #include "base/log.h"
 #include "base/uring_event_loop.h"
+#include "tests/bench/loop_calls.h"
 #include "tests/bench/raw_ring.h"
 #include "tests/bench/ring_driver.h"
 #include "virtio/block/block_device.h"
-
-// Counts the event loop's system calls: the linker (--wrap) redirects its calls of liburing to
-// these functions. Each call makes exactly one io_uring_enter.
-// NOLINTBEGIN(bugprone-reserved-identifier): the linker's names
-struct io_uring;
-extern "C" {
-int __real_io_uring_submit_and_wait(io_uring* ring, unsigned count);
-int __real_io_uring_submit_and_get_events(io_uring* ring);
-int __wrap_io_uring_submit_and_wait(io_uring* ring, unsigned count);
-int __wrap_io_uring_submit_and_get_events(io_uring* ring);
-}
-
-namespace {
-uint64_t g_enters = 0;  // loop thread
-}
-
-int __wrap_io_uring_submit_and_wait(io_uring* ring, unsigned count) {
-  ++g_enters;
-  return __real_io_uring_submit_and_wait(ring, count);
-}
-
-int __wrap_io_uring_submit_and_get_events(io_uring* ring) {
-  ++g_enters;
-  return __real_io_uring_submit_and_get_events(ring);
-}
-// NOLINTEND(bugprone-reserved-identifier)
 
 namespace bench {
 namespace {
@@ -195,7 +170,7 @@ int RunDevice(const std::string& path, int seconds) {
       **loop, path, [&watch] { return watch.Running(); }, [&loop] { (*loop)->Stop(); });
   (*loop)->Run();
   const RingDriver& driver = device.driver();
-  watch.Print(driver.requests(), g_enters, driver.kicks(), driver.interrupts());
+  watch.Print(driver.requests(), g_loop_calls, driver.kicks(), driver.interrupts());
   return 0;
 }
 

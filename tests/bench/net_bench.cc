@@ -43,32 +43,8 @@
 #include "base/log.h"
 #include "base/uring_event_loop.h"
 #include "net/tap.h"
+#include "tests/bench/loop_calls.h"
 #include "virtio/net/net_device.h"
-
-// Counts the event loop's system calls, as in block_bench.
-// NOLINTBEGIN(bugprone-reserved-identifier): the linker's names
-struct io_uring;
-extern "C" {
-int __real_io_uring_submit_and_wait(io_uring* ring, unsigned count);
-int __real_io_uring_submit_and_get_events(io_uring* ring);
-int __wrap_io_uring_submit_and_wait(io_uring* ring, unsigned count);
-int __wrap_io_uring_submit_and_get_events(io_uring* ring);
-}
-
-namespace {
-uint64_t g_calls = 0;  // the measured thread's
-}
-
-int __wrap_io_uring_submit_and_wait(io_uring* ring, unsigned count) {
-  ++g_calls;
-  return __real_io_uring_submit_and_wait(ring, count);
-}
-
-int __wrap_io_uring_submit_and_get_events(io_uring* ring) {
-  ++g_calls;
-  return __real_io_uring_submit_and_get_events(ring);
-}
-// NOLINTEND(bugprone-reserved-identifier)
 
 namespace bench {
 namespace {
@@ -81,6 +57,8 @@ constexpr uint16_t kQueueSize = 256;
 constexpr uint32_t kBufferBytes = 2048;
 constexpr uint64_t kRings[] = {0x10000, 0x20000};
 constexpr uint64_t kData[] = {0x100000, 0x200000};
+
+uint64_t g_port_calls = 0;  // the measured thread's calls of readv, writev and poll
 
 double ThreadSeconds() {
   timespec time;
@@ -103,8 +81,8 @@ class Stopwatch {
         "{\"frames_per_s\": %.0f, \"cpu_us\": %.3f, \"syscalls\": %.4f, \"kicks\": %.4f, "
         "\"interrupts\": %.4f}\n",
         static_cast<double>(frames) / elapsed.count(),
-        cpu_seconds * 1e6 / static_cast<double>(frames), each(g_calls), each(kicks),
-        each(interrupts));
+        cpu_seconds * 1e6 / static_cast<double>(frames), each(g_port_calls + g_loop_calls),
+        each(kicks), each(interrupts));
   }
 
  private:
@@ -128,11 +106,11 @@ class CountingPort final : public net::Port {
   explicit CountingPort(std::unique_ptr<net::Port> port) : port_(std::move(port)) {}
   int fd() const override { return port_->fd(); }
   int32_t Send(std::span<const iovec> frame) override {
-    ++g_calls;
+    ++g_port_calls;
     return port_->Send(frame);
   }
   int32_t Receive(std::span<const iovec> to) override {
-    ++g_calls;
+    ++g_port_calls;
     return port_->Receive(to);
   }
   int32_t SetOffloads(uint32_t offloads) override { return port_->SetOffloads(offloads); }
@@ -323,13 +301,13 @@ int RunFloor(bool send, net::Port& port, size_t bytes, int seconds) {
   while (watch.Running()) {
     // Frames come in batches of the same size as the device's ring.
     for (int i = 0; i < kQueueSize; ++i) {
-      ++g_calls;
+      ++g_port_calls;
       const int32_t result = send ? port.Send(iovecs) : port.Receive(iovecs);
       if (result >= 0) {
         ++frames;
       } else {
         CHECK(result == -EAGAIN);
-        ++g_calls;
+        ++g_port_calls;
         pollfd ready = {.fd = port.fd(), .events = POLLIN, .revents = 0};
         poll(&ready, 1, 1000);
         break;

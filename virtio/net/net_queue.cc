@@ -271,7 +271,7 @@ void NetTransmitQueue::Send() {
   const int32_t result = pair_.port.Send(frame);
   if (result == -EAGAIN) return loop().Poll(wait_, pair_.send_file, pair_.send_events);
   if (result < 0) {
-    // A frame that is not allowed to leave is a guest's everyday, and no fault of the host.
+    // A guest can send frames that may not leave as often as it likes. The host is not at fault.
     if (result != -EPERM) {
       LOG_LIMITED(Warning, 10, pair_.shared.id)
           << pair_.shared.id << ": cannot send: " << strerrordesc_np(-result);
