@@ -35,11 +35,8 @@ class Port {
   // if there is no room at the moment, -EPERM if the frame is not allowed to leave. Any error but
   // -EAGAIN means that the frame is lost.
   virtual int32_t Send(std::span<const iovec> frame) = 0;
-  // Returns the bytes of the frame that Receive returns next, with its header; 0 if there is none
-  // or if its size is not known.
-  virtual size_t NextBytes() { return 0; }
   // Receives a header and the frame after it. Returns the number of bytes, or -errno: -EAGAIN if
-  // there is no frame. What does not fit into `to` is lost.
+  // there is no frame. What does not fit into `to` is lost, and may be counted nevertheless.
   virtual int32_t Receive(std::span<const iovec> to) = 0;
   // Says which work on received frames the guest does itself: a set of TUN_F_*. Other frames are
   // completed by the host before Receive returns them. Returns 0 or -errno. Any thread.

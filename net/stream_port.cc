@@ -203,13 +203,6 @@ bool StreamPort::Fill() {
   return false;
 }
 
-size_t StreamPort::NextBytes() {
-  if (!connected_) return 0;
-  size_t bytes = NextFrame();
-  if (bytes == 0 && connected_ && Fill()) bytes = NextFrame();
-  return bytes == 0 ? 0 : kVnetHeaderBytes + bytes;
-}
-
 int32_t StreamPort::Receive(std::span<const iovec> to) {
   SendRest();
   if (!connected_) return -EAGAIN;

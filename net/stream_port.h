@@ -57,7 +57,6 @@ class StreamPort final : public Port {
   // of less than kMinFrameBytes or more than kMaxFrameBytes, and -EINVAL for a header that leaves
   // work on the frame to the host.
   int32_t Send(std::span<const iovec> frame) override;
-  size_t NextBytes() override;
   // Returns -EAGAIN also when the connection ends, so that the caller polls for the next one.
   int32_t Receive(std::span<const iovec> to) override;
   // Nobody at the far end completes frames: any offload is -EOPNOTSUPP.

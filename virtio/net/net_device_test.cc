@@ -19,6 +19,15 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
+// Of a frame that its receiver counts as segments: it may be longer than the MTU.
+NetHeader TcpHeader() {
+  NetHeader header;
+  header.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+  header.gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
+  header.gso_size = 1448;
+  return header;
+}
+
 TEST(NetDeviceTest, FrameArrivesInOneBufferWithItsHeader) {
   NetMachine machine;
   machine.Start();
@@ -53,11 +62,7 @@ TEST(NetDeviceTest, LargestFrameFitsIntoBuffersOfLinux) {
   NetMachine machine(1, {.queue_size = 256});
   machine.Start();
   machine.OfferBuffers(100, 1526);
-  NetHeader header;
-  header.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-  header.gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
-  header.gso_size = 1448;
-  machine.port().Arrive(Frame(net::kMaxFrameBytes), header);
+  machine.port().Arrive(Frame(net::kMaxFrameBytes), TcpHeader());
   machine.port().Arrive(Frame(60));
   machine.Run();
   EXPECT_EQ(WithoutHeader(machine.TakeFrame()), Frame(net::kMaxFrameBytes));
@@ -105,8 +110,50 @@ TEST(NetDeviceTest, FramesWaitForBuffers) {
   for (int i = 0; i < 5; ++i) EXPECT_EQ(WithoutHeader(machine.TakeFrame()), Frame(100));
 }
 
-TEST(NetDeviceTest, FrameThatIsTooLargeForTheBuffersIsDroppedAndCounted) {
+TEST(NetDeviceTest, LargeFrameWaitsUntilTheDriverHasAddedEnoughBuffers) {
   NetMachine machine;
+  machine.Start();
+  machine.OfferBuffers(2, 1500);
+  machine.port().Arrive(Frame(60000), TcpHeader());
+  machine.port().Arrive(Frame(50));
+  machine.Run();
+  for (int i = 2; i < 41; ++i) {
+    EXPECT_THAT(machine.TakeFrame(), IsEmpty()) << i;
+    machine.OfferBuffers(1, 1500);
+  }
+  EXPECT_EQ(WithoutHeader(machine.TakeFrame()), Frame(60000));
+  machine.OfferBuffers(1, 1500);
+  EXPECT_EQ(WithoutHeader(machine.TakeFrame()), Frame(50));
+  EXPECT_EQ(machine.Counter("rx_dropped_no_room"), 0u);
+}
+
+TEST(NetDeviceTest, FrameThatIsLargerThanAnyFrameMayBeIsDroppedAndCounted) {
+  NetMachine machine;
+  machine.Start();
+  machine.OfferBuffers(2, 1500);
+  machine.port().Arrive(Frame(net::kMaxFrameBytes + 1), TcpHeader());
+  machine.port().Arrive(Frame(50));
+  machine.Run();
+  EXPECT_EQ(machine.Counter("rx_dropped_no_room"), 1u);
+  EXPECT_EQ(WithoutHeader(machine.TakeFrame()), Frame(50));
+}
+
+TEST(NetDeviceTest, FrameForMorePiecesThanASystemCallTakesArrives) {
+  NetMachine machine(1, {.queue_size = 2048});
+  machine.Start();
+  auto chain = machine.rx().Chain();
+  for (int i = 0; i < 1024; ++i) chain.Writable(20);
+  chain.Offer();
+  machine.OfferBuffers(1, 1000);
+  for (const size_t bytes : {size_t{20480 - 12}, size_t{60}}) {
+    machine.port().Arrive(Frame(bytes), TcpHeader());
+    machine.Run();
+    EXPECT_EQ(WithoutHeader(machine.TakeFrame()), Frame(bytes));
+  }
+}
+
+TEST(NetDeviceTest, FrameThatIsLargerThanAllBuffersOfTheRingIsDroppedAndCounted) {
+  NetMachine machine(1, {.queue_size = 2});
   machine.Start();
   machine.OfferBuffers(2, 100);
   machine.port().Arrive(Frame(1000));
@@ -114,6 +161,45 @@ TEST(NetDeviceTest, FrameThatIsTooLargeForTheBuffersIsDroppedAndCounted) {
   machine.Run();
   EXPECT_EQ(machine.Counter("rx_dropped_no_room"), 1u);
   EXPECT_EQ(WithoutHeader(machine.TakeFrame()), Frame(50));
+}
+
+TEST(NetDeviceTest, FrameThatWaitsForBuffersIsLostWithAReset) {
+  NetMachine machine;
+  machine.Start();
+  machine.OfferBuffers(2, 100);
+  machine.port().Arrive(Frame(1000));
+  machine.Run();
+  ASSERT_TRUE(machine.harness().Stop(machine.device()));
+  EXPECT_EQ(machine.Counter("rx_dropped_no_room"), 1u);
+  machine.Start();
+  machine.OfferBuffers(8, 200);
+  machine.port().Arrive(Frame(50));
+  machine.Run();
+  EXPECT_EQ(WithoutHeader(machine.TakeFrame()), Frame(50));
+}
+
+// Every sum of segments that can be held when a buffer is taken comes up.
+TEST(NetDeviceTest, ADriverThatKeepsItsRingFullLosesNoFrame) {
+  for (const int segments : {1, 3, 17}) {
+    NetMachine machine(1, {.queue_size = 256});
+    machine.Start();
+    const auto fill = [&] {
+      while (machine.rx().free_descriptors() >= segments) {
+        auto chain = machine.rx().Chain();
+        for (int i = 0; i < segments; ++i) chain.Writable(2000u / static_cast<uint32_t>(segments));
+        chain.Offer();
+      }
+      machine.harness().Publish(kRx);
+    };
+    for (size_t i = 0; i < 3000; ++i) {
+      fill();
+      const Bytes frame = Frame(60 + i * 9973 % 20000);
+      machine.port().Arrive(frame, TcpHeader());
+      machine.Run();
+      ASSERT_EQ(WithoutHeader(machine.TakeFrame()), frame) << i << " " << segments;
+    }
+    EXPECT_EQ(machine.Counter("rx_dropped_no_room"), 0u);
+  }
 }
 
 TEST(NetDeviceTest, WithoutMergingAFrameHasOneBuffer) {

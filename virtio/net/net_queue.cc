@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <span>
+#include <utility>
 
 #include "base/limited_log.h"
 #include "virtio/queue/iovecs.h"
@@ -38,15 +39,17 @@ bool NetReceiveQueue::mergeable() const {
   return (pair_.shared.features & FeatureBit(VIRTIO_NET_F_MRG_RXBUF)) != 0;
 }
 
-bool NetReceiveQueue::WantsChains() const { return count_ < kMaxBuffers && bytes_ < kEnoughBytes; }
+bool NetReceiveQueue::WantsChains() const {
+  return count_ < kMaxBuffers && bytes_ < kEnoughBytes && end_ - begin_ <= kMaxIovecs;
+}
 
 Chain* NetReceiveQueue::AcquireChain() {
-  if (end_ + kMaxChainSegments > kIovecs + 1) {
-    if (begin_ <= kMaxChainSegments) return nullptr;  // a guest with very long chains
+  if (end_ + kMaxChainSegments > 1 + kIovecs) {
     std::copy(iovecs_.begin() + begin_, iovecs_.begin() + end_, iovecs_.begin() + 1);
-    for (uint32_t i = 0; i < count_; ++i) at(i).end -= begin_ - 1;
-    end_ -= begin_ - 1;
-    begin_ = 1;
+    const uint32_t moved_by = begin_ - 1;
+    for (uint32_t i = 0; i < count_; ++i) at(i).end -= moved_by;
+    begin_ -= moved_by;
+    end_ -= moved_by;
   }
   Buffer& buffer = at(count_);
   buffer.SetStorage(std::span(iovecs_).subspan(end_, kMaxChainSegments));
@@ -69,17 +72,16 @@ void NetReceiveQueue::Start(Chain& chain) {
 void NetReceiveQueue::OnServed() {
   base::MutexLock lock(pair_.shared.mutex);
   base::TurnBudget& budget = loop().turn_budget();
-  while (ready_ && active_ && count_ > 0 && MayServe() && HasRoom() && MayReceive()) {
-    ReceiveFrame();
+  while (ready_ && active_ && count_ > 0 && MayServe()) {
+    if (excess_bytes_ > 0) {
+      if (!DeliverWithExcess()) return;  // the next buffer leads here again
+    } else {
+      if (!MayReceive()) return;
+      ReceiveFrame();
+    }
     if (WantsChains()) Serve();
     if (budget.Spent()) return ServeAtTurnEnd();
   }
-}
-
-// A frame waits for buffers, if its size is known and the driver can still add some. passt recovers
-// from lost frames only after seconds.
-bool NetReceiveQueue::HasRoom() {
-  return !mergeable() || !WantsChains() || pair_.port.NextBytes() <= bytes_;
 }
 
 bool NetReceiveQueue::MayReceive() {
@@ -107,13 +109,12 @@ void NetReceiveQueue::ReceiveFrame() {
   loop().turn_budget().Spend(kStepsPerFrame);
   TakeStart();
   // Without mergeable buffers a frame has one buffer. The iovec behind it may be the next buffer's.
-  const uint32_t end = mergeable() ? end_ : at(0).end;
-  const uint64_t room = mergeable() ? bytes_ : at(0).original_writable_bytes();
+  const uint32_t end = std::min(mergeable() ? end_ : at(0).end, begin_ + kMaxIovecs);
   const iovec behind = iovecs_[end];
   iovecs_[begin_ - 1] = {&start_, start_bytes_};
   iovecs_[end] = {excess_.data(), excess_.size()};
-  const size_t count = std::min<size_t>(end - begin_ + 2, IOV_MAX);
-  const int32_t result = pair_.port.Receive(std::span(iovecs_).subspan(begin_ - 1, count));
+  const int32_t result =
+      pair_.port.Receive(std::span(iovecs_).subspan(begin_ - 1, end - begin_ + 2));
   iovecs_[end] = behind;
   if (result == -EAGAIN) {
     ready_ = false;
@@ -127,12 +128,36 @@ void NetReceiveQueue::ReceiveFrame() {
   } else {
     const auto bytes = static_cast<uint32_t>(result);
     reservation_.Use(bytes - std::min(bytes, uint32_t{sizeof(NetHeader)}));
-    if (bytes > room) {
-      counters_.dropped_no_room.Increment();
-    } else if (IsWanted(bytes)) {
-      Deliver(bytes);
-    }
+    if (IsWanted(bytes)) DeliverOrWait(bytes, end);
   }
+}
+
+void NetReceiveQueue::DeliverOrWait(uint32_t bytes, uint32_t end) {
+  uint64_t room = start_bytes_;
+  for (uint32_t i = begin_; i < end && room < bytes; ++i) room += iovecs_[i].iov_len;
+  if (bytes <= room) return Deliver(bytes);
+  if (!mergeable() || bytes > kEnoughBytes) return counters_.dropped_no_room.Increment();
+  frame_bytes_ = bytes;
+  excess_bytes_ = bytes - static_cast<uint32_t>(room);
+  excess_offset_ = end - begin_;
+  DeliverWithExcess();
+}
+
+bool NetReceiveQueue::DeliverWithExcess() {
+  if (frame_bytes_ > bytes_) {
+    if (WantsChains() && !HoldsWholeRing()) return false;
+    counters_.dropped_no_room.Increment();
+    excess_bytes_ = 0;
+    return true;
+  }
+  std::span<const uint8_t> left = std::span(excess_).first(std::exchange(excess_bytes_, 0));
+  for (uint32_t i = begin_ + excess_offset_; !left.empty(); ++i) {
+    const size_t length = std::min(iovecs_[i].iov_len, left.size());
+    base::CopyToGuest(iovecs_[i].iov_base, left.data(), length);
+    left = left.subspan(length);
+  }
+  Deliver(frame_bytes_);
+  return true;
 }
 
 bool NetReceiveQueue::IsWanted(uint32_t bytes) {
@@ -200,6 +225,7 @@ void NetReceiveQueue::OnWaited(int32_t result) {
 }
 
 void NetReceiveQueue::GiveBuffersBack() {
+  if (std::exchange(excess_bytes_, 0) > 0) counters_.dropped_no_room.Increment();
   while (count_ > 0) GiveBack(at(--count_));
   start_pieces_ = 0;
   bytes_ = 0;

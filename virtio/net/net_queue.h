@@ -6,6 +6,7 @@
 #ifndef VIRTIO_NET_NET_QUEUE_H_
 #define VIRTIO_NET_NET_QUEUE_H_
 
+#include <limits.h>
 #include <sys/uio.h>
 
 #include <array>
@@ -67,7 +68,9 @@ struct NetCounters {
 
 // Receives frames into the buffers that the driver has made available. The queue keeps buffers for
 // at least one frame of the largest size, so that it can read before it knows a frame's size, and
-// returns those that a frame did not need when it stops or pauses.
+// returns those that a frame did not need when it stops or pauses. A frame that is larger than
+// these buffers waits until the driver has added others. Such frames come when the driver is slow:
+// the peer would send a dropped frame again, at a time when there is as little room.
 class NetReceiveQueue final : public DeviceQueue {
  public:
   NetReceiveQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index, NetPair& pair);
@@ -104,12 +107,16 @@ class NetReceiveQueue final : public DeviceQueue {
   bool mergeable() const;
   void OnWaited(int32_t result);
   // Returns whether the rate limit lets a frame through. Otherwise waits until it does.
-  bool HasRoom();
   bool MayReceive();
   void ReceiveFrame() ABSL_EXCLUSIVE_LOCKS_REQUIRED(pair_.shared.mutex);
   void TakeStart();
   // Returns whether the driver gets the frame that was received; counts it if not.
   bool IsWanted(uint32_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(pair_.shared.mutex);
+  // Delivers a frame of which what lies behind iovecs_[begin_, end) is in excess_.
+  void DeliverOrWait(uint32_t bytes, uint32_t end);
+  // Delivers the frame whose excess is in excess_, or drops the frame if the driver cannot add
+  // buffers. Returns false if the frame waits for buffers.
+  bool DeliverWithExcess();
   void Deliver(uint32_t bytes);
   // Forgets the oldest `count` buffers.
   void Drop(uint32_t count);
@@ -129,7 +136,10 @@ class NetReceiveQueue final : public DeviceQueue {
   uint32_t first_ = 0;
   uint32_t count_ = 0;
   uint64_t bytes_ = 0;
-  static constexpr uint32_t kIovecs = 2 * kMaxChainSegments;
+  // Of a frame in one readv, besides those of start_ and excess_. The queue takes no further buffer
+  // if it holds more.
+  static constexpr uint32_t kMaxIovecs = IOV_MAX - 2;
+  static constexpr uint32_t kIovecs = kMaxIovecs + kMaxChainSegments;
   uint32_t begin_ = 1;
   uint32_t end_ = 1;
   // A header and the beginning of a frame are received here, since the header is not complete
@@ -145,7 +155,12 @@ class NetReceiveQueue final : public DeviceQueue {
   uint32_t start_pieces_ = 0;
   uint32_t start_bytes_ = 0;
   std::array<iovec, 1 + kIovecs + 1> iovecs_;
-  std::array<uint8_t, net::kMaxFrameBytes> excess_;  // of frames that are too large; never read
+  // The end of a frame that is larger than the buffers were, and where this end goes in iovecs_,
+  // counted from begin_. A frame waits for buffers if excess_bytes_ is not 0.
+  std::array<uint8_t, sizeof(NetHeader) + net::kMaxFrameBytes> excess_;
+  uint32_t excess_bytes_ = 0;
+  uint32_t excess_offset_ = 0;
+  uint32_t frame_bytes_ = 0;
 };
 
 // Sends the frames that the driver has made available.

@@ -112,6 +112,8 @@ bool DeviceQueue::MayServe() const {
   return ring_ != nullptr && !paused_ && !stopping_ && ring_->error() == QueueError::kNone;
 }
 
+bool DeviceQueue::HoldsWholeRing() const { return ring_->in_flight() == ring_->size(); }
+
 void DeviceQueue::Complete(Chain& chain, uint32_t written_bytes) {
   ring_->PushUsed(chain, written_bytes);
   ReleaseChain(chain);

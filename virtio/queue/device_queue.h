@@ -123,6 +123,9 @@ class DeviceQueue : private base::TurnHook {
   // without input. Default: true.
   virtual bool WantsChains() const { return true; }
 
+  // Returns whether every descriptor chain that the ring can hold is in flight.
+  bool HoldsWholeRing() const;
+
   // True from Stop until its `done`: a request of several steps ends instead of beginning the next
   // step.
   bool stopping() const { return stopping_; }

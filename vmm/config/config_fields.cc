@@ -186,7 +186,7 @@ void Describe(FieldVisitor& v, NetConfig& c) {
   v.Text({"host_mac", "Address to give to the host's interface."}, kIdRules, c.host_mac);
   v.Integer({"mtu",
              "MTU to give to the host's interface; the guest learns the interface's. With `socket` "
-             "the guest's MTU, 1500 by default and at most 65520."},
+             "the guest's MTU, 65520 by default and at most."},
             {.min = 68, .max = 65535}, c.mtu);
   v.Text({"ip", "IPv4 address to give to the host's interface."}, kIdRules, c.ip);
   v.Text({"mask", "IPv4 network mask to give to the host's interface."}, kIdRules, c.mask);

@@ -89,8 +89,7 @@ struct DiskConfig {
   bool operator==(const DiskConfig&) const = default;
 };
 
-// Of a guest that is connected to passt: the default, and passt's limit.
-inline constexpr uint32_t kDefaultPasstMtu = 1500;
+// Of a guest that is connected to passt: the default, and the most that passt carries.
 inline constexpr uint32_t kMaxPasstMtu = 65520;
 
 struct NetConfig {

@@ -68,7 +68,7 @@ absl::StatusOr<PlacedDevice> CreateSocketNet(const NetConfig& config,
   port.Connect(*std::move(socket));
   if (!port.connected()) return absl::ResourceExhaustedError(absl::StrCat(key, ": cannot poll it"));
   virtio::NetDevice::Options options = OptionsOf(config);
-  options.mtu = static_cast<uint16_t>(config.mtu.value_or(kDefaultPasstMtu));
+  options.mtu = static_cast<uint16_t>(config.mtu.value_or(kMaxPasstMtu));
   options.has_offloads = false;
   std::vector<virtio::NetDevice::Pair> pairs;
   pairs.push_back({std::move(owned_port), context.next_loop()});
