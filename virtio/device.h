@@ -66,6 +66,7 @@ struct EnabledQueue {
   uint16_t index = 0;
   std::unique_ptr<SplitQueue> ring;
   base::LoopFile doorbell;  // an eventfd, registered with the queue's loop while the loop lives
+  int doorbell_fd = -1;     // the same; valid as long as the device
 };
 
 // Memory that a device shares with its driver, in the shared-memory BAR. [VIRTIO 1.2 §2.10]

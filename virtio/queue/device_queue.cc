@@ -19,7 +19,7 @@ void RunAll(std::vector<Device::Done> functions) {
 }  // namespace
 
 DeviceQueue::DeviceQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index)
-    : loop_(loop), memory_(memory), index_(index), doorbell_watch_(*this) {}
+    : ServedQueue(loop, index), memory_(memory), doorbell_watch_(*this) {}
 
 DeviceQueue::~DeviceQueue() { CHECK(ring_ == nullptr); }
 
@@ -27,7 +27,7 @@ void DeviceQueue::StartServing(EnabledQueue start, DriverNotifier& notifier) {
   CHECK(ring_ == nullptr && start.ring != nullptr);
   ring_ = std::move(start.ring);
   notifier_ = &notifier;
-  loop_.PollMultishot(doorbell_watch_, start.doorbell, POLLIN);
+  loop().PollMultishot(doorbell_watch_, start.doorbell, POLLIN);
   Serve();  // pops what is available already and enables kicks for the first time
 }
 
@@ -36,10 +36,10 @@ void DeviceQueue::Stop(Done done) {
   stop_done_.push_back(std::move(done));
   if (!stopping_) {
     stopping_ = true;
-    loop_.Cancel(doorbell_watch_);
+    loop().Cancel(doorbell_watch_);
     CancelRequests();
   }
-  loop_.AtTurnEnd(*this);
+  loop().AtTurnEnd(*this);
 }
 
 void DeviceQueue::Pause(Done done) {
@@ -47,7 +47,7 @@ void DeviceQueue::Pause(Done done) {
   if (!started()) return done();
   pause_done_.push_back(std::move(done));
   PauseRequests();
-  loop_.AtTurnEnd(*this);
+  loop().AtTurnEnd(*this);
 }
 
 void DeviceQueue::Resume() {
@@ -60,11 +60,11 @@ void DeviceQueue::Resume() {
 void DeviceQueue::DoorbellWatch::OnComplete(int32_t result) { queue_.OnDoorbell(result); }
 
 void DeviceQueue::OnDoorbell(int32_t result) {
-  loop_.AtTurnEnd(*this);
+  loop().AtTurnEnd(*this);
   if (stopping_) return;
   if (result < 0) {
     notifier_->NeedsReset(
-        absl::StrCat("queue ", index_, ": watching the doorbell: ", strerrordesc_np(-result)));
+        absl::StrCat("queue ", index(), ": watching the doorbell: ", strerrordesc_np(-result)));
     return;
   }
   counters_.kicks.Increment();
@@ -75,7 +75,7 @@ void DeviceQueue::Serve() {
   serving_ = true;
   ring_->SuppressKicks();
   // The next turn serves the rest. The loop does not sleep before it.
-  if (ServeSome() == Outcome::kOutOfBudget) loop_.AtTurnEnd(*this);
+  if (ServeSome() == Outcome::kOutOfBudget) loop().AtTurnEnd(*this);
   serving_ = false;
 }
 
@@ -83,7 +83,7 @@ DeviceQueue::Outcome DeviceQueue::ServeSome() {
   // Neither long chains nor a driver that makes chains available as fast as they are served may
   // hold up the loop. The first chain is served even if others have spent the budget, so that every
   // queue makes progress.
-  base::TurnBudget& budget = loop_.turn_budget();
+  base::TurnBudget& budget = loop().turn_budget();
   do {
     if (!MayServe() || !WantsChains()) return Outcome::kIdle;
     Chain* chain = AcquireChain();
@@ -101,7 +101,7 @@ DeviceQueue::Outcome DeviceQueue::ServeSome() {
         break;
       case SplitQueue::PopResult::kBroken:
         ReleaseChain(*chain);
-        notifier_->NeedsReset(absl::StrCat("queue ", index_, ": ", ToString(ring_->error())));
+        notifier_->NeedsReset(absl::StrCat("queue ", index(), ": ", ToString(ring_->error())));
         return Outcome::kIdle;
     }
   } while (!budget.Spent());
@@ -117,7 +117,7 @@ bool DeviceQueue::HoldsWholeRing() const { return ring_->in_flight() == ring_->s
 void DeviceQueue::Complete(Chain& chain, uint32_t written_bytes) {
   ring_->PushUsed(chain, written_bytes);
   ReleaseChain(chain);
-  if (!ending_turn_) loop_.AtTurnEnd(*this);
+  if (!ending_turn_) loop().AtTurnEnd(*this);
 }
 
 void DeviceQueue::GiveBack(Chain& chain) {
@@ -141,7 +141,7 @@ void DeviceQueue::OnTurnEnd() {
 void DeviceQueue::Publish() {
   if (ring_ == nullptr || !ring_->Publish()) return;
   counters_.interrupts.Increment();
-  notifier_->NotifyQueue(index_);
+  notifier_->NotifyQueue(index());
 }
 
 void DeviceQueue::FinishIfQuiet() {

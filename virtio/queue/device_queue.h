@@ -9,7 +9,6 @@
 #ifndef VIRTIO_QUEUE_DEVICE_QUEUE_H_
 #define VIRTIO_QUEUE_DEVICE_QUEUE_H_
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -18,60 +17,29 @@
 #include "base/guest_memory.h"
 #include "virtio/device.h"
 #include "virtio/queue/chain.h"
+#include "virtio/queue/served_queue.h"
 #include "virtio/queue/split_queue.h"
 
 namespace virtio {
-
-// A counter that one thread increments and any thread may read.
-class QueueCounter {
- public:
-  void Increment() { Add(1); }
-  void Add(uint64_t n) {
-    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-  }
-  uint64_t value() const { return value_.load(std::memory_order_relaxed); }
-
- private:
-  std::atomic<uint64_t> value_{0};
-};
-
-// What a queue has done since it was made.
-struct QueueCounters {
-  QueueCounter kicks;       // doorbell signals seen (one signal may stand for several kicks)
-  QueueCounter chains;      // chains popped
-  QueueCounter interrupts;  // interrupts asked for
-};
 
 // One queue of a device. The driver may start and stop it any number of times. A device derives its
 // queue from this class and implements what happens with a chain. All calls are on the queue's
 // loop.
 //
 //   kick -> (base) pop -> Start(chain): parse, submit ... later: Complete(chain, written)
-class DeviceQueue : private base::TurnHook {
+class DeviceQueue : public ServedQueue, private base::TurnHook {
  public:
-  using Done = Device::Done;
-
   DeviceQueue(base::EventLoop& loop, base::GuestMemory& memory, uint16_t index);
   ~DeviceQueue() override;  // the queue must be stopped
 
-  // Takes the ring, watches the doorbell and begins to serve.
-  void StartServing(EnabledQueue start, DriverNotifier& notifier);
-  // Pops no more chains, calls CancelRequests(), and calls `done` at the end of a turn, once
-  // nothing is in flight and the watch of the doorbell has ended; at once if the queue is not
-  // started. `done` may destroy the queue. A second call while the queue is stopping is allowed;
-  // each `done` is called.
-  void Stop(Done done);
-  // Pops no more chains and calls `done` at the end of a turn, once every request in flight rests
-  // (see resting_requests) or has ended; at once if the queue is not started. A queue that is
-  // started later is paused, too. Resume() starts serving again and drops any `done` that has not
-  // run.
-  void Pause(Done done);
-  void Resume();
-
-  bool started() const { return ring_ != nullptr; }
-  uint16_t index() const { return index_; }
-  base::EventLoop& loop() const { return loop_; }
-  const QueueCounters& queue_counters() const { return counters_; }
+  // Watches the doorbell while the queue is started.
+  void StartServing(EnabledQueue start, DriverNotifier& notifier) final;
+  // Calls CancelRequests(), and `done` at the end of a turn.
+  void Stop(Done done) final;
+  // Calls `done` at the end of a turn; some requests may still rest (see resting_requests).
+  void Pause(Done done) final;
+  void Resume() final;
+  bool started() const final { return ring_ != nullptr; }
 
  protected:
   // Returns the chain of a free request to pop into, or nullptr if all requests are in use. In the
@@ -111,7 +79,7 @@ class DeviceQueue : private base::TurnHook {
   // the queue stops or pauses, or before Serve.
   void GiveBack(Chain& chain);
   // Serves the queue at the end of this turn, or of the next if the queue is being served.
-  void ServeAtTurnEnd() { loop_.AtTurnEnd(*this); }
+  void ServeAtTurnEnd() { loop().AtTurnEnd(*this); }
   // Returns whether the queue is being served at the end of a turn.
   bool ending_turn() const { return ending_turn_; }
   // Returns whether the queue is started, neither paused nor stopping, and not broken.
@@ -150,9 +118,7 @@ class DeviceQueue : private base::TurnHook {
   void Publish();
   void FinishIfQuiet();
 
-  base::EventLoop& loop_;
   base::GuestMemory& memory_;
-  const uint16_t index_;
   DoorbellWatch doorbell_watch_;
   std::unique_ptr<SplitQueue> ring_;
   DriverNotifier* notifier_ = nullptr;
@@ -162,7 +128,6 @@ class DeviceQueue : private base::TurnHook {
   bool ending_turn_ = false;  // in OnTurnEnd: it publishes completed requests before it returns
   std::vector<Done> stop_done_;
   std::vector<Done> pause_done_;
-  QueueCounters counters_;
 };
 
 }  // namespace virtio

@@ -12,35 +12,35 @@ namespace virtio {
 QueuedDevice::QueuedDevice(Identity identity, base::EventLoop& loop)
     : identity_(std::move(identity)), loop_(loop) {}
 
-void QueuedDevice::AddQueue(DeviceQueue& queue, uint16_t max_size) {
+void QueuedDevice::AddQueue(ServedQueue& queue, uint16_t max_size) {
   CHECK(std::has_single_bit(max_size) && max_size <= kMaxQueueSize);
   CHECK(queue.index() == queues_.size());
   queues_.push_back(&queue);
   queue_sizes_.push_back(max_size);
 }
 
-void QueuedDevice::ReplaceQueue(DeviceQueue& queue) {
+void QueuedDevice::ReplaceQueue(ServedQueue& queue) {
   CHECK(queue.index() < queues_.size());
-  DeviceQueue*& place = queues_[queue.index()];
+  ServedQueue*& place = queues_[queue.index()];
   CHECK(&place->loop() == &queue.loop() && !place->started());
   place = &queue;
 }
 
-DeviceQueue& QueuedDevice::queue(uint16_t index) const {
+ServedQueue& QueuedDevice::queue(uint16_t index) const {
   CHECK(index < queues_.size());
   return *queues_[index];
 }
 
 bool QueuedDevice::IsServing() const {
-  return std::ranges::any_of(queues_, [](const DeviceQueue* queue) { return queue->started(); });
+  return std::ranges::any_of(queues_, [](const ServedQueue* queue) { return queue->started(); });
 }
 
-void QueuedDevice::RunOn(DeviceQueue& queue, Done function) {
+void QueuedDevice::RunOn(ServedQueue& queue, Done function) {
   if (&queue.loop() == &loop_) return function();
   queue.loop().Post(std::move(function));
 }
 
-Device::Done QueuedDevice::ToLoop(const DeviceQueue& queue, Done done) {
+Device::Done QueuedDevice::ToLoop(const ServedQueue& queue, Done done) {
   if (&queue.loop() == &loop_) return done;
   return [this, done = std::move(done)]() mutable { loop_.Post(std::move(done)); };
 }
@@ -61,7 +61,7 @@ void QueuedDevice::Activate(uint64_t features, DriverNotifier& notifier) {
 
 void QueuedDevice::StartQueue(EnabledQueue enabled) {
   CHECK(notifier_ != nullptr);
-  DeviceQueue& target = queue(enabled.index);
+  ServedQueue& target = queue(enabled.index);
   RunOn(target, [&target, enabled = std::move(enabled), notifier = notifier_]() mutable {
     target.StartServing(std::move(enabled), *notifier);
   });
@@ -69,7 +69,7 @@ void QueuedDevice::StartQueue(EnabledQueue enabled) {
 }
 
 void QueuedDevice::StopQueue(uint16_t index, Done done) {
-  DeviceQueue& target = queue(index);
+  ServedQueue& target = queue(index);
   Done stopped = [this, done = std::move(done)]() mutable { OnQueueStopped(std::move(done)); };
   RunOn(target, [&target, stopped = ToLoop(target, std::move(stopped))]() mutable {
     target.Stop(std::move(stopped));
@@ -86,7 +86,7 @@ void QueuedDevice::Pause(Done done) {
   base::Gather all([this, done = std::move(done), resumes = resumes_]() mutable {
     if (resumes == resumes_) done();
   });
-  for (DeviceQueue* target : queues_) {
+  for (ServedQueue* target : queues_) {
     RunOn(*target, [target, quiet = ToLoop(*target, all.Add())]() mutable {
       target->Pause(std::move(quiet));
     });
@@ -95,13 +95,13 @@ void QueuedDevice::Pause(Done done) {
 
 void QueuedDevice::Resume() {
   ++resumes_;
-  for (DeviceQueue* target : queues_) RunOn(*target, [target] { target->Resume(); });
+  for (ServedQueue* target : queues_) RunOn(*target, [target] { target->Resume(); });
 }
 
 Counters QueuedDevice::counters() const {
   Counters all;
   AddCounters(all);
-  for (const DeviceQueue* target : queues_) {
+  for (const ServedQueue* target : queues_) {
     all["kicks"] += target->queue_counters().kicks.value();
     all["chains"] += target->queue_counters().chains.value();
     all["interrupts"] += target->queue_counters().interrupts.value();

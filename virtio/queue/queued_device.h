@@ -12,7 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "base/event_loop.h"
 #include "virtio/device.h"
-#include "virtio/queue/device_queue.h"
+#include "virtio/queue/served_queue.h"
 
 namespace virtio {
 
@@ -51,11 +51,11 @@ class QueuedDevice : public Device {
 
   // Adds the queue with the next index. `queue` lives as long as the device and is served on its
   // own loop(). `max_size` is a power of two. Call it only while the device is being made.
-  void AddQueue(DeviceQueue& queue, uint16_t max_size);
+  void AddQueue(ServedQueue& queue, uint16_t max_size);
   // Lets `queue` take the place of the queue with its index, which is not started. For device types
   // in which the meaning of an index depends on the accepted features. Call it in OnActivated or
   // OnDeactivated. The loops of both must be the same.
-  void ReplaceQueue(DeviceQueue& queue);
+  void ReplaceQueue(ServedQueue& queue);
   // Returns true if any queue is started. Only for devices whose queues are all served on loop().
   bool IsServing() const;
 
@@ -77,15 +77,15 @@ class QueuedDevice : public Device {
 
  private:
   // Returns queue `index`, which must exist (CHECK): the transport never names another queue.
-  DeviceQueue& queue(uint16_t index) const;
+  ServedQueue& queue(uint16_t index) const;
   // Runs `function` on the loop of `queue`: at once if that loop is the device's own.
-  void RunOn(DeviceQueue& queue, Done function);
+  void RunOn(ServedQueue& queue, Done function);
   // Returns a function that may be called on the loop of `queue` and runs `done` on loop().
-  Done ToLoop(const DeviceQueue& queue, Done done);
+  Done ToLoop(const ServedQueue& queue, Done done);
 
   const Identity identity_;
   base::EventLoop& loop_;
-  std::vector<DeviceQueue*> queues_;
+  std::vector<ServedQueue*> queues_;
   std::vector<uint16_t> queue_sizes_;
   DriverNotifier* notifier_ = nullptr;
   uint64_t resumes_ = 0;

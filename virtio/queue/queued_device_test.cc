@@ -20,6 +20,7 @@
 #include "tests/fakes/device_fixtures.h"
 #include "tests/fakes/fake_driver.h"
 #include "tests/fakes/fake_event_loop.h"
+#include "virtio/queue/device_queue.h"
 #include "virtio/queue/request_slab.h"
 
 namespace virtio {

@@ -212,7 +212,8 @@ std::optional<EnabledQueue> PciTransport::MakeQueue(uint16_t queue) {
     SetNeedsReset(absl::StrCat("queue ", queue, ": ", ToString(error)));
     return std::nullopt;
   }
-  return EnabledQueue{queue, std::move(ring), device_doorbells_.file(queue)};
+  return EnabledQueue{queue, std::move(ring), device_doorbells_.file(queue),
+                      device_doorbells_.fd(queue)};
 }
 
 void PciTransport::OnDriverOk() {

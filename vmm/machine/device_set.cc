@@ -122,6 +122,19 @@ bool DeviceSet::WriteThrough(std::chrono::milliseconds patience) const {
   return unsynced.empty();
 }
 
+std::string DeviceSet::CountersText() const {
+  std::string text;
+  for (const PlacedDevice& placed : devices_) {
+    std::vector<std::string> parts;
+    for (const auto& [name, value] : placed.device->counters()) {
+      if (value != 0) parts.push_back(absl::StrCat(name, " ", value));
+    }
+    absl::StrAppend(&text, placed.device->id(), ": ",
+                    parts.empty() ? "nothing" : absl::StrJoin(parts, ", "), "\n");
+  }
+  return text;
+}
+
 void DeviceSet::Unlock() const {
   for (const PlacedDevice& placed : devices_) placed.host_side->Unlock();
 }

@@ -58,6 +58,10 @@ class HostSide {
   virtual absl::Status SetRateLimits(const net::RateLimiter::Limits& /*limits*/) {
     return absl::InvalidArgumentError("has no rate limits");
   }
+  // Plugs the cable of a network device in or out. Error: InvalidArgument if the device has none.
+  virtual absl::Status SetLink(bool /*up*/) {
+    return absl::InvalidArgumentError("is no network device");
+  }
   // The limit of a group of disks has changed: tries requests again that wait.
   virtual void OnGroupLimitChanged() {}
   // Releases the locks on the host's files. Call after all threads have ended and the file is
@@ -148,6 +152,9 @@ class DeviceSet {
   // name of each other file.
   bool WriteThrough(std::chrono::milliseconds patience) const;
   void Unlock() const;
+  // Returns a line for each device with those of its counters that are not 0: "_net0: rx_frames 12,
+  // tx_frames 9". Call it after the threads of the devices have ended.
+  std::string CountersText() const;
 
  private:
   std::vector<PlacedDevice> devices_;

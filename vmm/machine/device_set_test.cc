@@ -15,6 +15,7 @@
 #include "gtest/gtest.h"
 #include "tests/fakes/device_fixtures.h"
 #include "tests/fakes/fake_event_loop.h"
+#include "virtio/queue/device_queue.h"
 #include "virtio/queue/queued_device.h"
 #include "virtio/queue/request_slab.h"
 #include "vmm/machine/counter_gatherer.h"
@@ -169,6 +170,8 @@ TEST_F(DeviceSetTest, DeviceCanBeAddedPausedCountedAndRemoved) {
   EXPECT_EQ(counters[0].device, "_box");
   EXPECT_THAT(counters[0].counters, testing::Contains(testing::Pair("chains", 2u)));
   EXPECT_EQ(counters[1].device, "plain");
+  EXPECT_THAT(set_.CountersText(), testing::StartsWith("_box: chains 2, "));
+  EXPECT_THAT(set_.CountersText(), testing::EndsWith("\nplain: nothing\n"));
 
   Mailbox("_box").queue.TakeAll();
   EXPECT_TRUE(harness_.Stop(*placed.device));
