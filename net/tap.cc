@@ -7,12 +7,16 @@
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 
 #include <algorithm>
 #include <cstring>
+#include <fstream>
 #include <span>
 #include <utility>
 
@@ -24,8 +28,16 @@ namespace net {
 namespace {
 
 constexpr char kDevice[] = "/dev/net/tun";
+constexpr unsigned kTunMajor = 10;  // [Linux Documentation/admin-guide/devices.txt]
+constexpr unsigned kTunMinor = 200;
 // TUN_F_USO4 and TUN_F_USO6, which linux/if_tun.h of Linux 6.1 does not have yet.
 constexpr uint32_t kTunUso = 0x20 | 0x40;
+
+MacAddress MacOf(const ifreq& request) {
+  MacAddress mac;
+  std::copy_n(request.ifr_hwaddr.sa_data, mac.size(), mac.begin());
+  return mac;
+}
 
 // Ioctls on one interface, by name.
 class Interface {
@@ -51,16 +63,28 @@ class Interface {
     return base::Advise(status, "give vmm CAP_NET_ADMIN, or set it on the host and remove the key");
   }
 
-  absl::Status SetUp() const {
+  // Sets a flag. Without the capability, warns with `what_then`: whoever made the interface may set
+  // the flag later.
+  absl::Status SetFlag(int flag, absl::string_view what_then) const {
     ifreq request = Request();
     RETURN_IF_ERROR(Do(SIOCGIFFLAGS, request, "read its flags"));
-    if ((request.ifr_flags & IFF_UP) != 0) return absl::OkStatus();
-    request.ifr_flags = static_cast<int16_t>(request.ifr_flags | IFF_UP);
+    if ((request.ifr_flags & flag) != 0) return absl::OkStatus();
+    request.ifr_flags = static_cast<int16_t>(request.ifr_flags | flag);
     if (ioctl(socket_.get(), SIOCSIFFLAGS, &request) == 0) return absl::OkStatus();
     if (errno != EPERM) return base::ErrnoStatus(errno, absl::StrCat(what_, ": cannot set it up"));
-    // UNLIMITED: once at the start. Whoever made the interface may set it up later.
-    LOG(Warning) << what_ << ": is down; frames are dropped until `ip link set " << name_ << " up`";
+    // UNLIMITED: once at the start.
+    LOG(Warning) << what_ << ": " << what_then;
     return absl::OkStatus();
+  }
+  absl::Status SetUp() const {
+    return SetFlag(IFF_UP,
+                   absl::StrCat("is down; frames are dropped until `ip link set ", name_, " up`"));
+  }
+  absl::Status SetAllMulticast() const {
+    return SetFlag(IFF_ALLMULTI,
+                   absl::StrCat("the host drops frames to groups, which IPv6 needs, until `ip link "
+                                "set ",
+                                name_, " allmulticast on`"));
   }
   absl::Status SetMac(const MacAddress& mac) const {
     ifreq request = Request();
@@ -72,6 +96,11 @@ class Interface {
     ifreq request = Request();
     request.ifr_mtu = static_cast<int>(mtu);
     return Do(SIOCSIFMTU, request, absl::StrCat("set its MTU to ", mtu));
+  }
+  absl::StatusOr<MacAddress> Mac() const {
+    ifreq request = Request();
+    RETURN_IF_ERROR(Do(SIOCGIFHWADDR, request, "read its address"));
+    return MacOf(request);
   }
   absl::StatusOr<uint32_t> Mtu() const {
     ifreq request = Request();
@@ -128,6 +157,12 @@ absl::Status AttachError(int error, const std::string& what, const TapOptions& o
   }
 }
 
+absl::Status SetHeaderSize(const std::string& what, int fd) {
+  int header_bytes = kVnetHeaderBytes;
+  if (ioctl(fd, TUNSETVNETHDRSZ, &header_bytes) == 0) return absl::OkStatus();
+  return base::ErrnoStatus(errno, absl::StrCat(what, ": cannot set the size of its headers"));
+}
+
 // Opens one queue. `name` becomes the interface's name if it was a pattern.
 absl::StatusOr<base::UniqueFd> OpenQueue(const std::string& what, const TapOptions& options,
                                          std::string& name) {
@@ -144,11 +179,108 @@ absl::StatusOr<base::UniqueFd> OpenQueue(const std::string& what, const TapOptio
   const bool exists = if_nametoindex(name.c_str()) != 0;
   if (ioctl(fd.get(), TUNSETIFF, &request) != 0) return AttachError(errno, what, options, exists);
   name = request.ifr_name;
-  int header_bytes = kVnetHeaderBytes;
-  if (ioctl(fd.get(), TUNSETVNETHDRSZ, &header_bytes) != 0) {
-    return base::ErrnoStatus(errno, absl::StrCat(what, ": cannot set the size of its headers"));
-  }
+  RETURN_IF_ERROR(SetHeaderSize(what, fd.get()));
   return fd;
+}
+
+// Adds a port for an open queue.
+absl::Status AddPort(const std::string& what, base::UniqueFd fd, Tap& tap) {
+  tap.ports.push_back(std::make_unique<TapPort>(std::move(fd)));
+  const int32_t result = tap.ports.back()->SetOffloads(0);
+  if (result == 0) return absl::OkStatus();
+  return base::ErrnoStatus(-result, absl::StrCat(what, ": cannot set its offloads"));
+}
+
+bool HasUso(Port& port) {
+  const bool has_uso = port.SetOffloads(TUN_F_CSUM | kTunUso) == 0;
+  port.SetOffloads(0);
+  return has_uso;
+}
+
+// Sets the MTU if it is another one.
+absl::Status ChangeMtu(const Interface& interface, std::optional<uint32_t> mtu) {
+  if (!mtu.has_value()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const uint32_t current, interface.Mtu());
+  return current == *mtu ? absl::OkStatus() : interface.SetMtu(*mtu);
+}
+
+// What an open queue says about its interface. The answers have the same form for both kinds.
+struct QueueInfo {
+  std::string name;
+  int flags = 0;
+  MacAddress mac = {};
+};
+absl::StatusOr<QueueInfo> AskQueue(const std::string& what, int fd) {
+  ifreq request = {};
+  if (ioctl(fd, TUNGETIFF, &request) != 0) {
+    const int error = errno;
+    return base::Advise(
+        base::ErrnoStatus(error, absl::StrCat(what, ": is no TAP or macvtap interface")),
+        "pass an open queue of one");
+  }
+  QueueInfo info = {.name = request.ifr_name, .flags = request.ifr_flags};
+  if (ioctl(fd, SIOCGIFHWADDR, &request) != 0) {
+    return base::ErrnoStatus(errno, absl::StrCat(what, ": cannot read its address"));
+  }
+  info.mac = MacOf(request);
+  return info;
+}
+
+absl::StatusOr<base::UniqueFd> OpenMacvtapQueue(const std::string& what,
+                                                const TapOptions& options) {
+  const std::string path = absl::StrCat("/dev/tap", if_nametoindex(options.name.c_str()));
+  base::UniqueFd fd(open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  if (!fd.valid()) {
+    const int error = errno;
+    const absl::Status status =
+        base::ErrnoStatus(error, absl::StrCat(what, ": cannot open ", path));
+    if (error == ENOENT) {
+      return base::Advise(status, "it is no macvtap interface, or its device is not there yet");
+    }
+    if (error != EACCES) return status;
+    return base::Advise(status, absl::StrCat("let this user open it: chown USER ", path));
+  }
+  ifreq request = {};
+  request.ifr_flags = static_cast<int16_t>(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR |
+                                           (options.queues > 1 ? IFF_MULTI_QUEUE : 0));
+  if (ioctl(fd.get(), TUNSETIFF, &request) != 0) {
+    return base::ErrnoStatus(errno, absl::StrCat(what, ": cannot set the mode of ", path));
+  }
+  RETURN_IF_ERROR(SetHeaderSize(what, fd.get()));
+  return fd;
+}
+
+// Takes one inherited descriptor over. `info` is set.
+absl::StatusOr<base::UniqueFd> AdoptQueue(const std::string& what, uint64_t number,
+                                          QueueInfo& info) {
+  const int fd = static_cast<int>(number);
+  const int flags = fcntl(fd, F_GETFD);
+  if (flags < 0 || (flags & FD_CLOEXEC) != 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        what, ": no such descriptor was passed; the program that starts vmm has to open it"));
+  }
+  ASSIGN_OR_RETURN(info, AskQueue(what, fd));
+  if ((info.flags & IFF_TAP) == 0 || (info.flags & IFF_VNET_HDR) == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(what, ": ", info.name, ": is not in the right mode; open it with ",
+                     (info.flags & IFF_TAP) == 0 ? "IFF_TAP" : "IFF_VNET_HDR"));
+  }
+  base::UniqueFd owned(fd);
+  fcntl(fd, F_SETFD, FD_CLOEXEC);
+  fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+  RETURN_IF_ERROR(SetHeaderSize(what, fd));
+  return owned;
+}
+
+// Returns the MTU of the interface of a descriptor. The interface may be in another namespace, in
+// which case one of this namespace may have its name.
+uint32_t MtuOf(const std::string& what, const QueueInfo& info) {
+  constexpr uint32_t kUnknown = 1500;
+  const absl::StatusOr<Interface> interface = Interface::Open(what, info.name);
+  if (!interface.ok() || if_nametoindex(info.name.c_str()) == 0) return kUnknown;
+  const absl::StatusOr<MacAddress> mac = interface->Mac();
+  if (!mac.ok() || *mac != info.mac) return kUnknown;
+  return interface->Mtu().value_or(kUnknown);
 }
 
 }  // namespace
@@ -168,9 +300,12 @@ int32_t TapPort::SetOffloads(uint32_t offloads) {
 }
 
 int32_t TapPort::SetActive(bool active) {
+  if (active == active_) return 0;  // for the kernel an error
   ifreq request = {};
   request.ifr_flags = active ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE;
-  return ioctl(fd_.get(), TUNSETQUEUE, &request) == 0 ? 0 : -errno;
+  if (ioctl(fd_.get(), TUNSETQUEUE, &request) != 0) return -errno;
+  active_ = active;
+  return 0;
 }
 
 absl::StatusOr<Tap> OpenTap(const TapOptions& options) {
@@ -179,20 +314,12 @@ absl::StatusOr<Tap> OpenTap(const TapOptions& options) {
   tap.name = options.name.empty() ? "vmtap%d" : options.name;
   for (uint32_t i = 0; i < options.queues; ++i) {
     ASSIGN_OR_RETURN(base::UniqueFd fd, OpenQueue(what, options, tap.name));
-    tap.ports.push_back(std::make_unique<TapPort>(std::move(fd)));
-    if (const int32_t result = tap.ports.back()->SetOffloads(0); result != 0) {
-      return base::ErrnoStatus(-result, absl::StrCat(what, ": cannot set its offloads"));
-    }
+    RETURN_IF_ERROR(AddPort(what, std::move(fd), tap));
   }
-  Port& first = *tap.ports.front();
-  tap.has_uso = first.SetOffloads(TUN_F_CSUM | kTunUso) == 0;
-  first.SetOffloads(0);
+  tap.has_uso = HasUso(*tap.ports.front());
   ASSIGN_OR_RETURN(const Interface interface, Interface::Open(what, tap.name));
   if (options.mac.has_value()) RETURN_IF_ERROR(interface.SetMac(*options.mac));
-  if (options.mtu.has_value()) {
-    ASSIGN_OR_RETURN(const uint32_t current, interface.Mtu());
-    if (current != *options.mtu) RETURN_IF_ERROR(interface.SetMtu(*options.mtu));
-  }
+  RETURN_IF_ERROR(ChangeMtu(interface, options.mtu));
   if (options.ip.has_value()) {
     RETURN_IF_ERROR(interface.SetIp(SIOCSIFADDR, *options.ip, "set its address to"));
   }
@@ -202,6 +329,77 @@ absl::StatusOr<Tap> OpenTap(const TapOptions& options) {
   RETURN_IF_ERROR(interface.SetUp());
   ASSIGN_OR_RETURN(tap.mtu, interface.Mtu());
   return tap;
+}
+
+absl::StatusOr<Tap> OpenMacvtap(const TapOptions& options) {
+  const std::string what = absl::StrCat(options.key, ": ", options.name);
+  if (if_nametoindex(options.name.c_str()) == 0) {
+    return absl::NotFoundError(absl::StrCat(
+        what, ": no such interface; make it with `ip link add link HOST_INTERFACE name ",
+        options.name, " type macvtap mode bridge`"));
+  }
+  Tap tap;
+  tap.name = options.name;
+  ASSIGN_OR_RETURN(const Interface interface, Interface::Open(what, tap.name));
+  ASSIGN_OR_RETURN(tap.guest_mac, interface.Mac());
+  for (uint32_t i = 0; i < options.queues; ++i) {
+    ASSIGN_OR_RETURN(base::UniqueFd fd, OpenMacvtapQueue(what, options));
+    // The numbers of interfaces are unique in a network namespace only, /dev is often shared.
+    ASSIGN_OR_RETURN(const QueueInfo info, AskQueue(what, fd.get()));
+    if (info.mac != *tap.guest_mac || info.name != tap.name) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(what, ": /dev/tap", if_nametoindex(tap.name.c_str()), " is ", info.name,
+                       " of another network namespace; pass descriptors by fds instead"));
+    }
+    if (i == 0 && flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+      return base::Advise(base::ErrnoStatus(errno, absl::StrCat(what, ": cannot lock it")),
+                          "another program uses it; each VM needs its own");
+    }
+    RETURN_IF_ERROR(AddPort(what, std::move(fd), tap));
+  }
+  tap.has_uso = HasUso(*tap.ports.front());
+  RETURN_IF_ERROR(ChangeMtu(interface, options.mtu));
+  RETURN_IF_ERROR(interface.SetUp());
+  RETURN_IF_ERROR(interface.SetAllMulticast());
+  ASSIGN_OR_RETURN(tap.mtu, interface.Mtu());
+  return tap;
+}
+
+absl::StatusOr<Tap> AdoptTap(const std::string& key, std::span<const uint64_t> fds) {
+  Tap tap;
+  for (size_t i = 0; i < fds.size(); ++i) {
+    const std::string what = absl::StrCat(key, "[", i, "]: ", fds[i]);
+    QueueInfo info;
+    ASSIGN_OR_RETURN(base::UniqueFd fd, AdoptQueue(what, fds[i], info));
+    if (i == 0) {
+      tap.name = info.name;
+      tap.mtu = MtuOf(what, info);
+      struct stat file;
+      if (fstat(fd.get(), &file) != 0) return base::ErrnoStatus(errno, what);
+      if (file.st_rdev != makedev(kTunMajor, kTunMinor)) tap.guest_mac = info.mac;
+    } else if (info.name != tap.name) {
+      return absl::InvalidArgumentError(absl::StrCat(what, ": is a queue of ", info.name, ", and ",
+                                                     key, "[0] is one of ", tap.name,
+                                                     "; give each interface a device of its own"));
+    }
+    RETURN_IF_ERROR(AddPort(what, std::move(fd), tap));
+  }
+  tap.has_uso = HasUso(*tap.ports.front());
+  return tap;
+}
+
+std::map<std::string, uint64_t> InterfaceCounters(const std::string& name) {
+  std::map<std::string, uint64_t> counters;
+  if (name.empty()) return counters;
+  for (const char* direction : {"rx_", "tx_"}) {
+    for (const char* what : {"packets", "bytes", "dropped", "errors"}) {
+      const std::string counter = absl::StrCat(direction, what);
+      std::ifstream file(absl::StrCat("/sys/class/net/", name, "/statistics/", counter));
+      uint64_t value = 0;
+      if (file >> value) counters[counter] = value;
+    }
+  }
+  return counters;
 }
 
 }  // namespace net

@@ -26,6 +26,7 @@
 #include <cstdint>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -232,6 +233,83 @@ TEST_F(TapTest, SettingsWithoutTheCapabilityAreErrors) {
     EXPECT_THAT(ErrorOf(options), HasSubstr("\"10.0.0\", which is no IPv4 address"));
   }
   EXPECT_EQ(ioctl(Make("t5", 0, getuid()).get(), TUNSETPERSIST, 0), 0);
+}
+
+// A queue as a program passes it: without FD_CLOEXEC.
+uint64_t Inherited(base::UniqueFd fd) {
+  EXPECT_EQ(fcntl(fd.get(), F_SETFD, 0), 0);
+  return static_cast<uint64_t>(fd.release());
+}
+
+TEST_F(TapTest, InheritedQueuesAreTakenOver) {
+  std::vector<uint64_t> fds;
+  for (int i = 0; i < 2; ++i) {
+    fds.push_back(Inherited(Make("t6", IFF_MULTI_QUEUE, getuid())));
+  }
+  ifreq request = Ask("t6", SIOCGIFMTU);
+  request.ifr_mtu = 4000;
+  const base::UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(ioctl(socket.get(), SIOCSIFMTU, &request), 0);
+  const absl::StatusOr<Tap> tap = AdoptTap("net[0].fds", fds);
+  ASSERT_TRUE(tap.ok()) << tap.status();
+  EXPECT_EQ(tap->name, "t6");
+  EXPECT_EQ(tap->mtu, 4000u);
+  EXPECT_FALSE(tap->guest_mac.has_value());
+  ASSERT_EQ(tap->ports.size(), 2u);
+  for (size_t i = 0; i < 2; ++i) {
+    const int fd = tap->ports[i]->fd();
+    EXPECT_EQ(fd, static_cast<int>(fds[i]));
+    EXPECT_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    EXPECT_NE(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+    int header_bytes = 0;
+    EXPECT_EQ(ioctl(fd, TUNGETVNETHDRSZ, &header_bytes), 0);
+    EXPECT_EQ(header_bytes, static_cast<int>(kVnetHeaderBytes));
+  }
+  EXPECT_EQ(ioctl(tap->ports[0]->fd(), TUNSETPERSIST, 0), 0);
+}
+
+TEST_F(TapTest, DescriptorsThatAreNoQueuesAreNamed) {
+  const auto error = [](std::vector<uint64_t> fds) {
+    return std::string(AdoptTap("net[0].fds", fds).status().message());
+  };
+  EXPECT_EQ(error({987}),
+            "net[0].fds[0]: 987: no such descriptor was passed; the program that starts vmm has to "
+            "open it");
+  const base::UniqueFd own = Make("t7", 0, getuid());
+  EXPECT_THAT(error({static_cast<uint64_t>(own.get())}),
+              HasSubstr("no such descriptor was passed"));
+  const uint64_t null = Inherited(base::UniqueFd(open("/dev/null", O_RDWR | O_CLOEXEC)));
+  EXPECT_THAT(error({null}), HasSubstr(": is no TAP or macvtap interface: Inappropriate ioctl"));
+  close(static_cast<int>(null));
+
+  base::UniqueFd plain(open("/dev/net/tun", O_RDWR | O_CLOEXEC));
+  ifreq request = {};
+  std::strcpy(request.ifr_name, "t8");
+  request.ifr_flags = IFF_TAP | IFF_NO_PI;
+  ASSERT_EQ(ioctl(plain.get(), TUNSETIFF, &request), 0);
+  const uint64_t without = Inherited(std::move(plain));
+  EXPECT_THAT(error({without}),
+              HasSubstr(": t8: is not in the right mode; open it with IFF_VNET_HDR"));
+  close(static_cast<int>(without));
+
+  const std::vector<uint64_t> different = {Inherited(Make("t9", IFF_MULTI_QUEUE, getuid())),
+                                           Inherited(Make("t10", IFF_MULTI_QUEUE, getuid()))};
+  for (const uint64_t fd : different) ioctl(static_cast<int>(fd), TUNSETPERSIST, 0);
+  EXPECT_THAT(error(different), HasSubstr(": is a queue of t10, and net[0].fds[0] is one of t9; "));
+  close(static_cast<int>(different[1]));
+  EXPECT_EQ(ioctl(own.get(), TUNSETPERSIST, 0), 0);
+}
+
+TEST_F(TapTest, MissingMacvtapInterfaceSaysHowToMakeIt) {
+  TapOptions options = Options("none");
+  options.key = "net[0].macvtap";
+  EXPECT_EQ(OpenMacvtap(options).status().message(),
+            "net[0].macvtap: none: no such interface; make it with `ip link add link "
+            "HOST_INTERFACE name none type macvtap mode bridge`");
+  options.name = "lo";
+  EXPECT_EQ(OpenMacvtap(options).status().message(),
+            "net[0].macvtap: lo: cannot open /dev/tap1: No such file or directory (ENOENT); it is "
+            "no macvtap interface, or its device is not there yet");
 }
 
 }  // namespace

@@ -26,6 +26,7 @@
 #include "vmm/kvm/early_kvm.h"
 #include "vmm/machine/api_adapter.h"
 #include "vmm/machine/controller.h"
+#include "vmm/machine/devices/net.h"
 #include "vmm/machine/host_resources.h"
 #include "vmm/signals.h"
 #include "vmm/startup_pages.h"
@@ -83,6 +84,8 @@ absl::Status CheckPayload(const VmConfig& config) {
 absl::StatusOr<ExitStatus> RunVm(const CommandLine& arguments, const VmConfig& config,
                                  std::optional<base::UnixListener> api_socket,
                                  EarlyKvm& early_kvm) {
+  // Before there is a ring, whose memory and files a child would keep.
+  ASSIGN_OR_RETURN(PasstLaunchers launchers, StartPasstLaunchers(config));
   BlockSignals();
   RETURN_IF_ERROR(RaiseDescriptorLimit().status());
   base::UringEventLoop::Options control_options;
@@ -96,9 +99,12 @@ absl::StatusOr<ExitStatus> RunVm(const CommandLine& arguments, const VmConfig& c
   };
   Controller* controller_ptr = nullptr;
   ASSIGN_OR_RETURN(const std::unique_ptr<HostResources> host,
-                   HostResources::Open(config, guest_phys_bits, [&loop, &controller_ptr] {
-                     loop->Post([&controller_ptr] { controller_ptr->ForceEnd("Ctrl-a x"); });
-                   }));
+                   HostResources::Open(
+                       config, guest_phys_bits,
+                       [&loop, &controller_ptr] {
+                         loop->Post([&controller_ptr] { controller_ptr->ForceEnd("Ctrl-a x"); });
+                       },
+                       std::move(launchers)));
   InstallFaultHandlers(host->memory());
   Controller controller(config,
                         {.exit_on_reboot = arguments.on_reboot == CommandLine::OnReboot::kExit,
@@ -125,6 +131,9 @@ absl::StatusOr<ExitStatus> RunVm(const CommandLine& arguments, const VmConfig& c
   const HostResources::Finished finished = host->Finish(kFinalSyncPatience);
   const ExitStatus status =
       finished.synced ? controller.exit_status() : WithLostWrites(controller.exit_status());
+  if (arguments.stats && finished.threads_ended) {
+    fputs(host->devices().CountersText().c_str(), stderr);
+  }
   // The error has been logged.
   if (!finished.threads_ended) {
     server.reset();  // also removes the socket's name

@@ -99,7 +99,7 @@ void HostStep(FuzzInput& input, FuzzPort& port, NetDevice& device) {
       port.offload_error = kErrors[input.Byte() % std::size(kErrors)];
       return;
     case 4:
-      return device.SetLink(input.Byte() % 2 == 0);
+      return device.SetLink(NetDevice::LinkSource::kUser, input.Byte() % 2 == 0);
     case 5:
       return device.Announce();
   }

@@ -1,10 +1,13 @@
 """Network devices: guests that talk to the host and to each other."""
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
+import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -49,13 +52,14 @@ def net_config(kernel="cloud", net=None, **more):
     return config
 
 
-def set_up(vm, network, mtu=1500):
+def set_up(vm, network, mtu=1500, interface="eth0"):
     """Gives the guest its addresses."""
-    vm.expect(READY)
+    if interface == "eth0":
+        vm.expect(READY)
     output = vm.shell(
-        "echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad; "
-        f"ip link set eth0 mtu {mtu} up; ip addr add {network.guest}/24 dev eth0; "
-        f"ip -6 addr add {network.guest6}/64 dev eth0"
+        f"echo 0 >/proc/sys/net/ipv6/conf/{interface}/accept_dad; "
+        f"ip link set {interface} mtu {mtu} up; ip addr add {network.guest}/24 dev {interface}; "
+        f"ip -6 addr add {network.guest6}/64 dev {interface}"
     )
     check_equal(output, "", "messages of ip")
 
@@ -174,10 +178,11 @@ def counters(api):
     return answer["_net0"]
 
 
-def rebind(vm, times):
-    """Resets the device, by taking it from its driver and giving it back."""
+def rebind(vm, times, interface="eth0"):
+    """Resets a device, by taking it from its driver and giving it back."""
     vm.shell(
-        "cd /sys/bus/virtio/drivers/virtio_net; device=$(ls -d virtio* | head -n 1); "
+        f"cd /sys/bus/virtio/drivers/virtio_net; "
+        f"device=$(basename $(readlink /sys/class/net/{interface}/device)); "
         f"for i in $(seq {times}); do echo $device >unbind; echo $device >bind; done; cd /",
         seconds=600,
     )
@@ -224,22 +229,87 @@ def by_tap(folder):
         vm.wait(0, seconds=60)
 
 
-@case("net-of-two-guests-on-a-bridge", boots=2)  # one of them with Linux 6.12
+def open_tap(name):
+    """Opens a TAP interface as a program does that passes it to vmm. Returns the descriptor."""
+    fd = os.open("/dev/net/tun", os.O_RDWR)
+    mode = 0x0002 | 0x1000 | 0x4000  # IFF_TAP, IFF_NO_PI, IFF_VNET_HDR
+    fcntl.ioctl(fd, 0x400454CA, struct.pack("16sH22x", name.encode(), mode))  # TUNSETIFF
+    return fd
+
+
+@contextlib.contextmanager
+def cable(number):
+    """Makes two interfaces at the ends of a cable, vmlower0 and vmfar0."""
+    ends = f"vmlower{number}", f"vmfar{number}"
+    ip("link", "add", ends[0], "type", "veth", "peer", "name", ends[1])
+    for end in ends:
+        ip("link", "set", end, "up")
+    try:
+        yield ends
+    finally:
+        ip("link", "del", ends[0])
+
+
+def received_bytes(interface):
+    with open(f"/sys/class/net/{interface}/statistics/rx_bytes", encoding="ascii") as f:
+        return int(f.read())
+
+
+def check_between(vms, network):
+    """Moves data from the first guest to the second, whose network is given."""
+    # At the end of its input, busybox nc ends the connection: the FIFO has no end.
+    vms[1].send("mkfifo /input; nc -l -p 7000 <>/input >/big; sha256sum /big; rm /input\n")
+    sent = vms[0].shell(
+        f"head -c {MEGABYTES << 20} /dev/urandom >/big; sha256sum /big; sleep 1; "
+        f"nc {network.guest} 7000 </big",
+        seconds=240,
+    )
+    got = vms[1].expect(r"([0-9a-f]{64})\s").group(1)
+    check_equal(got, re.search(r"[0-9a-f]{64}", sent).group(0), "what the other guest got")
+
+
+def check_link(vm, api, number):
+    """Plugs the cable of an interface out and in."""
+
+    def set_link(up):
+        status, _ = api.call("PUT", "vm.set-link", {"id": f"_net{number}", "up": up})
+        check_equal(status, 204, "vm.set-link")
+        carrier = f"cat /sys/class/net/eth{number}/carrier"
+        check_equal(vm.shell(carrier).strip(), "1" if up else "0", "the carrier")
+
+    set_link(False)
+    set_link(True)
+
+
+# One guest has Linux 6.12. Its TAP interface is passed to vmm.
+@case("net-of-two-guests-on-a-bridge-and-by-macvtap", boots=2)
 def two_guests(folder):
     ip("link", "add", "vmbridge0", "type", "bridge")
     ip("link", "set", "vmbridge0", "up")
     networks = [Network(3, guest=10), Network(3, guest=11)]
+    macvtaps = [Network(4, guest=10), Network(4, guest=11)]
     set_up_host(networks[0], "vmbridge0")
     kernels = ["cloud", "backports"]
-    # The second guest has no offloads: the host checksums and segments for it.
-    masks = [(1 << 64) - 1, (1 << 64) - 1 & ~OFFLOADS]
-    with contextlib.ExitStack() as stack:
+    apis = [Api(f"{folder}/api{i}.sock") for i in range(2)]
+    with cable(0) as (lower, far), contextlib.ExitStack() as stack:
+        fd = open_tap("vmtest1")
+        # The second guest has no offloads: the host checksums and segments for it.
+        ways = [{"tap": "vmtest0"}, {"fds": [fd], "features_mask": (1 << 64) - 1 & ~OFFLOADS}]
         vms = []
         for i, network in enumerate(networks):
-            config = net_config(kernels[i], {"tap": f"vmtest{i}", "features_mask": masks[i]})
+            ip("link", "add", "link", lower, "name", f"vmmac{i}", "type", "macvtap", "mode", "bridge")
+            config = net_config(kernels[i])
             config["name"] = f"guest-{i}"
-            vms.append(stack.enter_context(Vm(folder, config)))
+            vhost = i == 1
+            config["net"] = [ways[i], {"macvtap": f"vmmac{i}", "pci_device_id": 31, "vhost": vhost}]
+            options = ("--stats", "--api-socket", apis[i].path)
+            fds = (fd,) if i == 1 else ()
+            vms.append(stack.enter_context(Vm(folder, config, *options, fds=fds)))
+            if i == 1:
+                os.close(fd)
+                ip("link", "set", "vmtest1", "up")
             set_up(vms[i], network)
+            set_up(vms[i], macvtaps[i], interface="eth1")
             ip("link", "set", f"vmtest{i}", "master", "vmbridge0")
         check_ping(vms[0], networks[1].guest)
         check_ping(vms[0], networks[1].guest6)
@@ -247,19 +317,29 @@ def two_guests(folder):
             check_ping(vms[1], address)
         check_tcp(vms[1], networks[1].host, networks[1].guest)
         check_udp(vms[1], networks[1])
-        # At the end of its input, busybox nc ends the connection: the FIFO has no end.
-        vms[1].send("mkfifo /input; nc -l -p 7000 <>/input >/big; sha256sum /big\n")
-        sent = vms[0].shell(
-            f"head -c {MEGABYTES << 20} /dev/urandom >/big; sha256sum /big; sleep 1; "
-            f"nc {networks[1].guest} 7000 </big",
-            seconds=240,
-        )
-        got = vms[1].expect(r"([0-9a-f]{64})\s").group(1)
-        check_equal(got, re.search(r"[0-9a-f]{64}", sent).group(0), "what the other guest got")
+        check_between(vms, networks[1])
+        before = received_bytes(far)
+        check_ping(vms[0], macvtaps[1].guest6)
+        check_between(vms, macvtaps[1])
+        seen = received_bytes(far) - before
+        check(seen < 1 << 20, f"{seen} bytes of the guests' traffic left the host")
+        set_up_host(Network(4), far)
+        check_ping(vms[1], macvtaps[1].host)
+        check_link(vms[0], apis[0], 0)
+        # The host's kernel serves this device.
+        check_link(vms[1], apis[1], 1)
+        for _ in range(5):
+            check_equal(apis[1].call("PUT", "vm.pause")[0], 204, "pause")
+            check_equal(apis[1].call("PUT", "vm.resume")[0], 204, "resume")
+        check_ping(vms[1], macvtaps[1].host)
+        rebind(vms[1], 5, interface="eth1")
+        set_up(vms[1], macvtaps[1], interface="eth1")
+        check_ping(vms[1], macvtaps[1].host)
         for vm in vms:
             vm.send("poweroff -f\n")
             vm.wait(0, seconds=60)
-    ip("link", "del", "vmbridge0")
+        check(re.search(r"^_net0: .*rx_frames \d", vms[1].stderr(), re.M), vms[1].stderr())
+        check(re.search(r"^_net1: .*host_rx_packets \d", vms[1].stderr(), re.M), vms[1].stderr())
 
 
 @case("net-leaves-nothing-behind", full=True)
@@ -280,11 +360,26 @@ def no_leaks(folder):
 # the guest, the gateway's address is the host.
 ROUTE = "10.78.0.2"
 GATEWAY = "10.78.0.1"
-DHCP = (
-    "printf '%s\\n' '#!/bin/sh' '[ \"$1\" = bound ] || exit 0' "
-    "'ip addr add $ip/24 dev $interface; ip route add default via $router' >/dhcp; "
-    "chmod +x /dhcp; ip link set eth0 up; udhcpc -i eth0 -n -q -s /dhcp -t 20; "
-)
+
+
+def dhcp(interface):
+    """Returns a script that sets an interface of the guest up with what passt offers."""
+    return (
+        "printf '%s\\n' '#!/bin/sh' '[ \"$1\" = bound ] || exit 0' "
+        "'ip addr add $ip/24 dev $interface; ip route add default via $router' >/dhcp; "
+        f"chmod +x /dhcp; ip link set {interface} up; udhcpc -i {interface} -n -q -s /dhcp -t 20; "
+    )
+
+
+def carrier(interface):
+    return f"$(cat /sys/class/net/{interface}/carrier)"
+
+
+def link_goes_and_comes(interface):
+    return (
+        f"while [ {carrier(interface)} = 1 ]; do usleep 10000; done; echo LINK-DOWN; "
+        f"until [ {carrier(interface)} = 1 ]; do usleep 10000; done; echo LINK-UP; "
+    )
 
 
 def run(command):
@@ -302,6 +397,24 @@ def route():
         yield
     finally:
         run("ip link del vmroute0")
+
+
+def children(pid):
+    """Returns the processes that a process has started."""
+    found = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as f:
+            found += [int(child) for child in f.read().split()]
+    return found
+
+
+def has_ended(pid):
+    """Returns whether a process is gone, or waits for nothing but its parent."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def can_connect(path):
@@ -331,26 +444,79 @@ def passt(path, *options):
         process.wait()
 
 
-@case("net-passt-ends-and-comes-back")
+def isolated_guest(interface, port):
+    """Returns a script for a guest that serves a port, and tries to get out."""
+    serve = (
+        f"nc -l -p {port} <>/input >/big & "
+        f"until netstat -ltn | grep -q :{port}; do usleep 10000; done; echo LISTENING; "
+        "wait; sha256sum /big; "
+    )
+    return (
+        f"[ -p /input ] || mkfifo /input; {dhcp(interface)}{serve}"
+        f"nc -w 5 {GATEWAY} 7003 </dev/null && echo LEAK; nc -w 5 {ROUTE} 7003 </dev/null && "
+        f"echo LEAK; ping -c 1 -W 3 {GATEWAY} && echo LEAK; nslookup -type=a a.test {GATEWAY} && "
+        f"echo LEAK; echo TRIED; {link_goes_and_comes(interface)}{serve}echo END"
+    )
+
+
+def check_isolation(vm, port):
+    """Checks a guest that runs isolated_guest, and that its passt is started again."""
+    data = os.urandom(1 << 20)
+
+    def send():
+        vm.expect("LISTENING", 60)
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+            client.sendall(data)
+            client.shutdown(socket.SHUT_WR)
+            digest = vm.expect(r"([0-9a-f]{64})\s", 60).group(1)
+        check_equal(digest, hashlib.sha256(data).hexdigest(), "what the guest got")
+
+    with socket.create_server(("0.0.0.0", 7003)) as server:
+        server.settimeout(0)
+        send()
+        tried = vm.expect(r"([\s\S]*)TRIED\s", 60).group(1)
+        check("LEAK" not in tried, f"the guest got out: {tried}")
+        try:
+            server.accept()
+        except BlockingIOError:
+            pass
+        else:
+            check(False, "the guest reached the host")
+    (launcher,) = children(vm.process.pid)
+    (first,) = children(launcher)
+    os.kill(first, signal.SIGKILL)
+    vm.expect("LINK-DOWN", 60)
+    vm.expect("LINK-UP", 60)
+    send()
+    vm.expect("END")
+    (second,) = children(launcher)
+    vm.process.kill()
+    vm.process.wait()
+    for pid in (launcher, second):
+        wait_until(lambda pid=pid: has_ended(pid), f"end of {pid}")
+
+
+# The first device has a passt that is there already, the second has a passt of its own.
+@case("net-passt-ends-and-comes-back-and-isolates")
 def passt_ends_and_comes_back(folder):
     data = os.urandom(1 << 20) * MEGABYTES
     wanted = hashlib.sha256(data).hexdigest()
-    carrier = "$(cat /sys/class/net/eth0/carrier)"
     test = (
-        DHCP + "cat /sys/class/net/eth0/mtu; mkfifo /input; nc -l -p 80 <>/input >/big & "
+        f"{dhcp('eth0')}cat /sys/class/net/eth0/mtu; mkfifo /input; "
+        "nc -l -p 80 <>/input >/big & "
         "until netstat -ltn | grep -q :80; do usleep 10000; done; echo LISTENING; "
         "wait; sha256sum /big; "
-        f"nc {GATEWAY} 7001 </big; echo SENT; "
-        f"while [ {carrier} = 1 ]; do usleep 10000; done; echo LINK-DOWN; "
-        f"until [ {carrier} = 1 ]; do usleep 10000; done; echo LINK-UP; "
-        f"nc {GATEWAY} 7002 </big; echo END; read line"
+        f"nc {GATEWAY} 7001 </big; echo SENT; {link_goes_and_comes('eth0')}"
+        f"nc {GATEWAY} 7002 </big; ip link set eth0 down; stty -echo; echo END; "
+        'read -r line; eval "$line"'
     )
     config = vm_config(test=test, name="passt-test", memory="512M")
     config["payload"]["initramfs"] = guest_files("cloud")["net-initrd"]
     # passt runs as nobody, since it is started by root.
     os.chmod(folder, 0o777)
     path = f"{folder}/passt.sock"
-    config["net"] = [{"socket": path}]
+    own = {"forward": [{"host_port": 8081, "guest_port": 81}], "restrict": True}
+    config["net"] = [{"socket": path}, {"passt": own, "pci_device_id": 31}]
     forward = ("--tcp-ports", "127.0.0.1/8080:80")
     with contextlib.ExitStack() as stack:
         stack.enter_context(route())
@@ -374,6 +540,6 @@ def passt_ends_and_comes_back(folder):
         vm.expect("END")
         sink.thread.join(60)
         check_equal(sink.digest, wanted, "what the host got after passt came back")
-        vm.send("\n")
-        vm.wait(0, seconds=60)
         check("link down" in vm.stderr() and "link up" in vm.stderr(), vm.stderr())
+        vm.send(isolated_guest("eth1", 81) + "\n")
+        check_isolation(vm, 8081)

@@ -155,7 +155,7 @@ class Console:
 class Vm:
     """A running vmm. Use it as a context manager, which kills the process at the end."""
 
-    def __init__(self, folder, config, *options, terminal=False, read_output=True):
+    def __init__(self, folder, config, *options, terminal=False, read_output=True, fds=()):
         self.folder = folder
         self._commands = 0
         self.number = len([name for name in os.listdir(folder) if name.endswith(".json")])
@@ -174,7 +174,11 @@ class Vm:
                 output = self._input = master
             else:
                 self.process = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    pass_fds=fds,
                 )
                 self._input = self.process.stdin.fileno()
                 output = self.process.stdout.fileno()

@@ -13,6 +13,7 @@
 #include "base/limited_log.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "net/tap.h"
 
 namespace virtio {
 namespace {
@@ -43,6 +44,10 @@ uint64_t OfferedFeatures(const NetDevice::Options& options, size_t pairs) {
                       FeatureBit(VIRTIO_NET_F_CTRL_MAC_ADDR) |
                       FeatureBit(VIRTIO_NET_F_GUEST_ANNOUNCE);
   if (pairs > 1) features |= FeatureBit(VIRTIO_NET_F_MQ);
+  if (!options.has_filters) {
+    features &= ~(FeatureBit(VIRTIO_NET_F_CTRL_RX) | FeatureBit(VIRTIO_NET_F_CTRL_RX_EXTRA) |
+                  FeatureBit(VIRTIO_NET_F_CTRL_VLAN) | FeatureBit(VIRTIO_NET_F_CTRL_MAC_ADDR));
+  }
   if (!options.has_offloads) return features;
   features |= FeatureBit(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) | kNetGuestOffloads |
               FeatureBit(VIRTIO_NET_F_CSUM) | FeatureBit(VIRTIO_NET_F_HOST_TSO4) |
@@ -69,28 +74,7 @@ uint32_t TunOffloads(uint64_t features) {
   return offloads;
 }
 
-void AddQueue(Counters& to, const std::string& prefix, const NetCounters& from) {
-  to[prefix + "frames"] += from.frames.value();
-  to[prefix + "bytes"] += from.bytes.value();
-  to[prefix + "wakeups"] += from.wakeups.value();
-  to[prefix + "throttled"] += from.throttled.value();
-  to[prefix + "dropped_malformed"] += from.dropped_malformed.value();
-  to[prefix + "dropped_host"] += from.dropped_host.value();
-  to[prefix + "dropped_link_down"] += from.dropped_link_down.value();
-}
-
 }  // namespace
-
-NetDevice::Queues::Queues(Pair pair_options, base::LoopFile file, base::LoopFile send_file,
-                          NetShared& shared, base::GuestMemory& memory, uint16_t first_index)
-    : port(std::move(pair_options.port)),
-      pair{.shared = shared,
-           .port = *port,
-           .file = file,
-           .send_file = send_file,
-           .send_events = port->send_readiness().events},
-      receive(pair_options.loop, memory, first_index, pair),
-      transmit(pair_options.loop, memory, static_cast<uint16_t>(first_index + 1), pair) {}
 
 absl::StatusOr<std::unique_ptr<NetDevice>> NetDevice::Create(const Options& options,
                                                              std::vector<Pair> pairs,
@@ -100,31 +84,46 @@ absl::StatusOr<std::unique_ptr<NetDevice>> NetDevice::Create(const Options& opti
   base::EventLoop& loop = pairs.front().loop;
   auto device = std::unique_ptr<NetDevice>(new NetDevice(options, pairs.size(), loop));
   for (Pair& pair : pairs) {
-    auto file = pair.loop.AddFile(pair.port->fd());
-    if (!file.ok()) return base::Annotate(file.status(), options.id);
-    const int send_fd = pair.port->send_readiness().fd;
-    auto send_file = send_fd == pair.port->fd() ? file : pair.loop.AddFile(send_fd);
-    if (!send_file.ok()) return base::Annotate(send_file.status(), options.id);
-    const auto index = static_cast<uint16_t>(2 * device->pairs_.size());
-    device->pairs_.push_back(std::make_unique<Queues>(std::move(pair), *file, *send_file,
-                                                      device->shared_, memory, index));
-    device->AddQueue(device->pairs_.back()->receive, options.queue_size);
-    device->AddQueue(device->pairs_.back()->transmit, options.queue_size);
+    const absl::Status status = device->AddPair(std::move(pair), memory, options.queue_size);
+    if (!status.ok()) return base::Annotate(status, options.id);
   }
   device->control_ = device->MakeControlQueue(loop, memory, 2 * pairs.size());
   device->AddQueue(*device->control_, NetControlQueue::kMaxSize);
   if (pairs.size() > 1) {
     device->control_without_mq_ =
-        device->MakeControlQueue(device->pairs_[1]->receive.loop(), memory, 2);
+        device->MakeControlQueue(device->pairs_[1]->receive().loop(), memory, 2);
   }
   device->SetPairs(1);
   return device;
+}
+
+absl::Status NetDevice::AddPair(Pair pair, base::GuestMemory& memory, uint16_t queue_size) {
+  const auto first_index = static_cast<uint16_t>(2 * pairs_.size());
+  if (pair.vhost != nullptr) {
+    CHECK(&pair.loop == &loop());
+    pairs_.push_back(std::make_unique<VhostNetQueuePair>(
+        std::move(pair.port), std::move(pair.vhost), pair.loop, memory, first_index));
+  } else {
+    const int fd = pair.port->fd();
+    const int send_fd = pair.port->send_readiness().fd;
+    ASSIGN_OR_RETURN(const base::LoopFile file, pair.loop.AddFile(fd));
+    base::LoopFile send_file = file;
+    if (send_fd != fd) {
+      ASSIGN_OR_RETURN(send_file, pair.loop.AddFile(send_fd));
+    }
+    pairs_.push_back(std::make_unique<LoopNetQueuePair>(std::move(pair.port), file, send_file,
+                                                        pair.loop, shared_, memory, first_index));
+  }
+  AddQueue(pairs_.back()->receive(), queue_size);
+  AddQueue(pairs_.back()->transmit(), queue_size);
+  return absl::OkStatus();
 }
 
 NetDevice::NetDevice(const Options& options, size_t pairs, base::EventLoop& loop)
     : QueuedDevice(
           {.id = options.id, .type = VIRTIO_ID_NET, .features = OfferedFeatures(options, pairs)},
           loop),
+      host_interface_(options.host_interface),
       mac_(options.mac),
       shared_(options.rate_limits) {
   shared_.id = options.id;
@@ -153,26 +152,43 @@ void NetDevice::OnActivated(uint64_t features) {
   }
   if (control_without_mq_ != nullptr) {
     if ((features & FeatureBit(VIRTIO_NET_F_MQ)) != 0) {
-      ReplaceQueue(pairs_[1]->receive);
+      ReplaceQueue(pairs_[1]->receive());
     } else {
       ReplaceQueue(*control_without_mq_);
+    }
+  }
+  for (const auto& pair : pairs_) {
+    const int32_t result = pair->SetFeatures(features);
+    if (result < 0) {
+      LOG_LIMITED(Error, 10, id())
+          << id() << ": vhost-net: cannot set its features: " << strerrordesc_np(-result);
     }
   }
   SetOffloads(features & kNetGuestOffloads);
 }
 
 void NetDevice::OnDeactivated() {
+  announcements_left_ = 0;
   SetPairs(1);
   SetMac(mac_);
   shared_.features = 0;
 }
 
-void NetDevice::SetLink(bool up) {
-  shared_.link_up.store(up, std::memory_order_relaxed);
+void NetDevice::SetLink(LinkSource source, bool up) {
+  const auto bit = static_cast<uint8_t>(source);
+  if (up) {
+    shared_.link_down.fetch_and(static_cast<uint8_t>(~bit), std::memory_order_relaxed);
+  } else {
+    shared_.link_down.fetch_or(bit, std::memory_order_relaxed);
+  }
   ChangeConfig(FeatureBit(VIRTIO_NET_F_STATUS), [&] {
+    const bool is_up = shared_.is_link_up();  // of now: another source may have been faster
     const unsigned rest = config_.status.value() & ~unsigned{VIRTIO_NET_S_LINK_UP};
-    config_.status = static_cast<uint16_t>(rest | (up ? unsigned{VIRTIO_NET_S_LINK_UP} : 0));
+    config_.status = static_cast<uint16_t>(rest | (is_up ? unsigned{VIRTIO_NET_S_LINK_UP} : 0));
   });
+  for (const auto& pair : pairs_) {
+    pair->receive().loop().Post([this, &queues = *pair] { queues.SetLink(shared_.is_link_up()); });
+  }
 }
 
 void NetDevice::SetRateLimits(const net::RateLimiter::Limits& limits) {
@@ -180,14 +196,16 @@ void NetDevice::SetRateLimits(const net::RateLimiter::Limits& limits) {
   shared_.receive_limiter.Change(limits, now);
   shared_.transmit_limiter.Change(limits, now);
   for (const auto& pair : pairs_) {
-    pair->receive.loop().Post([&queues = *pair] {
-      queues.receive.OnRateLimitChanged();
-      queues.transmit.OnRateLimitChanged();
-    });
+    pair->receive().loop().Post([&queues = *pair] { queues.OnRateLimitChanged(); });
   }
 }
 
 void NetDevice::Announce() {
+  announcements_left_ = kAnnouncements - 1;
+  RequestAnnouncement();
+}
+
+void NetDevice::RequestAnnouncement() {
   ChangeConfig(FeatureBit(VIRTIO_NET_F_STATUS) | FeatureBit(VIRTIO_NET_F_GUEST_ANNOUNCE), [&] {
     config_.status = static_cast<uint16_t>(config_.status.value() | VIRTIO_NET_S_ANNOUNCE);
   });
@@ -199,6 +217,11 @@ bool NetDevice::Execute(const NetCommand& command) {
       config_.status =
           static_cast<uint16_t>(config_.status.value() & ~unsigned{VIRTIO_NET_S_ANNOUNCE});
     });
+    // The driver must first see that the bit is cleared. [VIRTIO 1.2 §5.1.6.5.4.2]
+    if (announcements_left_ > 0) {
+      --announcements_left_;
+      loop().Post([this] { RequestAnnouncement(); });
+    }
     return true;
   }
   if (command.kind == NetCommandKind::kSetPairs) {
@@ -247,23 +270,21 @@ bool NetDevice::Execute(const NetCommand& command) {
 
 void NetDevice::SetPairs(size_t count) {
   for (size_t i = 1; i < pairs_.size(); ++i) {
-    Queues& pair = *pairs_[i];
+    NetQueuePair& pair = *pairs_[i];
     // A pair's port and queues are touched on its own loop only. The driver's next frame on the
     // pair is served behind this function, since queues are served at the end of a turn.
-    pair.receive.loop().Post([this, &pair, active = i < count] {
-      const int32_t result = pair.port->SetActive(active);
-      if (result < 0) {
-        LOG_LIMITED(Warning, 10, shared_.id)
-            << shared_.id << ": cannot " << (active ? "attach" : "detach")
-            << " a queue: " << strerrordesc_np(-result);
-      }
-      pair.receive.SetActive(active && result == 0);
+    pair.receive().loop().Post([this, &pair, active = i < count] {
+      const int32_t result = pair.SetActive(active);
+      if (result == 0) return;
+      LOG_LIMITED(Warning, 10, shared_.id)
+          << shared_.id << ": cannot " << (active ? "attach" : "detach")
+          << " a queue: " << strerrordesc_np(-result);
     });
   }
 }
 
 bool NetDevice::SetOffloads(uint64_t features) {
-  const int32_t result = pairs_.front()->port->SetOffloads(TunOffloads(features));
+  const int32_t result = pairs_.front()->port().SetOffloads(TunOffloads(features));
   if (result == 0) return true;
   LOG_LIMITED(Warning, 10, shared_.id)
       << shared_.id << ": cannot set offloads: " << strerrordesc_np(-result);
@@ -277,13 +298,9 @@ void NetDevice::SetMac(const net::MacAddress& mac) {
 }
 
 void NetDevice::AddCounters(Counters& counters) const {
-  for (const auto& pair : pairs_) {
-    const NetCounters& received = pair->receive.net_counters();
-    virtio::AddQueue(counters, "rx_", received);
-    counters["rx_dropped_no_room"] += received.dropped_no_room.value();
-    counters["rx_dropped_too_long"] += received.dropped_too_long.value();
-    counters["rx_dropped_filter"] += received.dropped_filter.value();
-    virtio::AddQueue(counters, "tx_", pair->transmit.net_counters());
+  for (const auto& pair : pairs_) pair->AddCounters(counters);
+  for (const auto& [name, value] : net::InterfaceCounters(host_interface_)) {
+    counters["host_" + name] = value;
   }
   counters["commands_refused"] = control_->refused().value();
   if (control_without_mq_ != nullptr) {

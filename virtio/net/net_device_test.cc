@@ -350,7 +350,7 @@ TEST(NetDeviceTest, LinkDownDropsFramesOfBothDirections) {
   NetMachine machine;
   machine.Start();
   machine.OfferBuffers(3, 2000);
-  machine.device().SetLink(false);
+  machine.device().SetLink(NetDevice::LinkSource::kUser, false);
   machine.port().Arrive(Frame(60));
   machine.Transmit(Frame(60));
   machine.Run();
@@ -359,10 +359,33 @@ TEST(NetDeviceTest, LinkDownDropsFramesOfBothDirections) {
   EXPECT_EQ(machine.Counter("rx_dropped_link_down"), 1u);
   EXPECT_EQ(machine.Counter("tx_dropped_link_down"), 1u);
   EXPECT_EQ(machine.harness().notifier().config_features, FeatureBit(VIRTIO_NET_F_STATUS));
-  machine.device().SetLink(true);
+  machine.device().SetLink(NetDevice::LinkSource::kUser, true);
   machine.port().Arrive(Frame(61));
   machine.Run();
   EXPECT_EQ(WithoutHeader(machine.TakeFrame()), Frame(61));
+}
+
+TEST(NetDeviceTest, LinkIsUpWhenNeitherTheUserNorThePortSaysOtherwise) {
+  NetMachine machine;
+  machine.Start();
+  machine.OfferBuffers(3, 2000);
+  const auto arrives = [&machine] {
+    machine.port().Arrive(Frame(60));
+    machine.Run();
+    return !machine.TakeFrame().empty();
+  };
+  using Source = NetDevice::LinkSource;
+  machine.device().SetLink(Source::kUser, false);
+  machine.device().SetLink(Source::kPort, false);
+  machine.device().SetLink(Source::kPort, true);
+  EXPECT_FALSE(arrives());
+  machine.device().SetLink(Source::kUser, true);
+  EXPECT_TRUE(arrives());
+  machine.device().SetLink(Source::kPort, false);
+  machine.device().SetLink(Source::kUser, true);
+  EXPECT_FALSE(arrives());
+  machine.device().SetLink(Source::kPort, true);
+  EXPECT_TRUE(arrives());
 }
 
 TEST(NetDeviceTest, OffloadsOfTheHostAreThoseOfTheDriver) {

@@ -161,7 +161,7 @@ bool NetReceiveQueue::DeliverWithExcess() {
 }
 
 bool NetReceiveQueue::IsWanted(uint32_t bytes) {
-  if (!pair_.shared.link_up.load(std::memory_order_relaxed)) {
+  if (!pair_.shared.is_link_up()) {
     counters_.dropped_link_down.Increment();
     return false;
   }
@@ -280,7 +280,7 @@ void NetTransmitQueue::Start(Chain& chain) {
 }
 
 void NetTransmitQueue::BeginSend() {
-  if (!pair_.shared.link_up.load(std::memory_order_relaxed)) {
+  if (!pair_.shared.is_link_up()) {
     reservation_.Cancel();
     counters_.dropped_link_down.Increment();
     return Complete(chain_, 0);

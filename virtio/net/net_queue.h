@@ -35,7 +35,8 @@ struct NetShared {
   std::string id;         // of the device, for the log
   uint64_t features = 0;  // that the driver has accepted; changes only while all queues are stopped
   uint16_t mtu = 0;       // what the driver reads; constant
-  std::atomic<bool> link_up = true;
+  std::atomic<uint8_t> link_down = 0;  // NetDevice::LinkSource of those who say so
+  bool is_link_up() const { return link_down.load(std::memory_order_relaxed) == 0; }
   net::RateLimiter receive_limiter;
   net::RateLimiter transmit_limiter;
   base::Mutex mutex;

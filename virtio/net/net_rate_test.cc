@@ -223,7 +223,7 @@ TEST(NetRateTest, StopDoesNotWaitForTheLimitAndGivesNoFreshOne) {
 
 TEST(NetRateTest, FramesThatTheDriverDoesNotGetCountToo) {
   LimitedMachine machine(Ops(2, 60'000));
-  machine.device().SetLink(false);
+  machine.device().SetLink(NetDevice::LinkSource::kUser, false);
   machine.OfferBuffers(20, 2000);
   for (int i = 0; i < 10; ++i) machine.port().Arrive(Frame(60));
   machine.Run();
@@ -234,13 +234,13 @@ TEST(NetRateTest, FrameThatWaitsIsDroppedWhenTheLinkGoesDown) {
   LimitedMachine machine(Ops(1, 1000));
   machine.Transmit(Frame(60));
   machine.Transmit(Frame(61));
-  machine.device().SetLink(false);
+  machine.device().SetLink(NetDevice::LinkSource::kUser, false);
   machine.loop().AdvanceTime(seconds(2));
   EXPECT_THAT(machine.port().sent, SizeIs(1));
   EXPECT_EQ(machine.Counter("tx_dropped_link_down"), 1u);
   EXPECT_TRUE(machine.tx().PopUsed().has_value());
   EXPECT_TRUE(machine.tx().PopUsed().has_value());
-  machine.device().SetLink(true);
+  machine.device().SetLink(NetDevice::LinkSource::kUser, true);
   machine.Transmit(Frame(62));
   EXPECT_THAT(machine.port().sent, SizeIs(2));
 }

@@ -43,6 +43,7 @@ class ApiHandler {
       absl::AnyInvocable<void(absl::StatusOr<std::vector<DeviceCounters>>)> done) = 0;
   // Sets the rate limits of the device or the group of disks `change.id`.
   virtual void SetRateLimit(const RateLimitGroupConfig& change, Done done) = 0;
+  virtual void SetLink(const LinkChange& change, Done done) = 0;
   virtual void Pause(Done done) = 0;
   virtual void Resume(Done done) = 0;
   virtual void PressPowerButton(Done done) = 0;

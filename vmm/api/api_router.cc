@@ -101,6 +101,12 @@ void SetRateLimit(const std::string& body, ApiHandler& handler, ApiReply reply) 
   handler.SetRateLimit(*change, NoContent(std::move(reply)));
 }
 
+void SetLink(const std::string& body, ApiHandler& handler, ApiReply reply) {
+  const absl::StatusOr<LinkChange> change = ParseLinkChange(body, "request body");
+  if (!change.ok()) return reply(StatusResponse(change.status()));
+  handler.SetLink(*change, NoContent(std::move(reply)));
+}
+
 template <void (ApiHandler::*kFunction)(ApiHandler::Done)>
 void Command(ApiHandler& handler, ApiReply reply) {
   (handler.*kFunction)(NoContent(std::move(reply)));
@@ -113,6 +119,7 @@ constexpr auto kEndpoints = std::to_array<Endpoint>({
     {"vm.counters", "GET", false, Counters, true},
     {"vm.reload-closures", "PUT", false, ReloadClosures, true},
     {"vm.set-rate-limit", "PUT", true, nullptr, false, SetRateLimit},
+    {"vm.set-link", "PUT", true, nullptr, false, SetLink},
     {"vm.pause", "PUT", false, Command<&ApiHandler::Pause>, true},
     {"vm.resume", "PUT", false, Command<&ApiHandler::Resume>, true},
     {"vm.power-button", "PUT", false, Command<&ApiHandler::PressPowerButton>},

@@ -99,6 +99,23 @@ TEST_F(ApiRouterTest, SetRateLimitReadsItsBody) {
   EXPECT_EQ(set(R"({"id": "_net7"})").status, 404);
 }
 
+TEST_F(ApiRouterTest, SetLinkReadsItsBody) {
+  const auto set = [this](const std::string& body) {
+    return Ask("PUT", "/api/v1/vm.set-link", body);
+  };
+  EXPECT_EQ(set(R"({"id": "_net0", "up": false})").status, 204);
+  EXPECT_EQ(handler_.link.id, "_net0");
+  EXPECT_FALSE(handler_.link.up);
+  EXPECT_EQ(set(R"({"id": "_net1"})").status, 204);
+  EXPECT_EQ(handler_.link.id, "_net1");
+  EXPECT_TRUE(handler_.link.up);
+  EXPECT_EQ(set(R"({"up": false})").body,
+            R"(["request body: id: missing; name a network device"])");
+  EXPECT_EQ(set(R"({"id": "_net0", "up": 0})").body,
+            R"(["request body: up: must be true or false, not 0"])");
+  EXPECT_THAT(handler_.calls, ElementsAre("set-link", "set-link"));
+}
+
 TEST_F(ApiRouterTest, CommandsReachTheHandlerAndAnswer204) {
   for (const char* name :
        {"vm.pause", "vm.resume", "vm.power-button", "vm.reboot", "vmm.shutdown"}) {
@@ -153,6 +170,7 @@ TEST_F(ApiRouterTest, RequestsAnsweredAtOnceNeverWaitForTheVm) {
   EXPECT_TRUE(at_once("PUT", "vmm.shutdown"));
   EXPECT_TRUE(at_once("PUT", "vm.power-button"));
   EXPECT_TRUE(at_once("PUT", "vm.set-rate-limit"));
+  EXPECT_TRUE(at_once("PUT", "vm.set-link"));
   EXPECT_TRUE(at_once("GET", "vm.pause")) << "a wrong method is refused at once";
   EXPECT_TRUE(at_once("PUT", "vm.create")) << "an unsupported command is refused at once";
   for (const char* name : {"vm.pause", "vm.resume", "vm.reboot", "vm.reload-closures"}) {

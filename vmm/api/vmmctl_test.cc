@@ -115,6 +115,19 @@ TEST_F(VmmctlTest, SetsRateLimits) {
             (TokenBucketConfig{.size = 100, .one_time_burst = {}, .refill_time = 1000}));
 }
 
+TEST_F(VmmctlTest, SetsTheLink) {
+  ASSERT_TRUE(thread_->Start().ok());
+  const Outcome down = Ask("set-link _net0 down");
+  const Outcome wrong = Ask("set-link _net0 off");
+  thread_->Stop();
+  EXPECT_EQ(down.output, "");
+  EXPECT_EQ(down.status, 0);
+  EXPECT_EQ(wrong.status, 2);
+  EXPECT_THAT(handler_.calls, ElementsAre("set-link"));
+  EXPECT_EQ(handler_.link.id, "_net0");
+  EXPECT_FALSE(handler_.link.up);
+}
+
 TEST_F(VmmctlTest, PrintsTheServersErrors) {
   handler_.status = absl::FailedPreconditionError("the VM is \"paused\"");
   ASSERT_TRUE(thread_->Start().ok());

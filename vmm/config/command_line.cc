@@ -58,6 +58,7 @@ struct RawOptions {
   std::string on_reboot = "reset";
   std::string stop_timeout = "90";
   std::string log_level = "info";
+  bool stats = false;
   bool check = false;
   bool print_config = false;
   bool print_schema = false;
@@ -93,6 +94,8 @@ void AddOptions(CLI::App& app, RawOptions& raw) {
                  "How long a guest may take to power off before its end is forced;\n"
                  "90 by default")
       ->type_name("SECONDS");
+  app.add_flag("--stats", raw.stats, "Print the devices' counters on standard error at the end")
+      ->disable_flag_override();
   app.add_option("--log-level", raw.log_level,
                  "Least severe messages shown: debug, info (the default),\n"
                  "warning or error")
@@ -236,6 +239,7 @@ absl::StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv) 
   for (const std::string& assignment : raw.set) RETURN_IF_ERROR(CheckOverrideForm(assignment));
   result.config_path = std::move(raw.config);
   result.overrides = std::move(raw.set);
+  result.stats = raw.stats;
   if (app.count("--api-socket") > 0) RETURN_IF_ERROR(ReadApiSocket(raw.api_socket, result));
   RETURN_IF_ERROR(ReadOnReboot(raw.on_reboot, result));
   RETURN_IF_ERROR(ReadStopTimeout(raw.stop_timeout, result));

@@ -31,6 +31,7 @@ struct CommandLine {
   std::optional<std::string> api_socket_path;
   // inherited; at most one of api_socket and api_socket_fd is set
   std::optional<int> api_socket_fd;
+  bool stats = false;  // print the devices' counters at the end
   OnReboot on_reboot = OnReboot::kReset;
   uint32_t stop_timeout_seconds = 90;
   base::LogLevel log_level = base::LogLevel::kInfo;

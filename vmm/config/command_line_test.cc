@@ -35,11 +35,13 @@ TEST(ParseCommandLine, HasDefaults) {
   EXPECT_EQ(line->on_reboot, CommandLine::OnReboot::kReset);
   EXPECT_EQ(line->stop_timeout_seconds, 90U);
   EXPECT_EQ(line->log_level, base::LogLevel::kInfo);
+  EXPECT_FALSE(line->stats);
 }
 
 TEST(ParseCommandLine, ReadsEveryOption) {
-  const auto line = Parse({"-c", "-", "--set", "a.b=1, 2", "--set=c=d", "--api-socket", "/s",
-                           "--on-reboot=exit", "--stop-timeout", "5", "--log-level", "debug"});
+  const auto line =
+      Parse({"-c", "-", "--set", "a.b=1, 2", "--set=c=d", "--api-socket", "/s", "--on-reboot=exit",
+             "--stop-timeout", "5", "--log-level", "debug", "--stats"});
   ASSERT_TRUE(line.ok()) << line.status();
   EXPECT_EQ(line->config_path, "-");
   EXPECT_EQ(line->overrides, (std::vector<std::string>{"a.b=1, 2", "c=d"}));
@@ -47,6 +49,7 @@ TEST(ParseCommandLine, ReadsEveryOption) {
   EXPECT_EQ(line->on_reboot, CommandLine::OnReboot::kExit);
   EXPECT_EQ(line->stop_timeout_seconds, 5U);
   EXPECT_EQ(line->log_level, base::LogLevel::kDebug);
+  EXPECT_TRUE(line->stats);
 }
 
 TEST(ParseCommandLine, OverridesKeepTheirSpelling) {

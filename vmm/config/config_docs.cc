@@ -11,6 +11,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "vmm/config/config_fields.h"
+#include "vmm/config/json_value.h"
 #include "vmm/config/key_path.h"
 #include "vmm/config/print_config.h"
 
@@ -48,6 +49,12 @@ class RowCollector : public FieldVisitor {
                      " bytes"),
         "[]");
   }
+  void IntegerList(const KeyInfo& key, const IntegerRules& rules, size_t max_count,
+                   std::vector<uint64_t>& /*value*/) override {
+    Add(key,
+        absl::StrCat("list of at most ", max_count, " integers, ", rules.min, " to ", rules.max),
+        "[]");
+  }
   void AtDefaultOnly(const char* name, const char* default_json) override {
     rows_.at_default_only.push_back({JoinKey(path_, name), "", default_json, ""});
   }
@@ -73,7 +80,7 @@ class RowCollector : public FieldVisitor {
     Add(key, std::move(type), value.has_value() ? absl::StrCat("\"", *value, "\"") : "");
   }
   void VisitEnum(const KeyInfo& key, const EnumRules& rules, size_t& index) override {
-    Add(key, absl::StrJoin(rules.names, ", "), absl::StrCat("\"", rules.names[index], "\""));
+    Add(key, absl::StrJoin(rules.names, ", "), PrintJson(EnumValue(rules.names[index]), 0));
   }
   void VisitObject(const KeyInfo& key, absl::FunctionRef<void()> describe) override {
     Add(key, "object", "");

@@ -11,6 +11,8 @@ constexpr const char* kImageTypes[] = {"Unknown", "Raw"};
 constexpr const char* kForeignImageTypes[] = {"FixedVhd", "Qcow2", "Vhdx", "FlatVmdk"};
 constexpr const char* kConsoleModes[] = {"Off", "Null", "Tty", "Pty", "File", "Socket"};
 
+constexpr const char* kVhostModes[] = {"false", "true", "auto"};
+constexpr const char* kForwardProtocols[] = {"tcp", "udp"};
 constexpr const char* kShareProtocols[] = {"virtiofs", "9p"};
 constexpr const char* kShareCaches[] = {"auto", "always", "never"};
 
@@ -172,28 +174,57 @@ void Describe(FieldVisitor& v, DiskConfig& c) {
   v.AtDefaultOnly("disable_aio", "false");
 }
 
+void Describe(FieldVisitor& v, ForwardConfig& c) {
+  v.Enum({"proto", "Protocol."}, {.names = kForwardProtocols}, c.proto);
+  v.Text({"host_address", "IPv4 address of the host that accepts."}, kIdRules, c.host_address);
+  v.Integer({.name = "host_port", .doc = "Port of the host.", .required = true},
+            {.min = 1, .max = 65535}, c.host_port);
+  v.Integer({.name = "guest_port", .doc = "Port of the guest.", .required = true},
+            {.min = 1, .max = 65535}, c.guest_port);
+}
+
+void Describe(FieldVisitor& v, PasstConfig& c) {
+  v.List({"forward", "Ports of the host that are ports of the guest."}, 64, c.forward);
+  v.Bool(
+      {"restrict",
+       "Isolate the guest: it reaches nobody, and answers those who reach it through `forward`."},
+      c.restrict);
+}
+
 void Describe(FieldVisitor& v, NetConfig& c) {
   v.Text({"tap",
-          "TAP interface of the host; made if it does not exist. Either `tap` or `socket` is "
-          "needed."},
+          "TAP interface of the host; made if it does not exist. One of `tap`, `macvtap`, `fds`, "
+          "`socket` and `passt` is needed."},
          kIdRules, c.tap);
+  v.Text({"macvtap", "Macvtap interface of the host."}, kIdRules, c.macvtap);
+  v.IntegerList({"fds",
+                 "Descriptors that `vmm` inherits: one queue of a TAP or macvtap interface each, "
+                 "opened with `IFF_VNET_HDR`."},
+                {.min = 3, .max = INT32_MAX}, 32, c.fds);
   v.Text({"socket", "Unix socket of a running passt, which is the network then."}, kSocketRules,
          c.socket);
+  v.Object({"passt", "Starts a passt of its own, which is the network then."}, c.passt);
   v.Text({"mac",
           "Address of the guest's interface; derived from `name` or `platform.uuid` if not "
-          "given."},
+          "given, and with `macvtap` the interface's."},
          kIdRules, c.mac);
   v.Text({"host_mac", "Address to give to the host's interface."}, kIdRules, c.host_mac);
-  v.Integer({"mtu",
-             "MTU to give to the host's interface; the guest learns the interface's. With `socket` "
-             "the guest's MTU, 65520 by default and at most."},
-            {.min = 68, .max = 65535}, c.mtu);
+  v.Integer(
+      {"mtu",
+       "MTU to give to the host's interface; the guest learns the interface's. With `fds` the "
+       "guest's MTU. With `socket` or `passt` the guest's MTU, 65520 by default and at "
+       "most."},
+      {.min = 68, .max = 65535}, c.mtu);
   v.Text({"ip", "IPv4 address to give to the host's interface."}, kIdRules, c.ip);
   v.Text({"mask", "IPv4 network mask to give to the host's interface."}, kIdRules, c.mask);
   v.Integer({"num_queues", "Receive and transmit queues together: two for each pair."},
             {.min = 2, .max = 64}, c.num_queues);
   v.Integer({"queue_size", "Descriptors per queue."},
             {.min = 64, .max = 32768, .power_of_two = true}, c.queue_size);
+  v.Enum({"vhost",
+          "Whether the host's kernel moves the frames (vhost-net), with `tap`, `macvtap` or `fds`; "
+          "`auto`: if it can."},
+         {.names = kVhostModes}, c.vhost);
   v.Object({"rate_limiter_config",
             "Limits of what the guest sends, and the same limits of what the guest receives."},
            c.rate_limiter_config);
@@ -201,10 +232,14 @@ void Describe(FieldVisitor& v, NetConfig& c) {
   v.AtDefaultOnly("vhost_user", "false");
   v.AtDefaultOnly("vhost_socket", "null");
   v.AtDefaultOnly("vhost_mode", R"("Client")");
-  v.AtDefaultOnly("fds", "null");
   v.AtDefaultOnly("offload_tso", "true");
   v.AtDefaultOnly("offload_ufo", "true");
   v.AtDefaultOnly("offload_csum", "true");
+}
+
+void Describe(FieldVisitor& v, LinkChange& c) {
+  v.Text({.name = "id", .doc = "Id of the network device.", .required = true}, kIdRules, c.id);
+  v.Bool({"up", "Whether the link is up."}, c.up);
 }
 
 void Describe(FieldVisitor& v, IdRangeConfig& c) {

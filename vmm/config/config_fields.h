@@ -59,7 +59,8 @@ struct TextRules {
 };
 
 struct EnumRules {
-  std::span<const char* const> names;  // indexed by the value
+  // Indexed by the value. "true" and "false" are written without quotes in JSON.
+  std::span<const char* const> names;
   // Names that cloud-hypervisor supports and this program does not.
   std::span<const char* const> not_supported = {};
 };
@@ -81,6 +82,8 @@ class FieldVisitor {
   virtual void Bool(const KeyInfo& key, bool& value) = 0;
   virtual void TextList(const KeyInfo& key, const TextRules& rules, size_t max_count,
                         std::vector<std::string>& value) = 0;
+  virtual void IntegerList(const KeyInfo& key, const IntegerRules& rules, size_t max_count,
+                           std::vector<uint64_t>& value) = 0;
   // A key of cloud-hypervisor that is accepted only at its default, which is `default_json`.
   virtual void AtDefaultOnly(const char* name, const char* default_json) = 0;
 
@@ -119,6 +122,14 @@ class FieldVisitor {
   void Object(const KeyInfo& key, T& member) {
     VisitObject(key, [&] { Describe(*this, member); });
   }
+  // An object that means something even if it has no keys.
+  template <typename T>
+  void Object(const KeyInfo& key, std::optional<T>& member) {
+    VisitOptionalObject(key, member.has_value(), [&] {
+      if (!member.has_value()) member.emplace();
+      Describe(*this, *member);
+    });
+  }
 
   template <typename T>
   void List(const KeyInfo& key, size_t max_count, std::vector<T>& member) {
@@ -141,6 +152,11 @@ class FieldVisitor {
                          std::optional<std::string>& value) = 0;
   virtual void VisitEnum(const KeyInfo& key, const EnumRules& rules, size_t& index) = 0;
   virtual void VisitObject(const KeyInfo& key, absl::FunctionRef<void()> describe) = 0;
+  // `given` says whether the config has the object. Calling `describe` gives it one.
+  virtual void VisitOptionalObject(const KeyInfo& key, bool /*given*/,
+                                   absl::FunctionRef<void()> describe) {
+    VisitObject(key, describe);
+  }
   virtual void VisitList(const KeyInfo& key, const ObjectList& list) = 0;
 };
 
@@ -152,7 +168,10 @@ void Describe(FieldVisitor& visitor, OpsConfig& config);
 void Describe(FieldVisitor& visitor, RateLimiterConfig& config);
 void Describe(FieldVisitor& visitor, RateLimitGroupConfig& config);
 void Describe(FieldVisitor& visitor, DiskConfig& config);
+void Describe(FieldVisitor& visitor, ForwardConfig& config);
+void Describe(FieldVisitor& visitor, PasstConfig& config);
 void Describe(FieldVisitor& visitor, NetConfig& config);
+void Describe(FieldVisitor& visitor, LinkChange& change);
 void Describe(FieldVisitor& visitor, IdRangeConfig& config);
 void Describe(FieldVisitor& visitor, FsConfig& config);
 void Describe(FieldVisitor& visitor, RngConfig& config);

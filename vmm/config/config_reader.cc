@@ -156,6 +156,20 @@ class Reader : public FieldVisitor {
     }
   }
 
+  void IntegerList(const KeyInfo& key, const IntegerRules& rules, size_t max_count,
+                   std::vector<uint64_t>& value) override {
+    const JsonValue* given = Find(key);
+    if (given == nullptr) return;
+    const JsonArray* array = FindArray(key, *given, max_count);
+    if (array == nullptr) return;
+    for (size_t i = 0; i < array->size(); ++i) {
+      const std::string path = JoinIndex(PathOf(key), i);
+      if (std::optional<uint64_t> number = ReadInteger(path, (*array)[i], rules)) {
+        value.push_back(*number);
+      }
+    }
+  }
+
   void AtDefaultOnly(const char* name, const char* default_json) override {
     Level& level = levels_.back();
     level.at_default_only.push_back(name);
@@ -170,18 +184,7 @@ class Reader : public FieldVisitor {
                     std::optional<uint64_t>& value) override {
     const JsonValue* given = Find(key);
     if (given == nullptr) return;
-    std::optional<uint64_t> number;
-    if (const auto* text = given->get<std::string>(); text != nullptr && rules.is_size) {
-      number = ParseSize(*text);
-    } else if (const auto* integer = given->get<uint64_t>()) {
-      number = *integer;
-    }
-    if (!number.has_value() || *number < rules.min || *number > rules.max ||
-        (rules.power_of_two && (*number & (*number - 1)) != 0)) {
-      Fail(key, absl::StrCat("must be ", DescribeRange(rules), ", not ", DescribeValue(*given)));
-      return;
-    }
-    value = number;
+    if (const auto number = ReadInteger(PathOf(key), *given, rules)) value = number;
   }
 
   void VisitText(const KeyInfo& key, const TextRules& rules,
@@ -197,6 +200,9 @@ class Reader : public FieldVisitor {
     const JsonValue* given = Find(key);
     if (given == nullptr) return;
     const auto* text = given->get<std::string>();
+    const bool* const flag = given->get<bool>();
+    const std::string flag_name = flag != nullptr && *flag ? "true" : "false";
+    if (flag != nullptr) text = &flag_name;
     const std::string choices = absl::StrJoin(rules.names, ", ");
     if (text != nullptr) {
       const auto found = std::find(rules.names.begin(), rules.names.end(), *text);
@@ -292,6 +298,22 @@ class Reader : public FieldVisitor {
     return array;
   }
 
+  std::optional<uint64_t> ReadInteger(const std::string& path, const JsonValue& given,
+                                      const IntegerRules& rules) {
+    std::optional<uint64_t> number;
+    if (const auto* text = given.get<std::string>(); text != nullptr && rules.is_size) {
+      number = ParseSize(*text);
+    } else if (const auto* integer = given.get<uint64_t>()) {
+      number = *integer;
+    }
+    if (number.has_value() && *number >= rules.min && *number <= rules.max &&
+        (!rules.power_of_two || (*number & (*number - 1)) == 0)) {
+      return number;
+    }
+    FailAt(path, absl::StrCat("must be ", DescribeRange(rules), ", not ", DescribeValue(given)));
+    return std::nullopt;
+  }
+
   std::optional<std::string> ReadText(const std::string& path, const JsonValue& given,
                                       const TextRules& rules) {
     const auto* text = given.get<std::string>();
@@ -339,6 +361,18 @@ class Reader : public FieldVisitor {
   absl::Status status_;
 };
 
+// Reads the body of a request that names a device.
+template <typename T>
+absl::StatusOr<T> ReadBody(const JsonValue& root) {
+  const auto* object = root.get<JsonObject>();
+  if (object == nullptr) {
+    return absl::InvalidArgumentError("must be a JSON object such as {\"id\": \"_net0\"}");
+  }
+  T body;
+  RETURN_IF_ERROR(Reader(PathRules()).Read(*object, body));
+  return body;
+}
+
 }  // namespace
 
 absl::StatusOr<VmConfig> ReadVmConfig(const JsonValue& root, const PathRules& path_rules) {
@@ -352,13 +386,11 @@ absl::StatusOr<VmConfig> ReadVmConfig(const JsonValue& root, const PathRules& pa
 }
 
 absl::StatusOr<RateLimitGroupConfig> ReadRateLimit(const JsonValue& root) {
-  const auto* object = root.get<JsonObject>();
-  if (object == nullptr) {
-    return absl::InvalidArgumentError("must be a JSON object such as {\"id\": \"_net0\"}");
-  }
-  RateLimitGroupConfig config;
-  RETURN_IF_ERROR(Reader(PathRules()).Read(*object, config));
-  return config;
+  return ReadBody<RateLimitGroupConfig>(root);
+}
+
+absl::StatusOr<LinkChange> ReadLinkChange(const JsonValue& root) {
+  return ReadBody<LinkChange>(root);
 }
 
 }  // namespace vmm

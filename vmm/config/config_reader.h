@@ -20,8 +20,9 @@ struct PathRules {
 // counts as absent. Returns the first error found as "KEY.PATH: what is wrong; what to do".
 absl::StatusOr<VmConfig> ReadVmConfig(const JsonValue& root, const PathRules& path_rules);
 
-// Reads the body of vm.set-rate-limit, in the same way.
+// Read the bodies of vm.set-rate-limit and vm.set-link, in the same way.
 absl::StatusOr<RateLimitGroupConfig> ReadRateLimit(const JsonValue& root);
+absl::StatusOr<LinkChange> ReadLinkChange(const JsonValue& root);
 
 }  // namespace vmm
 

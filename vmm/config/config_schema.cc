@@ -41,6 +41,15 @@ class SchemaBuilder : public FieldVisitor {
               {"items", JsonValue{std::move(element)}}});
   }
 
+  void IntegerList(const KeyInfo& key, const IntegerRules& rules, size_t max_count,
+                   std::vector<uint64_t>& /*value*/) override {
+    JsonObject element = {
+        {"type", Word("integer")}, {"minimum", Number(rules.min)}, {"maximum", Number(rules.max)}};
+    Add(key, {{"type", TypeOrNull("array")},
+              {"maxItems", Number(max_count)},
+              {"items", JsonValue{std::move(element)}}});
+  }
+
   void AtDefaultOnly(const char* name, const char* default_json) override {
     JsonValue wanted = ParseJson(default_json).value();
     JsonObject schema = {
@@ -86,9 +95,9 @@ class SchemaBuilder : public FieldVisitor {
 
   void VisitEnum(const KeyInfo& key, const EnumRules& rules, size_t& index) override {
     JsonArray names;
-    for (const char* name : rules.names) names.push_back(Word(name));
+    for (const char* name : rules.names) names.push_back(EnumValue(name));
     names.emplace_back();
-    Add(key, {{"enum", JsonValue{std::move(names)}}, {"default", Word(rules.names[index])}});
+    Add(key, {{"enum", JsonValue{std::move(names)}}, {"default", EnumValue(rules.names[index])}});
   }
 
   void VisitObject(const KeyInfo& key, absl::FunctionRef<void()> describe) override {

@@ -18,6 +18,7 @@ absl::Status CompleteAndValidate(VmConfig& config);
 
 // Checks a change of the rate limits of a device or a group. Errors read as above.
 absl::Status ValidateRateLimit(const RateLimitGroupConfig& change);
+absl::Status ValidateLinkChange(const LinkChange& change);
 
 }  // namespace vmm
 

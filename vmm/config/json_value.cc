@@ -187,4 +187,9 @@ std::string PrintJson(const JsonValue& value, int indent) {
                                Library::error_handler_t::replace);
 }
 
+JsonValue EnumValue(absl::string_view name) {
+  const bool is_flag = name == "true" || name == "false";
+  return is_flag ? JsonValue{name == "true"} : JsonValue{std::string(name)};
+}
+
 }  // namespace vmm

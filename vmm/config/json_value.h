@@ -84,6 +84,9 @@ absl::StatusOr<JsonValue> ParseJson(absl::string_view text);
 // several lines with `indent` spaces per level. Bytes that are not UTF-8 are replaced by U+FFFD.
 std::string PrintJson(const JsonValue& value, int indent);
 
+// Returns the JSON of a name of an enum: a boolean for "true" and "false", otherwise a string.
+JsonValue EnumValue(absl::string_view name);
+
 }  // namespace vmm
 
 #endif  // VMM_CONFIG_JSON_VALUE_H_

@@ -73,6 +73,22 @@ absl::StatusOr<VmConfig> Parse(absl::string_view text, const ParseOptions& optio
   return config;
 }
 
+// Parses the body of a request with the functions of its type.
+template <typename T>
+absl::StatusOr<T> ParseBody(absl::string_view text, absl::string_view source,
+                            absl::StatusOr<T> (*read)(const JsonValue&),
+                            absl::Status (*validate)(const T&)) {
+  const auto parse = [&]() -> absl::StatusOr<T> {
+    ASSIGN_OR_RETURN(const JsonValue root, ParseJson(text));
+    ASSIGN_OR_RETURN(T body, read(root));
+    RETURN_IF_ERROR(validate(body));
+    return body;
+  };
+  absl::StatusOr<T> body = parse();
+  if (body.ok()) return body;
+  return base::Annotate(body.status(), source);
+}
+
 }  // namespace
 
 absl::StatusOr<VmConfig> ParseVmConfig(absl::string_view text, const ParseOptions& options) {
@@ -83,15 +99,11 @@ absl::StatusOr<VmConfig> ParseVmConfig(absl::string_view text, const ParseOption
 
 absl::StatusOr<RateLimitGroupConfig> ParseRateLimit(absl::string_view text,
                                                     absl::string_view source) {
-  const auto parse = [text]() -> absl::StatusOr<RateLimitGroupConfig> {
-    ASSIGN_OR_RETURN(const JsonValue root, ParseJson(text));
-    ASSIGN_OR_RETURN(RateLimitGroupConfig change, ReadRateLimit(root));
-    RETURN_IF_ERROR(ValidateRateLimit(change));
-    return change;
-  };
-  absl::StatusOr<RateLimitGroupConfig> change = parse();
-  if (change.ok()) return change;
-  return base::Annotate(change.status(), source);
+  return ParseBody(text, source, ReadRateLimit, ValidateRateLimit);
+}
+
+absl::StatusOr<LinkChange> ParseLinkChange(absl::string_view text, absl::string_view source) {
+  return ParseBody(text, source, ReadLinkChange, ValidateLinkChange);
 }
 
 absl::StatusOr<VmConfig> LoadVmConfig(const std::string& path,

@@ -30,6 +30,8 @@ absl::StatusOr<VmConfig> ParseVmConfig(absl::string_view text, const ParseOption
 // limits. Errors are like those of ParseVmConfig.
 absl::StatusOr<RateLimitGroupConfig> ParseRateLimit(absl::string_view text,
                                                     absl::string_view source);
+// Does the same with the body of vm.set-link.
+absl::StatusOr<LinkChange> ParseLinkChange(absl::string_view text, absl::string_view source);
 
 // Reads the file `path` ("-" means standard input) and parses it. Relative paths in the file are
 // relative to its directory (for standard input, to the working directory). All paths of the result

@@ -28,6 +28,14 @@ class Printer : public FieldVisitor {
     Add(key, JsonValue{std::move(array)});
   }
 
+  void IntegerList(const KeyInfo& key, const IntegerRules& /*rules*/, size_t /*max_count*/,
+                   std::vector<uint64_t>& value) override {
+    if (value.empty()) return;
+    JsonArray array;
+    for (const uint64_t number : value) array.emplace_back().value = number;
+    Add(key, JsonValue{std::move(array)});
+  }
+
   void AtDefaultOnly(const char* /*name*/, const char* /*default_json*/) override {}
 
  protected:
@@ -40,11 +48,15 @@ class Printer : public FieldVisitor {
     if (value.has_value()) Add(key, JsonValue{*value});
   }
   void VisitEnum(const KeyInfo& key, const EnumRules& rules, size_t& index) override {
-    Add(key, JsonValue{std::string(rules.names[index])});
+    Add(key, EnumValue(rules.names[index]));
   }
   void VisitObject(const KeyInfo& key, absl::FunctionRef<void()> describe) override {
     JsonObject inner = PrintObject(describe);
     if (!inner.empty()) Add(key, JsonValue{std::move(inner)});
+  }
+  void VisitOptionalObject(const KeyInfo& key, bool given,
+                           absl::FunctionRef<void()> describe) override {
+    if (given) Add(key, JsonValue{PrintObject(describe)});
   }
   void VisitList(const KeyInfo& key, const ObjectList& list) override {
     if (list.count == 0) return;

@@ -92,22 +92,56 @@ struct DiskConfig {
 // Of a guest that is connected to passt: the default, and the most that passt carries.
 inline constexpr uint32_t kMaxPasstMtu = 65520;
 
+enum class ForwardProtocol : uint8_t { kTcp, kUdp };
+
+// A port of the host that is one of the guest's.
+struct ForwardConfig {
+  ForwardProtocol proto = ForwardProtocol::kTcp;
+  std::string host_address = "127.0.0.1";
+  // Both are set in every validated config.
+  std::optional<uint32_t> host_port;
+  std::optional<uint32_t> guest_port;
+  bool operator==(const ForwardConfig&) const = default;
+};
+
+// A passt that this process starts.
+struct PasstConfig {
+  std::vector<ForwardConfig> forward;
+  bool restrict = false;
+  bool operator==(const PasstConfig&) const = default;
+};
+
+// Whether the host's kernel moves the frames (vhost-net). Auto: if it can.
+enum class VhostMode : uint8_t { kFalse, kTrue, kAuto };
+
 struct NetConfig {
   std::string id;  // `_netN` if not given
-  // Exactly one of these two is given.
+  // Exactly one of these five is given.
   std::string tap;
+  std::string macvtap;
+  std::vector<uint64_t> fds;
   std::optional<std::string> socket;
-  std::string mac;  // derived from the VM's name or UUID if not given
+  std::optional<PasstConfig> passt;
+  // If not given, derived from the VM's name or UUID; with `macvtap` it stays empty and is the
+  // interface's.
+  std::string mac;
   std::optional<std::string> host_mac;
   std::optional<uint32_t> mtu;
   std::optional<std::string> ip;
   std::optional<std::string> mask;
   uint32_t num_queues = 2;
   uint32_t queue_size = 256;
+  VhostMode vhost = VhostMode::kFalse;
   RateLimiterConfig rate_limiter_config;  // for each direction
   std::optional<uint32_t> pci_device_id;  // set in every validated config
   std::optional<uint64_t> features_mask;
   bool operator==(const NetConfig&) const = default;
+};
+
+// What vm.set-link changes: plugs the cable of a network device in or out.
+struct LinkChange {
+  std::string id;
+  bool up = true;
 };
 
 // Maps ids [host, host + count) of the host to ids [guest, guest + count) of the guest.

@@ -27,6 +27,9 @@ class ApiAdapter final : public ApiHandler {
   void ReloadClosures(
       absl::AnyInvocable<void(absl::StatusOr<std::vector<DeviceCounters>>)> done) override;
   void SetRateLimit(const RateLimitGroupConfig& change, Done done) override;
+  void SetLink(const LinkChange& change, Done done) override {
+    done(host_.SetLink(change.id, change.up));
+  }
   void Pause(Done done) override { controller_.Pause(std::move(done)); }
   void Resume(Done done) override { controller_.Resume(std::move(done)); }
   void PressPowerButton(Done done) override;

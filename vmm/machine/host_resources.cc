@@ -35,7 +35,7 @@ absl::StatusOr<uint64_t> RaiseDescriptorLimit() {
 
 absl::StatusOr<std::unique_ptr<HostResources>> HostResources::Open(
     const VmConfig& config, absl::FunctionRef<absl::StatusOr<uint32_t>()> guest_phys_bits,
-    absl::AnyInvocable<void()> on_escape) {
+    absl::AnyInvocable<void()> on_escape, PasstLaunchers launchers) {
   auto host = std::unique_ptr<HostResources>(new HostResources());
   ASSIGN_OR_RETURN(host->payload_, OpenPayload(config.payload));
   RETURN_IF_ERROR(host->CreateLoops(config));
@@ -47,7 +47,7 @@ absl::StatusOr<std::unique_ptr<HostResources>> HostResources::Open(
   memory.hugepages = config.memory.hugepages;
   memory.hugepage_size_bytes = config.memory.hugepage_size.value_or(0);
   ASSIGN_OR_RETURN(host->memory_, base::GuestMemory::Create(memory, host->layout_.ram));
-  RETURN_IF_ERROR(host->CreateDevices(config, std::move(on_escape)));
+  RETURN_IF_ERROR(host->CreateDevices(config, std::move(on_escape), launchers));
   return host;
 }
 
@@ -85,7 +85,8 @@ absl::Status HostResources::CreateLoops(const VmConfig& config) {
 
 // The only place that lists the kinds of devices.
 absl::Status HostResources::CreateDevices(const VmConfig& config,
-                                          absl::AnyInvocable<void()> on_escape) {
+                                          absl::AnyInvocable<void()> on_escape,
+                                          PasstLaunchers& launchers) {
   // Devices are assigned to the threads in turn, in the order of the config.
   size_t next_io = 0, next_share = 0;
   const auto io_loop = [&]() -> base::EventLoop& {
@@ -115,7 +116,8 @@ absl::Status HostResources::CreateDevices(const VmConfig& config,
     }
   }
   for (size_t i = 0; i < config.net.size(); ++i) {
-    RETURN_IF_ERROR(devices_.Add(CreateNet(config.net[i], {*memory_, io_loop, devices_, i})));
+    RETURN_IF_ERROR(
+        devices_.Add(CreateNet(config.net[i], {*memory_, io_loop, devices_, i}, launchers)));
   }
   // Opened late, so that an error above leaves the terminal as it is.
   RETURN_IF_ERROR(consoles_.Open(config, std::move(on_escape), console_loop()));
@@ -144,6 +146,13 @@ absl::Status HostResources::SetRateLimits(const std::string& id, const RateLimit
   group->second.Change(limits, io_threads_[0]->loop().Now());
   for (const PlacedDevice& placed : devices_.all()) placed.host_side->OnGroupLimitChanged();
   return absl::OkStatus();
+}
+
+absl::Status HostResources::SetLink(const std::string& id, bool up) {
+  const PlacedDevice* const placed = devices_.Find(id);
+  if (placed == nullptr)
+    return absl::NotFoundError(absl::StrCat(Printable(id), ": no such device"));
+  return base::Annotate(placed->host_side->SetLink(up), id);
 }
 
 bool HostResources::StopThreads(std::chrono::milliseconds patience) {

@@ -21,6 +21,7 @@
 #include "vmm/config/vm_config.h"
 #include "vmm/machine/consoles.h"
 #include "vmm/machine/device_set.h"
+#include "vmm/machine/devices/net.h"
 #include "vmm/machine/guest_loader.h"
 
 namespace vmm {
@@ -35,10 +36,11 @@ class HostResources {
   // Opens and locks everything the config names, before any guest code runs. `guest_phys_bits`
   // returns the width of guest physical addresses; Open calls it as late as possible, since the
   // caller may have to wait for KVM. `on_escape` runs on an I/O loop when the user types Ctrl-a x.
-  // Errors: one line with the key, the object and the errno.
+  // `launchers` has one for each device with `passt`. Errors: one line with the key, the object and
+  // the errno.
   static absl::StatusOr<std::unique_ptr<HostResources>> Open(
       const VmConfig& config, absl::FunctionRef<absl::StatusOr<uint32_t>()> guest_phys_bits,
-      absl::AnyInvocable<void()> on_escape);
+      absl::AnyInvocable<void()> on_escape, PasstLaunchers launchers = {});
   // Finish must have stopped the I/O threads, unless they were never started.
   ~HostResources();
 
@@ -56,6 +58,9 @@ class HostResources {
   // Sets the rate limits of the device or group `id` while the VM runs. Control thread. Errors:
   // NotFound, or InvalidArgument for a device that has no limits of its own.
   absl::Status SetRateLimits(const std::string& id, const RateLimiterConfig& config);
+  // Plugs the cable of the network device `id` in or out. Control thread. Errors: NotFound, or
+  // InvalidArgument for another kind of device.
+  absl::Status SetLink(const std::string& id, bool up);
 
   // Stops the threads, then writes the disks through, so that even a forced end loses no write that
   // was acknowledged to the guest. Call after the guest has ended. A thread that still hangs in a
@@ -71,7 +76,8 @@ class HostResources {
  private:
   HostResources() = default;
   absl::Status CreateLoops(const VmConfig& config);
-  absl::Status CreateDevices(const VmConfig& config, absl::AnyInvocable<void()> on_escape);
+  absl::Status CreateDevices(const VmConfig& config, absl::AnyInvocable<void()> on_escape,
+                             PasstLaunchers& launchers);
   bool StopThreads(std::chrono::milliseconds patience);
 
   // In order of creation: a member uses the members above it.

@@ -179,6 +179,9 @@ TEST_F(HostResourcesTest, RateLimitsCanBeSetByTheIdOfADeviceOrAGroup) {
   EXPECT_EQ(error("_rng"), "_rng: has no rate limits");
   EXPECT_EQ(error("fast"), "fast: no such device or group");
   EXPECT_EQ((*host)->SetRateLimits("fast", limits).code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ((*host)->SetLink("_disk0", true),
+            absl::InvalidArgumentError("_disk0: is no network device"));
+  EXPECT_EQ((*host)->SetLink("_net0", true), absl::NotFoundError("_net0: no such device"));
 }
 
 }  // namespace

@@ -30,6 +30,10 @@ class FakeApiHandler final : public ApiHandler {
     rate_limit = change;
     Answer("set-rate-limit", std::move(done));
   }
+  void SetLink(const LinkChange& change, Done done) override {
+    link = change;
+    Answer("set-link", std::move(done));
+  }
   void Pause(Done done) override { Answer("pause", std::move(done)); }
   void Resume(Done done) override { Answer("resume", std::move(done)); }
   void PressPowerButton(Done done) override { Answer("power-button", std::move(done)); }
@@ -38,6 +42,7 @@ class FakeApiHandler final : public ApiHandler {
 
   std::vector<std::string> calls;
   RateLimitGroupConfig rate_limit;  // of the last SetRateLimit
+  LinkChange link;                  // of the last SetLink
   std::string config_json = "{\"memory\":{\"size\":1048576}}";
   absl::Status status;     // of each answer
   bool keep_back = false;  // answers go to `kept` instead

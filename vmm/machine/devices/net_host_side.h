@@ -11,16 +11,27 @@ namespace vmm {
 
 class NetHostSide : public HostSide {
  public:
-  // `device` outlives this object.
-  explicit NetHostSide(virtio::NetDevice& device) : device_(device) {}
+  // `device` outlives this object. `has_limits` says whether rate limits can be set.
+  explicit NetHostSide(virtio::NetDevice& device, bool has_limits = true)
+      : device_(device), has_limits_(has_limits) {}
 
   absl::Status SetRateLimits(const net::RateLimiter::Limits& limits) override {
+    if (!has_limits_) {
+      return absl::InvalidArgumentError("is served by vhost-net, which has no rate limits");
+    }
     device_.SetRateLimits(limits);
+    return absl::OkStatus();
+  }
+  // A guest that is connected announces its address: it may have moved to another network.
+  absl::Status SetLink(bool up) override {
+    device_.SetLink(virtio::NetDevice::LinkSource::kUser, up);
+    if (up) device_.Announce();
     return absl::OkStatus();
   }
 
  private:
   virtio::NetDevice& device_;
+  const bool has_limits_;
 };
 
 }  // namespace vmm

@@ -18,7 +18,7 @@ absl::StatusOr<std::unique_ptr<NetLink>> NetLink::Create(virtio::NetDevice& devi
       LOG_LIMITED(Info, 10, device.id()) << device.id() << ": " << name << " is back; link up";
       // The link goes up first: if the new connection fails at once, the port's report that it is
       // down must come last.
-      device.SetLink(true);
+      device.SetLink(virtio::NetDevice::LinkSource::kPort, true);
       device.Announce();
       port.Connect(std::move(socket));
     });
@@ -31,7 +31,7 @@ absl::StatusOr<std::unique_ptr<NetLink>> NetLink::Create(virtio::NetDevice& devi
   port.SetOnDown([&device, name, loss = reconnector->loss()](const std::string& reason) {
     LOG_LIMITED(Warning, 10, device.id())
         << device.id() << ": " << name << " is gone (" << reason << "); link down";
-    device.SetLink(false);
+    device.SetLink(virtio::NetDevice::LinkSource::kPort, false);
     loss.Report();
   });
   return std::unique_ptr<NetLink>(new NetLink(device, std::move(reconnector)));
