@@ -7,6 +7,7 @@
 //   BENCH=block  does the same, then runs loads of BENCH_SECONDS each, and prints for each load
 //                "BENCH-BLOCK name ops bytes us"
 //   BENCH=share  loads the same modules, then serves commands on the console (guest_shares.c)
+//   BENCH=net    loads the same modules, then serves loads on eth0 (guest_net.c)
 //   BENCH=hang   loads the same modules, then runs BENCH_ROUNDS times two phases of BENCH_SECONDS,
 //                "calm" and "hang", and prints for each phase
 //                "BENCH-HANG phase read_p50_us read_p99_us write_p50_us write_p99_us": the times of
@@ -140,6 +141,7 @@ int main(void) {
     printf("BENCH-DONE\n");
   }
   if (mode != NULL && strcmp(mode, "share") == 0) serve_share_loads();
+  if (mode != NULL && strcmp(mode, "net") == 0) serve_net_loads();
   if (mode != NULL && strcmp(mode, "hang") == 0) {
     const char* seconds = getenv("BENCH_SECONDS");
     const char* rounds = getenv("BENCH_ROUNDS");

@@ -1,5 +1,6 @@
 """The groups of figures that need guests or kernel modules. They run in the lab (tests/lab)."""
 
+import glob
 import json
 import os
 import shutil
@@ -55,8 +56,8 @@ class Lab:
             run("mount", "-o", "loop", image, self.mounted)
         return write_disk(f"{self.mounted or folder}/disk.raw")
 
-    def start(self, kernel, bench, console, disks=(), all_devices=True):
-        return self.ours.start(self.guest[kernel], self.guest["initrd"], bench, console, disks, all_devices)
+    def start(self, kernel, bench, console, disks=(), all_devices=True, net=None):
+        return self.ours.start(self.guest[kernel], self.guest["initrd"], bench, console, disks, all_devices, net)
 
     def end(self):
         if self.mounted:
@@ -188,13 +189,20 @@ def exits(report, lab):
 
 
 def memory(report, lab):
-    disk, values = lab.small_disk(), []
+    disk = lab.small_disk()
+    values = {"without": [], "with": []}
     for _ in range(min(lab.args.runs, 3)):
-        with lab.start("vmlinux", "hvc", "hvc0", [disk]) as vm:
-            vm.wait_for("BENCH-INIT")
-            kib, parts = vm.memory_outside_guest()
-        values.append(kib)
-    report.add("resident memory outside guest RAM, at init", spread(values, 0), "KiB", "3072", note=top(parts), detail=parts)
+        for name, taken in values.items():
+            net = {"tap": "vmtap0", "mac": "02:00:00:00:00:02"} if name == "with" else None
+            with lab.start("vmlinux", "hvc", "hvc0", [disk], net=net) as vm:
+                vm.wait_for("BENCH-INIT")
+                kib, mappings = vm.memory_outside_guest()
+            if name == "without":
+                parts = mappings
+            taken.append(kib)
+    report.add("resident memory outside guest RAM, at init", spread(values["without"], 0), "KiB", "3072", note=top(parts), detail=parts)
+    more = [a - b for a, b in zip(values["with"], values["without"])]
+    report.add("resident memory of one network device more", spread(more, 0), "KiB", "512")
 
 
 def growth(before, after):
@@ -410,7 +418,92 @@ def hang(report, lab, slow):
         report_hang(report, name, rows[name])
 
 
+# --- network ----------------------------------------------------------------------------------------------------------
+
+NET_LOADS = {
+    # mode: (figure, unit, what to make of (count, microseconds), targets without and with vhost-net)
+    "tcp-out": ("TCP, guest to host", "Mbit/s", lambda count, us: count * 8 / us, "1.5x", "1.0x"),
+    "tcp-in": ("TCP, host to guest", "Mbit/s", lambda count, us: count * 8 / us, "1.6x", "1.0x"),
+    "udp-out": ("UDP, 1472 bytes, guest to host", "packets/s", lambda count, us: count / us * 1e6, "1.8x", ""),
+    "udp-in": ("UDP, 1472 bytes, host to guest", "packets/s", lambda count, us: count / us * 1e6, "2.5x", ""),
+    "echo": ("round trip of 64 bytes by UDP", "us", lambda count, us: us / count, "0.7x", ""),
+}
+
+
+def kvm_counts():
+    """Returns the exits and interrupts of the only VM, as the host's KVM counts them."""
+    total = {"exits": 0, "irq_injections": 0}
+    for folder in glob.glob("/sys/kernel/debug/kvm/*-*"):  # process and descriptor
+        for name in total:
+            with open(f"{folder}/{name}", encoding="ascii") as f:
+                total[name] += int(f.read())
+    return total
+
+
+def wait_for_tap(there):
+    """Waits until the VM has made its interface, or until the interface is gone with the VM."""
+    deadline = time.monotonic() + 10
+    while os.path.exists("/sys/class/net/vmtap0") != there and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def net(report, lab):
+    qemu = Qemu()
+    load = f"{lab.folder}/net_load"
+    shutil.copy(lab.args.net_load, load)
+    run("modprobe", "-a", "tun", "bridge", "vhost_net")
+    if not os.path.exists("/sys/kernel/debug/kvm"):
+        run("mount", "-t", "debugfs", "debugfs", "/sys/kernel/debug")
+    run("ip", "link", "add", "vmbench0", "type", "bridge")
+    run("ip", "addr", "add", "10.78.0.1/24", "dev", "vmbench0")
+    run("ip", "link", "set", "vmbench0", "up")
+
+    def ours(vhost):
+        return lab.start("vmlinux", "net", "hvc0", net={"tap": "vmtap0", "mac": "02:00:00:00:00:02", "vhost": vhost})
+
+    def theirs(vhost):
+        return qemu.start(lab.guest["bzImage"], lab.guest["initrd"], "net", "q35", "hvc0",
+                          netdev=f"ifname=vmtap0,vhost={vhost}")  # fmt: skip
+
+    plan = {"vmm": lambda: ours(False), "qemu": lambda: theirs("off"), "vmm vhost": lambda: ours(True),
+            "qemu vhost": lambda: theirs("on")}  # fmt: skip
+    values = {name: {mode: [] for mode in NET_LOADS} for name in plan}
+    counts = {name: {mode: [] for mode in NET_LOADS} for name in plan}
+    for _ in range(lab.args.runs):
+        for name, start in plan.items():
+            with start() as vm:
+                wait_for_tap(True)
+                run("ip", "link", "set", "vmtap0", "master", "vmbench0", "up")
+                vm.wait_for("BENCH-NET")
+                for mode, (_, _, figure, _, _) in NET_LOADS.items():
+                    before = kvm_counts()
+                    count, us = map(int, run(load, mode, str(lab.args.seconds)).split())
+                    after = kvm_counts()
+                    values[name][mode].append(figure(count, us))
+                    packets = count / 1448 if mode.startswith("tcp") else count
+                    counts[name][mode].append({key: (after[key] - before[key]) * 1000 / packets for key in before})
+            wait_for_tap(False)
+    run("ip", "link", "del", "vmbench0")
+    report_net(report, values, counts, qemu.version)
+
+
+def report_net(report, values, counts, version):
+    for mode, (figure, unit, _, target, vhost_target) in NET_LOADS.items():
+        for suffix, wanted in (("", target), (" vhost", vhost_target)):
+            name = figure + (", vhost-net" if suffix else "")
+            ours, qemus = values[f"vmm{suffix}"][mode], values[f"qemu{suffix}"][mode]
+
+            def per_thousand(who, key, suffix=suffix, mode=mode):
+                return round(statistics.median(row[key] for row in counts[f"{who}{suffix}"][mode]))
+
+            report.add(f"{name}: QEMU {version}", spread(qemus, 0), unit)
+            note = (f"for 1000 packets: exits {per_thousand('vmm', 'exits')}, QEMU {per_thousand('qemu', 'exits')}; "
+                    f"interrupts {per_thousand('vmm', 'irq_injections')}, QEMU {per_thousand('qemu', 'irq_injections')}")  # fmt: skip
+            report.add(name, spread(ours, 0), unit, wanted, ratios(ours, qemus), note)
+
+
 GROUPS = {
+    "net": net,
     "boot": boot,
     "timeline": timeline,
     "exits": exits,

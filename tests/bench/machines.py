@@ -104,7 +104,7 @@ class Ours:
         self.folder = folder
         self.api = f"{folder}/api.sock"
 
-    def start(self, kernel, initrd, bench, console, disks=(), all_devices=True):
+    def start(self, kernel, initrd, bench, console, disks=(), all_devices=True, net=None):
         """Starts a guest. With all_devices there is a virtio console, even if the guest does not use it."""
         for disk in disks:
             wait_unlocked(disk)
@@ -116,6 +116,7 @@ class Ours:
             "serial": {"mode": "Tty" if on_serial else "Off"},
             "console": {"mode": "Tty" if not on_serial else "Null" if all_devices else "Off"},
             "disks": [{"path": disk, "direct": True} for disk in disks],
+            "net": [net] if net else [],
         }
         path = f"{self.folder}/vm.json"
         with open(path, "w", encoding="utf-8") as f:
@@ -142,7 +143,7 @@ class Qemu:
     def __init__(self):
         self.command, self.environment, self.version = assets.qemu()
 
-    def start(self, kernel, initrd, bench, machine="microvm,rtc=on", console="ttyS0", disk=None):
+    def start(self, kernel, initrd, bench, machine="microvm,rtc=on", console="ttyS0", disk=None, netdev=None):
         command = self.command + ["-M", machine, "-accel", "kvm", "-cpu", "host", "-m", str(GUEST_MIB), "-nodefaults",
                                   "-nographic", "-no-reboot", "-kernel", kernel, "-initrd", initrd,
                                   "-append", f"console={console} quiet BENCH={bench}"]  # fmt: skip
@@ -154,4 +155,7 @@ class Qemu:
             command += ["-object", "iothread,id=io", "-drive",
                         f"if=none,id=d,file={disk},format=raw,cache=none,aio=io_uring",
                         "-device", "virtio-blk-pci,drive=d,iothread=io"]  # fmt: skip
+        if netdev:
+            command += ["-netdev", f"tap,id=n,script=no,downscript=no,{netdev}",
+                        "-device", "virtio-net-pci,netdev=n,romfile="]  # fmt: skip
         return Vm(command, self.environment)

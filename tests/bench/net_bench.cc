@@ -1,11 +1,14 @@
 // Measures the network device with a driver in the same process, beside plain reads and writes of
 // the same TAP interface: what the device and the ring add to what the kernel costs anyway.
 //
-//   net_bench send|receive device|floor BYTES SECONDS
+//   net_bench send|receive device|floor|ring BYTES SECONDS
 //
 // send: frames of BYTES bytes from the driver to the host's kernel, which drops them. receive: as
 // many such frames as a second thread can send to the driver. The interface is in a network
 // namespace of its own, so the program needs CAP_SYS_ADMIN and CAP_NET_ADMIN.
+//
+// "ring" is the floor with io_uring instead of plain calls: a batch of reads or writes in each
+// system call (docs/adr/0016-network-by-plain-calls.md).
 //
 // Prints one line of JSON, for the thread of the device or of the plain loop:
 //   frames_per_s, cpu_us  frames per second; CPU time per frame, in microseconds
@@ -13,6 +16,7 @@
 //   kicks, interrupts     doorbells and interrupts per frame
 
 #define VIRTIO_RING_NO_LEGACY  // the legacy part is not C++
+#include <errno.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/virtio_ring.h>
@@ -44,6 +48,7 @@
 #include "base/uring_event_loop.h"
 #include "net/tap.h"
 #include "tests/bench/loop_calls.h"
+#include "tests/bench/raw_ring.h"
 #include "virtio/net/net_device.h"
 
 namespace bench {
@@ -318,14 +323,48 @@ int RunFloor(bool send, net::Port& port, size_t bytes, int seconds) {
   return 0;
 }
 
+// Submits kBatch reads or writes at a time.
+int RunRing(bool send, net::Port& port, size_t bytes, int seconds) {
+  constexpr uint32_t kBatch = 32;
+  RawRing ring(kBatch, port.fd());
+  std::vector<uint8_t> frame = MakeFrame(send ? bytes : kBufferBytes);
+  frame.insert(frame.begin(), net::kVnetHeaderBytes, 0);
+  std::vector<std::vector<uint8_t>> frames(kBatch, frame);
+  const Stopwatch watch(seconds);
+  uint64_t done = 0;
+  while (watch.Running()) {
+    for (std::vector<uint8_t>& buffer : frames) {
+      const auto length = static_cast<uint32_t>(buffer.size());
+      send ? ring.Write(buffer.data(), length, 0, 0) : ring.Read(buffer.data(), length, 0, 0);
+    }
+    // All have ended when the call returns, since the descriptor does not block.
+    ring.SubmitAndWait();
+    bool empty = false;
+    io_uring_cqe result;
+    for (uint32_t i = 0; i < kBatch; ++i) {
+      CHECK(ring.Next(result) && (result.res >= 0 || result.res == -EAGAIN));
+      if (result.res >= 0) ++done;
+      empty |= result.res < 0;
+    }
+    if (!empty) continue;
+    ++g_port_calls;
+    pollfd ready = {.fd = port.fd(), .events = POLLIN, .revents = 0};
+    poll(&ready, 1, 1000);
+  }
+  g_port_calls += ring.system_calls();
+  watch.Print(done, 0, 0);
+  return 0;
+}
+
 int Main(int argc, char** argv) {
   const std::string direction = argc == 5 ? argv[1] : "";
   const std::string what = argc == 5 ? argv[2] : "";
   const int bytes = argc == 5 ? atoi(argv[3]) : 0;
   const int seconds = argc == 5 ? atoi(argv[4]) : 0;
-  if ((direction != "send" && direction != "receive") || (what != "device" && what != "floor") ||
-      bytes < 14 || bytes > 1514 || seconds <= 0) {
-    absl::FPrintF(stderr, "Usage: net_bench send|receive device|floor BYTES SECONDS\n");
+  if ((direction != "send" && direction != "receive") ||
+      (what != "device" && what != "floor" && what != "ring") || bytes < 14 || bytes > 1514 ||
+      seconds <= 0) {
+    absl::FPrintF(stderr, "Usage: net_bench send|receive device|floor|ring BYTES SECONDS\n");
     return 2;
   }
   const bool send = direction == "send";
@@ -341,6 +380,7 @@ int Main(int argc, char** argv) {
   std::unique_ptr<Source> source;
   if (!send) source = std::make_unique<Source>(static_cast<size_t>(bytes));
   if (what == "floor") return RunFloor(send, *tap->ports[0], static_cast<size_t>(bytes), seconds);
+  if (what == "ring") return RunRing(send, *tap->ports[0], static_cast<size_t>(bytes), seconds);
   return RunDevice(send, std::move(tap->ports[0]), static_cast<size_t>(bytes), seconds);
 }
 

@@ -44,12 +44,21 @@ RawRing::RawRing(uint32_t entries, int file) {
 }
 
 void RawRing::Read(void* to, uint32_t bytes, uint64_t offset, uint64_t user_data) {
+  Prepare(IORING_OP_READ, to, bytes, offset, user_data);
+}
+
+void RawRing::Write(void* from, uint32_t bytes, uint64_t offset, uint64_t user_data) {
+  Prepare(IORING_OP_WRITE, from, bytes, offset, user_data);
+}
+
+void RawRing::Prepare(uint8_t opcode, void* buffer, uint32_t bytes, uint64_t offset,
+                      uint64_t user_data) {
   const uint32_t slot = (*sq_tail_ + prepared_) & sq_mask_;
   io_uring_sqe& sqe = sqes_[slot];
   sqe = {};
-  sqe.opcode = IORING_OP_READ;
+  sqe.opcode = opcode;
   sqe.flags = IOSQE_FIXED_FILE;
-  sqe.addr = reinterpret_cast<uint64_t>(to);
+  sqe.addr = reinterpret_cast<uint64_t>(buffer);
   sqe.len = bytes;
   sqe.off = offset;
   sqe.user_data = user_data;

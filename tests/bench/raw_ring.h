@@ -1,6 +1,6 @@
-// The load that block_bench compares the device with: the same requests by io_uring alone, as a
-// good program would make them. It uses raw system calls, so that the event loop is not compared
-// with itself.
+// The load that block_bench and net_bench compare the devices with: the same requests by io_uring
+// alone, as a good program would make them. It uses raw system calls, so that the event loop is not
+// compared with itself.
 #ifndef TESTS_BENCH_RAW_RING_H_
 #define TESTS_BENCH_RAW_RING_H_
 
@@ -17,9 +17,10 @@ class RawRing {
  public:
   RawRing(uint32_t entries, int file);
 
-  // Prepares a read from the file. The ring must have room.
+  // Prepare a read from the file or a write to it. The ring must have room.
   void Read(void* to, uint32_t bytes, uint64_t offset, uint64_t user_data);
-  // Submits the prepared reads and waits for at least one completion, in one system call.
+  void Write(void* from, uint32_t bytes, uint64_t offset, uint64_t user_data);
+  // Submits what was prepared and waits for at least one completion, in one system call.
   void SubmitAndWait();
   // Takes a completion if there is one.
   bool Next(io_uring_cqe& to);
@@ -27,6 +28,7 @@ class RawRing {
   uint64_t system_calls() const { return system_calls_; }
 
  private:
+  void Prepare(uint8_t opcode, void* buffer, uint32_t bytes, uint64_t offset, uint64_t user_data);
   template <typename T>
   T* At(void* area, uint32_t offset) {
     return reinterpret_cast<T*>(static_cast<uint8_t*>(area) + offset);
