@@ -54,6 +54,7 @@ STAGE1_MODULES = [
     "virtiofs",
     "erofs",
     "overlay",
+    "virtio_net",
 ]
 LAB_MODULES = [
     "virtio_pci",
