@@ -163,6 +163,20 @@ TEST(NetDeviceTest, FrameThatIsLargerThanAllBuffersOfTheRingIsDroppedAndCounted)
   EXPECT_EQ(WithoutHeader(machine.TakeFrame()), Frame(50));
 }
 
+TEST(NetDeviceTest, FrameDoesNotWaitForADriverThatAddsNoBuffers) {
+  NetMachine machine;
+  machine.Start();
+  machine.OfferBuffers(2, 100);
+  machine.port().Arrive(Frame(1000));
+  machine.port().Arrive(Frame(50));
+  machine.Run();
+  EXPECT_THAT(machine.TakeFrame(), IsEmpty());
+  machine.harness().loop().AdvanceTime(std::chrono::milliseconds(100));
+  machine.Run();
+  EXPECT_EQ(machine.Counter("rx_dropped_no_room"), 1u);
+  EXPECT_EQ(WithoutHeader(machine.TakeFrame()), Frame(50));
+}
+
 TEST(NetDeviceTest, FrameThatWaitsForBuffersIsLostWithAReset) {
   NetMachine machine;
   machine.Start();

@@ -22,6 +22,8 @@ constexpr uint32_t kStepsPerFrame = 16;
 constexpr uint32_t kMaxEthernetHeader = 18;
 // The pause after an error of the host. A tap that is gone fails at once, for ever.
 constexpr std::chrono::milliseconds kErrorPause{100};
+// How long a frame waits for buffers. A driver may keep its ring half empty until a frame arrives.
+constexpr std::chrono::milliseconds kBufferPatience{100};
 constexpr size_t kEnoughBytes = sizeof(NetHeader) + net::kMaxFrameBytes;
 
 }  // namespace
@@ -74,8 +76,13 @@ void NetReceiveQueue::OnServed() {
   base::TurnBudget& budget = loop().turn_budget();
   while (ready_ && active_ && count_ > 0 && MayServe()) {
     if (excess_bytes_ > 0) {
-      if (!DeliverWithExcess()) return;  // the next buffer leads here again
+      if (!DeliverWithExcess()) {  // the next buffer leads here again
+        if (!wait_.pending()) loop().Timeout(wait_, kBufferPatience);
+        return;
+      }
+      if (wait_.pending()) return loop().Cancel(wait_);  // OnWaited leads here again
     } else {
+      if (wait_.pending()) return;
       if (!MayReceive()) return;
       ReceiveFrame();
     }
@@ -219,6 +226,9 @@ void NetReceiveQueue::Drop(uint32_t count) {
 }
 
 void NetReceiveQueue::OnWaited(int32_t result) {
+  if (result != -ECANCELED && std::exchange(excess_bytes_, 0) > 0) {
+    counters_.dropped_no_room.Increment();
+  }
   if (result >= 0) counters_.wakeups.Increment();
   ready_ = true;
   ServeAtTurnEnd();

@@ -70,7 +70,7 @@ struct NetCounters {
 // Receives frames into the buffers that the driver has made available. The queue keeps buffers for
 // at least one frame of the largest size, so that it can read before it knows a frame's size, and
 // returns those that a frame did not need when it stops or pauses. A frame that is larger than
-// these buffers waits until the driver has added others. Such frames come when the driver is slow:
+// these buffers waits for others, but not for long. Such frames come when the driver is slow:
 // the peer would send a dropped frame again, at a time when there is as little room.
 class NetReceiveQueue final : public DeviceQueue {
  public:
