@@ -8,7 +8,7 @@
 // namespace of its own, so the program needs CAP_SYS_ADMIN and CAP_NET_ADMIN.
 //
 // "ring" is the floor with io_uring instead of plain calls: a batch of reads or writes in each
-// system call (docs/adr/0016-network-by-plain-calls.md).
+// system call.
 //
 // Prints one line of JSON, for the thread of the device or of the plain loop:
 //   frames_per_s, cpu_us  frames per second; CPU time per frame, in microseconds
