@@ -147,6 +147,7 @@ class GuestMemory {
   // uses this object.
   void AddWindow(const uint8_t* host, uint64_t bytes);
   void RemoveWindow(const uint8_t* host);
+  bool has_windows() const { return !windows_.empty(); }
   // Says that the window is now at `guest_start`, or at no guest address. Any thread.
   void MoveWindow(const uint8_t* host, std::optional<uint64_t> guest_start);
   // Like IoVec, but for memory in a window, and only for the kernel to read from. The host may have

@@ -28,6 +28,8 @@ namespace net {
 namespace {
 
 constexpr char kDevice[] = "/dev/net/tun";
+// How a queue carries frames: Ethernet, without a header of tun's own, with a vnet header.
+constexpr int kMode = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
 constexpr unsigned kTunMajor = 10;  // [Linux Documentation/admin-guide/devices.txt]
 constexpr unsigned kTunMinor = 200;
 // TUN_F_USO4 and TUN_F_USO6, which linux/if_tun.h of Linux 6.1 does not have yet.
@@ -174,8 +176,7 @@ absl::StatusOr<base::UniqueFd> OpenQueue(const std::string& what, const TapOptio
   }
   ifreq request = {};
   std::memcpy(request.ifr_name, name.data(), std::min(name.size(), size_t{IFNAMSIZ - 1}));
-  request.ifr_flags = static_cast<int16_t>(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR |
-                                           (options.queues > 1 ? IFF_MULTI_QUEUE : 0));
+  request.ifr_flags = static_cast<int16_t>(kMode | (options.queues > 1 ? IFF_MULTI_QUEUE : 0));
   const bool exists = if_nametoindex(name.c_str()) != 0;
   if (ioctl(fd.get(), TUNSETIFF, &request) != 0) return AttachError(errno, what, options, exists);
   name = request.ifr_name;
@@ -241,8 +242,7 @@ absl::StatusOr<base::UniqueFd> OpenMacvtapQueue(const std::string& what,
     return base::Advise(status, absl::StrCat("let this user open it: chown USER ", path));
   }
   ifreq request = {};
-  request.ifr_flags = static_cast<int16_t>(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR |
-                                           (options.queues > 1 ? IFF_MULTI_QUEUE : 0));
+  request.ifr_flags = static_cast<int16_t>(kMode | (options.queues > 1 ? IFF_MULTI_QUEUE : 0));
   if (ioctl(fd.get(), TUNSETIFF, &request) != 0) {
     return base::ErrnoStatus(errno, absl::StrCat(what, ": cannot set the mode of ", path));
   }
@@ -260,10 +260,11 @@ absl::StatusOr<base::UniqueFd> AdoptQueue(const std::string& what, uint64_t numb
         what, ": no such descriptor was passed; the program that starts vmm has to open it"));
   }
   ASSIGN_OR_RETURN(info, AskQueue(what, fd));
-  if ((info.flags & IFF_TAP) == 0 || (info.flags & IFF_VNET_HDR) == 0) {
+  if ((info.flags & kMode) != kMode) {
     return absl::InvalidArgumentError(
-        absl::StrCat(what, ": ", info.name, ": is not in the right mode; open it with ",
-                     (info.flags & IFF_TAP) == 0 ? "IFF_TAP" : "IFF_VNET_HDR"));
+        absl::StrCat(what, ": ", info.name,
+                     ": is not in the right mode; open it with IFF_TAP, IFF_NO_PI and "
+                     "IFF_VNET_HDR"));
   }
   base::UniqueFd owned(fd);
   fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -272,15 +273,15 @@ absl::StatusOr<base::UniqueFd> AdoptQueue(const std::string& what, uint64_t numb
   return owned;
 }
 
-// Returns the MTU of the interface of a descriptor. The interface may be in another namespace, in
-// which case one of this namespace may have its name.
-uint32_t MtuOf(const std::string& what, const QueueInfo& info) {
-  constexpr uint32_t kUnknown = 1500;
+// Returns the MTU of the interface of a descriptor, or nothing if the interface is in another
+// namespace, in which case one of this namespace may have its name.
+std::optional<uint32_t> MtuOf(const std::string& what, const QueueInfo& info) {
   const absl::StatusOr<Interface> interface = Interface::Open(what, info.name);
-  if (!interface.ok() || if_nametoindex(info.name.c_str()) == 0) return kUnknown;
+  if (!interface.ok() || if_nametoindex(info.name.c_str()) == 0) return std::nullopt;
   const absl::StatusOr<MacAddress> mac = interface->Mac();
-  if (!mac.ok() || *mac != info.mac) return kUnknown;
-  return interface->Mtu().value_or(kUnknown);
+  if (!mac.ok() || *mac != info.mac) return std::nullopt;
+  const absl::StatusOr<uint32_t> mtu = interface->Mtu();
+  return mtu.ok() ? std::optional<uint32_t>(*mtu) : std::nullopt;
 }
 
 }  // namespace
@@ -373,7 +374,9 @@ absl::StatusOr<Tap> AdoptTap(const std::string& key, std::span<const uint64_t> f
     ASSIGN_OR_RETURN(base::UniqueFd fd, AdoptQueue(what, fds[i], info));
     if (i == 0) {
       tap.name = info.name;
-      tap.mtu = MtuOf(what, info);
+      const std::optional<uint32_t> mtu = MtuOf(what, info);
+      tap.in_this_namespace = mtu.has_value();
+      tap.mtu = mtu.value_or(Tap().mtu);
       struct stat file;
       if (fstat(fd.get(), &file) != 0) return base::ErrnoStatus(errno, what);
       if (file.st_rdev != makedev(kTunMajor, kTunMinor)) tap.guest_mac = info.mac;

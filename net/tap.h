@@ -48,6 +48,7 @@ struct TapOptions {
 // An open TAP or macvtap interface.
 struct Tap {
   std::string name;
+  bool in_this_namespace = true;  // so that the host's counters of that name are the interface's
   // Of a macvtap interface: its address. The host delivers only frames to this address.
   std::optional<MacAddress> guest_mac;
   uint32_t mtu = 1500;

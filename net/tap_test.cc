@@ -255,6 +255,7 @@ TEST_F(TapTest, InheritedQueuesAreTakenOver) {
   EXPECT_EQ(tap->name, "t6");
   EXPECT_EQ(tap->mtu, 4000u);
   EXPECT_FALSE(tap->guest_mac.has_value());
+  EXPECT_TRUE(tap->in_this_namespace);
   ASSERT_EQ(tap->ports.size(), 2u);
   for (size_t i = 0; i < 2; ++i) {
     const int fd = tap->ports[i]->fd();
@@ -282,15 +283,17 @@ TEST_F(TapTest, DescriptorsThatAreNoQueuesAreNamed) {
   EXPECT_THAT(error({null}), HasSubstr(": is no TAP or macvtap interface: Inappropriate ioctl"));
   close(static_cast<int>(null));
 
-  base::UniqueFd plain(open("/dev/net/tun", O_RDWR | O_CLOEXEC));
-  ifreq request = {};
-  std::strcpy(request.ifr_name, "t8");
-  request.ifr_flags = IFF_TAP | IFF_NO_PI;
-  ASSERT_EQ(ioctl(plain.get(), TUNSETIFF, &request), 0);
-  const uint64_t without = Inherited(std::move(plain));
-  EXPECT_THAT(error({without}),
-              HasSubstr(": t8: is not in the right mode; open it with IFF_VNET_HDR"));
-  close(static_cast<int>(without));
+  for (const int mode : {IFF_TAP | IFF_NO_PI, IFF_TUN | IFF_NO_PI | IFF_VNET_HDR}) {
+    base::UniqueFd other(open("/dev/net/tun", O_RDWR | O_CLOEXEC));
+    ifreq request = {};
+    std::strcpy(request.ifr_name, "t8");
+    request.ifr_flags = static_cast<int16_t>(mode);
+    ASSERT_EQ(ioctl(other.get(), TUNSETIFF, &request), 0);
+    const uint64_t fd = Inherited(std::move(other));
+    EXPECT_THAT(error({fd}), HasSubstr(": t8: is not in the right mode; open it with IFF_TAP, "
+                                       "IFF_NO_PI and IFF_VNET_HDR"));
+    close(static_cast<int>(fd));
+  }
 
   const std::vector<uint64_t> different = {Inherited(Make("t9", IFF_MULTI_QUEUE, getuid())),
                                            Inherited(Make("t10", IFF_MULTI_QUEUE, getuid()))};

@@ -144,30 +144,16 @@ class Reader : public FieldVisitor {
 
   void TextList(const KeyInfo& key, const TextRules& rules, size_t max_count,
                 std::vector<std::string>& value) override {
-    const JsonValue* given = Find(key);
-    if (given == nullptr) return;
-    const JsonArray* array = FindArray(key, *given, max_count);
-    if (array == nullptr) return;
-    for (size_t i = 0; i < array->size(); ++i) {
-      const std::string path = JoinIndex(PathOf(key), i);
-      if (std::optional<std::string> text = ReadText(path, (*array)[i], rules)) {
-        value.push_back(*std::move(text));
-      }
-    }
+    ReadList(key, max_count, value, [&](const std::string& path, const JsonValue& element) {
+      return ReadText(path, element, rules);
+    });
   }
 
   void IntegerList(const KeyInfo& key, const IntegerRules& rules, size_t max_count,
                    std::vector<uint64_t>& value) override {
-    const JsonValue* given = Find(key);
-    if (given == nullptr) return;
-    const JsonArray* array = FindArray(key, *given, max_count);
-    if (array == nullptr) return;
-    for (size_t i = 0; i < array->size(); ++i) {
-      const std::string path = JoinIndex(PathOf(key), i);
-      if (std::optional<uint64_t> number = ReadInteger(path, (*array)[i], rules)) {
-        value.push_back(*number);
-      }
-    }
+    ReadList(key, max_count, value, [&](const std::string& path, const JsonValue& element) {
+      return ReadInteger(path, element, rules);
+    });
   }
 
   void AtDefaultOnly(const char* name, const char* default_json) override {
@@ -285,6 +271,20 @@ class Reader : public FieldVisitor {
       if (given == nullptr) given = by_alias;
     }
     return status_.ok() && given != nullptr && !given->is_null() ? given : nullptr;
+  }
+
+  // Adds the elements of a list of scalars to `value`. `read` returns an element, or nothing if it
+  // is wrong and has been reported.
+  template <typename T, typename Read>
+  void ReadList(const KeyInfo& key, size_t max_count, std::vector<T>& value, Read read) {
+    const JsonValue* given = Find(key);
+    if (given == nullptr) return;
+    const JsonArray* array = FindArray(key, *given, max_count);
+    if (array == nullptr) return;
+    for (size_t i = 0; i < array->size(); ++i) {
+      std::optional<T> element = read(JoinIndex(PathOf(key), i), (*array)[i]);
+      if (element.has_value()) value.push_back(*std::move(element));
+    }
   }
 
   const JsonArray* FindArray(const KeyInfo& key, const JsonValue& given, size_t max_count) {

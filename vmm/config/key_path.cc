@@ -60,6 +60,10 @@ std::string JoinIndex(absl::string_view parent, size_t index) {
   return absl::StrCat(parent, "[", index, "]");
 }
 
+absl::Status Invalid(absl::string_view path, absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat(path, ": ", what));
+}
+
 absl::string_view Nearest(absl::string_view word,
                           const std::vector<absl::string_view>& candidates) {
   constexpr size_t kLongestWord = 64;  // bounds the work; every key is much shorter

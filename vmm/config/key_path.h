@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 
 namespace vmm {
@@ -18,6 +19,9 @@ std::string Printable(absl::string_view text, size_t max_bytes = 64);
 std::string JoinKey(absl::string_view parent, absl::string_view key);
 // Returns `parent`[`index`].
 std::string JoinIndex(absl::string_view parent, size_t index);
+
+// Returns the error "`path`: `what`". `what` reads "what is wrong; what to do".
+absl::Status Invalid(absl::string_view path, absl::string_view what);
 
 // Returns the candidate that is most similar to `word`, or "" if none is similar enough.
 absl::string_view Nearest(absl::string_view word, const std::vector<absl::string_view>& candidates);

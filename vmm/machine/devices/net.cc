@@ -74,6 +74,12 @@ absl::StatusOr<std::vector<std::unique_ptr<net::VhostNet>>> OpenVhosts(const Net
                                                                        size_t pairs) {
   std::vector<std::unique_ptr<net::VhostNet>> vhosts;
   if (config.vhost == VhostMode::kFalse) return vhosts;
+  if (context.memory.has_windows()) {  // which vhost-net cannot read
+    CHECK(config.vhost == VhostMode::kAuto);
+    // UNLIMITED: once at the start.
+    LOG(Info) << config.id << ": vmm moves the frames itself: a share has a dax_window";
+    return vhosts;
+  }
   for (size_t i = 0; i < pairs; ++i) {
     auto vhost = net::VhostNet::Open(context.memory);
     if (vhost.ok()) {
@@ -113,7 +119,7 @@ absl::StatusOr<PlacedDevice> CreateTapNet(const NetConfig& config, const DeviceC
                    OpenVhosts(config, context, tap.ports.size()));
   const bool has_vhost = !vhosts.empty();
   options.has_filters = !has_vhost;
-  if (has_vhost) options.host_interface = tap.name;
+  if (has_vhost && tap.in_this_namespace) options.host_interface = tap.name;
   base::EventLoop* loop = nullptr;
   std::vector<virtio::NetDevice::Pair> pairs;
   for (size_t i = 0; i < tap.ports.size(); ++i) {
