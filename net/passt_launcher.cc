@@ -22,7 +22,6 @@
 namespace net {
 namespace {
 
-constexpr std::chrono::seconds kPatience{5};
 // The launcher's end of the control socket, and passt's end of its connection.
 constexpr int kSocketFd = 3;
 
@@ -31,9 +30,15 @@ constexpr int kSocketFd = 3;
 // The launcher is the child of a process that may have threads, so it calls only functions that are
 // async-signal-safe, and allocates nothing.
 
-// Sends the answer to a request: an errno, and a descriptor if the errno is 0.
-void Answer(int error, int fd) {
-  iovec data = {&error, sizeof(error)};
+// The answer to a request; a descriptor comes with it if `error` is 0.
+struct LaunchAnswer {
+  uint64_t request;  // the number of the request
+  int error;         // an errno
+};
+
+void Answer(uint64_t request, int error, int fd) {
+  LaunchAnswer answer = {request, error};
+  iovec data = {&answer, sizeof(answer)};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control = {};
   msghdr message = {};
   message.msg_iov = &data;
@@ -61,15 +66,15 @@ void Answer(int error, int fd) {
 }
 
 // Starts the program, and answers. Returns its process id, or -1.
-pid_t StartProgram(const char* program, char* const arguments[]) {
+pid_t StartProgram(uint64_t request, const char* program, char* const arguments[]) {
   int sockets[2];
   int report[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) {
-    Answer(errno, -1);
+    Answer(request, errno, -1);
     return -1;
   }
   if (pipe2(report, O_CLOEXEC) != 0) {
-    Answer(errno, -1);
+    Answer(request, errno, -1);
     close(sockets[0]);
     close(sockets[1]);
     return -1;
@@ -83,7 +88,7 @@ pid_t StartProgram(const char* program, char* const arguments[]) {
   // The pipe is closed by the execution of the program, or has the reason why there is none.
   if (child > 0 && read(report[0], &error, sizeof(error)) != sizeof(error)) error = 0;
   close(report[0]);
-  Answer(error, sockets[0]);
+  Answer(request, error, sockets[0]);
   close(sockets[0]);
   return child;
 }
@@ -110,21 +115,21 @@ void EndProgram(pid_t child) {
   if (close_range(kSocketFd + 1, ~0u, 0) != 0) _exit(1);
   pid_t child = -1;
   for (;;) {
-    char request;
+    uint64_t request;
     const ssize_t n = recv(kSocketFd, &request, sizeof(request), 0);
     if (n < 0 && errno == EINTR) continue;
     EndProgram(child);
     if (n <= 0) _exit(0);
-    child = StartProgram(program, arguments);
+    child = StartProgram(request, program, arguments);
   }
 }
 
 // --- In this process -----------------------------------------------------------------------------
 
-// Receives the answer to a request.
-absl::StatusOr<base::UniqueFd> ReceiveAnswer(int control, const std::string& program) {
-  int error = 0;
-  iovec data = {&error, sizeof(error)};
+// Receives one answer. `answer` is set if the result is OK.
+absl::StatusOr<base::UniqueFd> ReceiveOne(int control, const std::string& program,
+                                          LaunchAnswer& answer) {
+  iovec data = {&answer, sizeof(answer)};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> buffer = {};
   msghdr message = {};
   message.msg_iov = &data;
@@ -140,23 +145,36 @@ absl::StatusOr<base::UniqueFd> ReceiveAnswer(int control, const std::string& pro
     std::memcpy(&number, CMSG_DATA(header), sizeof(number));
     fd.reset(number);
   }
-  if (n != sizeof(error)) {
+  if (n != sizeof(answer)) {
     return absl::UnavailableError(absl::StrCat(program, ": its launcher has ended"));
   }
-  if (error != 0) {
-    const absl::Status status = base::ErrnoStatus(error, absl::StrCat(program, ": cannot start"));
-    return error == ENOENT ? base::Advise(status, "install it") : status;
+  return fd;
+}
+
+// Receives the answer to a request, and drops answers to earlier requests, which came too late.
+absl::StatusOr<base::UniqueFd> ReceiveAnswer(int control, const std::string& program,
+                                             uint64_t request) {
+  LaunchAnswer answer = {};
+  base::UniqueFd fd;
+  do {
+    ASSIGN_OR_RETURN(fd, ReceiveOne(control, program, answer));
+  } while (answer.request != request);
+  if (answer.error != 0) {
+    const absl::Status status =
+        base::ErrnoStatus(answer.error, absl::StrCat(program, ": cannot start"));
+    return answer.error == ENOENT ? base::Advise(status, "install it") : status;
   }
   if (!fd.valid()) return absl::ResourceExhaustedError(absl::StrCat(program, ": no descriptor"));
   return fd;
 }
 
 // Waits until passt reads. passt does so when it has opened its ports, and says so in no other way.
-absl::Status WaitUntilItReads(int socket, const std::string& program) {
+absl::Status WaitUntilItReads(int socket, const std::string& program,
+                              std::chrono::milliseconds patience) {
   // A frame that passt drops: its type is for experiments. [IEEE 802-2014 §9.2.4]
   std::array<uint8_t, 4 + 60> frame = {0,    0, 0, 60, 0xff, 0xff, 0xff, 0xff, 0xff,
                                        0xff, 2, 0, 0,  0,    0,    0,    0x88, 0xb5};
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  const auto deadline = std::chrono::steady_clock::now() + patience;
   bool sent = send(socket, frame.data(), frame.size(), MSG_NOSIGNAL) == ssize_t{frame.size()};
   while (std::chrono::steady_clock::now() < deadline) {
     int unread = 0;
@@ -172,21 +190,22 @@ absl::Status WaitUntilItReads(int socket, const std::string& program) {
     if (read) return absl::OkStatus();
   }
   return absl::DeadlineExceededError(
-      absl::StrCat(program, ": does not read from its socket after ", kPatience.count(), " s"));
+      absl::StrCat(program, ": does not read from its socket after ", patience.count(), " ms"));
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<PasstLauncher>> PasstLauncher::Start(
-    std::string program, std::vector<std::string> arguments) {
+    std::string program, std::vector<std::string> arguments, std::chrono::milliseconds patience) {
   int sockets[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) {
     return base::ErrnoStatus(errno, absl::StrCat(program, ": cannot make a socket pair"));
   }
   base::UniqueFd own(sockets[0]);
   base::UniqueFd launchers(sockets[1]);
-  const timeval patience = {.tv_sec = kPatience.count(), .tv_usec = 0};
-  setsockopt(own.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+  const timeval timeout = {.tv_sec = patience.count() / 1000,
+                           .tv_usec = patience.count() % 1000 * 1000};
+  setsockopt(own.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
   std::vector<std::string> all = {program, "--foreground", "--quiet", "--fd",
                                   absl::StrCat(kSocketFd)};
   all.insert(all.end(), arguments.begin(), arguments.end());
@@ -198,7 +217,7 @@ absl::StatusOr<std::unique_ptr<PasstLauncher>> PasstLauncher::Start(
   if (child < 0) return base::ErrnoStatus(errno, absl::StrCat(program, ": cannot fork"));
   if (child == 0) RunLauncher(launchers.get(), program.c_str(), pointers.data());
   return std::unique_ptr<PasstLauncher>(
-      new PasstLauncher(std::move(program), child, std::move(own)));
+      new PasstLauncher(std::move(program), patience, child, std::move(own)));
 }
 
 PasstLauncher::~PasstLauncher() {
@@ -208,12 +227,12 @@ PasstLauncher::~PasstLauncher() {
 }
 
 absl::StatusOr<base::UniqueFd> PasstLauncher::Launch() {
-  const char request = 0;
+  const uint64_t request = ++last_request_;
   if (send(control_.get(), &request, sizeof(request), MSG_NOSIGNAL) != sizeof(request)) {
     return base::ErrnoStatus(errno, absl::StrCat(program_, ": its launcher has ended"));
   }
-  ASSIGN_OR_RETURN(base::UniqueFd socket, ReceiveAnswer(control_.get(), program_));
-  RETURN_IF_ERROR(WaitUntilItReads(socket.get(), program_));
+  ASSIGN_OR_RETURN(base::UniqueFd socket, ReceiveAnswer(control_.get(), program_, request));
+  RETURN_IF_ERROR(WaitUntilItReads(socket.get(), program_, patience_));
   return socket;
 }
 
