@@ -431,13 +431,15 @@ NET_LOADS = {
 
 
 def kvm_counts():
-    """Returns the exits and interrupts of the only VM, as the host's KVM counts them."""
-    total = {"exits": 0, "irq_injections": 0}
-    for folder in glob.glob("/sys/kernel/debug/kvm/*-*"):  # process and descriptor
-        for name in total:
-            with open(f"{folder}/{name}", encoding="ascii") as f:
-                total[name] += int(f.read())
-    return total
+    """Returns what the host's KVM counts for the only VM: exits, irq_injections and many others."""
+    counts = {}
+    for path in glob.glob("/sys/kernel/debug/kvm/*-*/*"):  # process and descriptor
+        if os.path.isfile(path):
+            with open(path, encoding="ascii") as f:
+                value = f.read().strip()
+            if value.isdigit():
+                counts[os.path.basename(path)] = int(value)
+    return counts
 
 
 def wait_for_tap(there):
@@ -496,10 +498,15 @@ def report_net(report, values, counts, version):
             def per_thousand(who, key, suffix=suffix, mode=mode):
                 return round(statistics.median(row[key] for row in counts[f"{who}{suffix}"][mode]))
 
+            def often(who, suffix=suffix, mode=mode):
+                found = {key: per_thousand(who, key) for key in counts[f"{who}{suffix}"][mode][0]}
+                return {key: value for key, value in found.items() if value > 0}
+
             report.add(f"{name}: QEMU {version}", spread(qemus, 0), unit)
             note = (f"for 1000 packets: exits {per_thousand('vmm', 'exits')}, QEMU {per_thousand('qemu', 'exits')}; "
                     f"interrupts {per_thousand('vmm', 'irq_injections')}, QEMU {per_thousand('qemu', 'irq_injections')}")  # fmt: skip
-            report.add(name, spread(ours, 0), unit, wanted, ratios(ours, qemus), note)
+            report.add(name, spread(ours, 0), unit, wanted, ratios(ours, qemus), note,
+                       detail={"vmm": often("vmm"), "QEMU": often("qemu")})  # fmt: skip
 
 
 GROUPS = {

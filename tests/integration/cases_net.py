@@ -281,6 +281,25 @@ def check_link(vm, api, number):
     set_link(True)
 
 
+def check_refused(folder, net, error):
+    """Starts a VM with this network device, which ends with an error."""
+    config = net_config()
+    config["net"] = [net]
+    with Vm(folder, config) as vm:
+        vm.wait(1, seconds=20)
+        check(error in vm.stderr(), f"the error of {net}: {vm.stderr()!r}")
+
+
+@contextlib.contextmanager
+def no_vhost():
+    """Makes the host one without vhost-net."""
+    os.rename("/dev/vhost-net", "/dev/vhost-net.away")
+    try:
+        yield
+    finally:
+        os.rename("/dev/vhost-net.away", "/dev/vhost-net")
+
+
 # One guest has Linux 6.12. Its TAP interface is passed to vmm.
 @case("net-of-two-guests-on-a-bridge-and-by-macvtap", boots=2)
 def two_guests(folder):
@@ -294,13 +313,24 @@ def two_guests(folder):
     with cable(0) as (lower, far), contextlib.ExitStack() as stack:
         fd = open_tap("vmtest1")
         # The second guest has no offloads: the host checksums and segments for it.
-        ways = [{"tap": "vmtest0"}, {"fds": [fd], "features_mask": (1 << 64) - 1 & ~OFFLOADS}]
+        ways = [
+            {"tap": "vmtest0", "vhost": "auto"},
+            {"fds": [fd], "features_mask": (1 << 64) - 1 & ~OFFLOADS},
+        ]
+        without = stack.enter_context(contextlib.ExitStack())
+        without.enter_context(no_vhost())
+        check_refused(
+            folder,
+            {"tap": "vmtest9", "vhost": True},
+            "net[0].vhost: cannot open /dev/vhost-net: No such file or directory (ENOENT); load "
+            'the module vhost_net, or set vhost to "auto"',
+        )
         vms = []
         for i, network in enumerate(networks):
             ip("link", "add", "link", lower, "name", f"vmmac{i}", "type", "macvtap", "mode", "bridge")
             config = net_config(kernels[i])
             config["name"] = f"guest-{i}"
-            vhost = i == 1
+            vhost = ["auto", True][i]
             config["net"] = [ways[i], {"macvtap": f"vmmac{i}", "pci_device_id": 31, "vhost": vhost}]
             options = ("--stats", "--api-socket", apis[i].path)
             fds = (fd,) if i == 1 else ()
@@ -310,7 +340,14 @@ def two_guests(folder):
                 ip("link", "set", "vmtest1", "up")
             set_up(vms[i], network)
             set_up(vms[i], macvtaps[i], interface="eth1")
+            if i == 0:
+                stderr = vms[0].stderr()
+                for number in range(2):
+                    said = f"_net{number}: vmm moves the frames itself: cannot open /dev/vhost-net"
+                    check(said in stderr, f"vhost auto without vhost-net: {stderr!r}")
+                without.close()
             ip("link", "set", f"vmtest{i}", "master", "vmbridge0")
+        check_refused(folder, {"macvtap": "vmmac0"}, "another program uses it; each VM needs its own")
         check_ping(vms[0], networks[1].guest)
         check_ping(vms[0], networks[1].guest6)
         for address in (networks[0].host, networks[0].host6):
