@@ -442,6 +442,11 @@ def kvm_counts():
     return counts
 
 
+def packets(mode, count):
+    """Returns the number of packets of a load that has moved `count` bytes (TCP) or packets."""
+    return max(1, count / 1448 if mode.startswith("tcp") else count)
+
+
 def wait_for_tap(there):
     """Waits until the VM has made its interface, or until the interface is gone with the VM."""
     deadline = time.monotonic() + 10
@@ -482,8 +487,12 @@ def net(report, lab):
                     count, us = map(int, run(load, mode, str(lab.args.seconds)).split())
                     after = kvm_counts()
                     values[name][mode].append(figure(count, us))
-                    packets = count / 1448 if mode.startswith("tcp") else count
-                    counts[name][mode].append({key: (after[key] - before[key]) * 1000 / packets for key in before})
+                    of_thousand = 1000 / packets(mode, count)
+                    counted = {key: (after[key] - before[key]) * of_thousand for key in before}
+                    with boot_timeline.SystemCalls(vm.process.pid) as calls:
+                        count, _ = map(int, run(load, mode, "1").split())
+                    counted["syscalls"] = calls.count * 1000 / packets(mode, count)
+                    counts[name][mode].append(counted)
             wait_for_tap(False)
     run("ip", "link", "del", "vmbench0")
     report_net(report, values, counts, qemu.version)
@@ -503,8 +512,10 @@ def report_net(report, values, counts, version):
                 return {key: value for key, value in found.items() if value > 0}
 
             report.add(f"{name}: QEMU {version}", spread(qemus, 0), unit)
-            note = (f"for 1000 packets: exits {per_thousand('vmm', 'exits')}, QEMU {per_thousand('qemu', 'exits')}; "
-                    f"interrupts {per_thousand('vmm', 'irq_injections')}, QEMU {per_thousand('qemu', 'irq_injections')}")  # fmt: skip
+            note = "for 1000 packets: " + "; ".join(
+                f"{what} {per_thousand('vmm', key)}, QEMU {per_thousand('qemu', key)}"
+                for what, key in (("exits", "exits"), ("interrupts", "irq_injections"), ("system calls", "syscalls"))
+            )
             report.add(name, spread(ours, 0), unit, wanted, ratios(ours, qemus), note,
                        detail={"vmm": often("vmm"), "QEMU": often("qemu")})  # fmt: skip
 

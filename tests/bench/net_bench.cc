@@ -323,33 +323,29 @@ int RunFloor(bool send, net::Port& port, size_t bytes, int seconds) {
   return 0;
 }
 
-// Submits kBatch reads or writes at a time.
+// Keeps kBatch reads or writes under way. A read waits in the kernel for its frame.
 int RunRing(bool send, net::Port& port, size_t bytes, int seconds) {
   constexpr uint32_t kBatch = 32;
   RawRing ring(kBatch, port.fd());
   std::vector<uint8_t> frame = MakeFrame(send ? bytes : kBufferBytes);
   frame.insert(frame.begin(), net::kVnetHeaderBytes, 0);
   std::vector<std::vector<uint8_t>> frames(kBatch, frame);
+  const auto begin = [&](uint64_t i) {
+    const auto length = static_cast<uint32_t>(frames[i].size());
+    send ? ring.Write(frames[i].data(), length, 0, i) : ring.Read(frames[i].data(), length, 0, i);
+  };
+  for (uint64_t i = 0; i < kBatch; ++i) begin(i);
   const Stopwatch watch(seconds);
   uint64_t done = 0;
   while (watch.Running()) {
-    for (std::vector<uint8_t>& buffer : frames) {
-      const auto length = static_cast<uint32_t>(buffer.size());
-      send ? ring.Write(buffer.data(), length, 0, 0) : ring.Read(buffer.data(), length, 0, 0);
-    }
-    // All have ended when the call returns, since the descriptor does not block.
     ring.SubmitAndWait();
-    bool empty = false;
     io_uring_cqe result;
-    for (uint32_t i = 0; i < kBatch; ++i) {
-      CHECK(ring.Next(result) && (result.res >= 0 || result.res == -EAGAIN));
-      if (result.res >= 0) ++done;
-      empty |= result.res < 0;
+    while (ring.Next(result)) {
+      // Several reads may wake up for one frame.
+      CHECK(result.res > 0 || result.res == -EAGAIN);
+      done += result.res > 0;
+      begin(result.user_data);
     }
-    if (!empty) continue;
-    ++g_port_calls;
-    pollfd ready = {.fd = port.fd(), .events = POLLIN, .revents = 0};
-    poll(&ready, 1, 1000);
   }
   g_port_calls += ring.system_calls();
   watch.Print(done, 0, 0);

@@ -2,6 +2,8 @@
 
 import statistics
 
+FAILED = "failed"
+
 
 def spread(values, digits=1):
     def rounded(value):
@@ -42,6 +44,10 @@ class Report:
         self.rows.append(row)
         cells = {**row, "value": shown(value, unit), "ratio": shown(ratio) if ratio else ""}
         print("".join(f"{cells[name]:<{width}}" for name, width in self.COLUMNS).rstrip(), flush=True)
+
+    def failed(self, group, why):
+        """Reports that a group has not given all its figures."""
+        self.add(group, f"{FAILED}: {why}")
 
     def missing(self, figure, target="", why="not measured yet", note=""):
         self.add(figure, why, target=target, note=note)
