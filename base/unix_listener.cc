@@ -148,7 +148,8 @@ absl::Status RemoveStale(const std::string& path, const sockaddr_un& address, Pa
 
 absl::StatusOr<UniqueFd> ConnectUnix(const std::string& path, milliseconds patience) {
   ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(path));
-  ASSIGN_OR_RETURN(UniqueFd fd, OpenSocket(0));
+  const bool waits = patience > milliseconds::zero();
+  ASSIGN_OR_RETURN(UniqueFd fd, OpenSocket(waits ? 0 : SOCK_NONBLOCK));
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(patience);
   timeval timeout = {};
   timeout.tv_sec = seconds.count();

@@ -15,7 +15,8 @@
 namespace base {
 
 // Connects to the socket at `path`. Blocks for up to `patience` while as many clients wait there as
-// the program at the other end allows; passt allows one. Errors, all starting with "PATH: ":
+// the program at the other end allows; passt allows one. With no patience, never blocks, and the
+// socket does not block either. Errors, all starting with "PATH: ":
 // InvalidArgument if the path is too long for a socket, or errno (EAGAIN when the time is up).
 absl::StatusOr<UniqueFd> ConnectUnix(const std::string& path, std::chrono::milliseconds patience);
 

@@ -13,6 +13,7 @@ import threading
 import time
 
 from cases_leaks import Ledger
+from cases_vsock import check_vsock, vsock_config
 from harness import (
     READY,
     Api,
@@ -197,6 +198,7 @@ def by_tap(folder):
         net={"ip": network.host, "mask": "255.255.255.0", "mtu": 9000, "num_queues": 4},
     )
     config["io_threads"] = 2
+    config["vsock"] = vsock_config(folder)
     with Vm(folder, config, "--api-socket", api.path) as vm:
         set_up(vm, network, mtu=9000)
         set_up_host(network)
@@ -213,6 +215,7 @@ def by_tap(folder):
         check(seen["rx_bytes"] > MEGABYTES << 20, f"{seen}")
         check(seen["rx_frames"] < seen["rx_bytes"] / 9000, f"frames are not merged: {seen}")
         check_equal(seen["rx_dropped_no_room"], 0, f"frames that found no room: {seen}")
+        check_vsock(vm, folder)
         with flood(network.guest):
             for _ in range(20):
                 check_equal(api.call("PUT", "vm.pause")[0], 204, "pause")

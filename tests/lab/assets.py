@@ -42,8 +42,8 @@ GUEST_MODULES = [
 ]
 # Further modules of guests that mount shares. They are not in the initrd that all guests wait for.
 SHARE_MODULES = ["virtiofs", "overlay"]
-# Further modules of guests that have a network device.
-NET_MODULES = ["virtio_net"]
+# Further modules of guests that have a network or socket device.
+NET_MODULES = ["virtio_net", "vmw_vsock_virtio_transport"]
 # Only the full kernels have 9p.
 P9_MODULES = ["9pnet_virtio", "9p"]
 # The modules that mount a store in stage 1, from a share or from a disk.
@@ -367,7 +367,7 @@ def guest(name):
         "vmlinux": os.path.join(folder, "vmlinux"),
         "initrd": guest_initrd(name),
         "share-initrd": guest_initrd(name, share_modules, share_files),
-        "net-initrd": guest_initrd(name, NET_MODULES),
+        "net-initrd": guest_initrd(name, NET_MODULES, [(_program("vsock"), "bin/vsock")]),
         "stage1-initrd": stage1_initrd(name),
     }
 

@@ -30,6 +30,8 @@ class Chain {
   uint32_t descriptors() const { return descriptors_; }
   uint32_t readable_bytes() const { return readable_bytes_; }
   uint32_t writable_bytes() const { return writable_bytes_; }
+  // Returns whether all readable bytes lie in RAM. Those in a window are for the kernel only.
+  bool in_ram() const { return only_ram_; }
 
   // Copies out the first bytes of the readable stream and removes them. Returns false and changes
   // nothing if the stream is too short or the bytes do not all lie in RAM. A device has no other

@@ -20,6 +20,8 @@ constexpr const char* kShareCaches[] = {"auto", "always", "never"};
 constexpr TextRules kPathRules = {.kind = TextKind::kPath, .max_bytes = 4095};
 // the size of sun_path without the NUL
 constexpr TextRules kSocketRules = {.kind = TextKind::kSocketPath, .max_bytes = 107};
+// The same, less _PORT at the end.
+constexpr TextRules kVsockSocketRules = {.kind = TextKind::kSocketPath, .max_bytes = 96};
 constexpr TextRules kIdRules = {.kind = TextKind::kAscii, .max_bytes = 64};
 constexpr TextRules kSmbiosRules = {.kind = TextKind::kAscii, .max_bytes = 255};
 
@@ -301,6 +303,18 @@ void Describe(FieldVisitor& v, FsConfig& c) {
   v.AtDefaultOnly("socket", "null");
 }
 
+void Describe(FieldVisitor& v, VsockConfig& c) {
+  // 0 to 2 are addresses of hosts, and the last is everybody's. [VIRTIO 1.2 §5.10.4]
+  v.Integer({.name = "cid", .doc = "Address of the guest.", .required = true},
+            {.min = 3, .max = UINT32_MAX - 1}, c.cid);
+  v.Text({.name = "socket",
+          .doc = "Unix socket where programs of the host ask for a port of the guest. The guest's "
+                 "connections to the host's port N go to the socket with _N at the end.",
+          .required = true},
+         kVsockSocketRules, c.socket);
+  DescribePciDevice(v, c.id, c.pci_device_id, c.features_mask);
+}
+
 void Describe(FieldVisitor& v, RngConfig& c) {
   v.Text({"src", "File that entropy is read from."}, kPathRules, c.src);
   DescribePciDevice(v, c.id, c.pci_device_id, c.features_mask);
@@ -351,6 +365,7 @@ void Describe(FieldVisitor& v, VmConfig& c) {
   v.List({"disks", "Virtio block devices, vda first."}, kMaxPciSlot, c.disks);
   v.List({"fs", "Directories of the host, shared by virtio-fs or 9p."}, kMaxPciSlot, c.fs);
   v.List({"net", "Virtio network devices."}, kMaxPciSlot, c.net);
+  v.Object({"vsock", "Virtio socket device."}, c.vsock);
   v.Object({"rng", "Virtio entropy device."}, c.rng);
   v.Object({"console", "Virtio console, hvc0 in the guest."}, c.console);
   v.Object({"serial", "Serial port (16550A), ttyS0 in the guest."}, c.serial);
@@ -358,9 +373,9 @@ void Describe(FieldVisitor& v, VmConfig& c) {
   v.Bool({"pvpanic", "Add the device through which a guest reports its panic."}, c.pvpanic);
   v.Integer({"io_threads", "Threads that serve the devices' queues."}, {.min = 1, .max = 64},
             c.io_threads);
-  for (const char* name : {"vsock", "pmem", "generic_vhost_user", "devices", "user_devices", "vdpa",
-                           "balloon", "rtc", "tpm", "numa", "pci_segments", "landlock_rules",
-                           "pvmemcontrol", "ivshmem", "preserved_fds"}) {
+  for (const char* name :
+       {"pmem", "generic_vhost_user", "devices", "user_devices", "vdpa", "balloon", "rtc", "tpm",
+        "numa", "pci_segments", "landlock_rules", "pvmemcontrol", "ivshmem", "preserved_fds"}) {
     v.AtDefaultOnly(name, "null");
   }
   v.AtDefaultOnly("debug_console", R"({"mode": "Off", "file": null, "iobase": 233})");

@@ -174,6 +174,7 @@ void Describe(FieldVisitor& visitor, NetConfig& config);
 void Describe(FieldVisitor& visitor, LinkChange& change);
 void Describe(FieldVisitor& visitor, IdRangeConfig& config);
 void Describe(FieldVisitor& visitor, FsConfig& config);
+void Describe(FieldVisitor& visitor, VsockConfig& config);
 void Describe(FieldVisitor& visitor, RngConfig& config);
 void Describe(FieldVisitor& visitor, ConsoleConfig& config);
 void Describe(FieldVisitor& visitor, SerialConfig& config);

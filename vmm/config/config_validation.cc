@@ -37,6 +37,9 @@ std::vector<PciDevice> PciDevices(VmConfig& c) {
   for (size_t i = 0; i < c.fs.size(); ++i) {
     devices.push_back({JoinIndex("fs", i), c.fs[i].id, c.fs[i].pci_device_id});
   }
+  if (c.vsock.has_value()) {
+    devices.push_back({"vsock", c.vsock->id, c.vsock->pci_device_id});
+  }
   for (size_t i = 0; i < c.net.size(); ++i) {
     devices.push_back({JoinIndex("net", i), c.net[i].id, c.net[i].pci_device_id, true});
   }
@@ -46,6 +49,7 @@ std::vector<PciDevice> PciDevices(VmConfig& c) {
 absl::Status CompleteIds(VmConfig& c) {
   if (c.console.id.empty()) c.console.id = "_console";
   if (c.rng.id.empty()) c.rng.id = "_rng";
+  if (c.vsock.has_value() && c.vsock->id.empty()) c.vsock->id = "_vsock";
   for (size_t i = 0; i < c.disks.size(); ++i) {
     if (c.disks[i].id.empty()) c.disks[i].id = absl::StrCat("_disk", i);
   }
@@ -315,6 +319,22 @@ absl::Status CheckShares(const VmConfig& c) {
   return absl::OkStatus();
 }
 
+absl::Status CheckVsock(const VmConfig& c) {
+  if (!c.vsock.has_value()) return absl::OkStatus();
+  if (!c.vsock->cid.has_value()) {
+    return Invalid("vsock.cid", "missing; give the guest a number from 3 on");
+  }
+  if (c.vsock->socket.empty()) {
+    return Invalid("vsock.socket", "missing; name a socket for programs of the host");
+  }
+  for (const auto* other : {&c.console.socket, &c.serial.socket}) {
+    if (*other == c.vsock->socket) {
+      return Invalid("vsock.socket", "is also the socket of a console; give each its own");
+    }
+  }
+  return absl::OkStatus();
+}
+
 // Checks that the file or socket is given if and only if the mode needs it.
 absl::Status CheckSink(absl::string_view path, ConsoleMode mode,
                        const std::optional<std::string>& file,
@@ -400,6 +420,7 @@ absl::Status CompleteAndValidate(VmConfig& config) {
   if (config.console.mode == ConsoleMode::kPty) config.console.file.reset();
   if (config.serial.mode == ConsoleMode::kPty) config.serial.file.reset();
   RETURN_IF_ERROR(CheckConsoles(config.console, config.serial));
+  RETURN_IF_ERROR(CheckVsock(config));
   RETURN_IF_ERROR(CompleteIds(config));
   return AssignPciSlots(config);
 }

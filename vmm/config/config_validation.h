@@ -11,8 +11,8 @@ namespace vmm {
 // more than one key. Idempotent. Errors read "KEY.PATH: what is wrong; what to do".
 //
 // Slots: a device with a pci_device_id keeps that slot. Then the console (unless Off), the rng, the
-// disks and the shares take the lowest free slot each, in this order, the network devices the
-// highest free slot below 31, and pvpanic the highest. A device that is added at the end of its
+// disks, the shares and vsock take the lowest free slot each, in this order, the network devices
+// the highest free slot below 31, and pvpanic the highest. A device that is added at the end of its
 // list therefore moves no network device, after whose slots guests name their interfaces.
 absl::Status CompleteAndValidate(VmConfig& config);
 

@@ -239,6 +239,16 @@ struct PlatformConfig {
   bool operator==(const PlatformConfig&) const = default;
 };
 
+// Streams between ports of the guest and Unix sockets of the host.
+struct VsockConfig {
+  std::string id;               // `_vsock` if not given
+  std::optional<uint64_t> cid;  // set in every validated config
+  std::string socket;
+  std::optional<uint32_t> pci_device_id;  // set in every validated config
+  std::optional<uint64_t> features_mask;
+  bool operator==(const VsockConfig&) const = default;
+};
+
 struct VmConfig {
   std::optional<std::string> name;
   CpusConfig cpus;
@@ -248,6 +258,7 @@ struct VmConfig {
   std::vector<DiskConfig> disks;
   std::vector<FsConfig> fs;
   std::vector<NetConfig> net;
+  std::optional<VsockConfig> vsock;
   RngConfig rng;
   ConsoleConfig console;
   SerialConfig serial;

@@ -16,6 +16,7 @@
 #include "vmm/machine/devices/net.h"
 #include "vmm/machine/devices/rate_limits.h"
 #include "vmm/machine/devices/share.h"
+#include "vmm/machine/devices/vsock.h"
 #include "vmm/machine/share_limits.h"
 
 namespace vmm {
@@ -63,9 +64,10 @@ absl::Status HostResources::CreateLoops(const VmConfig& config) {
   for (const DiskConfig& disk : config.disks) options.max_files += disk.num_queues + 1;
   // Each network device needs up to two files for each port and a doorbell for each queue.
   for (const NetConfig& device : config.net) options.max_files += device.num_queues * 2 + 1;
-  // Clients of a console socket come and go on the first loop, so its file table cannot be fixed.
-  const bool has_socket =
-      config.console.mode == ConsoleMode::kSocket || config.serial.mode == ConsoleMode::kSocket;
+  // Clients of a console socket and connections of vsock come and go on the first loop, so its file
+  // table cannot be fixed.
+  const bool has_socket = config.console.mode == ConsoleMode::kSocket ||
+                          config.serial.mode == ConsoleMode::kSocket || config.vsock.has_value();
   for (uint32_t i = 0; i < config.io_threads; ++i) {
     options.fixed_files = !(i == 0 && has_socket);
     ASSIGN_OR_RETURN(auto thread, base::LoopThread::Create(absl::StrCat("io", i), options));
@@ -118,6 +120,10 @@ absl::Status HostResources::CreateDevices(const VmConfig& config,
   for (size_t i = 0; i < config.net.size(); ++i) {
     RETURN_IF_ERROR(
         devices_.Add(CreateNet(config.net[i], {*memory_, io_loop, devices_, i}, launchers)));
+  }
+  if (config.vsock.has_value()) {
+    const auto first_loop = [&]() -> base::EventLoop& { return io_threads_[0]->loop(); };
+    RETURN_IF_ERROR(devices_.Add(CreateVsock(*config.vsock, {*memory_, first_loop, devices_})));
   }
   // Opened late, so that an error above leaves the terminal as it is.
   RETURN_IF_ERROR(consoles_.Open(config, std::move(on_escape), console_loop()));
