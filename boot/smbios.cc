@@ -172,7 +172,8 @@ absl::Status CheckStrings(const SmbiosConfig& config) {
   RETURN_IF_ERROR(CheckString(config.chassis_asset_tag, "SMBIOS chassis asset tag"));
   if (config.oem_strings.size() > kMaxStrings) {
     return absl::InvalidArgumentError(
-        absl::StrFormat("platform.oem_strings: there are %d strings, at most %d fit; remove some",
+        absl::StrFormat("platform.oem_strings: with the credentials there are %d strings, at most "
+                        "%d fit; remove some",
                         config.oem_strings.size(), kMaxStrings));
   }
   for (size_t i = 0; i < config.oem_strings.size(); ++i) {
@@ -269,8 +270,8 @@ absl::StatusOr<std::vector<uint8_t>> BuildSmbios(const SmbiosConfig& config) {
   const uint64_t needed = kTableOffset + table.bytes().size();
   if (needed > config.area.size || table.bytes().size() > UINT32_MAX) {
     return absl::InvalidArgumentError(
-        absl::StrFormat("platform.oem_strings: the SMBIOS tables need %d bytes, at most %d fit; "
-                        "shorten the strings",
+        absl::StrFormat("platform.oem_strings: with the credentials the SMBIOS tables need %d "
+                        "bytes, at most %d fit; shorten them",
                         needed, config.area.size));
   }
   Bytes out;

@@ -148,8 +148,10 @@ TEST(SmbiosTest, AcceptsAtMost255OemStrings) {
   config.oem_strings.assign(255, "x");
   EXPECT_EQ(Walk(*BuildSmbios(config))[2].strings.size(), 255u);
   config.oem_strings.push_back("x");
-  EXPECT_EQ(Message(config),
-            "platform.oem_strings: there are 256 strings, at most 255 fit; remove some");
+  EXPECT_EQ(
+      Message(config),
+      "platform.oem_strings: with the credentials there are 256 strings, at most 255 fit; remove "
+      "some");
 }
 
 TEST(SmbiosTest, UsesItsWholeAreaAndNotMore) {
@@ -158,9 +160,10 @@ TEST(SmbiosTest, UsesItsWholeAreaAndNotMore) {
   config.oem_strings = {std::string(65536 - base - 7, 'x')};  // 5 for the header, 2 for NULs
   EXPECT_EQ(BuildSmbios(config)->size(), 65536u);
   config.oem_strings[0].push_back('x');
-  EXPECT_EQ(Message(config),
-            "platform.oem_strings: the SMBIOS tables need 65537 bytes, at most 65536 fit; shorten "
-            "the strings");
+  EXPECT_EQ(
+      Message(config),
+      "platform.oem_strings: with the credentials the SMBIOS tables need 65537 bytes, at most "
+      "65536 fit; shorten them");
 }
 
 TEST(SmbiosTest, RefusesStringsThatBreakTheTable) {

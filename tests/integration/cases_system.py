@@ -1,11 +1,15 @@
 """A whole distribution: Debian with systemd boots from a disk to a login and shuts down cleanly."""
 
+import base64
 import os
 import signal
 
 from harness import Vm, case, check, check_equal, copy_image, guest_files, run, vm_config
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+# Has what text cannot have: a newline and a NUL.
+CREDENTIAL = b"two\nlines\0"
+MACHINE_UUID = "8d4e8f6a-3c1b-4e0e-9d0a-0f1e2d3c4b5a"
 GUEST_FILES = os.path.join(os.path.dirname(os.path.dirname(HERE)), "tools", "guest")
 
 
@@ -24,6 +28,13 @@ def debian_root(folder):
         fs=[{"tag": "guest", "path": GUEST_FILES, "readonly": True}],
     )
     config["payload"]["initramfs"] = guest_files("cloud")["share-initrd"]
+    secret = f"{folder}/credential"
+    with open(secret, "wb") as file:
+        file.write(CREDENTIAL)
+    config["platform"] = {
+        "uuid": MACHINE_UUID,
+        "credentials": {"lab.secret": {"file": secret}},
+    }
     with Vm(folder, config, "--stop-timeout", "180") as vm:
         vm.expect(r"vmm-guest login: ", seconds=400)
         vm.send("root\n")
@@ -32,6 +43,7 @@ def debian_root(folder):
         state = vm.expect(r"STATE=([a-z]+)\s", seconds=60).group(1)
         check(state in ("running", "starting"), f"systemd says {state}: a unit failed")
         check_udev_rule(vm)
+        check_platform(vm)
         vm.signal(signal.SIGTERM)
         vm.wait(0, seconds=200)
     run("e2fsck", "-fn", disk)
@@ -51,3 +63,12 @@ def check_udev_rule(vm):
     )
     check_equal(vm.expect(r"AHEAD=(\d+)\s").group(1), "1024", "read-ahead set by udev")
     vm.send("umount /mnt\n")
+
+
+def check_platform(vm):
+    """systemd has the credential byte for byte, and the guest reads the machine's UUID."""
+    vm.send("echo SECRET=$(systemd-creds --system cat lab.secret | base64 -w0)\n")
+    want = base64.b64encode(CREDENTIAL).decode()
+    check_equal(vm.expect(r"SECRET=([A-Za-z0-9+/=]+)\s").group(1), want, "credential in base64")
+    vm.send("echo UUID=$(cat /sys/class/dmi/id/product_uuid)\n")
+    check_equal(vm.expect(r"UUID=([0-9a-f-]+)\s").group(1), MACHINE_UUID, "product_uuid")

@@ -90,6 +90,10 @@ class RowCollector : public FieldVisitor {
     Add(key, absl::StrCat("list of at most ", list.max_count, " objects"), "[]");
     Within(absl::StrCat(JoinKey(path_, key.name), "[]"), list.describe_prototype);
   }
+  void VisitMap(const KeyInfo& key, const ObjectMap& map) override {
+    Add(key, absl::StrCat("object of at most ", map.list.max_count, " objects, by name"), "{}");
+    Within(JoinKey(JoinKey(path_, key.name), map.name_placeholder), map.list.describe_prototype);
+  }
 
  private:
   static std::string TypeOf(const TextRules& rules) {

@@ -330,13 +330,22 @@ void Describe(FieldVisitor& v, SerialConfig& c) {
   v.AtDefaultOnly("iommu", "false");  // a key of older cloud-hypervisors
 }
 
+void Describe(FieldVisitor& v, CredentialConfig& c) {
+  v.Text({"file",
+          "File with the credential's content; by default the file of the same name in "
+          "`$CREDENTIALS_DIRECTORY`, where systemd puts what `LoadCredential=` names."},
+         kPathRules, c.file);
+}
+
 void Describe(FieldVisitor& v, PlatformConfig& c) {
   v.Text({"uuid", "UUID of the machine in SMBIOS.", "system_uuid"},
          {.kind = TextKind::kUuid, .max_bytes = 36}, c.uuid);
   v.Text({"serial_number", "Serial number of the machine in SMBIOS.", "system_serial_number"},
          kSmbiosRules, c.serial_number);
-  v.TextList({"oem_strings", "SMBIOS type 11 strings, where systemd looks for credentials."},
+  v.TextList({"oem_strings", "SMBIOS type 11 strings. For secrets use credentials."},
              {.max_bytes = 16384}, 255, c.oem_strings);
+  v.Map({"credentials", "Credentials of the guest's systemd, by name. Never printed."}, 255,
+        c.credentials);
   v.Text({"system_manufacturer", "Manufacturer in SMBIOS."}, kSmbiosRules, c.system_manufacturer);
   v.Text({"system_product_name", "Product name in SMBIOS."}, kSmbiosRules, c.system_product_name);
   v.Text({"system_version", "Version in SMBIOS."}, kSmbiosRules, c.system_version);
@@ -344,7 +353,6 @@ void Describe(FieldVisitor& v, PlatformConfig& c) {
   v.Text({"system_sku_number", "SKU number in SMBIOS."}, kSmbiosRules, c.system_sku_number);
   v.Text({"chassis_asset_tag", "Asset tag of the chassis in SMBIOS."}, kSmbiosRules,
          c.chassis_asset_tag);
-  v.AtDefaultOnly("credentials", "null");
   v.AtDefaultOnly("num_pci_segments", "1");
   v.AtDefaultOnly("iommu_segments", "null");
   v.AtDefaultOnly("iommu_address_width", "64");

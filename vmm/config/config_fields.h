@@ -75,6 +75,13 @@ struct ObjectList {
   absl::FunctionRef<void()> describe_prototype;
 };
 
+// An object whose keys are names that the config chooses. The values are objects, kept as a list.
+struct ObjectMap {
+  ObjectList list;
+  const char* name_placeholder;  // stands for a name in documentation
+  absl::FunctionRef<std::string&(size_t)> name;
+};
+
 class FieldVisitor {
  public:
   virtual ~FieldVisitor() = default;
@@ -144,6 +151,23 @@ class FieldVisitor {
                                   }});
   }
 
+  // T has a member `name`, which holds the key.
+  template <typename T>
+  void Map(const KeyInfo& key, size_t max_count, std::vector<T>& member) {
+    VisitMap(key,
+             ObjectMap{.list = {.max_count = max_count,
+                                .count = member.size(),
+                                .resize = [&](size_t count) { member.resize(count); },
+                                .describe_element = [&](size_t i) { Describe(*this, member[i]); },
+                                .describe_prototype =
+                                    [&] {
+                                      T prototype;
+                                      Describe(*this, prototype);
+                                    }},
+                       .name_placeholder = "NAME",
+                       .name = [&](size_t i) -> std::string& { return member[i].name; }});
+  }
+
  protected:
   virtual void VisitInteger(const KeyInfo& key, const IntegerRules& rules,
                             std::optional<uint64_t>& value) = 0;
@@ -158,6 +182,7 @@ class FieldVisitor {
     VisitObject(key, describe);
   }
   virtual void VisitList(const KeyInfo& key, const ObjectList& list) = 0;
+  virtual void VisitMap(const KeyInfo& key, const ObjectMap& map) = 0;
 };
 
 void Describe(FieldVisitor& visitor, CpusConfig& config);
@@ -178,6 +203,7 @@ void Describe(FieldVisitor& visitor, VsockConfig& config);
 void Describe(FieldVisitor& visitor, RngConfig& config);
 void Describe(FieldVisitor& visitor, ConsoleConfig& config);
 void Describe(FieldVisitor& visitor, SerialConfig& config);
+void Describe(FieldVisitor& visitor, CredentialConfig& config);
 void Describe(FieldVisitor& visitor, PlatformConfig& config);
 void Describe(FieldVisitor& visitor, VmConfig& config);
 

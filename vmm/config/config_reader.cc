@@ -230,6 +230,31 @@ class Reader : public FieldVisitor {
       }
     }
   }
+  void VisitMap(const KeyInfo& key, const ObjectMap& map) override {
+    const JsonValue* given = Find(key);
+    if (given == nullptr) return;
+    const auto* members = given->get<JsonObject>();
+    if (members == nullptr) {
+      Fail(key, absl::StrCat("must be an object, not ", DescribeValue(*given)));
+      return;
+    }
+    if (members->size() > map.list.max_count) {
+      Fail(key, absl::StrCat("has ", members->size(), " keys; the most is ", map.list.max_count));
+      return;
+    }
+    map.list.resize(members->size());
+    for (size_t i = 0; i < members->size() && status_.ok(); ++i) {
+      const JsonMember& member = (*members)[i];
+      map.name(i) = member.name;
+      const std::string path = JoinKey(PathOf(key), member.name);
+      if (const auto* object = member.value.get<JsonObject>()) {
+        ReadObject(path, *object, [&] { map.list.describe_element(i); });
+      } else {
+        // The value may be the secret itself, so the message does not show it.
+        FailAt(path, "must be an object such as {\"file\": \"PATH\"}");
+      }
+    }
+  }
 
  private:
   void ReadObject(std::string path, const JsonObject& object, absl::FunctionRef<void()> describe) {

@@ -109,6 +109,12 @@ class SchemaBuilder : public FieldVisitor {
               {"maxItems", Number(list.max_count)},
               {"items", JsonValue{BuildObject(Word("object"), list.describe_prototype)}}});
   }
+  void VisitMap(const KeyInfo& key, const ObjectMap& map) override {
+    Add(key, {{"type", TypeOrNull("object")},
+              {"maxProperties", Number(map.list.max_count)},
+              {"additionalProperties",
+               JsonValue{BuildObject(Word("object"), map.list.describe_prototype)}}});
+  }
 
  private:
   static JsonValue PowersOfTwo(const IntegerRules& rules) {

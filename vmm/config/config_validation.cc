@@ -122,6 +122,30 @@ absl::Status AssignPciSlots(VmConfig& c) {
   return absl::OkStatus();
 }
 
+// The names that systemd accepts: names of files that are printable ASCII without a colon. The name
+// ends at the first "=" of the SMBIOS string. [systemd 257, credential_name_valid]
+absl::Status CheckCredentials(const PlatformConfig& platform) {
+  constexpr size_t kMaxNameBytes = 255;
+  for (const CredentialConfig& credential : platform.credentials) {
+    const std::string& name = credential.name;
+    const std::string path = JoinKey("platform.credentials", name);
+    if (name.empty()) return Invalid(path, "the name is empty; give it one");
+    if (name.size() > kMaxNameBytes) {
+      return Invalid(path, absl::StrCat("the name is ", name.size(), " bytes long; the most is ",
+                                        kMaxNameBytes));
+    }
+    if (name == "." || name == "..") {
+      return Invalid(path, "the name is that of a directory; choose another");
+    }
+    if (!std::all_of(name.begin(), name.end(), [](char c) {
+          return c >= 0x20 && c < 0x7f && c != '/' && c != ':' && c != '=';
+        })) {
+      return Invalid(path, "a name is printable ASCII without \"/\", \":\" and \"=\"; change it");
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckCpus(CpusConfig& cpus) {
   if (cpus.max_vcpus == 0) cpus.max_vcpus = cpus.boot_vcpus;
   if (cpus.max_vcpus != cpus.boot_vcpus) {
@@ -421,6 +445,7 @@ absl::Status CompleteAndValidate(VmConfig& config) {
   if (config.serial.mode == ConsoleMode::kPty) config.serial.file.reset();
   RETURN_IF_ERROR(CheckConsoles(config.console, config.serial));
   RETURN_IF_ERROR(CheckVsock(config));
+  RETURN_IF_ERROR(CheckCredentials(config.platform));
   RETURN_IF_ERROR(CompleteIds(config));
   return AssignPciSlots(config);
 }

@@ -278,6 +278,19 @@ TEST(ParseVmConfig, PrintedConfigsParseToTheSameConfig) {
   }
 }
 
+TEST(ParseVmConfig, ReadsCredentialsAndPrintsNamesAndFilesOnly) {
+  const auto config = Parse(R"({"payload": {"kernel": "/k"}, "platform": {"credentials":
+    {"ssh.authorized_keys.root": {"file": "/f"}, "token": {}}}})");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->platform.credentials,
+            (std::vector<CredentialConfig>{{"ssh.authorized_keys.root", "/f"}, {"token", {}}}));
+  const std::string printed = PrintVmConfig(*config, PrintStyle::kCompact);
+  EXPECT_NE(printed.find(R"("credentials":{"ssh.authorized_keys.root":{"file":"/f"},"token":{}})"),
+            std::string::npos)
+      << printed;
+  EXPECT_EQ(*Parse(printed), *config);
+}
+
 // tests/data/bad_configs.json: {name, config or text, message}.
 TEST(ParseVmConfig, SaysExactlyWhatIsWrong) {
   const std::string file = ReadFile(VMM_SOURCE_DIR "/tests/data/bad_configs.json");

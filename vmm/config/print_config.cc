@@ -66,6 +66,15 @@ class Printer : public FieldVisitor {
     }
     Add(key, JsonValue{std::move(array)});
   }
+  void VisitMap(const KeyInfo& key, const ObjectMap& map) override {
+    if (map.list.count == 0) return;
+    JsonObject members;
+    for (size_t i = 0; i < map.list.count; ++i) {
+      members.push_back(
+          {map.name(i), JsonValue{PrintObject([&] { map.list.describe_element(i); })}});
+    }
+    Add(key, JsonValue{std::move(members)});
+  }
 
  private:
   JsonObject PrintObject(absl::FunctionRef<void()> describe) {

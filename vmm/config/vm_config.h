@@ -225,11 +225,19 @@ struct SerialConfig {
   bool operator==(const SerialConfig&) const = default;
 };
 
+// A secret that the guest's systemd gets. The config has its name and its source only.
+struct CredentialConfig {
+  std::string name;
+  std::optional<std::string> file;  // by default the file `name` in $CREDENTIALS_DIRECTORY
+  bool operator==(const CredentialConfig&) const = default;
+};
+
 // The values that the guest reads in SMBIOS.
 struct PlatformConfig {
   std::optional<std::string> uuid;
   std::optional<std::string> serial_number;
   std::vector<std::string> oem_strings;
+  std::vector<CredentialConfig> credentials;  // names differ
   std::optional<std::string> system_manufacturer;
   std::optional<std::string> system_product_name;
   std::optional<std::string> system_version;

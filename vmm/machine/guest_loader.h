@@ -4,6 +4,7 @@
 #define VMM_MACHINE_GUEST_LOADER_H_
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -21,6 +22,10 @@ struct PayloadFiles {
   base::UniqueFd kernel;
   base::UniqueFd initramfs;  // invalid if there is none
 };
+
+// Opens the file at `path` for reading. Errors name `key`, the path and the errno; a file that is
+// not regular is InvalidArgument.
+absl::StatusOr<base::UniqueFd> OpenRegularFile(absl::string_view key, const std::string& path);
 
 // Opens the files that `config` names. Errors name the key, the file and the errno.
 absl::StatusOr<PayloadFiles> OpenPayload(const PayloadConfig& config);
@@ -47,8 +52,10 @@ absl::StatusOr<PayloadPlan> PlanPayload(const PayloadConfig& config, const Paylo
                                         const GuestLayout& layout);
 
 // Loads everything and sets the registers of `boot_vcpu` to the kernel's entry point. Guest RAM
-// must be zero before the call.
-absl::Status LoadGuest(const VmConfig& config, const PayloadFiles& files, const GuestLayout& layout,
+// must be zero before the call. `credentials` are SMBIOS type 11 strings, which follow those of the
+// config.
+absl::Status LoadGuest(const VmConfig& config, const PayloadFiles& files,
+                       const std::vector<std::string>& credentials, const GuestLayout& layout,
                        base::GuestMemory& memory, const Vcpu& boot_vcpu);
 
 }  // namespace vmm

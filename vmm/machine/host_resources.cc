@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "vmm/config/key_path.h"
+#include "vmm/machine/credentials.h"
 #include "vmm/machine/devices/console.h"
 #include "vmm/machine/devices/disk.h"
 #include "vmm/machine/devices/entropy.h"
@@ -39,6 +40,7 @@ absl::StatusOr<std::unique_ptr<HostResources>> HostResources::Open(
     absl::AnyInvocable<void()> on_escape, PasstLaunchers launchers) {
   auto host = std::unique_ptr<HostResources>(new HostResources());
   ASSIGN_OR_RETURN(host->payload_, OpenPayload(config.payload));
+  ASSIGN_OR_RETURN(host->credentials_, ReadCredentials(config.platform.credentials));
   RETURN_IF_ERROR(host->CreateLoops(config));
   ASSIGN_OR_RETURN(const uint32_t phys_bits, guest_phys_bits());
   ASSIGN_OR_RETURN(host->layout_, MakeGuestLayout(config.memory.size, phys_bits));

@@ -50,6 +50,8 @@ class HostResources {
   const GuestLayout& layout() const { return layout_; }
   base::GuestMemory& memory() { return *memory_; }
   const PayloadFiles& payload() const { return payload_; }
+  // The credentials as SMBIOS strings. Secret: not to be logged or printed.
+  const std::vector<std::string>& credentials() const { return credentials_; }
   Consoles& consoles() { return consoles_; }
   // The loop of both console back ends.
   base::EventLoop& console_loop() { return io_threads_[0]->loop(); }
@@ -84,6 +86,7 @@ class HostResources {
   GuestLayout layout_;
   std::unique_ptr<base::GuestMemory> memory_;
   PayloadFiles payload_;
+  std::vector<std::string> credentials_;
   std::vector<std::unique_ptr<base::LoopThread>> io_threads_;
   // Shares wait for the host's file systems on threads that serve nothing else.
   std::vector<std::unique_ptr<base::LoopThread>> share_threads_;

@@ -30,8 +30,8 @@ absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(const VmConfig& config,
                        {.power_off = [self] { self->GuestEnded(GuestEnd::kPowerOff, ""); },
                         .reset = [self] { self->GuestEnded(GuestEnd::kReset, ""); }}));
   RETURN_IF_ERROR(machine->CreateVcpus(kvm, config));
-  RETURN_IF_ERROR(LoadGuest(config, host.payload(), host.layout(), host.memory(),
-                            *machine->vcpus_->vcpus()[0]));
+  RETURN_IF_ERROR(LoadGuest(config, host.payload(), host.credentials(), host.layout(),
+                            host.memory(), *machine->vcpus_->vcpus()[0]));
   return machine;
 }
 

@@ -59,19 +59,6 @@ absl::Status OpenError(int error, absl::string_view key, const std::string& path
                       refused ? "give this user read access to it" : "check what the key names");
 }
 
-absl::StatusOr<base::UniqueFd> OpenRegularFile(absl::string_view key, const std::string& path) {
-  // O_NONBLOCK: a FIFO must give the error below, not hang.
-  base::UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (!fd.valid()) return OpenError(errno, key, path);
-  struct stat stat;
-  if (fstat(fd.get(), &stat) != 0) return base::ErrnoStatus(errno, absl::StrCat(key, ": ", path));
-  if (!S_ISREG(stat.st_mode)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(key, ": ", path, ": not a regular file; give the file itself"));
-  }
-  return fd;
-}
-
 absl::StatusOr<uint64_t> FileSize(int fd) {
   struct stat stat;
   if (fstat(fd, &stat) != 0) return base::ErrnoStatus(errno, "fstat");
@@ -128,7 +115,8 @@ std::array<uint8_t, 16> ParseUuid(absl::string_view text) {
   return uuid;
 }
 
-absl::Status PlaceSmbios(const PlatformConfig& platform, base::GuestMemory& memory) {
+absl::Status PlaceSmbios(const PlatformConfig& platform,
+                         const std::vector<std::string>& credentials, base::GuestMemory& memory) {
   boot::SmbiosConfig smbios;
   smbios.area = {map::kSmbios, map::kSmbiosEnd - map::kSmbios};
   if (platform.uuid) smbios.uuid = ParseUuid(*platform.uuid);
@@ -140,6 +128,7 @@ absl::Status PlaceSmbios(const PlatformConfig& platform, base::GuestMemory& memo
   smbios.family = platform.system_family.value_or("");
   smbios.chassis_asset_tag = platform.chassis_asset_tag.value_or("");
   smbios.oem_strings = platform.oem_strings;
+  smbios.oem_strings.insert(smbios.oem_strings.end(), credentials.begin(), credentials.end());
   const auto bytes = boot::BuildSmbios(smbios);
   if (!bytes.ok()) return bytes.status();
   return Place(memory, map::kSmbios, *bytes);
@@ -220,6 +209,19 @@ absl::StatusOr<boot::EntryState> PlaceBootParameters(const boot::LoadPlan& plan,
 
 }  // namespace
 
+absl::StatusOr<base::UniqueFd> OpenRegularFile(absl::string_view key, const std::string& path) {
+  // O_NONBLOCK: a FIFO must give the error below, not hang.
+  base::UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (!fd.valid()) return OpenError(errno, key, path);
+  struct stat stat;
+  if (fstat(fd.get(), &stat) != 0) return base::ErrnoStatus(errno, absl::StrCat(key, ": ", path));
+  if (!S_ISREG(stat.st_mode)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(key, ": ", path, ": not a regular file; give the file itself"));
+  }
+  return fd;
+}
+
 absl::StatusOr<PayloadFiles> OpenPayload(const PayloadConfig& config) {
   PayloadFiles files;
   ASSIGN_OR_RETURN(files.kernel, OpenRegularFile("payload.kernel", config.kernel));
@@ -279,7 +281,8 @@ absl::StatusOr<PayloadPlan> PlanPayload(const PayloadConfig& config, const Paylo
   return plan;
 }
 
-absl::Status LoadGuest(const VmConfig& config, const PayloadFiles& files, const GuestLayout& layout,
+absl::Status LoadGuest(const VmConfig& config, const PayloadFiles& files,
+                       const std::vector<std::string>& credentials, const GuestLayout& layout,
                        base::GuestMemory& memory, const Vcpu& boot_vcpu) {
   ASSIGN_OR_RETURN(const PayloadPlan plan, PlanPayload(config.payload, files, layout));
   HugePageAdvice huge_pages(
@@ -290,7 +293,7 @@ absl::Status LoadGuest(const VmConfig& config, const PayloadFiles& files, const 
   boot::BootInfo info{
       .memory_map = memory_map, .cmdline_addr = map::kCommandLine, .initrd = plan.initrd};
   ASSIGN_OR_RETURN(info.rsdp_addr, PlaceAcpi(config, layout, memory));
-  RETURN_IF_ERROR(PlaceSmbios(config.platform, memory));
+  RETURN_IF_ERROR(PlaceSmbios(config.platform, credentials, memory));
   RETURN_IF_ERROR(PlaceResetVector(memory));
   ASSIGN_OR_RETURN(const boot::EntryState entry, PlaceBootParameters(plan.kernel, info, memory));
   return SetEntryState(boot_vcpu.fd(), entry);
