@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
@@ -154,6 +155,24 @@ TEST_F(HostResourcesTest, SharesMayHaveAsManyQueuesAsTheConfigAllows) {
                     R"(", "queue_size": 8, "num_queues": )", i % 4 == 0 ? 64 : 1, "}");
   }
   EXPECT_EQ(Error(absl::StrCat(R"("fs": [)", shares, "]")), "");
+}
+
+// A reboot loads the guest from the same HostResources.
+TEST_F(HostResourcesTest, CredentialsStayWhatTheFilesHadAtTheStart) {
+  std::ofstream(Path("token")) << "first";
+  const auto config = ParseVmConfig(R"({"console": {"mode": "Null"}, "memory": {"size": "64M"},
+      "payload": {"kernel": "kernel"}, "platform": {"credentials": {"t": {"file": "token"}}}})",
+                                    {.source = "test", .base_dir = folder_});
+  ASSERT_TRUE(config.ok()) << config.status();
+  const auto host = HostResources::Open(
+      *config, [] { return 39u; }, [] {});
+  ASSERT_TRUE(host.ok()) << host.status();
+  const std::vector<std::string> first = {"io.systemd.credential:t=first"};
+  EXPECT_EQ((*host)->credentials(), first);
+  std::ofstream(Path("token")) << "second";
+  EXPECT_EQ((*host)->credentials(), first);
+  std::filesystem::remove(Path("token"));
+  EXPECT_EQ((*host)->credentials(), first);
 }
 
 TEST_F(HostResourcesTest, RateLimitsCanBeSetByTheIdOfADeviceOrAGroup) {
