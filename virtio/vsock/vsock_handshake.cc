@@ -7,20 +7,25 @@
 #include <algorithm>
 #include <span>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
-#include "absl/strings/strip.h"
+#include "absl/strings/str_split.h"
 #include "base/log.h"
 
 namespace virtio {
 
 std::optional<uint32_t> ParseConnectLine(absl::string_view line) {
-  if (!absl::ConsumePrefix(&line, "CONNECT ")) return std::nullopt;
+  const std::vector<absl::string_view> words =
+      absl::StrSplit(line, absl::ByAnyChar(" \t\r"), absl::SkipEmpty());
+  if (words.size() != 2 || !absl::EqualsIgnoreCase(words[0], "CONNECT")) return std::nullopt;
   uint32_t port = 0;
-  for (const char digit : line) {
-    if (digit < '0' || digit > '9') return std::nullopt;  // SimpleAtoi takes signs and spaces
+  // SimpleAtoi would also take a sign.
+  if (!std::ranges::all_of(words[1], absl::ascii_isdigit) || !absl::SimpleAtoi(words[1], &port)) {
+    return std::nullopt;
   }
-  if (!absl::SimpleAtoi(line, &port)) return std::nullopt;
   return port;
 }
 

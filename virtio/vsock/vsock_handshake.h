@@ -14,15 +14,14 @@
 
 namespace virtio {
 
-// Returns the port of the line "CONNECT PORT", without its end of line. The form is that of
-// Firecracker and cloud-hypervisor.
+// Returns the port of the line "CONNECT PORT", without its end of line. As in Firecracker and
+// cloud-hypervisor, the word may be in small letters, and any number of blanks may be around both.
 std::optional<uint32_t> ParseConnectLine(absl::string_view line);
 
 // Reads the line of a client, and no byte behind the line. All calls are on the loop.
 class VsockHandshake final : public base::Operation {
  public:
-  // "CONNECT 4294967295\n"
-  static constexpr size_t kMaxLine = 19;
+  static constexpr size_t kMaxLine = 32;  // with its end, as in Firecracker and cloud-hypervisor
   // Gets the client and the port when the line is there. Gets no client if the line is wrong or the
   // client has gone. Called once, with this handshake, which has no operation under way then and is
   // destroyed later, not in the call.
@@ -33,7 +32,7 @@ class VsockHandshake final : public base::Operation {
   ~VsockHandshake() override;
 
   void Start();
-  // Calls `done` without a client, at once or later.
+  // Calls `done` without a client, at the latest in the next turn.
   void Cancel();
 
  private:
