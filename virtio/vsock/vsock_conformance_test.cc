@@ -99,5 +99,76 @@ TEST_F(VsockConformanceTest, Vsock_5_10_6_5_ShutdownOfBothDirectionsIsAnsweredBy
   EXPECT_EQ(Take()->operation(), unsigned{VIRTIO_VSOCK_OP_RST});
 }
 
+TEST_F(VsockConformanceTest, Vsock_2_7_4_1_FramingHasNoMeaning) {
+  base::UnixListener listener = Listen(1024);
+  const base::UniqueFd host = ConnectGuest(700, listener, 1024);
+  VsockHeader header = Header(VIRTIO_VSOCK_OP_RW, 700, 1024);
+  header.length = 6;
+  const Bytes data = BytesOf("abcdef");
+  // The header in pieces, the last of them with the first data; data behind the length are ignored.
+  const auto bytes = base::BytesOf(header);
+  Bytes second(bytes.begin() + 7, bytes.end());
+  second.insert(second.end(), data.begin(), data.begin() + 2);
+  Bytes third(data.begin() + 2, data.end());
+  third.push_back('!');
+  harness_.driver(kTx).Chain().Readable(bytes.first(7)).Readable(second).Readable(third).Offer();
+  harness_.Publish(kTx);
+  EXPECT_EQ(Read(host), "abcdef");
+
+  Write(host, "ghijkl");
+  harness_.driver(kRx).Chain().Writable(3).Writable(43).Writable(1).Writable(100).Offer();
+  harness_.Publish(kRx);
+  const auto packet = Take();
+  ASSERT_TRUE(packet.has_value());
+  EXPECT_EQ(packet->operation(), unsigned{VIRTIO_VSOCK_OP_RW});
+  EXPECT_EQ(packet->data, BytesOf("ghijkl"));
+}
+
+TEST_F(VsockConformanceTest, Vsock_5_10_3_StreamsWorkWithoutAnyFeature) {
+  ASSERT_TRUE(harness_.Stop(*device_));
+  harness_.Start(*device_, 0);
+  base::UnixListener listener = Listen(1024);
+  EXPECT_TRUE(ConnectGuest(700, listener, 1024).valid());
+}
+
+TEST_F(VsockConformanceTest, Vsock_5_10_6_4_2_ReservedCidsAreRefused) {
+  for (const uint64_t cid : {uint64_t{0}, uint64_t{1}, uint64_t{2}, uint64_t{0xffff'ffff},
+                             uint64_t{1} << 32, ~uint64_t{0}}) {
+    const auto device = VsockDevice::Create({.guest_cid = cid, .path = folder_ + "/other"},
+                                            harness_.loop(), harness_.memory());
+    EXPECT_EQ(device.status().code(), absl::StatusCode::kInvalidArgument) << cid;
+  }
+}
+
+// "These hints are permanent once sent and successive packets with bits clear do not reset them."
+TEST_F(VsockConformanceTest, Vsock_5_10_6_5_ShutdownsArePermanent) {
+  base::UnixListener listener = Listen(1024);
+  const base::UniqueFd host = ConnectGuest(700, listener, 1024);
+  VsockHeader header = Header(VIRTIO_VSOCK_OP_SHUTDOWN, 700, 1024);
+  header.flags = VIRTIO_VSOCK_SHUTDOWN_SEND;
+  Send(header);
+  EXPECT_EQ(Read(host), "<end>");
+  header.flags = 0;
+  Send(header);
+  Send(Header(VIRTIO_VSOCK_OP_RW, 700, 1024), BytesOf("too late"));
+  EXPECT_EQ(Take()->operation(), unsigned{VIRTIO_VSOCK_OP_RST});
+  EXPECT_EQ(Counter("connections"), 0u);
+}
+
+TEST_F(VsockConformanceTest, Vsock_5_10_6_5_ResetDisconnects) {
+  base::UnixListener listener = Listen(1024);
+  const base::UniqueFd host = ConnectGuest(700, listener, 1024);
+  Send(Header(VIRTIO_VSOCK_OP_RST, 700, 1024));
+  EXPECT_EQ(Read(host), "<end>");
+  EXPECT_FALSE(Take().has_value()) << "a reset is not answered";
+}
+
+TEST_F(VsockConformanceTest, Vsock_5_10_6_7_EventBuffersStayWithTheDevice) {
+  FakeDriver& driver = harness_.driver(VsockEventQueue::kIndex);
+  driver.Chain().Writable(4).Offer();
+  harness_.Publish(VsockEventQueue::kIndex);
+  EXPECT_FALSE(driver.PopUsed().has_value());
+}
+
 }  // namespace
 }  // namespace virtio

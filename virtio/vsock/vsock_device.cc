@@ -2,8 +2,11 @@
 
 #include <linux/virtio_ids.h>
 
+#include <atomic>
 #include <utility>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "virtio/queue/split_queue.h"
 
@@ -18,6 +21,9 @@ constexpr unsigned kFeatureStream = 0;
 absl::StatusOr<std::unique_ptr<VsockDevice>> VsockDevice::Create(const Options& options,
                                                                  base::EventLoop& loop,
                                                                  base::GuestMemory& memory) {
+  if (options.guest_cid <= kHostCid || options.guest_cid >= kReservedCid) {
+    return absl::InvalidArgumentError(absl::StrCat("cid: ", options.guest_cid, " is reserved"));
+  }
   ASSIGN_OR_RETURN(auto mux, VsockMux::Create(loop, {.id = options.id,
                                                      .guest_cid = options.guest_cid,
                                                      .path = options.path,
@@ -48,7 +54,8 @@ void VsockDevice::OnQueueStopped(Done done) {
 
 void VsockDevice::AddCounters(Counters& counters) const {
   const VsockCounters& mux = mux_->counters();
-  counters["connections"] = mux_->connections();
+  counters["connections"] = mux.connections.load(std::memory_order_relaxed);
+  counters["kept_bytes"] = mux.kept_bytes.load(std::memory_order_relaxed);
   counters["begun"] = mux.begun.value();
   counters["refused_by_host"] = mux.refused_by_host.value();
   counters["rejected_clients"] = mux.rejected_clients.value();

@@ -28,7 +28,8 @@ class VsockDevice final : public QueuedDevice {
   };
 
   // Listens at the path. `loop`, which takes temporary files, and `memory` must outlive the device.
-  // Call it before the loop runs. Errors: those of VsockMux::Create.
+  // Call it before the loop runs. Errors: InvalidArgument
+  // if the address is reserved, or those of VsockMux::Create.
   static absl::StatusOr<std::unique_ptr<VsockDevice>> Create(const Options& options,
                                                              base::EventLoop& loop,
                                                              base::GuestMemory& memory);
@@ -43,9 +44,10 @@ class VsockDevice final : public QueuedDevice {
   void OnQueueStarted() override { mux_->Open(); }
   // Ends all connections when the last queue has stopped.
   void OnQueueStopped(Done done) override;
-  // connections: how many there are. begun, refused_by_host, rejected_clients, resets: what became
-  // of connections. rx_bytes, tx_bytes: data for and of the guest. dropped_malformed: packets and
-  // buffers that cannot be used.
+  // connections: how many there are now. kept_bytes: data of the guest that programs of the host
+  // have not taken yet. begun, refused_by_host, rejected_clients, resets: what became of
+  // connections. rx_bytes, tx_bytes: data for the guest and from the guest. dropped_malformed:
+  // packets and buffers that cannot be used.
   void AddCounters(Counters& counters) const override;
 
   VsockConfigSpace config_;

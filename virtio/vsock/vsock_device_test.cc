@@ -297,6 +297,74 @@ TEST_F(VsockTest, ManyConnectionsGetTheirTurn) {
   for (size_t i = 0; i < got.size(); ++i) EXPECT_EQ(got[i], 1u) << i;
 }
 
+TEST_F(VsockTest, ClientThatClosesAfterTheAnswerIsNoticed) {
+  base::UniqueFd client = Client();
+  ConnectHost(client, 22);
+  client.reset();
+  Run();
+  const auto end = Take();
+  ASSERT_TRUE(end.has_value());
+  EXPECT_EQ(end->operation(), unsigned{VIRTIO_VSOCK_OP_SHUTDOWN});
+  EXPECT_EQ(end->header.flags.value(),
+            unsigned{VIRTIO_VSOCK_SHUTDOWN_SEND | VIRTIO_VSOCK_SHUTDOWN_RCV});
+}
+
+TEST_F(VsockTest, FailedAcceptsAreTriedAgainLater) {
+  harness_.loop().FailNext(base::FakeEventLoop::Kind::kAccept, EMFILE);
+  const base::UniqueFd client = Client();
+  Write(client, "CONNECT 22\n");
+  EXPECT_FALSE(Take().has_value());
+  harness_.loop().AdvanceTime(VsockMux::kAcceptRetryDelay);
+  EXPECT_EQ(Take()->operation(), unsigned{VIRTIO_VSOCK_OP_REQUEST});
+}
+
+TEST_F(VsockTest, ResetWhileAFailedAcceptWaits) {
+  harness_.loop().FailNext(base::FakeEventLoop::Kind::kAccept, EMFILE);
+  const base::UniqueFd client = Client();
+  ASSERT_TRUE(harness_.Stop(*device_));
+  harness_.Start(*device_, ~uint64_t{0});
+  ConnectHost(client, 22);
+}
+
+// Before the driver is there, clients wait to be accepted.
+TEST_F(VsockTest, ClientsWaitForTheDriver) {
+  ASSERT_TRUE(harness_.Stop(*device_));
+  const base::UniqueFd client = Client();
+  EXPECT_EQ(Read(client), "");
+  harness_.Start(*device_, ~uint64_t{0});
+  ConnectHost(client, 22);
+}
+
+TEST_F(VsockTest, PauseLosesNothing) {
+  base::UnixListener listener = Listen(1024);
+  const base::UniqueFd host = ConnectGuest(700, listener, 1024);
+  ASSERT_TRUE(harness_.Pause(*device_));
+  Write(host, "for the guest");
+  Send(Header(VIRTIO_VSOCK_OP_RW, 700, 1024), BytesOf("for the host"));
+  OfferBuffers(1);
+  EXPECT_EQ(Read(host), "");
+  EXPECT_FALSE(harness_.driver(kRx).PopUsed().has_value());
+  device_->Resume();
+  Run();
+  EXPECT_EQ(Read(host), "for the host");
+  EXPECT_EQ(Take()->data, BytesOf("for the guest"));
+}
+
+// A queue may be reset alone. The connections stay.
+TEST_F(VsockTest, ResetOfOneQueueEndsNoConnection) {
+  base::UnixListener listener = Listen(1024);
+  const base::UniqueFd host = ConnectGuest(700, listener, 1024);
+  for (const uint16_t queue : {kRx, kTx}) {
+    ASSERT_TRUE(harness_.StopQueue(*device_, queue));
+    Write(host, "kept");
+    harness_.StartQueue(*device_, queue);
+    Run();
+    EXPECT_EQ(Take()->data, BytesOf("kept"));
+    Send(Header(VIRTIO_VSOCK_OP_RW, 700, 1024), BytesOf("sent"));
+    EXPECT_EQ(Read(host), "sent");
+  }
+}
+
 TEST_F(VsockTest, ResetOfTheDeviceEndsAllConnections) {
   base::UnixListener listener = Listen(1024);
   const base::UniqueFd host = ConnectGuest(700, listener, 1024);

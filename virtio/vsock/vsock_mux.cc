@@ -13,21 +13,13 @@
 #include "base/status.h"
 
 namespace virtio {
-namespace {
-
-// The pause after a client could not be accepted.
-constexpr std::chrono::milliseconds kErrorPause{100};
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<VsockMux>> VsockMux::Create(base::EventLoop& loop, Options options) {
   ASSIGN_OR_RETURN(base::UnixListener listener,
                    base::UnixListener::Listen(options.path, {.backlog = 128}));
   ASSIGN_OR_RETURN(const base::LoopFile file, loop.AddFile(listener.fd()));
-  auto mux =
-      std::unique_ptr<VsockMux>(new VsockMux(loop, std::move(options), std::move(listener), file));
-  loop.Accept(mux->accept_, file);
-  return mux;
+  return std::unique_ptr<VsockMux>(
+      new VsockMux(loop, std::move(options), std::move(listener), file));
 }
 
 VsockMux::VsockMux(base::EventLoop& loop, Options options, base::UnixListener listener,
@@ -36,52 +28,66 @@ VsockMux::VsockMux(base::EventLoop& loop, Options options, base::UnixListener li
       options_(std::move(options)),
       listener_(std::move(listener)),
       listener_file_(listener_file),
-      accept_(*this) {}
+      accept_(*this, &VsockMux::OnAccepted),
+      retry_(*this, &VsockMux::OnRetry) {}
 
-// The accept is under way as long as the loop runs, and the loop has ended.
-VsockMux::~VsockMux() { CHECK(connections_.empty() && handshakes_.empty()); }
+VsockMux::~VsockMux() { CHECK(connections_.empty() && is_quiet()); }
 
 void VsockMux::SetQueues(absl::AnyInvocable<void()> on_output, absl::AnyInvocable<void()> on_room) {
   on_output_ = std::move(on_output);
   on_room_ = std::move(on_room);
 }
 
-void VsockMux::Open() { open_ = true; }
+void VsockMux::Open() {
+  open_ = true;
+  // After Close, a cancelled accept that is still under way begins again when it ends.
+  if (!accept_.pending() && !retry_.pending()) loop_.Accept(accept_, listener_file_);
+}
 
 void VsockMux::Close(absl::AnyInvocable<void()> done) {
   open_ = false;
   on_closed_.push_back(std::move(done));
-  ready_.clear();
+  loop_.Cancel(accept_);
+  loop_.Cancel(retry_);
   replies_.clear();
-  std::vector<VsockConnection*> all;
-  for (const auto& [address, entry] : connections_) all.push_back(entry.connection.get());
-  for (VsockConnection* connection : all) connection->End();
-  std::vector<VsockHandshake*> waiting;
-  for (const auto& handshake : handshakes_) waiting.push_back(handshake.get());
-  for (VsockHandshake* handshake : waiting) handshake->Cancel();
+  // End removes the connection from the map.
+  while (!connections_.empty()) connections_.begin()->second.connection->End();
+  for (const auto& handshake : handshakes_) handshake->Cancel();
   loop_.AtTurnEnd(*this);
 }
 
 // --- The host begins -----------------------------------------------------------------------------
 
 void VsockMux::OnAccepted(int32_t result) {
-  if (result == -ECANCELED) return;
-  if (result < 0 && result != -ETIME) {  // too many open files, for example
+  base::UniqueFd client(result < 0 ? -1 : result);
+  if (!open_) return loop_.AtTurnEnd(*this);
+  if (client.valid()) {
+    AddClient(std::move(client));
+  } else if (result != -ECANCELED && result != -ECONNABORTED && result != -EINTR) {
     LOG_LIMITED(Warning, 10, options_.id)
         << options_.id << ": cannot accept a client: " << strerrordesc_np(-result);
-    return loop_.Timeout(accept_, kErrorPause);
-  }
-  base::UniqueFd client(result < 0 ? -1 : result);
-  if (client.valid() && open_) {
-    if (handshakes_.size() >= kMaxHandshakes) handshakes_.front()->Cancel();
-    auto handshake = std::make_unique<VsockHandshake>(
-        loop_, std::move(client), [this](VsockHandshake& ended, base::UniqueFd fd, uint32_t port) {
-          OnHandshake(ended, std::move(fd), port);
-        });
-    handshakes_.push_back(std::move(handshake));
-    handshakes_.back()->Start();
+    return loop_.Timeout(retry_, kAcceptRetryDelay);
   }
   loop_.Accept(accept_, listener_file_);
+}
+
+void VsockMux::OnRetry(int32_t /*result*/) {
+  if (!open_) return loop_.AtTurnEnd(*this);
+  loop_.Accept(accept_, listener_file_);
+}
+
+void VsockMux::AddClient(base::UniqueFd client) {
+  // Cancelled handshakes wait for the end of the turn only. More of them than this means that a
+  // program floods the socket.
+  if (handshakes_.size() >= 2 * kMaxHandshakes) return counters_.rejected_clients.Increment();
+  if (handshakes_.size() >= kMaxHandshakes) {
+    handshakes_[handshakes_.size() - kMaxHandshakes]->Cancel();  // the oldest that is not cancelled
+  }
+  handshakes_.push_back(std::make_unique<VsockHandshake>(
+      loop_, std::move(client), [this](VsockHandshake& ended, base::UniqueFd fd, uint32_t port) {
+        OnHandshake(ended, std::move(fd), port);
+      }));
+  handshakes_.back()->Start();
 }
 
 void VsockMux::OnHandshake(VsockHandshake& handshake, base::UniqueFd client, uint32_t guest_port) {
@@ -142,16 +148,18 @@ void VsockMux::OnRequest(VsockAddress address, const VsockHeader& header) {
     return Refuse(header);
   }
   Add(address, *std::move(socket), VsockConnection::Began::kGuest);
-  const auto added = connections_.find(address);
-  added->second.connection->SetPeerCredit(header);
+  connections_.at(address).connection->SetPeerCredit(header);
 }
 
 void VsockMux::Add(VsockAddress address, base::UniqueFd socket, VsockConnection::Began began) {
   Entry& entry = connections_[address];
   entry.connection =
       std::make_unique<VsockConnection>(loop_, *this, address, std::move(socket), began);
+  entry.place = idle_.insert(idle_.end(), &entry);
   counters_.begun.Increment();
-  MakeReady(address, entry);
+  ++counters_.connections;
+  MakeReady(entry);
+  if (on_output_) on_output_();
 }
 
 void VsockMux::Refuse(const VsockHeader& header) {
@@ -179,35 +187,33 @@ bool VsockMux::Next(VsockHeader& header, std::span<iovec> room) {
     return true;
   }
   if (ready_.empty()) return false;
-  const VsockAddress address = ready_.front();
-  ready_.pop_front();
-  const auto found = connections_.find(address);
-  if (found == connections_.end()) return false;
-  Entry& entry = found->second;
-  VsockConnection& connection = *entry.connection;
+  Entry& entry = *ready_.front();
+  idle_.splice(idle_.end(), ready_, entry.place);
+  entry.is_ready = false;
+  VsockConnection& connection = *entry.connection;  // lives until the end of the turn
   header = VsockHeader();
   header.source_cid = kHostCid;
   header.destination_cid = options_.guest_cid;
-  header.source_port = address.host_port;
-  header.destination_port = address.guest_port;
+  header.source_port = connection.address().host_port;
+  header.destination_port = connection.address().guest_port;
   header.type = VIRTIO_VSOCK_TYPE_STREAM;
   const bool has_packet = connection.Next(header, room);
   if (has_packet && header.operation.value() == VIRTIO_VSOCK_OP_RST) counters_.resets.Increment();
   counters_.rx_bytes.Add(has_packet ? header.length.value() : 0);
-  if (connection.ended()) return has_packet;  // and OnEnded has removed the entry
-  entry.is_ready = false;
-  if (connection.HasOutput()) MakeReady(address, entry);  // behind the others
+  // The entry is gone if the connection has ended. Else the others have their turn first.
+  if (!connection.ended() && connection.HasOutput()) MakeReady(entry);
   return has_packet;
 }
 
-void VsockMux::MakeReady(const VsockAddress& address, Entry& entry) {
-  if (!std::exchange(entry.is_ready, true)) ready_.push_back(address);
-  if (on_output_) on_output_();
+void VsockMux::MakeReady(Entry& entry) {
+  if (!std::exchange(entry.is_ready, true)) ready_.splice(ready_.end(), idle_, entry.place);
 }
 
 void VsockMux::OnOutput(VsockConnection& connection) {
   const auto found = connections_.find(connection.address());
-  if (found != connections_.end()) MakeReady(connection.address(), found->second);
+  if (found == connections_.end()) return;
+  MakeReady(found->second);
+  if (on_output_) on_output_();
 }
 
 // --- Ends ----------------------------------------------------------------------------------------
@@ -215,22 +221,34 @@ void VsockMux::OnOutput(VsockConnection& connection) {
 void VsockMux::OnEnded(VsockConnection& connection) {
   const auto found = connections_.find(connection.address());
   CHECK(found != connections_.end());
-  ended_connections_.push_back(std::move(found->second.connection));
+  Entry& entry = found->second;
+  (entry.is_ready ? ready_ : idle_).erase(entry.place);
+  ended_connections_.push_back(std::move(entry.connection));
   connections_.erase(found);
+  --counters_.connections;
   loop_.AtTurnEnd(*this);
 }
 
 bool VsockMux::Reserve(uint32_t bytes) {
-  if (kept_bytes_ + bytes > kMaxKeptBytes) return false;
-  kept_bytes_ += bytes;
+  if (counters_.kept_bytes + bytes > kMaxKeptBytes) return false;
+  counters_.kept_bytes += bytes;
   return true;
+}
+
+void VsockMux::Release(uint32_t bytes) { counters_.kept_bytes -= bytes; }
+
+bool VsockMux::is_quiet() const {
+  return handshakes_.empty() && ended_connections_.empty() && !accept_.pending() &&
+         !retry_.pending();
 }
 
 void VsockMux::OnTurnEnd() {
   std::erase_if(ended_connections_, [](const auto& connection) { return connection->quiet(); });
   ended_handshakes_.clear();
-  if (open_ || !ended_connections_.empty() || !handshakes_.empty()) return;
-  for (absl::AnyInvocable<void()>& done : std::exchange(on_closed_, {})) done();
+  // If the mux was opened again meanwhile, its new operations go on.
+  if (on_closed_.empty() || !(is_quiet() || (open_ && ended_connections_.empty()))) return;
+  std::vector<absl::AnyInvocable<void()>> closed = std::exchange(on_closed_, {});
+  for (auto& done : closed) done();  // must be last: a function may destroy the device
 }
 
 }  // namespace virtio

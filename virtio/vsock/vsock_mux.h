@@ -7,8 +7,11 @@
 
 #include <sys/uio.h>
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <span>
@@ -36,6 +39,8 @@ struct VsockCounters {
   QueueCounter resets;             // told to the guest
   QueueCounter tx_bytes;           // data of the guest
   QueueCounter rx_bytes;           // data for the guest
+  std::atomic<uint64_t> kept_bytes = 0;   // data of the guest that sockets of the host do not take
+  std::atomic<uint64_t> connections = 0;  // how many there are now
 };
 
 // All calls are on the loop.
@@ -51,6 +56,9 @@ class VsockMux final : public VsockConnectionOwner, private base::TurnHook {
   static constexpr size_t kMaxReplies = 256;
   // The ports of connections that the host begins start here.
   static constexpr uint32_t kFirstHostPort = 1u << 30;
+  // The delay after a failed accept (no descriptors left), so that accepting is not tried in a
+  // tight loop.
+  static constexpr std::chrono::seconds kAcceptRetryDelay{1};
 
   struct Options {
     std::string id;  // of the device
@@ -67,9 +75,10 @@ class VsockMux final : public VsockConnectionOwner, private base::TurnHook {
   // `on_output` is called when HasOutput() has become true, `on_room` when CanReply() has.
   void SetQueues(absl::AnyInvocable<void()> on_output, absl::AnyInvocable<void()> on_room);
 
-  // Begins to take clients of the host and packets of the guest.
+  // Begins to take clients of the host; until then they wait to be accepted.
   void Open();
-  // Ends all connections without a word to the guest, and calls `done` when nothing is under way.
+  // Takes no more clients, ends all connections without a word to the guest, and calls `done` when
+  // no operation is under way.
   void Close(absl::AnyInvocable<void()> done);
 
   // Handles a packet of the guest. `data` are exactly its `header.length` bytes, and may be
@@ -83,32 +92,37 @@ class VsockMux final : public VsockConnectionOwner, private base::TurnHook {
   bool Next(VsockHeader& header, std::span<iovec> room);
 
   const VsockCounters& counters() const { return counters_; }
-  size_t connections() const { return connections_.size(); }
 
  private:
-  class AcceptOperation final : public base::Operation {
+  class Wait final : public base::Operation {
    public:
-    explicit AcceptOperation(VsockMux& mux) : mux_(mux) {}
-    void OnComplete(int32_t result) override { mux_.OnAccepted(result); }
+    using Handler = void (VsockMux::*)(int32_t);
+    Wait(VsockMux& mux, Handler handler) : mux_(mux), handler_(handler) {}
+    void OnComplete(int32_t result) override { (mux_.*handler_)(result); }
 
    private:
     VsockMux& mux_;
+    const Handler handler_;
   };
   struct Entry {
     std::unique_ptr<VsockConnection> connection;
-    bool is_ready = false;  // its address is in ready_
+    std::list<Entry*>::iterator place;  // in ready_ or idle_
+    bool is_ready = false;
   };
 
   VsockMux(base::EventLoop& loop, Options options, base::UnixListener listener,
            base::LoopFile listener_file);
 
   void OnAccepted(int32_t result);
+  void OnRetry(int32_t result);
+  void AddClient(base::UniqueFd client);
   void OnHandshake(VsockHandshake& handshake, base::UniqueFd client, uint32_t guest_port);
   void OnRequest(VsockAddress address, const VsockHeader& header);
   void Add(VsockAddress address, base::UniqueFd socket, VsockConnection::Began began);
   // Answers a packet that belongs to no connection.
   void Refuse(const VsockHeader& header);
-  void MakeReady(const VsockAddress& address, Entry& entry);
+  void MakeReady(Entry& entry);
+  bool is_quiet() const;
   // Returns a port for a connection that the host begins.
   uint32_t NextHostPort(uint32_t guest_port);
 
@@ -116,27 +130,29 @@ class VsockMux final : public VsockConnectionOwner, private base::TurnHook {
   void OnEnded(VsockConnection& connection) override;
   void OnQuiet() override { loop_.AtTurnEnd(*this); }
   bool Reserve(uint32_t bytes) override;
-  void Release(uint32_t bytes) override { kept_bytes_ -= bytes; }
+  void Release(uint32_t bytes) override;
   void OnTurnEnd() override;
 
   base::EventLoop& loop_;
   const Options options_;
   base::UnixListener listener_;
   const base::LoopFile listener_file_;
-  AcceptOperation accept_;
+  Wait accept_;
+  Wait retry_;
   absl::AnyInvocable<void()> on_output_;
   absl::AnyInvocable<void()> on_room_;
   std::vector<absl::AnyInvocable<void()>> on_closed_;
   bool open_ = false;
   std::map<VsockAddress, Entry> connections_;
-  std::deque<VsockAddress> ready_;   // each at most once; the connection may be gone
-  std::deque<VsockHeader> replies_;  // addresses and type are filled in
+  // Every connection is in one of the two lists, so that changing lists allocates nothing.
+  std::list<Entry*> ready_;
+  std::list<Entry*> idle_;
+  std::deque<VsockHeader> replies_;                         // addresses and type are filled in
   std::deque<std::unique_ptr<VsockHandshake>> handshakes_;  // oldest first
   // What has ended and is not quiet yet, or has ended during this turn.
   std::vector<std::unique_ptr<VsockConnection>> ended_connections_;
   std::vector<std::unique_ptr<VsockHandshake>> ended_handshakes_;
   uint32_t next_host_port_ = kFirstHostPort;
-  uint64_t kept_bytes_ = 0;
   VsockCounters counters_;
 };
 

@@ -13,6 +13,8 @@ namespace virtio {
 
 // The address of the host, whatever the addresses of its guests are. [VIRTIO 1.2 §5.10.4]
 inline constexpr uint64_t kHostCid = 2;
+// 0, 1, and this address are reserved, and so is all above. [VIRTIO 1.2 §5.10.4]
+inline constexpr uint64_t kReservedCid = 0xffff'ffff;
 
 struct VsockConfigSpace {
   base::Le64 guest_cid;

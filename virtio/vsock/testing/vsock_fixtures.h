@@ -78,7 +78,7 @@ class VsockTest : public testing::Test {
   std::optional<Packet> Take() {
     FakeDriver& driver = harness_.driver(kRx);
     auto used = driver.PopUsed();
-    if (!used.has_value()) {
+    if (!used.has_value() && driver.outstanding() == 0) {
       OfferBuffers(1);
       used = driver.PopUsed();
     }
