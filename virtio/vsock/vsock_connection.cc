@@ -66,6 +66,9 @@ void VsockConnection::OnPacket(const VsockHeader& header, std::span<iovec> data,
   const bool is_open = state_ == State::kOpen;
   switch (header.operation.value()) {
     case VIRTIO_VSOCK_OP_RST:
+      // LINUX: a guest that has closed waits 8 s for the confirmation and then sends RST. What it
+      // sent before still goes to the host.
+      if (guest_shutdown_ == kBothWays && !kept_.empty()) return;
       return End();
     case VIRTIO_VSOCK_OP_RESPONSE:
       if (state_ != State::kRequested || (pending_ & kRequest) != 0) return Reset();
@@ -133,6 +136,8 @@ void VsockConnection::OnData(std::span<iovec> data, uint32_t bytes, bool in_ram)
 
 void VsockConnection::OnShutdown(uint32_t flags) {
   guest_shutdown_ |= static_cast<uint8_t>(flags & kBothWays);
+  // Writes of the host fail from now on, instead of waiting for a guest that does not read.
+  if ((flags & VIRTIO_VSOCK_SHUTDOWN_RCV) != 0) shutdown(socket_.get(), SHUT_RD);
   if (kept_.empty()) Flush();
 }
 
@@ -243,11 +248,15 @@ std::optional<uint32_t> VsockConnection::Read(std::span<iovec> room) {
     if (!std::exchange(asked_for_credit_, true)) pending_ |= kCreditRequest;
     return std::nullopt;
   }
-  KeepFront(room, bytes);
+  size_t whole = 0;  // buffers that are used completely
+  for (; room[whole].iov_len < bytes; ++whole) bytes -= room[whole].iov_len;
+  iovec& last = room[whole];
+  const size_t last_bytes = std::exchange(last.iov_len, bytes);
   msghdr message = {};
   message.msg_iov = room.data();
-  message.msg_iovlen = std::min<size_t>(room.size(), IOV_MAX);
+  message.msg_iovlen = std::min<size_t>(whole + 1, IOV_MAX);
   const ssize_t n = recvmsg(socket_.get(), &message, MSG_DONTWAIT);
+  last.iov_len = last_bytes;  // if there are no data here, another connection uses the buffers
   if (n > 0) return static_cast<uint32_t>(n);
   if (n == 0) {
     OnEndOfInput();
@@ -274,7 +283,7 @@ void VsockConnection::OnEndOfInput() {
 void VsockConnection::OnReadable(int32_t result) {
   if (ended()) return owner_.OnQuiet();
   if (result < 0) return Reset();
-  if (end_of_input_) {  // and now the host is gone
+  if (end_of_input_) {
     if (host_shutdown_ == kBothWays) return;
     host_shutdown_ = kBothWays;
     return Tell(kShutdown);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -295,6 +296,72 @@ TEST_F(VsockTest, ManyConnectionsGetTheirTurn) {
     ++got[packet->header.destination_port.value() - 700];
   }
   for (size_t i = 0; i < got.size(); ++i) EXPECT_EQ(got[i], 1u) << i;
+}
+
+// A connection without data has little credit. Another connection gets the same buffers then, and
+// all of them.
+TEST_F(VsockTest, CreditOfOneConnectionLimitsNoOther) {
+  base::UnixListener listener = Listen(1024);
+  VsockHeader request = Header(VIRTIO_VSOCK_OP_REQUEST, 700, 1024);
+  request.buffer_bytes = 10;
+  Send(request);
+  ASSERT_TRUE(Take().has_value());
+  const base::UniqueFd poor(accept(listener.fd(), nullptr, nullptr));
+  const base::UniqueFd rich = ConnectGuest(701, listener, 1024);
+  std::string data(3000, 0);
+  for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<char>(i % 251);
+  Write(poor, "12345");
+  Write(rich, data);
+  Bytes got;
+  while (got.size() < data.size()) {
+    harness_.driver(kRx).Chain().Writable(144).Writable(200).Writable(300).Offer();
+    harness_.Publish(kRx);
+    const auto packet = Take();
+    ASSERT_TRUE(packet.has_value());
+    if (packet->header.destination_port.value() != 701) continue;
+    EXPECT_EQ(packet->data.size(), std::min<size_t>(600, data.size() - got.size()));
+    got.insert(got.end(), packet->data.begin(), packet->data.end());
+  }
+  EXPECT_EQ(got, BytesOf(data));
+}
+
+TEST_F(VsockTest, HostsWritesFailWhenTheGuestReadsNoMore) {
+  base::UnixListener listener = Listen(1024);
+  const base::UniqueFd host = ConnectGuest(700, listener, 1024);
+  VsockHeader header = Header(VIRTIO_VSOCK_OP_SHUTDOWN, 700, 1024);
+  header.flags = VIRTIO_VSOCK_SHUTDOWN_RCV;
+  Send(header);
+  EXPECT_EQ(send(host.get(), "x", 1, MSG_NOSIGNAL), -1);
+  EXPECT_EQ(errno, EPIPE);
+  Send(Header(VIRTIO_VSOCK_OP_RW, 700, 1024), BytesOf("still sent"));
+  EXPECT_EQ(Read(host), "still sent");
+}
+
+// A guest that has closed gives up after some seconds. A host that reads slowly still gets all.
+TEST_F(VsockTest, DataOfAGuestThatHasClosedReachASlowHost) {
+  base::UnixListener listener = Listen(1024);
+  const base::UniqueFd host = ConnectGuest(700, listener, 1024);
+  const std::string part(50'000, 'x');
+  size_t sent = 0;
+  while (Counter("kept_bytes") < 100'000 && sent < 1'000'000) {
+    Send(Header(VIRTIO_VSOCK_OP_RW, 700, 1024), BytesOf(part));
+    sent += part.size();
+  }
+  ASSERT_GT(Counter("kept_bytes"), 0u);
+  VsockHeader header = Header(VIRTIO_VSOCK_OP_SHUTDOWN, 700, 1024);
+  header.flags = VIRTIO_VSOCK_SHUTDOWN_SEND | VIRTIO_VSOCK_SHUTDOWN_RCV;
+  Send(header);
+  Send(Header(VIRTIO_VSOCK_OP_RST, 700, 1024));
+  size_t got = 0;
+  for (std::string text = Read(host); text != "<end>" && !text.empty(); text = Read(host)) {
+    got += text.size();
+    Run();
+  }
+  EXPECT_EQ(got, sent);
+  while (Take().has_value()) {
+  }
+  EXPECT_EQ(Counter("connections"), 0u);
+  EXPECT_EQ(Counter("kept_bytes"), 0u);
 }
 
 TEST_F(VsockTest, ClientThatClosesAfterTheAnswerIsNoticed) {
