@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "virtio/vsock/vsock_mux.h"
 #include "vmm/config/key_path.h"
 #include "vmm/machine/credentials.h"
 #include "vmm/machine/devices/console.h"
@@ -24,6 +25,8 @@ namespace vmm {
 namespace {
 
 constexpr size_t kMaxShareThreads = 4;
+// Connections of vsock get at most this part of all descriptors.
+constexpr uint64_t kVsockPart = 8;
 
 }  // namespace
 
@@ -110,10 +113,19 @@ absl::Status HostResources::CreateDevices(const VmConfig& config,
                                         : nullptr;
     RETURN_IF_ERROR(devices_.Add(CreateDisk(disk, group, {*memory_, io_loop, devices_, i})));
   }
+  uint64_t max_descriptors = 0;
+  if (!config.fs.empty() || config.vsock.has_value()) {
+    ASSIGN_OR_RETURN(max_descriptors, RaiseDescriptorLimit());
+  }
+  uint64_t vsock_connections = 0;
+  if (config.vsock.has_value()) {
+    vsock_connections =
+        std::min<uint64_t>(virtio::VsockMux::kMaxConnections, max_descriptors / kVsockPart);
+  }
   if (!config.fs.empty()) {
-    ASSIGN_OR_RETURN(const uint64_t max_descriptors, RaiseDescriptorLimit());
-    ASSIGN_OR_RETURN(const auto limits,
-                     LimitsOfShares(config.fs, max_descriptors, memory_->total_bytes()));
+    ASSIGN_OR_RETURN(
+        const auto limits,
+        LimitsOfShares(config.fs, max_descriptors - vsock_connections, memory_->total_bytes()));
     for (size_t i = 0; i < config.fs.size(); ++i) {
       RETURN_IF_ERROR(
           devices_.Add(CreateShare(config.fs[i], limits[i], {*memory_, share_loop, devices_, i})));
@@ -125,7 +137,8 @@ absl::Status HostResources::CreateDevices(const VmConfig& config,
   }
   if (config.vsock.has_value()) {
     const auto first_loop = [&]() -> base::EventLoop& { return io_threads_[0]->loop(); };
-    RETURN_IF_ERROR(devices_.Add(CreateVsock(*config.vsock, {*memory_, first_loop, devices_})));
+    RETURN_IF_ERROR(devices_.Add(
+        CreateVsock(*config.vsock, vsock_connections, {*memory_, first_loop, devices_})));
   }
   // Opened late, so that an error above leaves the terminal as it is.
   RETURN_IF_ERROR(consoles_.Open(config, std::move(on_escape), console_loop()));
