@@ -213,7 +213,8 @@ def by_tap(folder):
         check_udp(vm, network)
         seen = counters(api)
         check(seen["rx_bytes"] > MEGABYTES << 20, f"{seen}")
-        check(seen["rx_frames"] < seen["rx_bytes"] / 9000, f"frames are not merged: {seen}")
+        # A buffer of the guest has a page. How much the host sends at once depends on the machine.
+        check(seen["rx_frames"] < seen["rx_bytes"] / 4500, f"frames are not merged: {seen}")
         check_equal(seen["rx_dropped_no_room"], 0, f"frames that found no room: {seen}")
         check_vsock(vm, folder)
         with flood(network.guest):
