@@ -2,7 +2,7 @@
 # by that source already; this target is for the others: `ninja headers_alone`, a part of `tools/check clang`.
 file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}
      ${CMAKE_SOURCE_DIR}/base/*.h ${CMAKE_SOURCE_DIR}/boot/*.h ${CMAKE_SOURCE_DIR}/devices/*.h
-     ${CMAKE_SOURCE_DIR}/net/*.h ${CMAKE_SOURCE_DIR}/tests/*.h ${CMAKE_SOURCE_DIR}/virtio/*.h
+     ${CMAKE_SOURCE_DIR}/net/*.h ${CMAKE_SOURCE_DIR}/tests/*.h ${CMAKE_SOURCE_DIR}/tools/*.h ${CMAKE_SOURCE_DIR}/virtio/*.h
      ${CMAKE_SOURCE_DIR}/vmm/*.h)
 set(alone)
 foreach(header ${headers})

@@ -18,6 +18,8 @@ MAY_INCLUDE = {
     "virtio": {"base", "devices", "net"},
     "vmm": {"base", "boot", "devices", "net", "virtio"},
     "tests": {"base", "boot", "devices", "net", "virtio", "vmm"},
+    # Clients of vmm. They share its sockets, JSON and HTTP, so that both ends agree.
+    "tools": {"base", "vmm"},
 }
 # The same for folders within virtio/. A folder that is not named here is a device's folder. Tests
 # may include all of virtio/.
@@ -40,7 +42,7 @@ ONLY_IN = [
     (re.compile(r"(lib)?fdt\.h"), {"boot"}),
     (re.compile(r"linux/kvm"), {"vmm", "tests"}),
     (re.compile(r"linux/virtio"), {"virtio", "net", "vmm", "tests"}),
-    (re.compile(r"(nlohmann|CLI|boost)/|seccomp\.h"), {"vmm", "tests"}),
+    (re.compile(r"(nlohmann|CLI|boost)/|seccomp\.h"), {"vmm", "tests", "tools"}),
     (re.compile(r"benchmark/"), {"tests"}),
 ]
 # The same, but tests may include these headers anywhere. Unix sockets: base/unix_listener.h makes

@@ -276,12 +276,12 @@ TEST_F(MainTest, InfoNamesThePtys) {
   });
   WaitFor("/err", "console: pty ");
   const std::string command =
-      VMM_SOURCE_DIR "/tools/vmmctl --api-socket " + api + " info >" + folder_ + "/info 2>&1";
+      VMMCTL_PROGRAM " --api-socket " + api + " info >" + folder_ + "/info 2>&1";
   for (int i = 0; i < 100 && system(command.c_str()) != 0; ++i) usleep(10'000);
-  EXPECT_EQ(system((VMM_SOURCE_DIR "/tools/vmmctl --api-socket " + api + " counters >" + folder_ +
-                    "/counters 2>&1")
-                       .c_str()),
-            0);
+  EXPECT_EQ(
+      system((VMMCTL_PROGRAM " --api-socket " + api + " counters >" + folder_ + "/counters 2>&1")
+                 .c_str()),
+      0);
   EXPECT_NE(Read("/counters").find("\"_serial\": {"), std::string::npos) << Read("/counters");
   const std::string info = Read("/info"), messages = Read("/err");
   for (const std::string key : {"console", "serial"}) {

@@ -1,4 +1,4 @@
-// Runs tools/vmmctl against a real server on a real event loop.
+// Runs vmmctl against a real server on a real event loop.
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +28,7 @@ struct Outcome {
 };
 
 Outcome RunVmmctl(const std::string& arguments) {
-  const std::string command = VMM_SOURCE_DIR "/tools/vmmctl " + arguments + " 2>&1";
+  const std::string command = VMMCTL_PROGRAM " " + arguments + " 2>&1";
   FILE* pipe = popen(command.c_str(), "re");
   std::string output;
   char buffer[4096];
@@ -166,9 +166,16 @@ TEST_F(VmmctlTest, BadUsageIsStatus2AndHelpIsStatus0) {
   EXPECT_EQ(Ask("").status, 2);
   EXPECT_EQ(Ask("explode").status, 2);
   EXPECT_EQ(Ask("--timeout 0 info").status, 2);
+  EXPECT_EQ(Ask("--timeout nan info").output,
+            "vmmctl: --timeout nan: must be more than 0 and at most 86400 seconds\n");
+  EXPECT_EQ(Ask("set-link _net0").output,
+            "vmmctl: set-link: STATE is missing; usage: vmmctl --api-socket PATH set-link ID "
+            "STATE\n");
+  EXPECT_EQ(Ask("--completion csh").output,
+            "vmmctl: --completion csh: must be bash, zsh or fish\n");
   const Outcome outcome = RunVmmctl("--help");
   EXPECT_EQ(outcome.status, 0);
-  for (const char* text : {"power-button", "--api-socket PATH", "Exit status", "example:"}) {
+  for (const char* text : {"power-button", "--api-socket PATH", "Exit status", "Examples:"}) {
     EXPECT_THAT(outcome.output, HasSubstr(text));
   }
 }
