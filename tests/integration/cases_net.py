@@ -109,13 +109,16 @@ def check_tcp(vm, host, guest, megabytes=MEGABYTES):
     """Moves data to the guest and back, and compares its digests."""
     data = os.urandom(1 << 20) * megabytes
     wanted = hashlib.sha256(data).hexdigest()
+    patience = 180 + megabytes  # seconds
     vm.send("nc -l -p 7000 </dev/null >/big; sha256sum /big\n")
     client = connect(guest, 7000)
+    client.settimeout(patience)
     client.sendall(data)
     client.close()
-    check_equal(vm.expect(r"([0-9a-f]{64})\s").group(1), wanted, f"what {guest} got")
+    got = vm.expect(r"([0-9a-f]{64})\s", patience).group(1)
+    check_equal(got, wanted, f"what {guest} got")
     sink = Sink(host, 7001)
-    vm.shell(f"nc {host} 7001 </big; rm /big", seconds=180)
+    vm.shell(f"nc {host} 7001 </big; rm /big", seconds=patience)
     sink.thread.join(60)
     check_equal(sink.digest, wanted, f"what {host} got back")
 

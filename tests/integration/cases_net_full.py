@@ -72,7 +72,7 @@ def every_mtu(folder, kernel, way, pairs, offloads):
         config = net_config(kernel, vcpus=2, net=net)
         if "tap" not in net:
             del config["net"][0]["tap"]
-        config["memory"]["size"] = "2G"
+        config["memory"]["size"] = "3G"  # /big may have half of it
         with Vm(folder, config) as vm:
             set_up(vm, NETWORK)
             for mtu in MTUS:
@@ -101,7 +101,7 @@ for _kernel in ("cloud", "backports"):
 
 
 def own_passt_config(folder, test, kernel="cloud", forwards=(80,)):
-    config = vm_config(kernel=kernel, test=test, name="passt-test", memory="2G")
+    config = vm_config(kernel=kernel, test=test, name="passt-test", memory="3G")
     config["payload"]["initramfs"] = guest_files(kernel)["net-initrd"]
     forward = [{"host_port": 8000 + port, "guest_port": port} for port in forwards]
     config["net"] = [{"passt": {"forward": forward}}]
