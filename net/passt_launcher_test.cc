@@ -34,7 +34,7 @@ class PasstLauncherTest : public testing::Test {
   ~PasstLauncherTest() override { std::filesystem::remove_all(folder_); }
 
   std::string Script(const std::string& lines) {
-    const std::string path = folder_ + "/passt";
+    std::string path = folder_ + "/passt";
     std::ofstream(path) << "#!/bin/sh\n" << lines;
     EXPECT_EQ(chmod(path.c_str(), 0755), 0);
     return path;

@@ -242,10 +242,8 @@ uint64_t Inherited(base::UniqueFd fd) {
 }
 
 TEST_F(TapTest, InheritedQueuesAreTakenOver) {
-  std::vector<uint64_t> fds;
-  for (int i = 0; i < 2; ++i) {
-    fds.push_back(Inherited(Make("t6", IFF_MULTI_QUEUE, getuid())));
-  }
+  std::vector<uint64_t> fds(2);
+  for (uint64_t& fd : fds) fd = Inherited(Make("t6", IFF_MULTI_QUEUE, getuid()));
   ifreq request = Ask("t6", SIOCGIFMTU);
   request.ifr_mtu = 4000;
   const base::UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));

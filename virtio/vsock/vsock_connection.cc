@@ -201,6 +201,9 @@ bool VsockConnection::Next(VsockHeader& header, std::span<iovec> room) {
   uint16_t operation = 0;
   uint32_t length = 0;
   uint8_t told = 0;
+  std::optional<uint32_t> bytes;
+  // Read may find the end of the data, or an error, which are told then.
+  if ((pending_ & (kReset | kRequest | kResponse)) == 0) bytes = Read(room);
   if ((pending_ & kReset) != 0) {
     operation = VIRTIO_VSOCK_OP_RST;
     told = kReset;
@@ -210,11 +213,11 @@ bool VsockConnection::Next(VsockHeader& header, std::span<iovec> room) {
   } else if ((pending_ & kResponse) != 0) {
     operation = VIRTIO_VSOCK_OP_RESPONSE;
     told = kResponse;
-  } else if (const std::optional<uint32_t> bytes = Read(room); bytes.has_value()) {
+  } else if (bytes.has_value()) {
     operation = VIRTIO_VSOCK_OP_RW;
     length = *bytes;
     sent_ += length;
-  } else if ((pending_ & kShutdown) != 0) {  // Read may have found the end
+  } else if ((pending_ & kShutdown) != 0) {
     operation = VIRTIO_VSOCK_OP_SHUTDOWN;
     header.flags = host_shutdown_;
     told = kShutdown;
@@ -223,9 +226,6 @@ bool VsockConnection::Next(VsockHeader& header, std::span<iovec> room) {
     told = kCreditRequest;
   } else if ((pending_ & kCreditUpdate) != 0) {
     operation = VIRTIO_VSOCK_OP_CREDIT_UPDATE;
-  } else if ((pending_ & kReset) != 0) {  // Read has found an error
-    operation = VIRTIO_VSOCK_OP_RST;
-    told = kReset;
   } else {
     return false;
   }

@@ -70,7 +70,7 @@ class VsockMux final : public VsockConnectionOwner, private base::TurnHook {
   // Listens at the path. `loop` takes temporary files and outlives this object. Call it before the
   // loop runs. Errors: those of base::UnixListener::Listen.
   static absl::StatusOr<std::unique_ptr<VsockMux>> Create(base::EventLoop& loop, Options options);
-  ~VsockMux();
+  ~VsockMux() override;
 
   // `on_output` is called when HasOutput() has become true, `on_room` when CanReply() has.
   void SetQueues(absl::AnyInvocable<void()> on_output, absl::AnyInvocable<void()> on_room);
