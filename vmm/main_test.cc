@@ -59,7 +59,7 @@ class MainTest : public testing::Test {
     std::copy(code.begin(), code.end(), elf.begin() + boot::kElfCodeOffset + 0x10);
     std::ofstream(folder_ + "/kernel", std::ios::binary)
         .write(reinterpret_cast<const char*>(elf.data()), static_cast<std::streamsize>(elf.size()));
-    const std::string config = folder_ + "/vm.json";
+    std::string config = folder_ + "/vm.json";
     std::ofstream(config) << R"({"memory": {"size": "64M"}, "payload": {")" << payload_key
                           << R"(": "kernel"}, "disks": [{"path": "disk"}],
         "console": {"mode": "Null"}, "serial": {"mode": "File", "file": "out"}})";
